@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The tracepoints of repoll, system "repoll". Documentation/tracepoints.rst
+ * tells when each one fires. Instances have a number (ep), watches have one
+ * that is unique within the module's life (item), so that one event can be
+ * followed across contexts.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM repoll
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE repoll_trace
+
+#if !defined(_REPOLL_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _REPOLL_TRACE_H
+
+#include <linux/tracepoint.h>
+
+#ifndef _REPOLL_TRACE_ONCE
+#define _REPOLL_TRACE_ONCE
+/* What a callback did with its wake-up. */
+#define REPOLL_CB_QUEUED	0	/* the item entered the ready queue */
+#define REPOLL_CB_ALREADY	1	/* it was in the ready queue */
+#define REPOLL_CB_MISMATCH	2	/* none of the events is of interest */
+#define REPOLL_CB_DISARMED	3	/* ONESHOT has fired; no MOD since */
+
+/* Why an item entered the ready queue. */
+#define REPOLL_QUEUE_CALLBACK	0	/* its file called back */
+#define REPOLL_QUEUE_ADD	1	/* it was ready when it was added */
+#define REPOLL_QUEUE_MOD	2	/* it was ready when it was modified */
+#define REPOLL_QUEUE_LEVEL	3	/* level-triggered: delivered, looked at again by the next wait */
+
+/* Why an item was removed. */
+#define REPOLL_REMOVE_DEL	0	/* EPOLL_CTL_DEL */
+#define REPOLL_REMOVE_CLOSED	1	/* the last close of the watched file */
+#define REPOLL_REMOVE_RELEASE	2	/* the last close of the instance */
+#endif
+
+#define repoll_show_context(c) __print_symbolic(c, \
+	{ 0, "task" }, { 1, "softirq" }, { 2, "hardirq" }, { 3, "nmi" })
+
+TRACE_EVENT(repoll_ctl,
+	TP_PROTO(u32 ep, s32 op, s32 fd, u32 events, u64 data, s32 ret),
+	TP_ARGS(ep, op, fd, events, data, ret),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, op)
+		__field(s32, fd)
+		__field(u32, events)
+		__field(u64, data)
+		__field(s32, ret)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->op = op;
+		__entry->fd = fd;
+		__entry->events = events;
+		__entry->data = data;
+		__entry->ret = ret;
+	),
+	TP_printk("ep=%u op=%s fd=%d events=0x%x data=0x%llx ret=%d",
+		  __entry->ep,
+		  __print_symbolic(__entry->op, { 1, "ADD" }, { 2, "DEL" }, { 3, "MOD" }),
+		  __entry->fd, __entry->events, __entry->data, __entry->ret)
+);
+
+TRACE_EVENT(repoll_callback,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 key, u32 context, u32 outcome),
+	TP_ARGS(ep, item, fd, key, context, outcome),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+		__field(u32, key)
+		__field(u32, context)
+		__field(u32, outcome)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+		__entry->key = key;
+		__entry->context = context;
+		__entry->outcome = outcome;
+	),
+	TP_printk("ep=%u item=%llu fd=%d key=0x%x context=%s outcome=%s",
+		  __entry->ep, __entry->item, __entry->fd, __entry->key,
+		  repoll_show_context(__entry->context),
+		  __print_symbolic(__entry->outcome,
+				   { REPOLL_CB_QUEUED, "queued" },
+				   { REPOLL_CB_ALREADY, "already-queued" },
+				   { REPOLL_CB_MISMATCH, "mismatch" },
+				   { REPOLL_CB_DISARMED, "disarmed" }))
+);
+
+TRACE_EVENT(repoll_queue,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 reason),
+	TP_ARGS(ep, item, fd, reason),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+		__field(u32, reason)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+		__entry->reason = reason;
+	),
+	TP_printk("ep=%u item=%llu fd=%d reason=%s",
+		  __entry->ep, __entry->item, __entry->fd,
+		  __print_symbolic(__entry->reason,
+				   { REPOLL_QUEUE_CALLBACK, "callback" },
+				   { REPOLL_QUEUE_ADD, "add" },
+				   { REPOLL_QUEUE_MOD, "mod" },
+				   { REPOLL_QUEUE_LEVEL, "level" }))
+);
+
+/* waiters, pollers: whether someone slept in a wait, and watched the instance. */
+TRACE_EVENT(repoll_wake,
+	TP_PROTO(u32 ep, u32 waiters, u32 pollers),
+	TP_ARGS(ep, waiters, pollers),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(u32, waiters)
+		__field(u32, pollers)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->waiters = waiters;
+		__entry->pollers = pollers;
+	),
+	TP_printk("ep=%u waiters=%u pollers=%u",
+		  __entry->ep, __entry->waiters, __entry->pollers)
+);
+
+TRACE_EVENT(repoll_wait_enter,
+	TP_PROTO(u32 ep, s32 maxevents, s64 timeout),
+	TP_ARGS(ep, maxevents, timeout),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, maxevents)
+		__field(s64, timeout)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->maxevents = maxevents;
+		__entry->timeout = timeout;
+	),
+	TP_printk("ep=%u maxevents=%d timeout=%lld",
+		  __entry->ep, __entry->maxevents, __entry->timeout)
+);
+
+/* ret: events delivered, or a negative errno. */
+TRACE_EVENT(repoll_wait_exit,
+	TP_PROTO(u32 ep, s32 ret),
+	TP_ARGS(ep, ret),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, ret)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->ret = ret;
+	),
+	TP_printk("ep=%u ret=%d", __entry->ep, __entry->ret)
+);
+
+TRACE_EVENT(repoll_deliver,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 events, u64 data),
+	TP_ARGS(ep, item, fd, events, data),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+		__field(u32, events)
+		__field(u64, data)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+		__entry->events = events;
+		__entry->data = data;
+	),
+	TP_printk("ep=%u item=%llu fd=%d events=0x%x data=0x%llx",
+		  __entry->ep, __entry->item, __entry->fd, __entry->events,
+		  __entry->data)
+);
+
+TRACE_EVENT(repoll_remove,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 reason),
+	TP_ARGS(ep, item, fd, reason),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+		__field(u32, reason)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+		__entry->reason = reason;
+	),
+	TP_printk("ep=%u item=%llu fd=%d reason=%s",
+		  __entry->ep, __entry->item, __entry->fd,
+		  __print_symbolic(__entry->reason,
+				   { REPOLL_REMOVE_DEL, "del" },
+				   { REPOLL_REMOVE_CLOSED, "last-close" },
+				   { REPOLL_REMOVE_RELEASE, "release" }))
+);
+
+#endif /* _REPOLL_TRACE_H */
+
+#include <trace/define_trace.h>
