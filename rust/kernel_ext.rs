@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel crate lacks: safe wrappers, shaped as if to be sent upstream.
+//!
+//! All unsafe code of the module lives here.
+//!
+//! | module | what it wraps |
+//! |---|---|
+//! | [`watch`] | an entry with a Rust callback in the wait queue of somebody else's file |
+//! | [`last_close`] | notice of a watched file's last close |
+//! | [`ready_queue`] | a queue from any context to one consumer |
+//! | [`wait_queue`] | wait queues of our own: to be polled, to sleep on, to wake |
+//! | [`device`] | a misc device whose files can be polled, and anonymous files of its kind |
+//! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
+//! | [`user`] | the count of a user's watches |
+//! | [`task`], [`time`] | the current task and context; sleeping with a time limit |
+//! | [`trace`] | the module's tracepoints |
+
+pub(crate) mod bindings;
+pub(crate) mod device;
+pub(crate) mod last_close;
+pub(crate) mod ready_queue;
+mod ready_sync;
+pub(crate) mod task;
+pub(crate) mod time;
+pub(crate) mod trace;
+pub(crate) mod user;
+pub(crate) mod user_args;
+pub(crate) mod wait_queue;
+pub(crate) mod watch;

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What bindgen reads. See the allow list in ../Makefile. */
+#include <linux/hrtimer_types.h>
+#include <linux/fs.h>
+#include <linux/uaccess.h>
+#include <linux/poll.h>
+#include <linux/eventpoll.h>	/* not self-contained: after fs.h and uaccess.h */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/miscdevice.h>
+#include <linux/wait.h>
+#include "helpers.h"
+#include "repoll.h"
+#include "repoll_trace.h"

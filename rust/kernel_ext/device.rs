@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A misc device whose open files can be polled, and anonymous files of the same kind.
+//!
+//! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h),
+//! [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
+//!
+//! As `kernel::miscdevice`, which has no `->poll` yet.
+
+use super::{
+    bindings as ext,
+    wait_queue::PollTable, //
+};
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{
+    bindings,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    ffi::{c_int, c_long, c_uint, c_ulong},
+    fs::{
+        file::FileDescriptorReservation,
+        File,
+        LocalFile, //
+    },
+    module::this_module,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        ArcBorrow, //
+    },
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    }, //
+};
+
+/// The kind of file: what an open file of it is, and does.
+///
+/// All are called in process context. The module can't be unloaded while a file is open.
+pub(crate) trait Device: Sized + Send + Sync + 'static {
+    /// The module that the code is in.
+    type OwnerModule: kernel::ModuleMetadata;
+    /// The device's name in `/dev`.
+    const NAME: &'static CStr;
+    /// The name that its anonymous files have in `/proc/PID/fd`.
+    const ANON_NAME: &'static CStr;
+
+    /// `open(2)`: what the new file is.
+    fn open() -> Result<Arc<Self>>;
+
+    /// The last reference to the file is gone.
+    fn release(this: Arc<Self>);
+
+    /// `poll(2)` and its like: registers the file's wait queues, and returns its `EPOLL*` bits.
+    fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32;
+
+    /// `ioctl(2)`. The argument of a 32-bit caller is a pointer too.
+    fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize>;
+}
+
+/// Makes a file descriptor, of the current task, of an anonymous file that is `device`.
+///
+/// `flags` may have `O_CLOEXEC`. EMFILE, ENFILE or ENOMEM; then `device` is released.
+pub(crate) fn anon_fd<T: Device>(device: Arc<T>, flags: u32) -> Result<c_int> {
+    let fd = match FileDescriptorReservation::get_unused_fd_flags(flags) {
+        Ok(fd) => fd,
+        Err(e) => {
+            T::release(device);
+            return Err(e);
+        }
+    };
+    let private = device.into_foreign();
+    // SAFETY: The name and the operations are static; the operations expect `private`.
+    let file = from_err_ptr(unsafe {
+        ext::anon_inode_getfile(
+            T::ANON_NAME.as_char_ptr(),
+            FileOps::<T>::build(),
+            private,
+            (bindings::O_RDWR | flags) as c_int,
+        )
+    })
+    .and_then(|file| NonNull::new(file).ok_or(ENOMEM));
+    match file {
+        Ok(file) => {
+            let number = fd.reserved_fd() as c_int;
+            // SAFETY: The reference is ours, and the file is new: nobody has called fdget_pos().
+            fd.fd_install(unsafe { ARef::from_raw(file.cast()) });
+            Ok(number)
+        }
+        Err(e) => {
+            // SAFETY: No file took `private` over.
+            T::release(unsafe { <Arc<T> as ForeignOwnable>::from_foreign(private) });
+            Err(e)
+        }
+    }
+}
+
+/// Whether `file` is of this kind.
+pub(crate) fn is<T: Device>(file: &LocalFile) -> bool {
+    // SAFETY: The file is alive, and its operations do not change.
+    core::ptr::eq(
+        unsafe { (*file.as_ptr()).f_op },
+        FileOps::<T>::build(),
+    )
+}
+
+/// Whether `file` can be polled: its driver has `->poll`. (The others are always ready.)
+pub(crate) fn can_poll(file: &LocalFile) -> bool {
+    // SAFETY: The file is alive.
+    unsafe { ext::file_can_poll(file.as_ptr()) }
+}
+
+/// Whether `file` is an instance of the C epoll.
+pub(crate) fn is_c_epoll(file: &LocalFile) -> bool {
+    // SAFETY: The file is alive.
+    unsafe { ext::file_is_c_epoll(file.as_ptr()) }
+}
+
+struct FileOps<T: Device>(PhantomData<T>);
+
+impl<T: Device> FileOps<T> {
+    const OPS: bindings::file_operations = bindings::file_operations {
+        owner: this_module::<T::OwnerModule>().as_ptr(),
+        open: Some(Self::open),
+        release: Some(Self::release),
+        poll: Some(Self::poll),
+        unlocked_ioctl: Some(Self::ioctl),
+        #[cfg(CONFIG_COMPAT)]
+        compat_ioctl: bindings::compat_ptr_ioctl,
+        llseek: Some(bindings::noop_llseek),
+        ..pin_init::zeroed()
+    };
+
+    const fn build() -> &'static bindings::file_operations {
+        &Self::OPS
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for a file that is being opened.
+    unsafe extern "C" fn open(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        match T::open() {
+            Ok(device) => {
+                // SAFETY: The private data of a file that is being opened is its driver's.
+                unsafe { (*file).private_data = device.into_foreign() };
+                0
+            }
+            Err(e) => e.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS, once, for a file of this kind that nobody uses any more.
+    unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: The private data is what `open` or `anon_fd` put there, and nobody borrows it.
+        T::release(unsafe { <Arc<T> as ForeignOwnable>::from_foreign((*file).private_data) });
+        0
+    }
+
+    /// # Safety
+    ///
+    /// `file` is an open file of this kind, and stays so for `'a`.
+    unsafe fn device<'a>(file: *mut bindings::file) -> ArcBorrow<'a, T> {
+        // SAFETY: The private data is what `open` or `anon_fd` put there.
+        unsafe { <Arc<T> as ForeignOwnable>::borrow((*file).private_data) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an open file of this kind.
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) -> bindings::__poll_t {
+        // SAFETY: The file is open for the duration of the call; no fdget_pos() is involved.
+        let (device, file) = unsafe { (Self::device(file), File::from_raw_file(file)) };
+        // SAFETY: The table is null or valid for the call, and made for this file.
+        T::poll(device, &unsafe { PollTable::from_raw(file, table) })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an open file of this kind.
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: The file is open for the duration of the call; no fdget_pos() is involved.
+        let (device, file) = unsafe { (Self::device(file), File::from_raw_file(file)) };
+        match T::ioctl(device, file, cmd, arg) {
+            Ok(ret) => ret as c_long,
+            Err(e) => e.to_errno() as c_long,
+        }
+    }
+}
+
+/// The registration of the device `/dev/NAME`.
+///
+/// # Invariants
+///
+/// `device` is registered.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<T: Device> {
+    #[pin]
+    device: Opaque<bindings::miscdevice>,
+    _kind: PhantomData<T>,
+}
+
+// SAFETY: May be deregistered by another thread than it was registered by.
+unsafe impl<T: Device> Send for Registration<T> {}
+// SAFETY: Nothing can be done with a shared reference.
+unsafe impl<T: Device> Sync for Registration<T> {}
+
+impl<T: Device> Registration<T> {
+    /// Makes the device, for its owner only; udev, or whoever, may change that.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // INVARIANT: The device is registered if this succeeds.
+            device <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
+                let mut device: bindings::miscdevice = pin_init::zeroed();
+                device.minor = bindings::MISC_DYNAMIC_MINOR as c_int;
+                device.name = T::NAME.as_char_ptr();
+                device.fops = FileOps::<T>::build();
+                // SAFETY: `slot` is valid for writes, and pinned until it is deregistered.
+                unsafe {
+                    slot.write(device);
+                    to_result(bindings::misc_register(slot))
+                }
+            }),
+            _kind: PhantomData,
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: Device> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The device is registered, by the type's invariants.
+        unsafe { bindings::misc_deregister(self.device.get()) };
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See helpers.h. Nothing here decides anything that Rust could decide. */
+#include <linux/magic.h>
+#include <linux/mm.h>
+#include <linux/percpu_counter.h>
+#include <linux/preempt.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/rt.h>
+#include <linux/sched/deadline.h>
+#include <linux/uaccess.h>
+#include "helpers.h"
+
+__poll_t repoll_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
+{
+	return vfs_poll(file, pt);
+}
+
+bool repoll_helper_file_can_poll(struct file *file)
+{
+	return file_can_poll(file);
+}
+
+/*
+ * is_file_epoll() is not exported. An epoll file is an anonymous-inode file
+ * of the name "[eventpoll]"; userspace can't make another file of that kind
+ * with that name. Should this ever match too much, a watch is refused.
+ */
+bool repoll_helper_file_is_c_epoll(struct file *file)
+{
+	return file_inode(file)->i_sb->s_magic == ANON_INODE_FS_MAGIC &&
+	       !strcmp(file->f_path.dentry->d_name.name, "[eventpoll]");
+}
+
+void repoll_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc,
+				     __poll_t key)
+{
+	init_poll_funcptr(pt, qproc);
+	pt->_key = key;
+}
+
+void repoll_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
+					     wait_queue_func_t func)
+{
+	init_waitqueue_func_entry(entry, func);
+}
+
+/* An entry for the current task to sleep with. */
+void repoll_helper_init_wait_func(struct wait_queue_entry *entry, wait_queue_func_t func)
+{
+	init_wait_func(entry, func);
+}
+
+void repoll_helper_list_del_init(struct list_head *entry)
+{
+	list_del_init(entry);
+}
+
+void repoll_helper_list_del_init_careful(struct list_head *entry)
+{
+	list_del_init_careful(entry);
+}
+
+bool repoll_helper_wq_has_sleeper(struct wait_queue_head *wq)
+{
+	return wq_has_sleeper(wq);
+}
+
+bool repoll_helper_access_ok(unsigned long address, size_t size)
+{
+	return access_ok((void __user *)address, size);
+}
+
+/* 0 task, 1 softirq, 2 hardirq, 3 NMI, as repoll_show_context() prints them. */
+unsigned int repoll_helper_context(void)
+{
+	return in_nmi() ? 3 : in_hardirq() ? 2 : in_serving_softirq() ? 1 : 0;
+}
+
+bool repoll_helper_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+/*
+ * select_estimate_accuracy() is not exported: a thousandth of the wait (a
+ * two-hundredth for a niced task), at most 100 ms, at least the task's own
+ * slack; none for real-time tasks.
+ */
+u64 repoll_helper_timer_slack(s64 wait_ns)
+{
+	u64 slack;
+
+	if (rt_or_dl_task_policy(current))
+		return 0;
+	slack = wait_ns <= 0 ? 0 : div_u64(wait_ns, task_nice(current) > 0 ? 200 : 1000);
+	slack = min_t(u64, slack, 100 * NSEC_PER_MSEC);
+	return max_t(u64, slack, current->timer_slack_ns);
+}
+
+void *repoll_helper_ftrace_first_argument(struct ftrace_regs *regs)
+{
+	return (void *)ftrace_regs_get_argument(regs, 0);
+}
+
+struct user_struct *repoll_helper_get_current_user(void)
+{
+	return get_current_user();
+}
+
+/* Counts a watch against the user, as ep_alloc_epitem() does; false if over @max. */
+bool repoll_helper_user_charge_watch(struct user_struct *user, s64 max)
+{
+	if (percpu_counter_compare(&user->epoll_watches, max) >= 0)
+		return false;
+	percpu_counter_inc(&user->epoll_watches);
+	return true;
+}
+
+void repoll_helper_user_uncharge_watch(struct user_struct *user)
+{
+	percpu_counter_dec(&user->epoll_watches);
+}
+
+/* eventpoll_init()'s rule: 4 % of low memory, in watches of @cost bytes. */
+s64 repoll_helper_default_max_user_watches(s64 cost)
+{
+	struct sysinfo si;
+
+	si_meminfo(&si);
+	return div64_s64((s64)((si.totalram - si.totalhigh) / 25) << PAGE_SHIFT, cost);
+}

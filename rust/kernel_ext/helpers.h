@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * C helpers: functions for what is inline or a macro in the kernel's headers,
+ * and constants that bindgen can't evaluate. Rust sees the former without the
+ * prefix repoll_helper_, the latter without REPOLL_CONST_.
+ */
+#ifndef REPOLL_HELPERS_H
+#define REPOLL_HELPERS_H
+
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/ftrace.h>
+#include <linux/poll.h>
+#include <linux/sched/user.h>
+#include <linux/wait.h>
+
+__poll_t repoll_helper_vfs_poll(struct file *file, struct poll_table_struct *pt);
+bool repoll_helper_file_can_poll(struct file *file);
+bool repoll_helper_file_is_c_epoll(struct file *file);
+void repoll_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc,
+				     __poll_t key);
+
+void repoll_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
+					     wait_queue_func_t func);
+void repoll_helper_init_wait_func(struct wait_queue_entry *entry, wait_queue_func_t func);
+void repoll_helper_list_del_init(struct list_head *entry);
+void repoll_helper_list_del_init_careful(struct list_head *entry);
+
+bool repoll_helper_wq_has_sleeper(struct wait_queue_head *wq);
+bool repoll_helper_access_ok(unsigned long address, size_t size);
+
+unsigned int repoll_helper_context(void);
+bool repoll_helper_fatal_signal_pending(void);
+u64 repoll_helper_timer_slack(s64 wait_ns);
+
+void *repoll_helper_ftrace_first_argument(struct ftrace_regs *regs);
+
+struct user_struct *repoll_helper_get_current_user(void);
+bool repoll_helper_user_charge_watch(struct user_struct *user, s64 max);
+void repoll_helper_user_uncharge_watch(struct user_struct *user);
+s64 repoll_helper_default_max_user_watches(s64 cost);
+
+static const unsigned int REPOLL_CONST_POLLFREE = (__force unsigned int)POLLFREE;
+static const unsigned int REPOLL_CONST_CLOEXEC = O_CLOEXEC;
+
+/* The epoll bits, without their __poll_t. */
+static const unsigned int REPOLL_CONST_IN = (__force unsigned int)EPOLLIN;
+static const unsigned int REPOLL_CONST_RDNORM = (__force unsigned int)EPOLLRDNORM;
+static const unsigned int REPOLL_CONST_ERR = (__force unsigned int)EPOLLERR;
+static const unsigned int REPOLL_CONST_HUP = (__force unsigned int)EPOLLHUP;
+static const unsigned int REPOLL_CONST_URING_WAKE = (__force unsigned int)EPOLL_URING_WAKE;
+static const unsigned int REPOLL_CONST_EXCLUSIVE = (__force unsigned int)EPOLLEXCLUSIVE;
+static const unsigned int REPOLL_CONST_WAKEUP = (__force unsigned int)EPOLLWAKEUP;
+static const unsigned int REPOLL_CONST_ONESHOT = (__force unsigned int)EPOLLONESHOT;
+static const unsigned int REPOLL_CONST_ET = (__force unsigned int)EPOLLET;
+static const int REPOLL_CONST_CTL_ADD = EPOLL_CTL_ADD;
+static const int REPOLL_CONST_CTL_DEL = EPOLL_CTL_DEL;
+static const int REPOLL_CONST_CTL_MOD = EPOLL_CTL_MOD;
+
+#endif /* REPOLL_HELPERS_H */

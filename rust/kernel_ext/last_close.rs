@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Notice of the last close of watched files.
+//!
+//! C header: [`include/linux/ftrace.h`](srctree/include/linux/ftrace.h)
+//!
+//! The C epoll is told of a file's last close by `__fput()`, through `file->f_ep`, which a module
+//! can't use. It must be told: the file's wait queues go away with the file. And it must not hold a
+//! reference to the file to prevent that, or a peer would never see the end of file.
+//!
+//! # The hook
+//!
+//! An `ftrace_ops` on `security_file_release()`, which `__fput()` calls once for each file, in
+//! process context, after the last reference is gone and before `->release()`. A kernel without
+//! `CONFIG_SECURITY` has no such function; there it is `locks_remove_file()`, called just before.
+//! Both are external functions, so they are not inlined.
+//!
+//! The hook runs inside of an ftrace trampoline, so it must not sleep, and it may run with preemption
+//! off when other tracers are there. It takes spinlocks, and drops nothing that might sleep. It can't
+//! recurse on a CPU, and so is never left out as a recursion: it runs in process context only, and
+//! nothing that it calls closes a file.
+//!
+//! # The table
+//!
+//! Registrations of watched files are kept in a hash table, by the file's address and a seed. The
+//! hook looks at the bucket's first entry without its lock. That is enough to turn away files that
+//! nobody watches: whoever registered a watch of this file held a reference to it and has put it
+//! since; putting a reference releases, and the put of the last one, which came before the hook,
+//! acquires. So the hook sees the registration, if it was not undone.
+//!
+//! # Lock order
+//!
+//! A bucket's lock is taken in process context only, and never in a wake-up. Under it: the locks of
+//! files' wait queues. One bucket's lock at a time.
+
+use super::bindings as ext;
+use core::{
+    cell::UnsafeCell,
+    mem::MaybeUninit,
+    ptr, //
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::c_ulong,
+    fs::LocalFile,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            ordering::{Acquire, Relaxed, Release},
+            Atomic, //
+        },
+        SpinLock,
+        SpinLockGuard, //
+    },
+    types::Opaque, //
+};
+
+/// The number of buckets: 2 to this.
+const BUCKET_BITS: u32 = 14;
+
+/// How many watches of one file there may be, over all instances. The hook walks them with
+/// preemption off.
+pub(crate) const MAX_WATCHES_OF_A_FILE: usize = 4096;
+
+/// How many watches the hook ends before it lets others have the bucket's lock.
+const BATCH: usize = 64;
+
+/// # Invariants
+///
+/// `first` is null or the first of a list, through `next` and `prev`, of registrations that are alive
+/// and whose `linked` is true. It is written under `lock`.
+#[pin_data]
+struct Bucket {
+    first: Atomic<*mut Registration>,
+    #[pin]
+    lock: SpinLock<()>,
+}
+
+type Buckets = [Bucket; 1 << BUCKET_BITS];
+
+struct Table {
+    buckets: UnsafeCell<MaybeUninit<Buckets>>,
+    seed: Atomic<u64>,
+    ready: Atomic<bool>,
+}
+
+// SAFETY: The buckets are written before `ready` is set, by the one thread that loads the module, and
+// are only shared after that.
+unsafe impl Sync for Table {}
+
+static TABLE: Table = Table {
+    buckets: UnsafeCell::new(MaybeUninit::uninit()),
+    seed: Atomic::new(0),
+    ready: Atomic::new(false),
+};
+
+impl Table {
+    fn bucket(&self, index: usize) -> Result<&Bucket> {
+        if !self.ready.load(Acquire) {
+            return Err(ENODEV);
+        }
+        // SAFETY: `ready` is set, so the buckets are initialised, and nobody has them mutably.
+        let buckets = unsafe { (*self.buckets.get()).assume_init_ref() };
+        buckets.get(index).ok_or(EINVAL)
+    }
+
+    fn index(&self, file: *mut bindings::file) -> usize {
+        let hash = (file as u64 ^ self.seed.load(Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (hash >> (u64::BITS - BUCKET_BITS)) as usize
+    }
+}
+
+/// The registration of one watch of a file. A part of whatever the watch is.
+///
+/// # Invariants
+///
+/// - `index` is set before `linked` and then does not change.
+/// - `linked`, `next` and `prev` are accessed under the bucket's lock; `next` of a registration that
+///   is not linked any more belongs to whoever unlinked it.
+/// - While `linked`, `file` points at a file whose last close has not reached the hook; when it is
+///   not, `file` is null. It is written under the bucket's lock, or before the registration is shared.
+pub(super) struct Registration {
+    file: Atomic<*mut bindings::file>,
+    next: UnsafeCell<*mut Registration>,
+    prev: UnsafeCell<*mut Registration>,
+    index: UnsafeCell<u32>,
+    linked: UnsafeCell<bool>,
+    closed: unsafe fn(*mut Registration),
+}
+
+// SAFETY: See the invariants.
+unsafe impl Send for Registration {}
+// SAFETY: See the invariants.
+unsafe impl Sync for Registration {}
+
+/// Proof that the lock of a registration's bucket is held, and that the registration is linked.
+pub(super) struct Linked<'a> {
+    registration: &'a Registration,
+    bucket: &'a Bucket,
+    _guard: SpinLockGuard<'a, ()>,
+}
+
+impl Registration {
+    /// `closed` is called by the hook for a registration that it has just unlinked, under the
+    /// bucket's lock, with the pointer that was given to [`Registration::register`]. It must not
+    /// sleep, and it takes over what the registration stood for.
+    pub(super) const fn new(closed: unsafe fn(*mut Registration)) -> Self {
+        // INVARIANT: Not linked.
+        Self {
+            file: Atomic::new(ptr::null_mut()),
+            next: UnsafeCell::new(ptr::null_mut()),
+            prev: UnsafeCell::new(ptr::null_mut()),
+            index: UnsafeCell::new(0),
+            linked: UnsafeCell::new(false),
+            closed,
+        }
+    }
+
+    /// Asks for notice of the last close of `file`; ENOSPC if it has too many watches.
+    ///
+    /// # Safety
+    ///
+    /// - `this` is valid, is in place until it is unlinked, was never registered, and nobody else
+    ///   has a reference to it yet.
+    /// - `closed` may be called for it until it is unlinked.
+    pub(super) unsafe fn register(this: *mut Self, file: &LocalFile) -> Result {
+        let file = file.as_ptr();
+        let index = TABLE.index(file);
+        let bucket = TABLE.bucket(index)?;
+        // SAFETY: `this` is valid, and ours alone.
+        let this_ref = unsafe { &*this };
+        let _guard = bucket.lock.lock();
+        let first = bucket.first.load(Relaxed);
+        let mut watches = 0;
+        let mut other = first;
+        // SAFETY: Linked registrations are alive, and we hold the lock. `this` is not shared.
+        unsafe {
+            while let Some(registration) = other.as_ref() {
+                watches += usize::from(registration.file.load(Relaxed) == file);
+                other = *registration.next.get();
+            }
+            if watches >= MAX_WATCHES_OF_A_FILE {
+                return Err(ENOSPC);
+            }
+            // INVARIANT: The caller holds a reference to the file, so its last close is to come.
+            this_ref.file.store(file, Release);
+            *this_ref.index.get() = index as u32;
+            *this_ref.next.get() = first;
+            *this_ref.prev.get() = ptr::null_mut();
+            *this_ref.linked.get() = true;
+            if let Some(first) = first.as_ref() {
+                *first.prev.get() = this;
+            }
+        }
+        // INVARIANT: `this` is alive until it is unlinked.
+        bucket.first.store(this, Release);
+        Ok(())
+    }
+
+    /// Locks the bucket. `None` if the registration is not linked: then the hook, or whoever unlinked
+    /// it, is done with it.
+    ///
+    /// Must not be called under a bucket's lock, or a wait queue's.
+    pub(super) fn lock(&self) -> Option<Linked<'_>> {
+        // SAFETY: Does not change any more, since the registration is shared.
+        let bucket = TABLE.bucket(unsafe { *self.index.get() } as usize).ok()?;
+        let guard = bucket.lock.lock();
+        // SAFETY: We hold the lock of the bucket. (Of a registration that was never registered, it
+        // may be another bucket's; then `linked` is false and does not change while it is shared.)
+        let linked = unsafe { *self.linked.get() };
+        linked.then_some(Linked {
+            registration: self,
+            bucket,
+            _guard: guard,
+        })
+    }
+
+    /// The watched file, with a reference; `None` if it is being closed, or the watch has ended.
+    /// Any context that may drop the reference.
+    pub(super) fn file(&self) -> Option<ARef<LocalFile>> {
+        // SAFETY: `file` is null or points at a file that is not freed before the hook has made it
+        // null; struct file is type-safe by RCU, and get_file_active() looks at the pointer again
+        // after it took a reference.
+        let file = unsafe { bindings::get_file_active(self.file.as_ptr()) };
+        // SAFETY: A reference was taken, and is handed over. No fdget_pos() is involved.
+        Some(unsafe { ARef::from_raw(ptr::NonNull::new(file)?.cast()) })
+    }
+
+    /// The link, for the owner of a registration that has been unlinked.
+    pub(super) fn next(&self) -> *mut *mut Registration {
+        self.next.get()
+    }
+}
+
+impl Linked<'_> {
+    /// Ends the registration: no notice will be given.
+    pub(super) fn unlink(&self) {
+        // SAFETY: We hold the lock of the bucket of a registration that is linked.
+        unsafe { self.registration.unlink(self.bucket) };
+    }
+}
+
+impl Registration {
+    /// # Safety
+    ///
+    /// `self` is linked in `bucket`, whose lock is held.
+    unsafe fn unlink(&self, bucket: &Bucket) {
+        // SAFETY: Neighbours in the list are alive, and we hold the lock.
+        unsafe {
+            let (next, prev) = (*self.next.get(), *self.prev.get());
+            match prev.as_ref() {
+                Some(prev) => *prev.next.get() = next,
+                None => bucket.first.store(next, Release),
+            }
+            if let Some(next) = next.as_ref() {
+                *next.prev.get() = prev;
+            }
+            *self.linked.get() = false;
+        }
+        // INVARIANT: Not linked. From here on `file()` finds nothing.
+        self.file.store(ptr::null_mut(), Release);
+    }
+}
+
+/// The hook's work: ends all watches of `file`. Process context, must not sleep.
+fn on_last_close(file: *mut bindings::file) {
+    let Ok(bucket) = TABLE.bucket(TABLE.index(file)) else {
+        return;
+    };
+    if bucket.first.load(Relaxed).is_null() {
+        return;
+    }
+    loop {
+        let _guard = bucket.lock.lock();
+        let mut ended = 0;
+        let mut this = bucket.first.load(Relaxed);
+        // SAFETY: Linked registrations are alive, and we hold the lock. `next` is read before
+        // `closed` takes over `this`, and stays linked.
+        unsafe {
+            while !this.is_null() && ended < BATCH {
+                let next = *(*this).next.get();
+                if (*this).file.load(Relaxed) == file {
+                    (*this).unlink(bucket);
+                    ((*this).closed)(this);
+                    ended += 1;
+                }
+                this = next;
+            }
+        }
+        if ended < BATCH {
+            return;
+        }
+    }
+}
+
+struct Ops(Opaque<bindings::ftrace_ops>);
+
+// SAFETY: Accessed by the one `LastClose`, and by ftrace with its own locks.
+unsafe impl Sync for Ops {}
+
+static OPS: Ops = Ops(Opaque::zeroed());
+
+/// # Safety
+///
+/// Called by ftrace at the entry of a function whose first argument is a `struct file *`.
+unsafe extern "C" fn hook(
+    _ip: c_ulong,
+    _parent_ip: c_ulong,
+    _ops: *mut bindings::ftrace_ops,
+    regs: *mut bindings::ftrace_regs,
+) {
+    // SAFETY: `regs` is valid, and ftrace saves the arguments' registers.
+    on_last_close(unsafe { ext::ftrace_first_argument(regs) }.cast());
+}
+
+/// The notice is there from its making to its drop. There can be one.
+///
+/// # Invariants
+///
+/// `OPS` is registered.
+pub(crate) struct LastClose(());
+
+impl LastClose {
+    /// Sets up the table, and registers the hook. Sleeps, some 75 ms.
+    pub(crate) fn register() -> Result<Self> {
+        if TABLE.ready.load(Relaxed) {
+            return Err(EBUSY);
+        }
+        // SAFETY: Can be called in any context.
+        TABLE.seed.store(unsafe { bindings::get_random_u64() }, Relaxed);
+        let buckets = pin_init::pin_init_array_from_fn(|_| {
+            pin_init!(Bucket {
+                first: Atomic::new(ptr::null_mut()),
+                lock <- new_spinlock!((), "repoll::last_close::Bucket"),
+            })
+        });
+        // SAFETY: `ready` is not set, so nobody else accesses the buckets; as a static they never
+        // move.
+        unsafe { pin_init::raw_init(TABLE.buckets.get().cast::<Buckets>(), buckets) };
+        TABLE.ready.store(true, Release);
+        Self::trace(c"security_file_release")
+            .or_else(|_| Self::trace(c"locks_remove_file"))
+            .inspect_err(|e| {
+                TABLE.ready.store(false, Relaxed);
+                pr_err!(
+                    "can't trace the last close of files ({:?}): is kernel.ftrace_enabled 1?\n",
+                    e
+                );
+            })?;
+        // INVARIANT: The hook is registered.
+        Ok(Self(()))
+    }
+
+    fn trace(function: &CStr) -> Result {
+        let ops = OPS.0.get();
+        // ftrace_set_filter() may write to the name.
+        let mut name = [0u8; 32];
+        let bytes = function.to_bytes();
+        name.get_mut(..bytes.len())
+            .ok_or(EINVAL)?
+            .copy_from_slice(bytes);
+        // SAFETY: `OPS` is static and not registered; the name is valid for the call. The function
+        // has a `struct file *` as its first argument.
+        unsafe {
+            (*ops).func = Some(hook);
+            (*ops).flags = bindings::FTRACE_OPS_FL_PERMANENT as _;
+            to_result(bindings::ftrace_set_filter(
+                ops,
+                name.as_mut_ptr().cast(),
+                bytes.len() as i32,
+                1,
+            ))?;
+            to_result(bindings::register_ftrace_function(ops))
+                .inspect_err(|_| bindings::ftrace_free_filter(ops))
+        }
+    }
+}
+
+impl Drop for LastClose {
+    fn drop(&mut self) {
+        let ops = OPS.0.get();
+        // SAFETY: `OPS` is registered, by the type's invariants. When this succeeds, no CPU is in the
+        // hook.
+        let ret = unsafe { bindings::unregister_ftrace_function(ops) };
+        if ret != 0 {
+            // ftrace has been shut down by a bug of somebody else, with the call of the hook left in
+            // place. The hook's code must stay: never return.
+            pr_emerg!(
+                "ftrace can't be told to let go ({}): the module stays, rmmod hangs; reboot\n",
+                ret
+            );
+            loop {
+                // SAFETY: Process context.
+                unsafe { bindings::msleep(u32::MAX) };
+            }
+        }
+        // SAFETY: Not registered any more.
+        unsafe { bindings::ftrace_free_filter(ops) };
+        TABLE.ready.store(false, Release);
+    }
+}

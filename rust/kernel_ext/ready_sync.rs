@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What [`ready_queue`](super::ready_queue) is built on: the kernel's atomics and reference counts.
+//!
+//! The host's model checker compiles `ready_queue.rs` over another module of this name and shape,
+//! made of loom's types (`tools/model`). Keep the two in step.
+
+use core::cell::UnsafeCell;
+use kernel::sync::atomic::{
+    ordering::{Acquire, Full, Relaxed, Release},
+    Atomic, //
+};
+
+pub(crate) use kernel::sync::Arc;
+
+/// A bit that is only ever exchanged, fully ordered in both directions.
+pub(crate) struct Flag(Atomic<bool>);
+
+impl Flag {
+    pub(crate) fn new() -> Self {
+        Self(Atomic::new(false))
+    }
+
+    /// Stores `value` and returns what was there; a full memory barrier, whatever was there.
+    #[inline(always)]
+    pub(crate) fn exchange(&self, value: bool) -> bool {
+        self.0.xchg(value, Full)
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// The one word of a queue: a pointer and a mark.
+pub(crate) struct Word(Atomic<usize>);
+
+impl Word {
+    pub(crate) fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    #[inline(always)]
+    pub(crate) fn load(&self) -> usize {
+        self.0.load(Acquire)
+    }
+
+    /// A full memory barrier.
+    #[inline(always)]
+    pub(crate) fn exchange(&self, value: usize) -> usize {
+        self.0.xchg(value, Full)
+    }
+
+    /// Publishes (release) all that was written before it, if it succeeds.
+    #[inline(always)]
+    pub(crate) fn compare_exchange(&self, old: usize, new: usize) -> Result<usize, usize> {
+        self.0.cmpxchg(old, new, Release)
+    }
+}
+
+/// A plain field, whose owner is decided by protocol.
+pub(crate) struct Slot<T>(UnsafeCell<T>);
+
+impl<T: Copy> Slot<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// # Safety
+    ///
+    /// Nobody may write the slot at the same time.
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self) -> T {
+        // SAFETY: No concurrent write, by this function's contract; the cell is always initialised.
+        unsafe { *self.0.get() }
+    }
+
+    /// # Safety
+    ///
+    /// Nobody may read or write the slot at the same time.
+    #[inline(always)]
+    pub(crate) unsafe fn set(&self, value: T) {
+        // SAFETY: No concurrent access, by this function's contract.
+        unsafe { *self.0.get() = value }
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sleeping with a time limit in nanoseconds.
+//!
+//! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
+
+use super::bindings as ext;
+use core::ptr;
+use kernel::bindings;
+
+/// A point in time of the monotonic clock, in nanoseconds.
+pub(crate) struct Deadline(i64);
+
+impl Deadline {
+    /// `wait` nanoseconds from now; what is too far away becomes the end of time.
+    pub(crate) fn after(wait: i64) -> Self {
+        Self(Self::now().saturating_add(wait))
+    }
+
+    fn now() -> i64 {
+        // SAFETY: Can be called in any context.
+        unsafe { bindings::ktime_get() }
+    }
+
+    /// Sleeps in the state that the task is in, until woken or until the deadline, with the slack
+    /// that select(2) has. False if the deadline has passed. Process context.
+    pub(super) fn sleep(deadline: Option<&Deadline>) -> bool {
+        let mut expires: bindings::ktime_t = deadline.map_or(0, |deadline| deadline.0);
+        let (expires, slack) = if deadline.is_some() {
+            let left = expires.saturating_sub(Self::now());
+            if left <= 0 {
+                return false;
+            }
+            // SAFETY: Only reads fields of the current task.
+            (&raw mut expires, unsafe { ext::timer_slack(left) })
+        } else {
+            (ptr::null_mut(), 0)
+        };
+        // SAFETY: `expires` is null or valid for the call. Sleeping is the caller's wish.
+        let ret = unsafe {
+            bindings::schedule_hrtimeout_range(
+                expires,
+                slack,
+                bindings::hrtimer_mode_HRTIMER_MODE_ABS,
+            )
+        };
+        ret != 0
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's tracepoints, as safe functions: a static branch each while they are off.
+//!
+//! They are declared in `rust/trace/repoll_trace.h`. All arguments are plain values, and all may be
+//! called in any context. `kernel::declare_trace!` serves only tracepoints that are in the kernel's
+//! own bindings.
+
+use super::bindings as ext;
+use kernel::bindings;
+
+macro_rules! declare_trace {
+    ($($(#[$attr:meta])* fn $name:ident($($arg:ident : $type:ty),* $(,)?);)*) => {$(
+        kernel::macros::paste! {
+            $(#[$attr])*
+            #[inline(always)]
+            pub(crate) fn $name($($arg: $type),*) {
+                // SAFETY: The static key is that of a tracepoint of this module.
+                if unsafe {
+                    kernel::jump_label::static_branch_unlikely!(
+                        ext::[< __tracepoint_repoll_ $name >],
+                        bindings::tracepoint,
+                        key
+                    )
+                } {
+                    // SAFETY: The tracepoint takes plain values.
+                    unsafe { ext::[< rust_do_trace_repoll_ $name >]($($arg),*) };
+                }
+            }
+        }
+    )*}
+}
+
+declare_trace! {
+    /// A change of the interest list, with its result.
+    fn ctl(ep: u32, op: i32, fd: i32, events: u32, data: u64, ret: i32);
+    /// A watched file's wait queue called back.
+    fn callback(ep: u32, item: u64, fd: i32, key: u32, context: u32, outcome: u32);
+    /// An item entered the ready queue.
+    fn queue(ep: u32, item: u64, fd: i32, reason: u32);
+    /// Waiters (at most one of them) or pollers are woken.
+    fn wake(ep: u32, waiters: u32, pollers: u32);
+    /// A wait begins.
+    fn wait_enter(ep: u32, maxevents: i32, timeout: i64);
+    /// A wait returns.
+    fn wait_exit(ep: u32, ret: i32);
+    /// An event was copied to the waiter.
+    fn deliver(ep: u32, item: u64, fd: i32, events: u32, data: u64);
+    /// An item is gone.
+    fn remove(ep: u32, item: u64, fd: i32, reason: u32);
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Wait queues: to be polled, to sleep on with a time limit, and to wake.
+//!
+//! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
+
+use super::{
+    bindings as ext,
+    time::Deadline, //
+};
+use core::{marker::PhantomData, mem::MaybeUninit, ptr};
+use kernel::{
+    bindings,
+    ffi::{c_int, c_uint, c_void},
+    fs::File,
+    prelude::*,
+    sync::LockClassKey,
+    types::Opaque, //
+};
+
+/// Wraps the kernel's `wait_queue_head_t`.
+///
+/// Its own lock nests inside of every lock that a waker may hold, hard-interrupt context included.
+///
+/// # Invariants
+///
+/// `head` is initialised. Entries leave it before it goes away: those of sleepers since a sleeper
+/// borrows the queue; those of pollers since they hold a reference to the file whose `->poll`
+/// registered them, or are removed at that file's last close, and the queue lives as long as the file.
+#[pin_data]
+pub(crate) struct WaitQueue {
+    #[pin]
+    head: Opaque<bindings::wait_queue_head>,
+}
+
+// SAFETY: A wait queue may be used from any thread.
+unsafe impl Send for WaitQueue {}
+// SAFETY: Its own lock protects it.
+unsafe impl Sync for WaitQueue {}
+
+/// Makes a [`WaitQueue`], with a lock class of its own.
+macro_rules! new_wait_queue {
+    ($name:literal) => {
+        $crate::kernel_ext::wait_queue::WaitQueue::new(
+            kernel::c_str!($name),
+            kernel::static_lock_class!(),
+        )
+    };
+}
+pub(crate) use new_wait_queue;
+
+impl WaitQueue {
+    /// An empty queue; see `new_wait_queue!`.
+    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            // INVARIANT: The queue is initialised here.
+            head <- Opaque::ffi_init(|slot| {
+                // SAFETY: `slot` is valid; name and key are static.
+                unsafe { bindings::__init_waitqueue_head(slot, name.as_char_ptr(), key.as_ptr()) }
+            }),
+        })
+    }
+
+    /// Whether anyone is in the queue. A full barrier comes first: what the caller wrote before is
+    /// seen by whoever enters the queue and checks its condition later. Any context.
+    #[inline]
+    pub(crate) fn has_sleepers(&self) -> bool {
+        // SAFETY: The queue is initialised, by the type's invariants.
+        unsafe { ext::wq_has_sleeper(self.head.get()) }
+    }
+
+    /// Wakes one sleeper that came by [`WaitQueue::sleep_exclusive`], in order of their coming.
+    /// `sync` says that the waker is about to sleep itself. Any context.
+    pub(crate) fn wake_one(&self, sync: bool) {
+        // SAFETY: The queue is initialised, by the type's invariants.
+        unsafe {
+            if sync {
+                bindings::__wake_up_sync_key(self.head.get(), bindings::TASK_NORMAL, ptr::null_mut());
+            } else {
+                bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 1, ptr::null_mut());
+            }
+        }
+    }
+
+    /// Tells those who poll the queue that `events` (`EPOLL*` bits) are there. Any context.
+    pub(crate) fn wake_pollers(&self, events: u32) {
+        let key = events as usize as *mut c_void;
+        // SAFETY: The queue is initialised, by the type's invariants; `key` is not a pointer to
+        // entries of pollers.
+        unsafe { bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 1, key) };
+    }
+
+    /// Sleeps until woken, interrupted by a signal, or `deadline`, unless `ready` is true.
+    ///
+    /// `ready` is evaluated once, when the task is in the queue and before it sleeps, after a full
+    /// barrier: so what it looks at can be changed without a lock, as long as whoever changes it
+    /// then calls [`WaitQueue::has_sleepers`]. Wake-ups take one such sleeper each. A sleeper that was
+    /// woken must look again: the wake-up may have been its alone.
+    ///
+    /// Returns whether the deadline has passed. Process context.
+    pub(crate) fn sleep_exclusive(
+        &self,
+        deadline: Option<&Deadline>,
+        ready: impl FnOnce() -> bool,
+    ) -> bool {
+        let entry = Opaque::<bindings::wait_queue_entry>::uninit();
+        // SAFETY: `entry` is valid for writes and stays in place until `finish_wait()` has made sure
+        // that it is in no queue; the queue is initialised.
+        unsafe {
+            ext::init_wait_func(entry.get(), Some(wake_and_remove));
+            bindings::prepare_to_wait_exclusive(
+                self.head.get(),
+                entry.get(),
+                bindings::TASK_INTERRUPTIBLE as c_int,
+            );
+        }
+        let timed_out = !ready() && !Deadline::sleep(deadline);
+        // SAFETY: As above. Sets the task running.
+        unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
+        timed_out
+    }
+}
+
+/// As `ep_autoremove_wake_function()`: the entry leaves the queue even if the task was awake
+/// already, so the next wake-up goes to the next sleeper.
+///
+/// # Safety
+///
+/// Called by the wait queue, with its lock held, for an entry of [`WaitQueue::sleep_exclusive`].
+unsafe extern "C" fn wake_and_remove(
+    entry: *mut bindings::wait_queue_entry,
+    mode: c_uint,
+    sync: c_int,
+    key: *mut c_void,
+) -> c_int {
+    // SAFETY: The entry is in the queue, so its owner has yet to leave `finish_wait()`, which looks
+    // with list_empty_careful(): list_del_init_careful() is the last access.
+    unsafe {
+        let woken = bindings::default_wake_function(entry, mode, sync, key);
+        ext::list_del_init_careful(&raw mut (*entry).entry);
+        woken
+    }
+}
+
+/// The `poll_table` of someone who polls one of our files.
+pub(crate) struct PollTable<'a> {
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table_struct,
+    _call: PhantomData<&'a ()>,
+}
+
+impl<'a> PollTable<'a> {
+    /// # Safety
+    ///
+    /// `table` is null or valid for `'a`, and `file` is the file that it was made to poll.
+    pub(crate) unsafe fn from_raw(file: &'a File, table: *mut bindings::poll_table_struct) -> Self {
+        Self {
+            file: file.as_ptr(),
+            table,
+            _call: PhantomData,
+        }
+    }
+
+    /// Has the poller woken through `queue`, which must belong to the polled file, in the sense of
+    /// the invariants of [`WaitQueue`].
+    pub(crate) fn register(&self, queue: &WaitQueue) {
+        // SAFETY: The table is null or valid; file and queue are valid.
+        unsafe { bindings::poll_wait(self.file, queue.head.get(), self.table) };
+    }
+}
+
+/// One entry in the wait queue of a polled file, with a function of our own.
+///
+/// # Invariants
+///
+/// `head` is null, or the queue that `entry` was added to and may still be in. The queue's owner
+/// either tells before the queue goes away (`POLLFREE`; then `head` is null, or becomes so under the
+/// queue's lock, and the queue's memory outlives an RCU grace period), or the queue lives as long as
+/// the polled file.
+#[repr(C)]
+pub(super) struct Entry {
+    entry: Opaque<bindings::wait_queue_entry>,
+    head: kernel::sync::atomic::Atomic<*mut bindings::wait_queue_head>,
+}
+
+/// What a wake-up of an [`Entry`] says.
+#[derive(Clone, Copy)]
+pub(crate) struct WakeUp {
+    /// The `EPOLL*` bits that the waker gave; 0 if it did not say which.
+    pub(crate) events: u32,
+    /// The waker is about to sleep.
+    pub(crate) sync: bool,
+}
+
+impl Entry {
+    /// An entry that is in no queue.
+    pub(super) const fn new() -> Self {
+        // INVARIANT: `head` is null.
+        Self {
+            entry: Opaque::zeroed(),
+            head: kernel::sync::atomic::Atomic::new(ptr::null_mut()),
+        }
+    }
+
+    /// Whether the entry was added to a queue and has not been told that it went away.
+    pub(super) fn is_used(&self) -> bool {
+        !self
+            .head
+            .load(kernel::sync::atomic::ordering::Relaxed)
+            .is_null()
+    }
+
+    /// Adds the entry to `head`. From now on `wake` is called in any context, under `head`'s lock.
+    ///
+    /// # Safety
+    ///
+    /// - The entry is in no queue, and stays in place until [`Entry::remove`].
+    /// - `head` is valid, and lives as long as [`Entry`]'s invariants ask for.
+    /// - `wake` may be called with an entry whose [`Entry::private`] is `private` until
+    ///   [`Entry::remove`] has returned.
+    pub(super) unsafe fn add(
+        &self,
+        head: *mut bindings::wait_queue_head,
+        wake: bindings::wait_queue_func_t,
+        private: *mut c_void,
+    ) {
+        let entry = self.entry.get();
+        // SAFETY: The entry is not in use, by the contract, so it may be written; `head` is valid.
+        unsafe {
+            ext::init_waitqueue_func_entry(entry, wake);
+            (*entry).private = private;
+            // INVARIANT: `head` is the queue that the entry is added to.
+            self.head
+                .store(head, kernel::sync::atomic::ordering::Relaxed);
+            bindings::add_wait_queue(head, entry);
+        }
+    }
+
+    /// What was given to [`Entry::add`].
+    ///
+    /// # Safety
+    ///
+    /// `entry` is that of an [`Entry`] that was added.
+    pub(super) unsafe fn private(entry: *mut bindings::wait_queue_entry) -> *mut c_void {
+        // SAFETY: The entry is valid and its `private` does not change while it is in a queue.
+        unsafe { (*entry).private }
+    }
+
+    /// Takes the entry out of its queue, if it is in one. When this returns, no call of the wake
+    /// function is running, and none will. Takes the queue's lock; does not sleep.
+    pub(super) fn remove(&self) {
+        let _rcu = kernel::sync::rcu::read_lock();
+        // Pairs with the release in `went_away`. Null: the owner has taken the queue away, and the
+        // wake function was done with the entry when it stored that. Else the queue's memory is
+        // there for as long as we are in this RCU section, and its lock orders us with `went_away`,
+        // after which the entry is an empty list of its own, which can be deleted again.
+        let head = self.head.load(kernel::sync::atomic::ordering::Acquire);
+        if !head.is_null() {
+            // SAFETY: As above.
+            unsafe { bindings::remove_wait_queue(head, self.entry.get()) };
+        }
+    }
+
+    /// Obeys `POLLFREE`: takes the entry out of the queue, which is about to go away.
+    ///
+    /// # Safety
+    ///
+    /// Called by the wake function as its last action, for the entry that it was called with, under
+    /// the queue's lock. The entry may be gone when this returns.
+    pub(super) unsafe fn went_away(entry: *mut bindings::wait_queue_entry) {
+        // CAST: `entry` is the first field of an `Entry`, which is `repr(C)`.
+        let this = entry.cast::<Entry>();
+        // SAFETY: The entry is valid until the store: a concurrent `remove` sees a head that is not
+        // null and waits for the queue's lock, which our caller holds, or sees null after it.
+        unsafe {
+            ext::list_del_init(&raw mut (*entry).entry);
+            // INVARIANT: The entry is in no queue.
+            (*this).head.store(
+                ptr::null_mut(),
+                kernel::sync::atomic::ordering::Release,
+            );
+        }
+    }
+}
+
+/// A `poll_table` that only asks for the present state.
+pub(super) fn poll_now(file: &kernel::fs::LocalFile, events: u32) -> u32 {
+    let mut table = MaybeUninit::<bindings::poll_table_struct>::zeroed();
+    // SAFETY: The table is valid for the call, and `file` is alive and can be polled: vfs_poll()
+    // itself deals with files without `->poll`.
+    unsafe {
+        ext::init_poll_funcptr(table.as_mut_ptr(), None, events);
+        ext::vfs_poll(file.as_ptr(), table.as_mut_ptr())
+    }
+}

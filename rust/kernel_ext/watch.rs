@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Watching a file that is somebody else's: a Rust callback in its wait queues.
+//!
+//! C header: [`include/linux/poll.h`](srctree/include/linux/poll.h)
+//!
+//! # The raw API
+//!
+//! `vfs_poll()` with a queue function: the file's `->poll` hands each wait queue that it has to that
+//! function, which adds an entry. A wake-up of the queue then calls the entry's function, in
+//! whatever context it comes from, hard interrupt included, under the queue's lock. A file may have
+//! several queues.
+//!
+//! # The safe API
+//!
+//! A [`Watch`] is such entries and a value of the user's choice, which implements [`Watcher`]. It
+//! is in an [`Arc`], of which the watch itself owns one reference from [`Watch::attach`] until it
+//! ends. It ends in one of two ways, which exclude each other by the lock of the file's bucket in
+//! [`last_close`](super::last_close):
+//!
+//! - [`Watch::detach`], at the user's wish, while the file lives;
+//! - at the file's last close, when [`Watcher::closed`] is called and is handed the reference.
+//!
+//! Either way all entries are out of their queues when it has happened, so no callback runs any
+//! more. No reference to the file is held; [`Watch::poll`] takes one for as long as it polls.
+
+use super::{
+    bindings as ext,
+    last_close::Registration,
+    ready_queue::{
+        HasLinks,
+        Links,
+        ReadyQueue, //
+    },
+    wait_queue::{
+        poll_now,
+        Entry,
+        WakeUp, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomPinned,
+    ops::Deref,
+    ptr, //
+};
+use kernel::{
+    bindings,
+    ffi::{c_int, c_uint, c_void},
+    fs::LocalFile,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::{Acquire, Relaxed, Release},
+            Atomic, //
+        },
+        Arc,
+        ArcBorrow,
+        UniqueArc, //
+    }, //
+};
+
+/// What a user of [`Watch`] does about events.
+pub(crate) trait Watcher: Sized + Send + Sync + 'static {
+    /// The file woke one of its wait queues.
+    ///
+    /// Any context, under the queue's lock: must not sleep, nor take a lock under which a wait
+    /// queue is woken elsewhere. Returns whether the wake-up was used, in the sense of
+    /// `WQ_FLAG_EXCLUSIVE`.
+    fn woken(this: ArcBorrow<'_, Watch<Self>>, wake: WakeUp) -> bool;
+
+    /// The file has been closed for the last time, and the watch has ended.
+    ///
+    /// Process context, under a spinlock: must not sleep. To drop the reference may sleep, so it must
+    /// be put away, in a [`ClosedList`].
+    fn closed(this: Closed<Self>);
+}
+
+/// A watch of a file; see the [module](self).
+///
+/// # Invariants
+///
+/// While `registration` is linked, the watch owns a reference to the [`Arc`] that it is in. `entry`
+/// and the list of `further` ones change under the lock of the registration's bucket, and only while
+/// it is linked; when it is not linked any more, none of them is in a wait queue.
+#[repr(C)]
+#[pin_data]
+pub(crate) struct Watch<T: Watcher> {
+    // First, so that a pointer to it is one to the watch.
+    registration: Registration,
+    entry: Entry,
+    further: UnsafeCell<Option<KBox<Further>>>,
+    links: Links<Self>,
+    value: T,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+/// An entry for a file's second and later wait queues.
+struct Further {
+    entry: Entry,
+    next: Option<KBox<Further>>,
+}
+
+// SAFETY: What has interior mutability is protected as the invariants say; the value is of a type that
+// can be used on any thread.
+unsafe impl<T: Watcher> Send for Watch<T> {}
+// SAFETY: As above.
+unsafe impl<T: Watcher> Sync for Watch<T> {}
+
+// SAFETY: The links are a part of the watch.
+unsafe impl<T: Watcher> HasLinks for Watch<T> {
+    fn links(&self) -> &Links<Self> {
+        &self.links
+    }
+}
+
+impl<T: Watcher> Deref for Watch<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Watcher> Watch<T> {
+    /// A watch of nothing yet, that may be queued on `queue`.
+    pub(crate) fn new(value: T, queue: &ReadyQueue<Self>) -> Result<Pin<UniqueArc<Self>>> {
+        UniqueArc::pin_init(
+            pin_init!(Self {
+                // INVARIANT: Not linked, no entries.
+                registration: Registration::new(closed::<T>),
+                entry: Entry::new(),
+                further: UnsafeCell::new(None),
+                links: Links::new(queue),
+                value,
+                _pin: PhantomPinned,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Starts to watch `file`, and returns what it is ready for, of `events` (`EPOLL*` bits, a hint
+    /// to the file's driver as in poll(2)). Callbacks may come at once.
+    ///
+    /// ENOSPC if the file has too many watches, ENOMEM without memory for a further entry; then the
+    /// watch has ended. Process context, sleeps.
+    pub(crate) fn attach(
+        this: Pin<UniqueArc<Self>>,
+        file: &LocalFile,
+        events: u32,
+    ) -> Result<(Arc<Self>, u32)> {
+        let this: Arc<Self> = this.into();
+        let own = Arc::into_raw(this.clone()).cast_mut();
+        // SAFETY: The arc was unique: nobody else has a reference to its contents, and it was never
+        // registered. `own` is kept alive, in place, until it is unlinked.
+        // INVARIANT: The watch owns the reference `own` while it is linked.
+        if let Err(e) = unsafe { Registration::register(own.cast(), file) } {
+            // SAFETY: The watch does not own the reference after all.
+            drop(unsafe { Arc::from_raw(own) });
+            return Err(e);
+        }
+        let mut table = Attach::<T> {
+            table: pin_init::zeroed(),
+            watch: &this,
+            result: Ok(()),
+        };
+        // SAFETY: The file is alive. The table is the first field of an `Attach<T>`, as the queue
+        // function wants it, and valid for the call.
+        let ready = unsafe {
+            ext::init_poll_funcptr(&raw mut table.table, Some(add_entry::<T>), events);
+            ext::vfs_poll(file.as_ptr(), &raw mut table.table)
+        };
+        if let Err(e) = table.result {
+            this.detach();
+            return Err(e);
+        }
+        Ok((this, ready))
+    }
+
+    /// Ends the watch, unless it has ended. When this returns it has: no callback runs, and
+    /// [`Watcher::closed`] has been called if it was the file's last close that ended it.
+    ///
+    /// Returns whether it was this call. Process context; not under a lock that [`Watcher::closed`]
+    /// takes.
+    pub(crate) fn detach(&self) -> bool {
+        let Some(linked) = self.registration.lock() else {
+            return false;
+        };
+        linked.unlink();
+        // SAFETY: We hold the bucket's lock, and were the ones to unlink.
+        unsafe { self.remove_entries() };
+        drop(linked);
+        // SAFETY: The watch owned this reference while it was linked.
+        drop(unsafe { Arc::from_raw(ptr::from_ref(self)) });
+        true
+    }
+
+    /// # Safety
+    ///
+    /// The bucket's lock is held, by whoever has just unlinked the registration.
+    unsafe fn remove_entries(&self) {
+        self.entry.remove();
+        // SAFETY: The list is protected by the lock.
+        let mut further = unsafe { &*self.further.get() };
+        while let Some(this) = further {
+            this.entry.remove();
+            further = &this.next;
+        }
+    }
+
+    /// What the file is ready for now, of `events`; `None` if it is closed, or the watch has ended.
+    /// Process context, sleeps.
+    pub(crate) fn poll(&self, events: u32) -> Option<u32> {
+        let file = self.registration.file()?;
+        Some(poll_now(&file, events))
+    }
+}
+
+/// The poll table of [`Watch::attach`].
+#[repr(C)]
+struct Attach<'a, T: Watcher> {
+    table: bindings::poll_table_struct,
+    watch: &'a Arc<Watch<T>>,
+    result: Result,
+}
+
+/// # Safety
+///
+/// Called by a file's `->poll`, in process context, with the table of an `Attach<T>`.
+unsafe extern "C" fn add_entry<T: Watcher>(
+    _file: *mut bindings::file,
+    head: *mut bindings::wait_queue_head,
+    table: *mut bindings::poll_table_struct,
+) {
+    // SAFETY: The table is the first field of an `Attach<T>`, which nobody else uses meanwhile.
+    let attach = unsafe { &mut *table.cast::<Attach<'_, T>>() };
+    let watch = attach.watch;
+    if attach.result.is_err() || head.is_null() {
+        return;
+    }
+    // Allocate before the lock is taken. The embedded entry serves the first queue; attach() is the
+    // only one to add entries, so it can be asked without the lock.
+    let further = if watch.entry.is_used() {
+        let new = Further {
+            entry: Entry::new(),
+            next: None,
+        };
+        match KBox::new(new, GFP_KERNEL_ACCOUNT) {
+            Ok(further) => Some(further),
+            Err(e) => {
+                attach.result = Err(e.into());
+                return;
+            }
+        }
+    } else {
+        None
+    };
+    // The file can't be closed now, but a callback's reference to the watch may have been used to
+    // end it.
+    let Some(_linked) = watch.registration.lock() else {
+        attach.result = Err(ENOENT);
+        return;
+    };
+    let entry = match further {
+        None => &watch.entry,
+        Some(mut further) => {
+            // SAFETY: The list is protected by the lock.
+            let list = unsafe { &mut *watch.further.get() };
+            further.next = list.take();
+            &list.insert(further).entry
+        }
+    };
+    // SAFETY: The entry is new. It stays in place, inside of the watch or of a box of the watch's, and
+    // is removed when the watch is unlinked, while it owns a reference to itself. The queue belongs
+    // to the file, whose last close comes before it goes away, or its owner tells by POLLFREE.
+    unsafe {
+        entry.add(
+            head,
+            Some(woken::<T>),
+            Arc::as_ptr(watch).cast_mut().cast::<c_void>(),
+        );
+    }
+}
+
+/// # Safety
+///
+/// Called by a wait queue, with its lock held, for an entry that `add_entry::<T>` added.
+unsafe extern "C" fn woken<T: Watcher>(
+    entry: *mut bindings::wait_queue_entry,
+    _mode: c_uint,
+    sync: c_int,
+    key: *mut c_void,
+) -> c_int {
+    // CAST: The key of poll wake-ups is the event bits, not a pointer.
+    let key = key as usize as u32;
+    // SAFETY: The watch owns a reference to itself until the entry is removed, which waits for the
+    // queue's lock.
+    let watch = unsafe { ArcBorrow::from_raw(Entry::private(entry).cast::<Watch<T>>()) };
+    let wake = WakeUp {
+        events: key & !ext::POLLFREE,
+        sync: sync != 0,
+    };
+    let used = T::woken(watch, wake);
+    if key & ext::POLLFREE != 0 {
+        // SAFETY: This is the last thing that we do.
+        unsafe { Entry::went_away(entry) };
+    }
+    c_int::from(used)
+}
+
+/// # Safety
+///
+/// Called by the hook for the registration of a `Watch<T>`, which it has just unlinked, under the
+/// bucket's lock.
+unsafe fn closed<T: Watcher>(registration: *mut Registration) {
+    // CAST: The registration is the watch's first field.
+    let watch = registration.cast::<Watch<T>>();
+    // SAFETY: The watch owned a reference to itself, so it is valid; it is not linked any more, so
+    // the reference is ours to pass on.
+    unsafe {
+        (*watch).remove_entries();
+        T::closed(Closed(Arc::from_raw(watch)));
+    }
+}
+
+/// A watch whose file has been closed for the last time, and the reference that it owned.
+///
+/// # Invariants
+///
+/// Nobody else accesses the registration's `next`.
+pub(crate) struct Closed<T: Watcher>(Arc<Watch<T>>);
+
+impl<T: Watcher> Deref for Closed<T> {
+    type Target = Watch<T>;
+    fn deref(&self) -> &Watch<T> {
+        &self.0
+    }
+}
+
+/// Where [`Watcher::closed`] puts watches, until someone comes who may sleep.
+///
+/// # Invariants
+///
+/// `first` is null or the first of a list, through the registrations' `next`, of watches of each of
+/// which the list owns a reference.
+pub(crate) struct ClosedList<T: Watcher> {
+    first: Atomic<*mut Watch<T>>,
+}
+
+impl<T: Watcher> ClosedList<T> {
+    /// An empty list.
+    pub(crate) const fn new() -> Self {
+        Self {
+            first: Atomic::new(ptr::null_mut()),
+        }
+    }
+
+    /// Any context.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.load(Relaxed).is_null()
+    }
+
+    /// Puts `watch` into the list. Any context.
+    pub(crate) fn push(&self, watch: Closed<T>) {
+        let watch = Arc::into_raw(watch.0).cast_mut();
+        let mut first = self.first.load(Relaxed);
+        loop {
+            // SAFETY: The watch is valid, and its `next` is ours, by the invariants of `Closed`.
+            unsafe { *(*watch).registration.next() = first.cast() };
+            // INVARIANT: On success the list owns the reference.
+            match self.first.cmpxchg(first, watch, Release) {
+                Ok(_) => return,
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    /// Takes all watches out of the list, the last one that came first. Process context.
+    pub(crate) fn take(&self) -> ClosedIter<T> {
+        ClosedIter(if self.is_empty() {
+            ptr::null_mut()
+        } else {
+            self.first.xchg(ptr::null_mut(), Acquire)
+        })
+    }
+}
+
+impl<T: Watcher> Drop for ClosedList<T> {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+/// The watches of a [`ClosedList`].
+///
+/// # Invariants
+///
+/// As [`ClosedList`].
+pub(crate) struct ClosedIter<T: Watcher>(*mut Watch<T>);
+
+impl<T: Watcher> Iterator for ClosedIter<T> {
+    type Item = Arc<Watch<T>>;
+
+    fn next(&mut self) -> Option<Arc<Watch<T>>> {
+        let watch = self.0;
+        if watch.is_null() {
+            return None;
+        }
+        // SAFETY: The list owns a reference to the watch, and its `next`; the former is handed out.
+        unsafe {
+            self.0 = (*(*watch).registration.next()).cast();
+            Some(Arc::from_raw(watch))
+        }
+    }
+}
+
+impl<T: Watcher> Drop for ClosedIter<T> {
+    fn drop(&mut self) {
+        for watch in self {
+            drop(watch);
+        }
+    }
+}
