@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The multiplexer: what epoll(7) does, over a device.
+//!
+//! An [`Eventpoll`] is one instance: an interest list, and a ready queue. [`ctl`] changes the
+//! former, the watched files' callbacks ([`item`]) fill the latter, [`wait`] empties it.
+//!
+//! The locks, who may touch what, and why nothing is lost are told in the opening comment of
+//! `repoll_main.rs`.
+
+#![forbid(unsafe_code)]
+
+pub(crate) mod ctl;
+pub(crate) mod events;
+pub(crate) mod ioctl;
+pub(crate) mod item;
+pub(crate) mod wait;
+
+use crate::kernel_ext::{
+    ready_queue::{
+        Consumer,
+        ReadyQueue, //
+    },
+    trace,
+    user::User,
+    wait_queue::{
+        new_wait_queue,
+        PollTable,
+        WaitQueue, //
+    },
+    watch::ClosedList, //
+};
+use item::{
+    Item,
+    Watched, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::RBTree,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// What an item is found by, as in epoll: the file, and the descriptor that it was added with. So
+/// two descriptors of one file can be watched, each with its own events.
+///
+/// The file is given by its address, which is never followed. An address is used again after its
+/// file's last close, when the item that has it is on [`Eventpoll::closed`], or done with: so
+/// [`Locked::reap`] comes before each look-up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    file: usize,
+    fd: i32,
+}
+
+/// One instance: the private data of an open `/dev/repoll`.
+#[pin_data]
+pub(crate) struct Eventpoll {
+    /// For the tracepoints. Does not change.
+    pub(crate) id: u32,
+    /// Whose watches they are. Does not change.
+    pub(crate) user: User,
+    /// What only one task at a time may do.
+    #[pin]
+    pub(crate) locked: Mutex<Locked>,
+    /// Items that may have events. Any context; the consumer is in `locked`.
+    pub(crate) ready: ReadyQueue<Watched>,
+    /// Items whose files have been closed. Filled by the last-close hook, emptied under `locked`.
+    pub(crate) closed: ClosedList<Item>,
+    /// Tasks in WAIT.
+    #[pin]
+    pub(crate) waiters: WaitQueue,
+    /// Those who poll the instance: poll(2), select(2), the C epoll, io_uring.
+    #[pin]
+    pub(crate) pollers: WaitQueue,
+}
+
+/// The part of an instance that [`Eventpoll::locked`] protects.
+pub(crate) struct Locked {
+    /// The interest list.
+    pub(crate) interest: RBTree<Key, Arc<Watched>>,
+    /// Takes items from [`Eventpoll::ready`].
+    pub(crate) consumer: Consumer<Watched>,
+}
+
+/// Numbers instances, for the tracepoints.
+static INSTANCES: Atomic<u32> = Atomic::new(0);
+
+impl Eventpoll {
+    /// An instance that watches nothing, of the current user.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let user = User::current()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                id: INSTANCES.fetch_add(1, Relaxed).wrapping_add(1),
+                user,
+                locked <- new_mutex!(
+                    Locked { interest: RBTree::new(), consumer: Consumer::new() },
+                    "Eventpoll::locked"
+                ),
+                ready: ReadyQueue::new(),
+                closed: ClosedList::new(),
+                waiters <- new_wait_queue!("Eventpoll::waiters"),
+                pollers <- new_wait_queue!("Eventpoll::pollers"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Tells waiters and pollers that the ready queue has something. Whoever queued an item, or found
+    /// it queued, must call this after. Any context.
+    ///
+    /// `events` is what a poller may want to know of the event besides `EPOLLIN`.
+    #[inline]
+    pub(crate) fn wake(&self, sync: bool, events: u32) {
+        let waiters = self.waiters.has_sleepers();
+        let pollers = self.pollers.has_sleepers();
+        if waiters || pollers {
+            trace::wake(self.id, waiters.into(), pollers.into());
+        }
+        if waiters {
+            self.waiters.wake_one(sync);
+        }
+        if pollers {
+            self.pollers.wake_pollers(events::IN | events);
+        }
+    }
+
+    /// The instance as somebody else's watched file: readable while WAIT would deliver something.
+    ///
+    /// Items that turn out not to be ready leave the ready queue, as in `__ep_eventpoll_poll()`: else
+    /// poll(2) would say "ready", and WAIT would find nothing, for ever.
+    pub(crate) fn poll(&self, table: &PollTable<'_>) -> u32 {
+        table.register(&self.pollers);
+        let mut locked = self.locked.lock();
+        locked.reap(self);
+        let mut scan = locked.consumer.scan(&self.ready);
+        while let Some(item) = scan.next() {
+            if item.poll_now() != 0 {
+                scan.put_back(item);
+                return events::IN | events::RDNORM;
+            }
+        }
+        0
+    }
+
+    /// Ends all watches. The instance's file has been closed for the last time: nobody waits, polls
+    /// or controls it any more.
+    pub(crate) fn release(&self) {
+        if self.pollers.has_sleepers() {
+            self.pollers.wake_pollers(events::IN);
+        }
+        let mut locked = self.locked.lock();
+        // First end all callbacks, then take the items out of the queue and the list.
+        for watched in locked.interest.values() {
+            // False: the hook has ended it, and has put it on `closed` by now.
+            if watched.detach() {
+                watched.trace_remove(item::Removal::Release);
+            }
+        }
+        locked.reap(self);
+        // With no callback left, what is taken out of the queue now stays out.
+        let mut scan = locked.consumer.scan(&self.ready);
+        while scan.next().is_some() {}
+        drop(scan);
+        locked.interest = RBTree::new();
+    }
+}
+
+impl Locked {
+    /// Deals with items whose files have been closed, before anything else is done.
+    pub(crate) fn reap(&mut self, ep: &Eventpoll) {
+        if ep.closed.is_empty() {
+            return;
+        }
+        for watched in ep.closed.take() {
+            self.interest.remove(&watched.key());
+            self.consumer.remove(&ep.ready, &watched);
+        }
+    }
+}

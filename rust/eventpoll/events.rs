@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `EPOLL*` bits that the multiplexer itself looks at.
+
+use crate::kernel_ext::bindings as ext;
+
+/// There is something to read.
+pub(crate) const IN: u32 = ext::IN;
+/// There is ordinary data to read.
+pub(crate) const RDNORM: u32 = ext::RDNORM;
+/// Always of interest, asked for or not.
+pub(crate) const ALWAYS: u32 = ext::ERR | ext::HUP;
+/// The waker is io_uring: told on to pollers, so that a ring and an instance that watch each other
+/// do not wake each other for ever.
+pub(crate) const URING_WAKE: u32 = ext::URING_WAKE;
+/// Wake one instance of those that watch a file. Not supported yet.
+pub(crate) const EXCLUSIVE: u32 = ext::EXCLUSIVE;
+/// Keep the system from suspending. Taken as by a caller without `CAP_BLOCK_SUSPEND`: ignored.
+pub(crate) const WAKEUP: u32 = ext::WAKEUP;
+/// Report once, until MOD.
+pub(crate) const ONESHOT: u32 = ext::ONESHOT;
+/// Report changes, not states.
+pub(crate) const ET: u32 = ext::ET;
+/// What is not an event but a wish. All that is left of the events when ONESHOT has fired.
+pub(crate) const PRIVATE: u32 = WAKEUP | ONESHOT | ET | EXCLUSIVE;

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The instance as an open file: `/dev/repoll`, and what `REPOLL_CREATE` makes.
+
+use super::{
+    ctl::ctl,
+    wait::wait,
+    Eventpoll, //
+};
+use crate::kernel_ext::{
+    bindings as ext,
+    device::{
+        anon_fd,
+        Device, //
+    },
+    trace,
+    user_args::{
+        read,
+        repoll_create,
+        repoll_ctl,
+        repoll_wait,
+        EventWriter, //
+    },
+    wait_queue::PollTable, //
+};
+use kernel::{
+    fs::File,
+    ioctl::{
+        _IOC_DIR,
+        _IOC_NR,
+        _IOC_SIZE,
+        _IOC_TYPE, //
+    },
+    prelude::*,
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+
+/// The calls, as `uapi/repoll.h` numbers them.
+const NOP: u32 = 0;
+const CREATE: u32 = 1;
+const CTL: u32 = 2;
+const WAIT: u32 = 3;
+
+impl Device for Eventpoll {
+    type OwnerModule = crate::LocalModule;
+    const NAME: &'static CStr = c"repoll";
+    const ANON_NAME: &'static CStr = c"[repoll]";
+
+    fn open() -> Result<Arc<Self>> {
+        Self::new()
+    }
+
+    fn release(this: Arc<Self>) {
+        Eventpoll::release(&this);
+    }
+
+    fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
+        Eventpoll::poll(&this, table)
+    }
+
+    fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        let size = _IOC_SIZE(cmd);
+        if _IOC_TYPE(cmd) != ext::REPOLL_IOC_MAGIC {
+            return Err(ENOTTY);
+        }
+        match (_IOC_NR(cmd), _IOC_DIR(cmd)) {
+            (NOP, kernel::uapi::_IOC_NONE) => Ok(0),
+            (CREATE, kernel::uapi::_IOC_WRITE) => create(&read(arg, size)?),
+            (CTL, kernel::uapi::_IOC_WRITE) => {
+                let args: repoll_ctl = read(arg, size)?;
+                if args.flags != 0 {
+                    return Err(EINVAL);
+                }
+                ctl(this, file, &args, crate::MAX_USER_WATCHES.load(Relaxed))?;
+                Ok(0)
+            }
+            (WAIT, kernel::uapi::_IOC_WRITE) => {
+                let args: repoll_wait = read(arg, size)?;
+                trace::wait_enter(this.id, args.maxevents, args.timeout);
+                let result = checked_wait(&this, &args);
+                trace::wait_exit(
+                    this.id,
+                    result.map_or_else(|e| e.to_errno(), |n| n as i32),
+                );
+                result.map(|n| n as isize)
+            }
+            _ => Err(ENOTTY),
+        }
+    }
+}
+
+fn create(args: &repoll_create) -> Result<isize> {
+    if args.flags & !ext::CLOEXEC != 0 || args.__pad != 0 {
+        return Err(EINVAL);
+    }
+    anon_fd(Eventpoll::new()?, args.flags).map(|fd| fd as isize)
+}
+
+fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
+    // A signal mask is not supported yet.
+    if args.flags != 0 || args.sigmask != 0 || args.sigsetsize != 0 {
+        return Err(EINVAL);
+    }
+    wait(ep, EventWriter::new(args.events, args.maxevents)?, args.timeout)
+}

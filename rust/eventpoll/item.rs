@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An item of the interest list, and the callback that queues it.
+
+use super::{
+    events,
+    Eventpoll,
+    Key, //
+};
+use crate::kernel_ext::{
+    bindings as ext,
+    ready_queue::Push,
+    task,
+    trace,
+    wait_queue::WakeUp,
+    watch::{
+        Closed,
+        Watch,
+        Watcher, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        barrier::{
+            smp_mb,
+            Full, //
+        },
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+
+/// An item together with its watch of the file.
+pub(crate) type Watched = Watch<Item>;
+
+/// A file descriptor of interest, and what is wanted of it.
+///
+/// It holds a reference to its instance, and the instance's interest list one to it: a cycle, which
+/// ends when the item is removed; at the latest when the instance is released.
+pub(crate) struct Item {
+    /// Does not change.
+    pub(crate) ep: Arc<Eventpoll>,
+    /// Unique; for the tracepoints. Does not change.
+    id: u64,
+    /// Does not change.
+    key: Key,
+    /// Written under the instance's lock. The callback reads it without: [`Item::set_interest`] tells
+    /// why it misses nothing.
+    events: Atomic<u32>,
+    /// Accessed under the instance's lock only.
+    data: Atomic<u64>,
+}
+
+/// Why an item is removed.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Removal {
+    Del = ext::REPOLL_REMOVE_DEL,
+    Closed = ext::REPOLL_REMOVE_CLOSED,
+    Release = ext::REPOLL_REMOVE_RELEASE,
+}
+
+/// Why an item enters the ready queue.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Reason {
+    Callback = ext::REPOLL_QUEUE_CALLBACK,
+    Add = ext::REPOLL_QUEUE_ADD,
+    Mod = ext::REPOLL_QUEUE_MOD,
+    Level = ext::REPOLL_QUEUE_LEVEL,
+}
+
+/// Numbers items, for the tracepoints.
+static ITEMS: Atomic<u64> = Atomic::new(0);
+
+impl Item {
+    /// An item of `ep`, counted as a watch of its user, of which there may be `max`.
+    pub(crate) fn new(
+        ep: Arc<Eventpoll>,
+        max: i64,
+        key: Key,
+        events: u32,
+        data: u64,
+    ) -> Result<Self> {
+        ep.user.charge_watch(max)?;
+        Ok(Self {
+            ep,
+            id: ITEMS.fetch_add(1, Relaxed).wrapping_add(1),
+            key,
+            events: Atomic::new(events),
+            data: Atomic::new(data),
+        })
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    pub(crate) fn events(&self) -> u32 {
+        self.events.load(Relaxed)
+    }
+
+    pub(crate) fn data(&self) -> u64 {
+        self.data.load(Relaxed)
+    }
+
+    /// Changes what is wanted. Under the instance's lock; the caller must poll the file after this.
+    ///
+    /// An event that comes now is seen by the callback, with the new events, or by the caller's poll,
+    /// or by both: the callback's waker changed the file's state and then took the wait queue's lock
+    /// or looked at its entries, after a full barrier; here the events are changed, and then, after a
+    /// full barrier, the state is looked at.
+    pub(crate) fn set_interest(&self, events: u32, data: u64) {
+        self.events.store(events, Relaxed);
+        self.data.store(data, Relaxed);
+        smp_mb(Full);
+    }
+
+    /// ONESHOT has fired: nothing is wanted until MOD.
+    pub(crate) fn disarm(&self) {
+        self.events.store(self.events() & events::PRIVATE, Relaxed);
+    }
+
+    pub(crate) fn trace_queue(&self, reason: Reason) {
+        trace::queue(self.ep.id, self.id, self.key.fd, reason as u32);
+    }
+
+    pub(crate) fn trace_remove(&self, reason: Removal) {
+        trace::remove(self.ep.id, self.id, self.key.fd, reason as u32);
+    }
+
+    pub(crate) fn trace_deliver(&self, events: u32) {
+        trace::deliver(self.ep.id, self.id, self.key.fd, events, self.data());
+    }
+
+    fn trace_callback(&self, wake: WakeUp, outcome: u32) {
+        trace::callback(
+            self.ep.id,
+            self.id,
+            self.key.fd,
+            wake.events,
+            task::context(),
+            outcome,
+        );
+    }
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.ep.user.uncharge_watch();
+    }
+}
+
+impl Watched {
+    /// What of the wanted events the file is ready for now: 0 if none, or if it is closed.
+    #[inline]
+    pub(crate) fn poll_now(&self) -> u32 {
+        let events = self.events();
+        self.poll(events).unwrap_or(0) & events
+    }
+}
+
+impl Watcher for Item {
+    /// The callback. Any context, under the lock of the file's wait queue. Takes no lock of ours but
+    /// those of the wait queues that it wakes.
+    fn woken(this: ArcBorrow<'_, Watched>, wake: WakeUp) -> bool {
+        let events = this.events();
+        if events & !events::PRIVATE == 0 {
+            this.trace_callback(wake, ext::REPOLL_CB_DISARMED);
+            return true;
+        }
+        // 0: the waker did not say what there is.
+        if wake.events != 0 && wake.events & events == 0 {
+            this.trace_callback(wake, ext::REPOLL_CB_MISMATCH);
+            return true;
+        }
+        match this.ep.ready.push(this) {
+            Push::Queued => {
+                this.trace_callback(wake, ext::REPOLL_CB_QUEUED);
+                this.trace_queue(Reason::Callback);
+            }
+            Push::Already => this.trace_callback(wake, ext::REPOLL_CB_ALREADY),
+        }
+        // Also if it was queued already: a second event may take a second waiter.
+        this.ep.wake(wake.sync, wake.events & events::URING_WAKE);
+        true
+    }
+
+    /// The last close. In the hook, under a bucket's lock: must not sleep. All else is done by the
+    /// next one to take the instance's lock.
+    fn closed(this: Closed<Self>) {
+        this.trace_remove(Removal::Closed);
+        // Once it is in the list, a reaper may drop the item, and with it the item's reference to
+        // the instance, so take one. To drop it, even as the last one, does not sleep.
+        let ep = this.ep.clone();
+        ep.closed.push(this);
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! repoll: Linux's readiness pipeline, in Rust, as a module.
+//!
+//! # Overview
+//!
+//! An open `/dev/repoll` is an [`Eventpoll`]: an interest list of watched files, and a ready queue.
+//! ADD puts an entry into each wait queue of a file, with a callback of ours and no process. When the
+//! file wakes its queue, the callback (in whatever context the wake-up comes from) puts the item
+//! into the ready queue and wakes one waiter. WAIT takes items from the ready queue, polls each file
+//! again, and copies to userspace what is really there.
+//!
+//! The text follows the opening comment of `fs/eventpoll.c`, which does the same in C.
+//!
+//! # Locking
+//!
+//! From the outer to the inner:
+//!
+//! ```text
+//!   Eventpoll::locked      mutex, one per instance: interest list, consumer of the ready queue
+//!     > bucket             spinlock, process context only: one bucket of the table of watched files
+//!       > whead->lock      spinlock of a watched file's wait queue: not ours, any context
+//!         > waiters, pollers   our own wait queues' locks: any context
+//! ```
+//!
+//! - The instance's mutex is a mutex since delivery writes to user memory, and a file's `->poll` may
+//!   sleep.
+//! - The callback runs under `whead->lock`, perhaps in a hard interrupt. It takes none of our locks
+//!   but those of our wait queues, when it wakes them: the ready queue has no lock.
+//! - A bucket's lock is outside of `whead->lock`, as entries are taken out of wait queues under it.
+//!   The last-close hook takes it in process context; nothing takes it in an interrupt, so it leaves
+//!   interrupts on.
+//! - Someone who watches an instance (the C epoll, say) is woken through `pollers`, under
+//!   `whead->lock`, and takes locks of its own below that. It never comes back to us: an instance
+//!   watches no instance, neither of ours nor of the C epoll, so there are no cycles.
+//! - The hook runs in the middle of a file's last close, wherever that happens, so it may run under
+//!   any mutex of anybody; it takes none.
+//!
+//! # Which lock protects which field
+//!
+//! | field | protected by |
+//! |---|---|
+//! | `Eventpoll::locked` | itself: the interest list, the consumer's list |
+//! | `Eventpoll::ready` | none: see [`kernel_ext::ready_queue`] |
+//! | `Eventpoll::closed` | none to fill, `locked` to empty |
+//! | `Eventpoll::waiters`, `pollers` | their own locks |
+//! | `Item::events` | `locked` to write; the callback reads it without, see `Item::set_interest` |
+//! | `Item::data` | `locked` |
+//! | a watch's entries, and its place in the table | the bucket's lock |
+//! | a watch's file pointer | the bucket's lock to write; RCU to take a reference through it |
+//! | an item's links of the ready queue | whoever set its *queued* bit, then the consumer |
+//!
+//! # The states of an item
+//!
+//! ```text
+//!             callback, ADD or MOD: ready            WAIT takes it, clears the bit, polls
+//!   (idle) ---------------------------------> (queued) ----------------------------------> (taken)
+//!      ^                                         ^                                            |
+//!      |                                         |  level-triggered: queued again, last       |
+//!      |                                         |  buffer can't be written: queued again, first
+//!      |                                         +--------------------------------------------+
+//!      +--------------------------------------------------------------------------------------+
+//!                            not ready after all; edge-triggered; ONESHOT: also disarmed
+//! ```
+//!
+//! The bit is cleared *before* the poll, so an event that the poll does not see queues the item
+//! anew. [`kernel_ext::ready_queue`] has the argument why no event and no wake-up is lost.
+//!
+//! # Removal
+//!
+//! Three paths:
+//!
+//! - **A**, DEL: under `locked`, holding a reference to the file;
+//! - **B**, the last close of the instance: `Eventpoll::release`, when nobody else uses it;
+//! - **C**, the last close of the watched file: the hook, which has no reference to anything and can't
+//!   sleep ([`kernel_ext::last_close`]).
+//!
+//! All three end the watch under the lock of the file's bucket, whichever comes first; the others then
+//! find it ended. To end it means: off the table, file pointer cleared, entries out of the wait
+//! queues, so no callback runs any more ([`kernel_ext::watch`]). The watch's own reference to the
+//! item then goes:
+//!
+//! - A and B drop it: they may sleep. They take the item out of the ready queue and the interest list.
+//! - C leaves it on `Eventpoll::closed`, before it lets go of the bucket's lock. The next one to take
+//!   `locked` takes the item out of queue and list ([`eventpoll::Locked::reap`]). B takes each item's
+//!   bucket lock before it looks at that list, so it leaves none behind.
+//!
+//! A and C exclude each other anyway, since A holds a reference to the file. WAIT may meet an item
+//! whose file C is closing: it polls through a reference that it can only get while the pointer is
+//! not cleared and the file's count is not zero, else it passes the item over.
+//!
+//! # POLLFREE
+//!
+//! Some wait queues go away before their file does (signalfd's, binder's). Their owner wakes the
+//! entries with POLLFREE, and frees the queue an RCU grace period later at the earliest. The callback
+//! takes its entry out of the queue, then stores a null queue with release, and does not touch the
+//! entry after that. Who ends the watch loads the queue with acquire in an RCU section. See
+//! `wait_queue::Entry`.
+
+mod eventpoll;
+mod kernel_ext;
+
+use eventpoll::{
+    item::Watched,
+    Eventpoll, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    }, //
+};
+use kernel_ext::{
+    device,
+    last_close::LastClose,
+    user::User, //
+};
+
+module! {
+    type: Repoll,
+    name: "repoll",
+    authors: ["The repoll authors"],
+    description: "Linux's readiness pipeline in Rust: an epoll-like multiplexer to study. For VMs only",
+    license: "GPL",
+    params: {
+        max_user_watches: i64 {
+            default: 0,
+            description: "The most watches that a user may have, the C epoll's included (0: 4 % of memory)",
+        },
+    },
+}
+
+/// How many watches a user may have. Set when the module is loaded.
+static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
+
+/// What there is while the module is loaded. Dropped in this order: no new instance can be opened
+/// when the hook goes; and none is left, since each holds a reference to the module.
+#[pin_data]
+struct Repoll {
+    #[pin]
+    device: device::Registration<Eventpoll>,
+    last_close: LastClose,
+}
+
+impl kernel::InPlaceModule for Repoll {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let max = match module_parameters::max_user_watches.value() {
+            max if max > 0 => max,
+            _ => User::default_max_watches(size_of::<Watched>()),
+        };
+        MAX_USER_WATCHES.store(max, Relaxed);
+        try_pin_init!(Self {
+            last_close: {
+                if cfg!(CONFIG_PREEMPT_RT) {
+                    // Spinlocks sleep there, and the hook must not.
+                    pr_err!("not for PREEMPT_RT kernels yet\n");
+                    return Err(EOPNOTSUPP);
+                }
+                LastClose::register()?
+            },
+            device <- device::Registration::new(),
+        })
+    }
+}
