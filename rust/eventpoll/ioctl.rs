@@ -82,10 +82,7 @@ impl Device for Eventpoll {
                 let args: repoll_wait = read(arg, size)?;
                 trace::wait_enter(this.id, args.maxevents, args.timeout);
                 let result = checked_wait(&this, &args);
-                trace::wait_exit(
-                    this.id,
-                    result.map_or_else(|e| e.to_errno(), |n| n as i32),
-                );
+                trace::wait_exit(this.id, result.map_or_else(|e| e.to_errno(), |n| n as i32));
                 result.map(|n| n as isize)
             }
             _ => Err(ENOTTY),
@@ -105,5 +102,9 @@ fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     if args.flags != 0 || args.sigmask != 0 || args.sigsetsize != 0 {
         return Err(EINVAL);
     }
-    wait(ep, EventWriter::new(args.events, args.maxevents)?, args.timeout)
+    wait(
+        ep,
+        EventWriter::new(args.events, args.maxevents)?,
+        args.timeout,
+    )
 }

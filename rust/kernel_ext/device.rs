@@ -101,10 +101,7 @@ pub(crate) fn anon_fd<T: Device>(device: Arc<T>, flags: u32) -> Result<c_int> {
 /// Whether `file` is of this kind.
 pub(crate) fn is<T: Device>(file: &LocalFile) -> bool {
     // SAFETY: The file is alive, and its operations do not change.
-    core::ptr::eq(
-        unsafe { (*file.as_ptr()).f_op },
-        FileOps::<T>::build(),
-    )
+    core::ptr::eq(unsafe { (*file.as_ptr()).f_op }, FileOps::<T>::build())
 }
 
 /// Whether `file` can be polled: its driver has `->poll`. (The others are always ready.)

@@ -330,7 +330,8 @@ impl LastClose {
             return Err(EBUSY);
         }
         // SAFETY: Can be called in any context.
-        TABLE.seed.store(unsafe { bindings::get_random_u64() }, Relaxed);
+        let seed = unsafe { bindings::get_random_u64() };
+        TABLE.seed.store(seed, Relaxed);
         let buckets = pin_init::pin_init_array_from_fn(|_| {
             pin_init!(Bucket {
                 first: Atomic::new(ptr::null_mut()),
@@ -366,7 +367,7 @@ impl LastClose {
         // has a `struct file *` as its first argument.
         unsafe {
             (*ops).func = Some(hook);
-            (*ops).flags = bindings::FTRACE_OPS_FL_PERMANENT as _;
+            (*ops).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong;
             to_result(bindings::ftrace_set_filter(
                 ops,
                 name.as_mut_ptr().cast(),

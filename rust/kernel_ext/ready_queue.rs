@@ -147,7 +147,10 @@ impl<T: HasLinks> ReadyQueue<T> {
             // set the bit, so nobody else accesses the links before the item is on the stack.
             unsafe { (*item).links().next.set((head & !BUSY) as *const T) };
             // INVARIANT: On success the stack owns the reference, and the bit is set.
-            match self.head.compare_exchange(head, item as usize | (head & BUSY)) {
+            match self
+                .head
+                .compare_exchange(head, item as usize | (head & BUSY))
+            {
                 Ok(_) => return Push::Queued,
                 Err(now) => head = now,
             }

@@ -67,8 +67,7 @@ pub(crate) struct EventWriter {
 
 impl EventWriter {
     /// The most events that an array can have: `EP_MAX_EVENTS`.
-    pub(crate) const MAX_EVENTS: i32 =
-        i32::MAX / size_of::<bindings::epoll_event>() as i32;
+    pub(crate) const MAX_EVENTS: i32 = i32::MAX / size_of::<bindings::epoll_event>() as i32;
 
     /// An array of `max` events; EINVAL if there are none or too many.
     pub(crate) fn new(address: u64, max: i32) -> Result<Self> {
@@ -95,7 +94,8 @@ impl EventWriter {
     /// Appends one event; EFAULT if the memory can't be written. Process context.
     #[inline]
     pub(crate) fn write(&mut self, events: u32, data: u64) -> Result {
-        self.writer.write(&Event(bindings::epoll_event { events, data }))?;
+        self.writer
+            .write(&Event(bindings::epoll_event { events, data }))?;
         self.left -= 1;
         Ok(())
     }

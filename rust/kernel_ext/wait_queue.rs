@@ -14,7 +14,14 @@ use kernel::{
     ffi::{c_int, c_uint, c_void},
     fs::File,
     prelude::*,
-    sync::LockClassKey,
+    sync::{
+        atomic::{
+            ordering::{Acquire, Relaxed, Release},
+            Atomic, //
+        },
+        rcu,
+        LockClassKey, //
+    },
     types::Opaque, //
 };
 
@@ -75,7 +82,11 @@ impl WaitQueue {
         // SAFETY: The queue is initialised, by the type's invariants.
         unsafe {
             if sync {
-                bindings::__wake_up_sync_key(self.head.get(), bindings::TASK_NORMAL, ptr::null_mut());
+                bindings::__wake_up_sync_key(
+                    self.head.get(),
+                    bindings::TASK_NORMAL,
+                    ptr::null_mut(),
+                );
             } else {
                 bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 1, ptr::null_mut());
             }
@@ -180,7 +191,7 @@ impl<'a> PollTable<'a> {
 #[repr(C)]
 pub(super) struct Entry {
     entry: Opaque<bindings::wait_queue_entry>,
-    head: kernel::sync::atomic::Atomic<*mut bindings::wait_queue_head>,
+    head: Atomic<*mut bindings::wait_queue_head>,
 }
 
 /// What a wake-up of an [`Entry`] says.
@@ -198,16 +209,13 @@ impl Entry {
         // INVARIANT: `head` is null.
         Self {
             entry: Opaque::zeroed(),
-            head: kernel::sync::atomic::Atomic::new(ptr::null_mut()),
+            head: Atomic::new(ptr::null_mut()),
         }
     }
 
     /// Whether the entry was added to a queue and has not been told that it went away.
     pub(super) fn is_used(&self) -> bool {
-        !self
-            .head
-            .load(kernel::sync::atomic::ordering::Relaxed)
-            .is_null()
+        !self.head.load(Relaxed).is_null()
     }
 
     /// Adds the entry to `head`. From now on `wake` is called in any context, under `head`'s lock.
@@ -230,8 +238,7 @@ impl Entry {
             ext::init_waitqueue_func_entry(entry, wake);
             (*entry).private = private;
             // INVARIANT: `head` is the queue that the entry is added to.
-            self.head
-                .store(head, kernel::sync::atomic::ordering::Relaxed);
+            self.head.store(head, Relaxed);
             bindings::add_wait_queue(head, entry);
         }
     }
@@ -249,12 +256,12 @@ impl Entry {
     /// Takes the entry out of its queue, if it is in one. When this returns, no call of the wake
     /// function is running, and none will. Takes the queue's lock; does not sleep.
     pub(super) fn remove(&self) {
-        let _rcu = kernel::sync::rcu::read_lock();
+        let _rcu = rcu::read_lock();
         // Pairs with the release in `went_away`. Null: the owner has taken the queue away, and the
         // wake function was done with the entry when it stored that. Else the queue's memory is
         // there for as long as we are in this RCU section, and its lock orders us with `went_away`,
         // after which the entry is an empty list of its own, which can be deleted again.
-        let head = self.head.load(kernel::sync::atomic::ordering::Acquire);
+        let head = self.head.load(Acquire);
         if !head.is_null() {
             // SAFETY: As above.
             unsafe { bindings::remove_wait_queue(head, self.entry.get()) };
@@ -275,10 +282,7 @@ impl Entry {
         unsafe {
             ext::list_del_init(&raw mut (*entry).entry);
             // INVARIANT: The entry is in no queue.
-            (*this).head.store(
-                ptr::null_mut(),
-                kernel::sync::atomic::ordering::Release,
-            );
+            (*this).head.store(ptr::null_mut(), Release);
         }
     }
 }
