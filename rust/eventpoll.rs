@@ -38,6 +38,8 @@ use kernel::{
     new_mutex,
     prelude::*,
     rbtree::RBTree,
+    seq_file::SeqFile,
+    seq_print,
     sync::{
         atomic::{
             ordering::Relaxed,
@@ -117,20 +119,20 @@ impl Eventpoll {
     /// Tells waiters and pollers that the ready queue has something. Whoever queued an item, or found
     /// it queued, must call this after. Any context.
     ///
-    /// `events` is what a poller may want to know of the event besides `EPOLLIN`.
+    /// `events` is what a poller may want to know of the event besides `EPOLLIN`. Returns whether a
+    /// waiter was woken.
     #[inline]
-    pub(crate) fn wake(&self, sync: bool, events: u32) {
+    pub(crate) fn wake(&self, sync: bool, events: u32) -> bool {
         let waiters = self.waiters.has_sleepers();
         let pollers = self.pollers.has_sleepers();
         if waiters || pollers {
             trace::wake(self.id, waiters.into(), pollers.into());
         }
-        if waiters {
-            self.waiters.wake_one(sync);
-        }
+        let woken = waiters && self.waiters.wake_one(sync);
         if pollers {
             self.pollers.wake_pollers(events::IN | events);
         }
+        woken
     }
 
     /// The instance as somebody else's watched file: readable while WAIT would deliver something.
@@ -149,6 +151,27 @@ impl Eventpoll {
             }
         }
         0
+    }
+
+    /// The interest list, in the format of the C epoll's.
+    pub(crate) fn show_fdinfo(&self, out: &SeqFile) {
+        let mut locked = self.locked.lock();
+        locked.reap(self);
+        for watched in locked.interest.values() {
+            let Some(file) = watched.file_info() else {
+                continue;
+            };
+            seq_print!(
+                out,
+                "tfd: {:8} events: {:8x} data: {:16x}  pos:{} ino:{:x} sdev:{:x}\n",
+                watched.key().fd,
+                watched.events(),
+                watched.data(),
+                file.pos,
+                file.ino,
+                file.dev,
+            );
+        }
     }
 
     /// Ends all watches. The instance's file has been closed for the last time: nobody waits, polls

@@ -67,13 +67,21 @@ fn change(
     if !device::can_poll(&file) {
         return Err(EPERM);
     }
-    let same_file = core::ptr::eq(file.as_ptr(), own.as_ptr());
-    if same_file || (has_events && args.events & events::EXCLUSIVE != 0) {
+    if core::ptr::eq(file.as_ptr(), own.as_ptr()) {
         return Err(EINVAL);
+    }
+    let is_instance = device::is::<Eventpoll>(&file) || device::is_c_epoll(&file);
+    if has_events && args.events & events::EXCLUSIVE != 0 {
+        // Entries are added to wait queues by ADD alone, exclusively or not.
+        let refused =
+            args.op == ext::CTL_ADD && (is_instance || args.events & !events::EXCLUSIVE_OK != 0);
+        if refused || args.op == ext::CTL_MOD {
+            return Err(EINVAL);
+        }
     }
     // To watch an instance, of ours or of the C epoll, could make a cycle of wake-ups, which would
     // hang the machine. The C epoll's own check does not see our watches.
-    if args.op == ext::CTL_ADD && (device::is::<Eventpoll>(&file) || device::is_c_epoll(&file)) {
+    if args.op == ext::CTL_ADD && is_instance {
         return Err(ELOOP);
     }
     let key = Key {
@@ -94,6 +102,9 @@ fn change(
         }
         ext::CTL_MOD => {
             let item = locked.interest.get(&key).ok_or(ENOENT)?;
+            if item.events() & events::EXCLUSIVE != 0 {
+                return Err(EINVAL);
+            }
             modify(&ep, item, wanted, args.data);
             Ok(())
         }
@@ -107,7 +118,7 @@ impl Locked {
         let (key, wanted) = (item.key(), item.events());
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let watch = Watch::new(item, &ep.ready)?;
-        let (item, ready) = Watch::attach(watch, file, wanted)?;
+        let (item, ready) = Watch::attach(watch, file, wanted, wanted & events::EXCLUSIVE != 0)?;
         // Callbacks may have queued it by now; whoever takes it from the queue has our lock.
         self.interest.insert(node.into_node(key, item.clone()));
         if ready & wanted != 0 {

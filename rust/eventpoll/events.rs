@@ -6,6 +6,8 @@ use crate::kernel_ext::bindings as ext;
 
 /// There is something to read.
 pub(crate) const IN: u32 = ext::IN;
+/// There is room to write.
+pub(crate) const OUT: u32 = ext::OUT;
 /// There is ordinary data to read.
 pub(crate) const RDNORM: u32 = ext::RDNORM;
 /// Always of interest, asked for or not.
@@ -13,7 +15,7 @@ pub(crate) const ALWAYS: u32 = ext::ERR | ext::HUP;
 /// The waker is io_uring: told on to pollers, so that a ring and an instance that watch each other
 /// do not wake each other for ever.
 pub(crate) const URING_WAKE: u32 = ext::URING_WAKE;
-/// Wake one instance of those that watch a file. Not supported yet.
+/// Of the instances that watch a file so, wake at least one, and no more than it takes.
 pub(crate) const EXCLUSIVE: u32 = ext::EXCLUSIVE;
 /// Keep the system from suspending. Taken as by a caller without `CAP_BLOCK_SUSPEND`: ignored.
 pub(crate) const WAKEUP: u32 = ext::WAKEUP;
@@ -21,5 +23,19 @@ pub(crate) const WAKEUP: u32 = ext::WAKEUP;
 pub(crate) const ONESHOT: u32 = ext::ONESHOT;
 /// Report changes, not states.
 pub(crate) const ET: u32 = ext::ET;
+/// What may be asked for together with [`EXCLUSIVE`].
+pub(crate) const EXCLUSIVE_OK: u32 = IN | OUT | ALWAYS | WAKEUP | ET | EXCLUSIVE;
 /// What is not an event but a wish. All that is left of the events when ONESHOT has fired.
 pub(crate) const PRIVATE: u32 = WAKEUP | ONESHOT | ET | EXCLUSIVE;
+
+/// Whether a wake-up for the events `woken` is used up by an exclusive item that wants `wanted`, given
+/// that a waiter was woken for it. As `ep_poll_callback()`: not if it is for readers and writers at
+/// once, since others may want the other half.
+pub(crate) fn uses_up(wanted: u32, woken: u32) -> bool {
+    match woken & (IN | OUT) {
+        0 => true,
+        IN => wanted & IN != 0,
+        OUT => wanted & OUT != 0,
+        _ => false,
+    }
+}

@@ -13,6 +13,7 @@ use crate::kernel_ext::{
         anon_fd,
         Device, //
     },
+    task,
     trace,
     user_args::{
         read,
@@ -32,6 +33,7 @@ use kernel::{
         _IOC_TYPE, //
     },
     prelude::*,
+    seq_file::SeqFile,
     sync::{
         atomic::ordering::Relaxed,
         Arc,
@@ -60,6 +62,10 @@ impl Device for Eventpoll {
 
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
         Eventpoll::poll(&this, table)
+    }
+
+    fn show_fdinfo(this: ArcBorrow<'_, Self>, out: &SeqFile) {
+        Eventpoll::show_fdinfo(&this, out);
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
@@ -98,10 +104,20 @@ fn create(args: &repoll_create) -> Result<isize> {
 }
 
 fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
-    // A signal mask is not supported yet.
-    if args.flags != 0 || args.sigmask != 0 || args.sigsetsize != 0 {
+    if args.flags != 0 {
         return Err(EINVAL);
     }
+    if args.sigmask == 0 {
+        return unmasked_wait(ep, args);
+    }
+    if args.sigsetsize != size_of::<u64>() as u64 {
+        return Err(EINVAL);
+    }
+    let mask: u64 = read(args.sigmask as usize, size_of::<u64>())?;
+    task::with_sigmask(mask, || unmasked_wait(ep, args))
+}
+
+fn unmasked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     wait(
         ep,
         EventWriter::new(args.events, args.maxevents)?,

@@ -170,14 +170,15 @@ impl Watcher for Item {
     /// those of the wait queues that it wakes.
     fn woken(this: ArcBorrow<'_, Watched>, wake: WakeUp) -> bool {
         let events = this.events();
+        let shared = events & events::EXCLUSIVE == 0;
         if events & !events::PRIVATE == 0 {
             this.trace_callback(wake, ext::REPOLL_CB_DISARMED);
-            return true;
+            return shared;
         }
         // 0: the waker did not say what there is.
         if wake.events != 0 && wake.events & events == 0 {
             this.trace_callback(wake, ext::REPOLL_CB_MISMATCH);
-            return true;
+            return shared;
         }
         match this.ep.ready.push(this) {
             Push::Queued => {
@@ -187,8 +188,8 @@ impl Watcher for Item {
             Push::Already => this.trace_callback(wake, ext::REPOLL_CB_ALREADY),
         }
         // Also if it was queued already: a second event may take a second waiter.
-        this.ep.wake(wake.sync, wake.events & events::URING_WAKE);
-        true
+        let woken = this.ep.wake(wake.sync, wake.events & events::URING_WAKE);
+        shared || (woken && !wake.last && events::uses_up(events, wake.events))
     }
 
     /// The last close. In the hook, under a bucket's lock: must not sleep. All else is done by the

@@ -26,6 +26,7 @@ use kernel::{
     },
     module::this_module,
     prelude::*,
+    seq_file::SeqFile,
     sync::{
         aref::ARef,
         Arc,
@@ -59,6 +60,9 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
 
     /// `ioctl(2)`. The argument of a 32-bit caller is a pointer too.
     fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize>;
+
+    /// A reader of `/proc/PID/fdinfo/N`: what there is to know besides what all files tell.
+    fn show_fdinfo(this: ArcBorrow<'_, Self>, out: &SeqFile);
 }
 
 /// Makes a file descriptor, of the current task, of an anonymous file that is `device`.
@@ -127,6 +131,8 @@ impl<T: Device> FileOps<T> {
         unlocked_ioctl: Some(Self::ioctl),
         #[cfg(CONFIG_COMPAT)]
         compat_ioctl: bindings::compat_ptr_ioctl,
+        #[cfg(CONFIG_PROC_FS)]
+        show_fdinfo: Some(Self::show_fdinfo),
         llseek: Some(bindings::noop_llseek),
         ..pin_init::zeroed()
     };
@@ -189,6 +195,16 @@ impl<T: Device> FileOps<T> {
             Ok(ret) => ret as c_long,
             Err(e) => e.to_errno() as c_long,
         }
+    }
+
+    /// # Safety
+    ///
+    /// Called by procfs for an open file of this kind, with a `seq_file` to write to.
+    #[cfg(CONFIG_PROC_FS)]
+    unsafe extern "C" fn show_fdinfo(out: *mut bindings::seq_file, file: *mut bindings::file) {
+        // SAFETY: The file is open, and `out` is ours to write to, for the duration of the call.
+        let (device, out) = unsafe { (Self::device(file), SeqFile::from_raw(out)) };
+        T::show_fdinfo(device, out);
     }
 }
 

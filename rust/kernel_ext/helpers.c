@@ -31,6 +31,16 @@ bool repoll_helper_file_is_c_epoll(struct file *file)
 	       !strcmp(file->f_path.dentry->d_name.name, "[eventpoll]");
 }
 
+u64 repoll_helper_file_ino(struct file *file)
+{
+	return file_inode(file)->i_ino;
+}
+
+u32 repoll_helper_file_dev(struct file *file)
+{
+	return file_inode(file)->i_sb->s_dev;
+}
+
 void repoll_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc,
 				     __poll_t key)
 {
@@ -79,6 +89,28 @@ unsigned int repoll_helper_context(void)
 bool repoll_helper_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);
+}
+
+/*
+ * What set_user_sigmask() does, which is not exported, once it has the mask.
+ * sigprocmask() would also block SIGKILL and SIGSTOP.
+ */
+void repoll_helper_set_wait_sigmask(u64 mask)
+{
+	sigset_t set = { .sig = { mask } };
+
+	BUILD_BUG_ON(sizeof(set) != sizeof(mask));
+	sigdelsetmask(&set, sigmask(SIGKILL) | sigmask(SIGSTOP));
+	set_restore_sigmask();
+	current->saved_sigmask = current->blocked;
+	sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+/* restore_saved_sigmask(), which needs __set_current_blocked(). */
+void repoll_helper_restore_sigmask(void)
+{
+	if (test_and_clear_restore_sigmask())
+		sigprocmask(SIG_SETMASK, &current->saved_sigmask, NULL);
 }
 
 /*

@@ -17,6 +17,8 @@
 __poll_t repoll_helper_vfs_poll(struct file *file, struct poll_table_struct *pt);
 bool repoll_helper_file_can_poll(struct file *file);
 bool repoll_helper_file_is_c_epoll(struct file *file);
+u64 repoll_helper_file_ino(struct file *file);
+u32 repoll_helper_file_dev(struct file *file);
 void repoll_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc,
 				     __poll_t key);
 
@@ -31,6 +33,8 @@ bool repoll_helper_access_ok(unsigned long address, size_t size);
 
 unsigned int repoll_helper_context(void);
 bool repoll_helper_fatal_signal_pending(void);
+void repoll_helper_set_wait_sigmask(u64 mask);
+void repoll_helper_restore_sigmask(void);
 u64 repoll_helper_timer_slack(s64 wait_ns);
 
 void *repoll_helper_ftrace_first_argument(struct ftrace_regs *regs);
@@ -45,6 +49,7 @@ static const unsigned int REPOLL_CONST_CLOEXEC = O_CLOEXEC;
 
 /* The epoll bits, without their __poll_t. */
 static const unsigned int REPOLL_CONST_IN = (__force unsigned int)EPOLLIN;
+static const unsigned int REPOLL_CONST_OUT = (__force unsigned int)EPOLLOUT;
 static const unsigned int REPOLL_CONST_RDNORM = (__force unsigned int)EPOLLRDNORM;
 static const unsigned int REPOLL_CONST_ERR = (__force unsigned int)EPOLLERR;
 static const unsigned int REPOLL_CONST_HUP = (__force unsigned int)EPOLLHUP;

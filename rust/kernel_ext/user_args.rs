@@ -22,6 +22,8 @@ pub(crate) unsafe trait UserArg: Sized {
     const MIN_SIZE: usize = size_of::<Self>();
 }
 
+// SAFETY: An integer.
+unsafe impl UserArg for u64 {}
 // SAFETY: Two integers.
 unsafe impl UserArg for repoll_create {}
 // SAFETY: Integers, and no padding between them.

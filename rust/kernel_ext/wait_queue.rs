@@ -77,18 +77,17 @@ impl WaitQueue {
     }
 
     /// Wakes one sleeper that came by [`WaitQueue::sleep_exclusive`], in order of their coming.
-    /// `sync` says that the waker is about to sleep itself. Any context.
-    pub(crate) fn wake_one(&self, sync: bool) {
+    /// `sync` says that the waker is about to sleep itself. Returns whether there was one to wake, as
+    /// far as is known: a `sync` wake-up does not tell, and is taken to have found one. Any context.
+    pub(crate) fn wake_one(&self, sync: bool) -> bool {
+        let head = self.head.get();
         // SAFETY: The queue is initialised, by the type's invariants.
         unsafe {
             if sync {
-                bindings::__wake_up_sync_key(
-                    self.head.get(),
-                    bindings::TASK_NORMAL,
-                    ptr::null_mut(),
-                );
+                bindings::__wake_up_sync_key(head, bindings::TASK_NORMAL, ptr::null_mut());
+                true
             } else {
-                bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 1, ptr::null_mut());
+                bindings::__wake_up(head, bindings::TASK_NORMAL, 1, ptr::null_mut()) != 0
             }
         }
     }
@@ -201,6 +200,8 @@ pub(crate) struct WakeUp {
     pub(crate) events: u32,
     /// The waker is about to sleep.
     pub(crate) sync: bool,
+    /// The queue is about to go away (`POLLFREE`).
+    pub(crate) last: bool,
 }
 
 impl Entry {
@@ -219,6 +220,8 @@ impl Entry {
     }
 
     /// Adds the entry to `head`. From now on `wake` is called in any context, under `head`'s lock.
+    /// Of the `exclusive` entries of a queue, one wake-up calls only as many as it takes until one
+    /// says that it was used.
     ///
     /// # Safety
     ///
@@ -231,6 +234,7 @@ impl Entry {
         head: *mut bindings::wait_queue_head,
         wake: bindings::wait_queue_func_t,
         private: *mut c_void,
+        exclusive: bool,
     ) {
         let entry = self.entry.get();
         // SAFETY: The entry is not in use, by the contract, so it may be written; `head` is valid.
@@ -239,7 +243,11 @@ impl Entry {
             (*entry).private = private;
             // INVARIANT: `head` is the queue that the entry is added to.
             self.head.store(head, Relaxed);
-            bindings::add_wait_queue(head, entry);
+            if exclusive {
+                bindings::add_wait_queue_exclusive(head, entry);
+            } else {
+                bindings::add_wait_queue(head, entry);
+            }
         }
     }
 

@@ -140,7 +140,8 @@ impl<T: Watcher> Watch<T> {
     }
 
     /// Starts to watch `file`, and returns what it is ready for, of `events` (`EPOLL*` bits, a hint
-    /// to the file's driver as in poll(2)). Callbacks may come at once.
+    /// to the file's driver as in poll(2)). Callbacks may come at once. Of several `exclusive` watches
+    /// of the file, a wake-up calls as many as it takes until one has used it.
     ///
     /// ENOSPC if the file has too many watches, ENOMEM without memory for a further entry; then the
     /// watch has ended. Process context, sleeps.
@@ -148,6 +149,7 @@ impl<T: Watcher> Watch<T> {
         this: Pin<UniqueArc<Self>>,
         file: &LocalFile,
         events: u32,
+        exclusive: bool,
     ) -> Result<(Arc<Self>, u32)> {
         let this: Arc<Self> = this.into();
         let own = Arc::into_raw(this.clone()).cast_mut();
@@ -162,6 +164,7 @@ impl<T: Watcher> Watch<T> {
         let mut table = Attach::<T> {
             table: pin_init::zeroed(),
             watch: &this,
+            exclusive,
             result: Ok(()),
         };
         // SAFETY: The file is alive. The table is the first field of an `Attach<T>`, as the queue
@@ -216,11 +219,38 @@ impl<T: Watcher> Watch<T> {
     }
 }
 
+/// What `/proc/PID/fdinfo` tells of a watched file.
+pub(crate) struct FileInfo {
+    /// The position that it is read at.
+    pub(crate) pos: i64,
+    /// Its inode's number.
+    pub(crate) ino: u64,
+    /// The device of its file system, as the kernel encodes it.
+    pub(crate) dev: u32,
+}
+
+impl<T: Watcher> Watch<T> {
+    /// Some facts about the file; `None` if it is closed, or the watch has ended. Process context.
+    pub(crate) fn file_info(&self) -> Option<FileInfo> {
+        let file = self.registration.file()?;
+        let file = file.as_ptr();
+        // SAFETY: We hold a reference. The position may change meanwhile: any value will do.
+        unsafe {
+            Some(FileInfo {
+                pos: (&raw const (*file).f_pos).read_volatile(),
+                ino: ext::file_ino(file),
+                dev: ext::file_dev(file),
+            })
+        }
+    }
+}
+
 /// The poll table of [`Watch::attach`].
 #[repr(C)]
 struct Attach<'a, T: Watcher> {
     table: bindings::poll_table_struct,
     watch: &'a Arc<Watch<T>>,
+    exclusive: bool,
     result: Result,
 }
 
@@ -278,6 +308,7 @@ unsafe extern "C" fn add_entry<T: Watcher>(
             head,
             Some(woken::<T>),
             Arc::as_ptr(watch).cast_mut().cast::<c_void>(),
+            attach.exclusive,
         );
     }
 }
@@ -299,9 +330,10 @@ unsafe extern "C" fn woken<T: Watcher>(
     let wake = WakeUp {
         events: key & !ext::POLLFREE,
         sync: sync != 0,
+        last: key & ext::POLLFREE != 0,
     };
     let used = T::woken(watch, wake);
-    if key & ext::POLLFREE != 0 {
+    if wake.last {
         // SAFETY: This is the last thing that we do.
         unsafe { Entry::went_away(entry) };
     }

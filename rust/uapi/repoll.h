@@ -55,9 +55,8 @@ struct repoll_ctl {
  * @timeout: nanoseconds from now; 0 does not wait, a negative value waits
  *	without limit.
  * @sigmask: address of a signal set that replaces the caller's mask during
- *	the wait, as for epoll_pwait(2); 0 for none. Not yet supported: must
- *	be zero (EINVAL).
- * @sigsetsize: size of the signal set in bytes; must be zero without one.
+ *	the wait, as for epoll_pwait(2); 0 for none.
+ * @sigsetsize: size of the signal set in bytes, 8; not looked at without one.
  *
  * REPOLL_WAIT_SIZE_VER0 ends before @sigmask.
  */
