@@ -33,14 +33,27 @@
 //! set and wake a consumer that sees an empty queue and sleeps again. The first producer's own
 //! wake-up, which comes after its push, makes that good: whoever pushes must wake.
 //!
+//! A consumer that wants to queue an item anew, and finds its bit set, must not take that for "it is in
+//! the queue" while the producer is in that gap: the word would be zero though an item is ready. So
+//! it waits for the push ([`Consumer::await_push`]). The consumer may wait, the producer never does:
+//! it is inside of a wake-up, on another CPU, a few instructions from its push.
+//!
 //! # Ownership
 //!
 //! The queue owns a reference to each item in it. The links of an item belong to whoever set its
 //! bit, up to the push; then to the consumer.
 
-use super::ready_sync::{Arc, Flag, Slot, Word};
+use super::ready_sync::{
+    relax,
+    unique_number,
+    Arc,
+    ArcBorrow,
+    Flag,
+    Slot,
+    Word, //
+};
 use core::{
-    ops::Deref,
+    marker::PhantomData,
     ptr, //
 };
 
@@ -51,14 +64,16 @@ const BUSY: usize = 1;
 ///
 /// # Invariants
 ///
-/// `queued` is set from before the item enters the queue of the address `queue` until after it left
+/// `queued` is set from before the item enters the queue of the number `queue` until after it left
 /// it; meanwhile the queue owns a reference to the item. `next` and `prev` belong to whoever changed
 /// `queued` from clear to set, until the item is on the stack; from then on to the consumer.
+/// `listed` is the consumer's: whether the item is in one of its lists.
 pub(crate) struct Links<T> {
-    queue: *const (),
+    queue: u64,
     next: Slot<*const T>,
     prev: Slot<*const T>,
     queued: Flag,
+    listed: Slot<bool>,
 }
 
 // SAFETY: The links are accessed by one thread at a time, by the type's invariants, and the
@@ -72,10 +87,11 @@ impl<T: HasLinks> Links<T> {
     pub(crate) fn new(queue: &ReadyQueue<T>) -> Self {
         // INVARIANT: Not queued.
         Self {
-            queue: ptr::from_ref(queue).cast(),
+            queue: queue.number,
             next: Slot::new(ptr::null()),
             prev: Slot::new(ptr::null()),
             queued: Flag::new(),
+            listed: Slot::new(false),
         }
     }
 }
@@ -105,10 +121,12 @@ pub(crate) enum Push {
 ///
 /// `head` without [`BUSY`] is null or the first item of a stack, linked through `next`, of items
 /// whose `queued` bit is set and of each of which the stack owns a reference. All were made for this
-/// queue.
+/// queue, whose `number` no other has. `claimed` is set when it has its one consumer.
 pub(crate) struct ReadyQueue<T: HasLinks> {
     head: Word,
-    _items: core::marker::PhantomData<Arc<T>>,
+    number: u64,
+    claimed: Flag,
+    _items: PhantomData<Arc<T>>,
 }
 
 impl<T: HasLinks> ReadyQueue<T> {
@@ -116,7 +134,9 @@ impl<T: HasLinks> ReadyQueue<T> {
     pub(crate) fn new() -> Self {
         Self {
             head: Word::new(),
-            _items: core::marker::PhantomData,
+            number: unique_number(),
+            claimed: Flag::new(),
+            _items: PhantomData,
         }
     }
 
@@ -131,16 +151,13 @@ impl<T: HasLinks> ReadyQueue<T> {
     /// In either case a full barrier; the caller must then wake whoever waits for the queue. An item
     /// of another queue is refused, as if it were there already: that is a bug of the caller.
     #[inline]
-    pub(crate) fn push<P>(&self, item: P) -> Push
-    where
-        P: Deref<Target = T> + Into<Arc<T>>,
-    {
+    pub(crate) fn push(&self, item: ArcBorrow<'_, T>) -> Push {
         let links = item.links();
         if !self.owns(links) || links.queued.exchange(true) {
             return Push::Already;
         }
         // The bit is ours, so the links are.
-        let item = Arc::into_raw(item.into());
+        let item: *const T = Arc::into_raw(Arc::from(item));
         let mut head = self.head.load();
         loop {
             // SAFETY: `item` is a valid pointer, of which we own a reference, and this thread has
@@ -158,7 +175,7 @@ impl<T: HasLinks> ReadyQueue<T> {
     }
 
     fn owns(&self, links: &Links<T>) -> bool {
-        ptr::eq(links.queue, ptr::from_ref(self).cast())
+        links.queue == self.number
     }
 
     /// Takes all items off the stack, in order of arrival, and sets [`BUSY`] in the same step.
@@ -198,61 +215,99 @@ impl<T: HasLinks> Drop for ReadyQueue<T> {
 
 /// The consumer's side: what it took off the stack and has not dealt with yet.
 ///
-/// One per queue, kept under the lock that makes the consumer unique.
+/// A queue's only one, kept under the lock that makes the consumer unique.
+///
+/// # Invariants
+///
+/// `queue` is 0, and the lists are empty; or it is the number of the queue that this is the only
+/// consumer of, to which all items of the lists belong. The queue's [`BUSY`] is set while the lists are
+/// not all empty.
 pub(crate) struct Consumer<T: HasLinks> {
+    /// What was there when the scan began, and has not been taken.
     list: List<T>,
-    queue: *const (),
+    /// What came during the scan.
+    late: List<T>,
+    /// What the scan queues again.
+    level: List<T>,
+    queue: u64,
 }
 
-// SAFETY: The consumer owns references to `T`s that may be used and dropped on any thread; `queue`
-// is only compared.
+// SAFETY: The consumer owns references to `T`s that may be used and dropped on any thread.
 unsafe impl<T: HasLinks> Send for Consumer<T> {}
 
 impl<T: HasLinks> Consumer<T> {
-    /// The consumer of the queue that it is first used with.
+    /// The consumer of the queue that it is first used with, if that has no other.
     pub(crate) fn new() -> Self {
         Self {
             list: List::new(),
-            queue: ptr::null(),
+            late: List::new(),
+            level: List::new(),
+            queue: 0,
         }
     }
 
-    /// Ties the consumer to its queue. False for a second queue: then its list is not touched.
+    /// Ties the consumer to its queue. False for a second queue, or a second consumer.
     fn is_of(&mut self, queue: &ReadyQueue<T>) -> bool {
-        let queue = ptr::from_ref(queue).cast();
-        if self.queue.is_null() {
-            self.queue = queue;
+        if self.queue == 0 && !queue.claimed.exchange(true) {
+            self.queue = queue.number;
         }
-        ptr::eq(self.queue, queue)
+        self.queue == queue.number
     }
 
     /// Begins a scan of all that is ready now.
     pub(crate) fn scan<'a>(&'a mut self, queue: &'a ReadyQueue<T>) -> Scan<'a, T> {
         if self.is_of(queue) {
-            self.list.append(queue.take());
+            // A scan that was not ended by its drop may have left something.
+            self.gather(queue);
         }
         Scan {
             queue,
             consumer: self,
-            level: List::new(),
         }
     }
 
     /// Takes `item` out of the queue, wherever it is in it. False if it was not in it.
     ///
-    /// The caller must have made sure that no producer queues the item anew, if it wants it to stay
-    /// out.
+    /// An item that is being pushed at this moment counts as not in it: the caller must have made
+    /// sure that no producer is at work, if it wants the item to stay out.
     pub(crate) fn remove(&mut self, queue: &ReadyQueue<T>, item: &T) -> bool {
         if !self.is_of(queue) || !queue.owns(item.links()) || !item.links().queued.get() {
             return false;
         }
-        self.list.append(queue.take());
+        self.gather(queue);
         let found = self.list.remove(item);
         self.settle(queue);
         found
     }
 
-    /// Ends a change of the list.
+    /// Waits until an `item` whose bit was found set is in the queue for all to see, should its
+    /// producer be between setting the bit and the push.
+    pub(crate) fn await_push(&mut self, queue: &ReadyQueue<T>, item: &T) {
+        if !self.is_of(queue) || !queue.owns(item.links()) {
+            return;
+        }
+        loop {
+            self.late.append(queue.take());
+            // SAFETY: `listed` is the consumer's, which we are: the item is of our queue.
+            if unsafe { item.links().listed.get() } || !item.links().queued.get() {
+                return;
+            }
+            relax();
+        }
+    }
+
+    /// Puts all that the queue has in order, into `list`: what was not taken, what came meanwhile, and
+    /// what was queued again.
+    fn gather(&mut self, queue: &ReadyQueue<T>) {
+        self.late.append(queue.take());
+        let Self {
+            list, late, level, ..
+        } = self;
+        list.append(core::mem::replace(late, List::new()));
+        list.append(core::mem::replace(level, List::new()));
+    }
+
+    /// Ends a change of the lists.
     fn settle(&mut self, queue: &ReadyQueue<T>) {
         if self.list.is_empty() {
             queue.rest();
@@ -265,7 +320,6 @@ impl<T: HasLinks> Consumer<T> {
 pub(crate) struct Scan<'a, T: HasLinks> {
     queue: &'a ReadyQueue<T>,
     consumer: &'a mut Consumer<T>,
-    level: List<T>,
 }
 
 impl<T: HasLinks> Scan<'_, T> {
@@ -276,18 +330,31 @@ impl<T: HasLinks> Scan<'_, T> {
         self.consumer.list.pop_front()
     }
 
+    /// Whether `item` is to be put into one of our lists: its bit was clear, and is ours now. Else it
+    /// is in the queue, when this returns.
+    fn claim(&mut self, item: &T) -> bool {
+        if !self.queue.owns(item.links()) || !self.consumer.is_of(self.queue) {
+            return false;
+        }
+        if !item.links().queued.exchange(true) {
+            return true;
+        }
+        self.consumer.await_push(self.queue, item);
+        false
+    }
+
     /// Queues `item` again behind all others, for the next scan, unless a producer has queued it.
     #[inline]
     pub(crate) fn requeue(&mut self, item: Arc<T>) {
-        if self.queue.owns(item.links()) && !item.links().queued.exchange(true) {
+        if self.claim(&item) {
             // SAFETY: We have set the bit, so the links are ours.
-            unsafe { self.level.push_back(Arc::into_raw(item)) };
+            unsafe { self.consumer.level.push_back(Arc::into_raw(item)) };
         }
     }
 
     /// Puts `item` back to the front, as if it had not been taken, unless a producer has queued it.
     pub(crate) fn put_back(&mut self, item: Arc<T>) {
-        if self.queue.owns(item.links()) && !item.links().queued.exchange(true) {
+        if self.claim(&item) {
             // SAFETY: We have set the bit, so the links are ours.
             unsafe { self.consumer.list.push_front(Arc::into_raw(item)) };
         }
@@ -297,9 +364,7 @@ impl<T: HasLinks> Scan<'_, T> {
 impl<T: HasLinks> Drop for Scan<'_, T> {
     fn drop(&mut self) {
         if self.consumer.is_of(self.queue) {
-            self.consumer.list.append(self.queue.take());
-            let level = core::mem::replace(&mut self.level, List::new());
-            self.consumer.list.append(level);
+            self.consumer.gather(self.queue);
             self.consumer.settle(self.queue);
         }
     }
@@ -310,8 +375,8 @@ impl<T: HasLinks> Drop for Scan<'_, T> {
 /// # Invariants
 ///
 /// `first` and `last` are both null, or the ends of a list, linked through `next` and `prev` with
-/// nulls at the ends, of valid items. Each has its `queued` bit set, and the list owns a reference
-/// to it. Nobody else accesses their links.
+/// nulls at the ends, of valid items. Each has its `queued` bit set, and `listed`, and the list owns a
+/// reference to it. Nobody else accesses their links.
 struct List<T: HasLinks> {
     first: *const T,
     last: *const T,
@@ -339,6 +404,7 @@ impl<T: HasLinks> List<T> {
         unsafe {
             (*item).links().prev.set(ptr::null());
             (*item).links().next.set(self.first);
+            (*item).links().listed.set(true);
             match self.first.as_ref() {
                 Some(first) => first.links().prev.set(item),
                 None => self.last = item,
@@ -355,6 +421,7 @@ impl<T: HasLinks> List<T> {
         unsafe {
             (*item).links().next.set(ptr::null());
             (*item).links().prev.set(self.last);
+            (*item).links().listed.set(true);
             match self.last.as_ref() {
                 Some(last) => last.links().next.set(item),
                 None => self.first = item,
@@ -385,10 +452,12 @@ impl<T: HasLinks> List<T> {
     /// Takes the first item, and clears its bit, with a full barrier.
     #[inline]
     fn pop_front(&mut self) -> Option<Arc<T>> {
+        let first = self.first;
         // SAFETY: Items of the list are valid.
-        let item = unsafe { self.first.as_ref() }?;
+        let item = unsafe { first.as_ref() }?;
         // SAFETY: The items' links are ours, by the invariants.
         unsafe {
+            item.links().listed.set(false);
             self.first = item.links().next.get();
             match self.first.as_ref() {
                 Some(first) => first.links().prev.set(ptr::null()),
@@ -396,23 +465,24 @@ impl<T: HasLinks> List<T> {
             }
         }
         // SAFETY: The list owned a reference to the item, which is not in it any more.
-        let item = unsafe { Arc::from_raw(ptr::from_ref(item)) };
+        let item = unsafe { Arc::from_raw(first) };
         // From here on the links are those of whoever sets the bit next.
         item.links().queued.exchange(false);
         Some(item)
     }
 
-    /// Takes `item` out, if it is in the list, and clears its bit. It must be in no other list: with
-    /// its bit set, and made for our queue, it can only be in this one.
+    /// Takes `item` out, if it is in the list, and clears its bit. It must be in no other list, and of
+    /// the queue whose consumer's list this is.
     fn remove(&mut self, item: &T) -> bool {
         let links = item.links();
-        // SAFETY: The item's bit is set and it is not on the stack, so it is in this list: its links
-        // are ours, and its neighbours are valid.
+        // SAFETY: `listed` is the consumer's. If it is set the item is in this list: its links are
+        // ours, and its neighbours are valid.
         unsafe {
-            let (prev, next) = (links.prev.get(), links.next.get());
-            if prev.is_null() && !ptr::eq(self.first, item) {
+            if !links.listed.get() {
                 return false;
             }
+            links.listed.set(false);
+            let (prev, next) = (links.prev.get(), links.next.get());
             match prev.as_ref() {
                 Some(prev) => prev.links().next.set(next),
                 None => self.first = next,

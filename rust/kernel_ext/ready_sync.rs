@@ -11,7 +11,18 @@ use kernel::sync::atomic::{
     Atomic, //
 };
 
-pub(crate) use kernel::sync::Arc;
+pub(crate) use kernel::sync::{Arc, ArcBorrow};
+
+/// A number that is given out once, and is not 0.
+pub(crate) fn unique_number() -> u64 {
+    static LAST: Atomic<u64> = Atomic::new(0);
+    LAST.fetch_add(1, Relaxed).wrapping_add(1)
+}
+
+/// To be called in a loop that waits for another CPU.
+pub(crate) fn relax() {
+    core::hint::spin_loop();
+}
 
 /// A bit that is only ever exchanged, fully ordered in both directions.
 pub(crate) struct Flag(Atomic<bool>);

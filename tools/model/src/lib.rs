@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Model checking of `rust/kernel_ext/ready_queue.rs`: the module's own source, over loom's atomics.
+//!
+//! There is nothing here but tests; `tests.rs` tells what they prove, and how it was seen that they
+//! can fail. Run them with `cargo test -p ready-queue-model --release`.
+
+#[cfg(test)]
+#[path = "../../../rust/kernel_ext/ready_queue.rs"]
+mod ready_queue;
+#[cfg(test)]
+mod ready_sync;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What [`ready_queue`](super::ready_queue) is built on, made of loom's types.
+//!
+//! Same shape and same ordering as `rust/kernel_ext/ready_sync.rs`. Keep the two in step.
+
+use std::ops::Deref;
+
+use loom::{
+    cell::UnsafeCell,
+    sync::atomic::{
+        fence, AtomicBool, AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+    },
+};
+
+pub(crate) use loom::sync::Arc;
+
+/// The kernel's borrowed reference.
+pub(crate) struct ArcBorrow<'a, T>(pub(crate) &'a Arc<T>);
+
+impl<T> Deref for ArcBorrow<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.0
+    }
+}
+
+impl<T> From<ArcBorrow<'_, T>> for Arc<T> {
+    fn from(borrow: ArcBorrow<'_, T>) -> Self {
+        borrow.0.clone()
+    }
+}
+
+/// A number that is given out once, and is not 0. Not a part of what is checked.
+pub(crate) fn unique_number() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+/// To be called in a loop that waits for another thread.
+pub(crate) fn relax() {
+    loom::thread::yield_now();
+}
+
+/// The kernel's xchg() is a full barrier. loom takes `SeqCst` accesses for `AcqRel` ones, but knows
+/// fences, so there is one on either side.
+macro_rules! fully_ordered {
+    ($access:expr) => {{
+        fence(SeqCst);
+        let result = $access;
+        fence(SeqCst);
+        result
+    }};
+}
+
+/// A bit that is only ever exchanged, fully ordered in both directions.
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    pub(crate) fn exchange(&self, value: bool) -> bool {
+        fully_ordered!(self.0.swap(value, AcqRel))
+    }
+
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// The one word of a queue: a pointer and a mark.
+pub(crate) struct Word(AtomicUsize);
+
+impl Word {
+    pub(crate) fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    pub(crate) fn load(&self) -> usize {
+        self.0.load(Acquire)
+    }
+
+    pub(crate) fn exchange(&self, value: usize) -> usize {
+        fully_ordered!(self.0.swap(value, AcqRel))
+    }
+
+    pub(crate) fn compare_exchange(&self, old: usize, new: usize) -> Result<usize, usize> {
+        self.0.compare_exchange(old, new, Release, Relaxed)
+    }
+}
+
+/// A plain field, whose owner is decided by protocol. loom fails a test in which two threads access
+/// one with nothing that orders them.
+pub(crate) struct Slot<T>(UnsafeCell<T>);
+
+impl<T: Copy> Slot<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// # Safety
+    ///
+    /// Nobody may write the slot at the same time.
+    pub(crate) unsafe fn get(&self) -> T {
+        // SAFETY: No concurrent write, by this function's contract, which loom checks.
+        self.0.with(|slot| unsafe { *slot })
+    }
+
+    /// # Safety
+    ///
+    /// Nobody may read or write the slot at the same time.
+    pub(crate) unsafe fn set(&self, value: T) {
+        // SAFETY: No concurrent access, by this function's contract, which loom checks.
+        self.0.with_mut(|slot| unsafe { *slot = value });
+    }
+}
