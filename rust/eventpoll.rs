@@ -14,9 +14,13 @@ pub(crate) mod ctl;
 pub(crate) mod events;
 pub(crate) mod ioctl;
 pub(crate) mod item;
+pub(crate) mod nesting;
 pub(crate) mod wait;
 
 use crate::kernel_ext::{
+    device::register,
+    last_close::FileId,
+    nested::lock_nested,
     ready_queue::{
         Consumer,
         ReadyQueue, //
@@ -53,12 +57,11 @@ use kernel::{
 /// What an item is found by, as in epoll: the file, and the descriptor that it was added with. So
 /// two descriptors of one file can be watched, each with its own events.
 ///
-/// The file is given by its address, which is never followed. An address is used again after its
-/// file's last close, when the item that has it is on [`Eventpoll::closed`], or done with: so
-/// [`Locked::reap`] comes before each look-up.
+/// A file's identity is used again after its last close, when the item that has it is on
+/// [`Eventpoll::closed`], or done with: so [`Locked::reap`] comes before each look-up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    file: usize,
+    file: FileId,
     fd: i32,
 }
 
@@ -82,6 +85,8 @@ pub(crate) struct Eventpoll {
     /// Those who poll the instance: poll(2), select(2), the C epoll, io_uring.
     #[pin]
     pub(crate) pollers: WaitQueue,
+    /// Where it is among instances that watch each other.
+    pub(crate) place: nesting::Place,
 }
 
 /// The part of an instance that [`Eventpoll::locked`] protects.
@@ -111,6 +116,7 @@ impl Eventpoll {
                 closed: ClosedList::new(),
                 waiters <- new_wait_queue!("Eventpoll::waiters"),
                 pollers <- new_wait_queue!("Eventpoll::pollers"),
+                place: nesting::Place::new(),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -119,10 +125,10 @@ impl Eventpoll {
     /// Tells waiters and pollers that the ready queue has something. Whoever queued an item, or found
     /// it queued, must call this after. Any context.
     ///
-    /// `events` is what a poller may want to know of the event besides `EPOLLIN`. Returns whether a
-    /// waiter was woken.
+    /// `events` is what a poller may want to know of the event besides `EPOLLIN`; `depth` is as for
+    /// [`WaitQueue::wake_pollers`]. Returns whether a waiter was woken.
     #[inline]
-    pub(crate) fn wake(&self, sync: bool, events: u32) -> bool {
+    pub(crate) fn wake(&self, sync: bool, events: u32, depth: u32) -> bool {
         let waiters = self.waiters.has_sleepers();
         let pollers = self.pollers.has_sleepers();
         if waiters || pollers {
@@ -130,7 +136,7 @@ impl Eventpoll {
         }
         let woken = waiters && self.waiters.wake_one(sync);
         if pollers {
-            self.pollers.wake_pollers(events::IN | events);
+            self.pollers.wake_pollers(events::IN | events, depth);
         }
         woken
     }
@@ -139,13 +145,18 @@ impl Eventpoll {
     ///
     /// Items that turn out not to be ready leave the ready queue, as in `__ep_eventpoll_poll()`: else
     /// poll(2) would say "ready", and WAIT would find nothing, for ever.
-    pub(crate) fn poll(&self, table: &PollTable<'_>) -> u32 {
-        table.register(&self.pollers);
-        let mut locked = self.locked.lock();
+    ///
+    /// `depth` is the number of instances whose mutexes the caller holds: those that watch this one,
+    /// and each other.
+    pub(crate) fn poll(&self, table: Option<&PollTable<'_>>, depth: u32) -> u32 {
+        if let Some(table) = table {
+            register(table, self);
+        }
+        let mut locked = lock_nested(&self.locked, depth);
         locked.reap(self);
         let mut scan = locked.consumer.scan(&self.ready);
         while let Some(item) = scan.next() {
-            if item.poll_now() != 0 {
+            if item.poll_now(depth + 1) != 0 {
                 scan.put_back(item);
                 return events::IN | events::RDNORM;
             }
@@ -178,8 +189,9 @@ impl Eventpoll {
     /// or controls it any more.
     pub(crate) fn release(&self) {
         if self.pollers.has_sleepers() {
-            self.pollers.wake_pollers(events::IN);
+            self.pollers.wake_pollers(events::IN, 0);
         }
+        self.place.set_file(FileId::NONE);
         let mut locked = self.locked.lock();
         // First end all callbacks, then take the items out of the queue and the list.
         for watched in locked.interest.values() {

@@ -9,6 +9,7 @@
 //! | [`watch`] | an entry with a Rust callback in the wait queue of somebody else's file |
 //! | [`last_close`] | notice of a watched file's last close |
 //! | [`ready_queue`] | a queue from any context to one consumer |
+//! | [`nested`] | locks of one class inside of each other |
 //! | [`wait_queue`] | wait queues of our own: to be polled, to sleep on, to wake |
 //! | [`device`] | a misc device whose files can be polled, and anonymous files of its kind |
 //! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
@@ -19,6 +20,7 @@
 pub(crate) mod bindings;
 pub(crate) mod device;
 pub(crate) mod last_close;
+pub(crate) mod nested;
 pub(crate) mod ready_queue;
 mod ready_sync;
 pub(crate) mod task;

@@ -17,7 +17,8 @@
 //! From the outer to the inner:
 //!
 //! ```text
-//!   Eventpoll::locked      mutex, one per instance: interest list, consumer of the ready queue
+//!   TOPOLOGY               mutex, global; only by an ADD that nests instances
+//!   > Eventpoll::locked    mutex, one per instance: interest list, consumer of the ready queue
 //!     > bucket             spinlock, process context only: one bucket of the table of watched files
 //!       > whead->lock      spinlock of a watched file's wait queue: not ours, any context
 //!         > waiters, pollers   our own wait queues' locks: any context
@@ -30,9 +31,14 @@
 //! - A bucket's lock is outside of `whead->lock`, as entries are taken out of wait queues under it.
 //!   The last-close hook takes it in process context; nothing takes it in an interrupt, so it leaves
 //!   interrupts on.
-//! - Someone who watches an instance (the C epoll, say) is woken through `pollers`, under
-//!   `whead->lock`, and takes locks of its own below that. It never comes back to us: an instance
-//!   watches no instance, neither of ours nor of the C epoll, so there are no cycles.
+//! - Someone who watches an instance is woken through `pollers`, under `whead->lock`. If that is an
+//!   instance too, `pollers` is its `whead->lock`: these locks nest, from the innermost instance to
+//!   the outermost. So do the mutexes, from the outermost to the innermost, when an instance is polled
+//!   that watches one. There are no cycles, and at most four levels: [`eventpoll::nesting`], whose
+//!   global mutex comes before all others. lockdep is told the level.
+//! - Others who watch an instance (the C epoll, say) take locks of their own below `pollers`, and never
+//!   come back to us: an instance watches no C epoll, and what io_uring and aio do in a wake-up about
+//!   an eventfd, they put off.
 //! - The hook runs in the middle of a file's last close, wherever that happens, so it may run under
 //!   any mutex of anybody; it takes none.
 //!
@@ -114,6 +120,7 @@ use kernel::{
 use kernel_ext::{
     device,
     last_close::LastClose,
+    nested::GlobalLocks,
     user::User, //
 };
 
@@ -150,6 +157,7 @@ impl kernel::InPlaceModule for Repoll {
             _ => User::default_max_watches(size_of::<Watched>()),
         };
         MAX_USER_WATCHES.store(max, Relaxed);
+        GlobalLocks::init();
         try_pin_init!(Self {
             last_close: {
                 if cfg!(CONFIG_PREEMPT_RT) {

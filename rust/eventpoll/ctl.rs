@@ -10,6 +10,7 @@ use super::{
         Removal,
         Watched, //
     },
+    nesting,
     Eventpoll,
     Key,
     Locked, //
@@ -17,9 +18,15 @@ use super::{
 use crate::kernel_ext::{
     bindings as ext,
     device,
+    last_close::FileId,
+    nested::TOPOLOGY,
+    ready_queue::Push,
     trace,
     user_args::repoll_ctl,
-    watch::Watch, //
+    watch::{
+        poll_file,
+        Watch, //
+    }, //
 };
 use kernel::{
     fs::{
@@ -70,63 +77,134 @@ fn change(
     if core::ptr::eq(file.as_ptr(), own.as_ptr()) {
         return Err(EINVAL);
     }
-    let is_instance = device::is::<Eventpoll>(&file) || device::is_c_epoll(&file);
+    let target: Option<Arc<Eventpoll>> = device::get::<Eventpoll>(&file).map(Into::into);
+    let is_c_epoll = device::is_c_epoll(&file);
     if has_events && args.events & events::EXCLUSIVE != 0 {
         // Entries are added to wait queues by ADD alone, exclusively or not.
-        let refused =
-            args.op == ext::CTL_ADD && (is_instance || args.events & !events::EXCLUSIVE_OK != 0);
+        let refused = args.op == ext::CTL_ADD
+            && (target.is_some() || is_c_epoll || args.events & !events::EXCLUSIVE_OK != 0);
         if refused || args.op == ext::CTL_MOD {
             return Err(EINVAL);
         }
     }
-    // To watch an instance, of ours or of the C epoll, could make a cycle of wake-ups, which would
-    // hang the machine. The C epoll's own check does not see our watches.
-    if args.op == ext::CTL_ADD && is_instance {
-        return Err(ELOOP);
-    }
     let key = Key {
-        file: file.as_ptr() as usize,
+        file: FileId::of(&file),
         fd: args.fd,
     };
     let wanted = args.events & !events::WAKEUP | events::ALWAYS;
-
-    let mut locked = ep.locked.lock();
-    locked.reap(&ep);
     match args.op {
         ext::CTL_ADD => {
-            if locked.interest.get(&key).is_some() {
-                return Err(EEXIST);
+            // The C epoll does not see our watches when it looks for cycles, so a cycle through one
+            // could be made: it would hang the machine.
+            if is_c_epoll {
+                return Err(ELOOP);
             }
-            let item = Item::new(ep.into(), max_user_watches, key, wanted, args.data)?;
-            locked.add(&ep, &file, item)
+            ep.place.set_file(FileId::of(own));
+            let new = New {
+                file: &file,
+                key,
+                target,
+                wanted,
+                data: args.data,
+                max_user_watches,
+            };
+            new.add(ep)
         }
         ext::CTL_MOD => {
+            let mut locked = ep.locked.lock();
+            locked.reap(&ep);
             let item = locked.interest.get(&key).ok_or(ENOENT)?;
             if item.events() & events::EXCLUSIVE != 0 {
                 return Err(EINVAL);
             }
-            modify(&ep, item, wanted, args.data);
+            item.set_interest(wanted, args.data);
+            // What is there already is reported at once.
+            if item.poll_now(1) != 0 {
+                let item = item.clone();
+                locked.queue(&ep, &item, Reason::Mod);
+            }
             Ok(())
         }
-        ext::CTL_DEL => locked.delete(&ep, &key),
+        ext::CTL_DEL => {
+            let mut locked = ep.locked.lock();
+            locked.reap(&ep);
+            locked.delete(&ep, &key)
+        }
         _ => Err(EINVAL),
     }
 }
 
-impl Locked {
-    fn add(&mut self, ep: &Eventpoll, file: &LocalFile, item: Item) -> Result {
-        let (key, wanted) = (item.key(), item.events());
+/// What ADD is to add.
+struct New<'a> {
+    file: &'a LocalFile,
+    key: Key,
+    target: Option<Arc<Eventpoll>>,
+    wanted: u32,
+    data: u64,
+    max_user_watches: i64,
+}
+
+impl New<'_> {
+    fn add(self, ep: ArcBorrow<'_, Eventpoll>) -> Result {
+        if self.target.is_none() {
+            let mut locked = ep.locked.lock();
+            if !ep.place.is_nested() {
+                return self.add_locked(ep, &mut locked, true);
+            }
+        }
+        // Instances above or below: see the whole, before our mutex is taken.
+        let _topology = TOPOLOGY.lock();
+        let ways_ok = match &self.target {
+            Some(inner) => nesting::check_instance(&ep, inner)?,
+            None => nesting::check_file(&ep, self.key.file)?,
+        };
+        let mut locked = ep.locked.lock();
+        self.add_locked(ep, &mut locked, ways_ok)
+    }
+
+    fn add_locked(
+        self,
+        ep: ArcBorrow<'_, Eventpoll>,
+        locked: &mut Locked,
+        ways_ok: bool,
+    ) -> Result {
+        locked.reap(&ep);
+        if locked.interest.get(&self.key).is_some() {
+            return Err(EEXIST);
+        }
+        let wanted = self.wanted;
+        let item = Item::new(
+            ep.into(),
+            self.max_user_watches,
+            self.key,
+            self.target,
+            wanted,
+            self.data,
+        )?;
+        if !ways_ok {
+            return Err(EINVAL);
+        }
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let watch = Watch::new(item, &ep.ready)?;
-        let (item, ready) = Watch::attach(watch, file, wanted, wanted & events::EXCLUSIVE != 0)?;
+        let target = watch.target().cloned();
+        let exclusive = wanted & events::EXCLUSIVE != 0;
+        let (item, ready) =
+            Watch::attach(watch, self.file, wanted, exclusive, |table| match &target {
+                None => poll_file(table),
+                Some(inner) => inner.poll(Some(table), 1),
+            })?;
         // Callbacks may have queued it by now; whoever takes it from the queue has our lock.
-        self.interest.insert(node.into_node(key, item.clone()));
+        locked
+            .interest
+            .insert(node.into_node(self.key, item.clone()));
         if ready & wanted != 0 {
-            queue(ep, &item, Reason::Add);
+            locked.queue(&ep, &item, Reason::Add);
         }
         Ok(())
     }
+}
 
+impl Locked {
     fn delete(&mut self, ep: &Eventpoll, key: &Key) -> Result {
         let item = self.interest.remove(key).ok_or(ENOENT)?;
         // After this no callback queues it again, so once out of the queue it stays out.
@@ -135,20 +213,16 @@ impl Locked {
         item.trace_remove(Removal::Del);
         Ok(())
     }
-}
 
-/// MOD looks at once whether the file is ready for what is wanted now.
-fn modify(ep: &Eventpoll, item: &Arc<Watched>, wanted: u32, data: u64) {
-    item.set_interest(wanted, data);
-    if item.poll_now() != 0 {
-        queue(ep, item, Reason::Mod);
-    }
-}
-
-/// Queues an item that was found ready, and wakes, unless a callback did both.
-fn queue(ep: &Eventpoll, item: &Arc<Watched>, reason: Reason) {
-    if ep.ready.push(item.as_arc_borrow()) == crate::kernel_ext::ready_queue::Push::Queued {
-        item.trace_queue(reason);
-        ep.wake(false, 0);
+    /// Queues an item that was found ready, and wakes, unless a callback did both.
+    fn queue(&mut self, ep: &Eventpoll, item: &Arc<Watched>, reason: Reason) {
+        match ep.ready.push(item.as_arc_borrow()) {
+            Push::Queued => {
+                item.trace_queue(reason);
+                ep.wake(false, 0, 0);
+            }
+            // The caller is promised that the next WAIT finds it.
+            Push::Already => self.consumer.await_push(&ep.ready, item),
+        }
     }
 }

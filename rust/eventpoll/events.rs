@@ -28,6 +28,19 @@ pub(crate) const EXCLUSIVE_OK: u32 = IN | OUT | ALWAYS | WAKEUP | ET | EXCLUSIVE
 /// What is not an event but a wish. All that is left of the events when ONESHOT has fired.
 pub(crate) const PRIVATE: u32 = WAKEUP | ONESHOT | ET | EXCLUSIVE;
 
+/// Whether a wake-up for the events `woken` concerns an item that wants `wanted`; else what to tell the
+/// tracepoint. 0: the waker did not say what there is.
+#[inline]
+pub(crate) fn match_wake(wanted: u32, woken: u32) -> Result<(), u32> {
+    if wanted & !PRIVATE == 0 {
+        return Err(ext::REPOLL_CB_DISARMED);
+    }
+    if woken != 0 && woken & wanted == 0 {
+        return Err(ext::REPOLL_CB_MISMATCH);
+    }
+    Ok(())
+}
+
 /// Whether a wake-up for the events `woken` is used up by an exclusive item that wants `wanted`, given
 /// that a waiter was woken for it. As `ep_poll_callback()`: not if it is for readers and writers at
 /// once, since others may want the other half.

@@ -22,7 +22,10 @@ use crate::kernel_ext::{
         repoll_wait,
         EventWriter, //
     },
-    wait_queue::PollTable, //
+    wait_queue::{
+        PollTable,
+        WaitQueue, //
+    }, //
 };
 use kernel::{
     fs::File,
@@ -60,8 +63,12 @@ impl Device for Eventpoll {
         Eventpoll::release(&this);
     }
 
+    fn pollers(&self) -> &WaitQueue {
+        &self.pollers
+    }
+
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
-        Eventpoll::poll(&this, table)
+        Eventpoll::poll(&this, Some(table), 0)
     }
 
     fn show_fdinfo(this: ArcBorrow<'_, Self>, out: &SeqFile) {

@@ -49,6 +49,8 @@ pub(crate) struct Item {
     id: u64,
     /// Does not change.
     key: Key,
+    /// The instance that is watched, if the file is one. Does not change.
+    target: Option<Arc<Eventpoll>>,
     /// Written under the instance's lock. The callback reads it without: [`Item::set_interest`] tells
     /// why it misses nothing.
     events: Atomic<u32>,
@@ -84,6 +86,7 @@ impl Item {
         ep: Arc<Eventpoll>,
         max: i64,
         key: Key,
+        target: Option<Arc<Eventpoll>>,
         events: u32,
         data: u64,
     ) -> Result<Self> {
@@ -92,6 +95,7 @@ impl Item {
             ep,
             id: ITEMS.fetch_add(1, Relaxed).wrapping_add(1),
             key,
+            target,
             events: Atomic::new(events),
             data: Atomic::new(data),
         })
@@ -99,6 +103,10 @@ impl Item {
 
     pub(crate) fn key(&self) -> Key {
         self.key
+    }
+
+    pub(crate) fn target(&self) -> Option<&Arc<Eventpoll>> {
+        self.target.as_ref()
     }
 
     pub(crate) fn events(&self) -> u32 {
@@ -112,9 +120,11 @@ impl Item {
     /// Changes what is wanted. Under the instance's lock; the caller must poll the file after this.
     ///
     /// An event that comes now is seen by the callback, with the new events, or by the caller's poll,
-    /// or by both: the callback's waker changed the file's state and then took the wait queue's lock
-    /// or looked at its entries, after a full barrier; here the events are changed, and then, after a
-    /// full barrier, the state is looked at.
+    /// or by both. Here the events are changed, then, after a full barrier, the file's state is looked
+    /// at. On the other side the file's state is changed, then, after a full barrier, the events are
+    /// looked at. That barrier is the callback's own: some files, eventfd among them, change their
+    /// state under the lock of the wait queue, so there is none between that and the callback, and
+    /// are polled without the lock. It is only needed where the callback would throw the event away.
     pub(crate) fn set_interest(&self, events: u32, data: u64) {
         self.events.store(events, Relaxed);
         self.data.store(data, Relaxed);
@@ -158,10 +168,17 @@ impl Drop for Item {
 
 impl Watched {
     /// What of the wanted events the file is ready for now: 0 if none, or if it is closed.
+    ///
+    /// `depth` is the number of instances whose mutexes the caller holds, in a chain that ends with
+    /// this item's.
     #[inline]
-    pub(crate) fn poll_now(&self) -> u32 {
+    pub(crate) fn poll_now(&self, depth: u32) -> u32 {
         let events = self.events();
-        self.poll(events).unwrap_or(0) & events
+        let ready = match self.target() {
+            None => self.poll(events),
+            Some(inner) => self.with_file(|| inner.poll(None, depth)),
+        };
+        ready.unwrap_or(0) & events
     }
 }
 
@@ -169,15 +186,16 @@ impl Watcher for Item {
     /// The callback. Any context, under the lock of the file's wait queue. Takes no lock of ours but
     /// those of the wait queues that it wakes.
     fn woken(this: ArcBorrow<'_, Watched>, wake: WakeUp) -> bool {
-        let events = this.events();
-        let shared = events & events::EXCLUSIVE == 0;
-        if events & !events::PRIVATE == 0 {
-            this.trace_callback(wake, ext::REPOLL_CB_DISARMED);
-            return shared;
+        let mut events = this.events();
+        if let Err(_stale) = events::match_wake(events, wake.events) {
+            // Before the event is thrown away: has it become of interest just now? See
+            // `Item::set_interest`, with whose barrier this one pairs.
+            smp_mb(Full);
+            events = this.events();
         }
-        // 0: the waker did not say what there is.
-        if wake.events != 0 && wake.events & events == 0 {
-            this.trace_callback(wake, ext::REPOLL_CB_MISMATCH);
+        let shared = events & events::EXCLUSIVE == 0;
+        if let Err(outcome) = events::match_wake(events, wake.events) {
+            this.trace_callback(wake, outcome);
             return shared;
         }
         match this.ep.ready.push(this) {
@@ -188,7 +206,11 @@ impl Watcher for Item {
             Push::Already => this.trace_callback(wake, ext::REPOLL_CB_ALREADY),
         }
         // Also if it was queued already: a second event may take a second waiter.
-        let woken = this.ep.wake(wake.sync, wake.events & events::URING_WAKE);
+        // We are under the lock of a wait queue: some file's, or that of an instance's pollers.
+        let depth = this.target().map_or(1, |inner| inner.pollers.depth());
+        let woken = this
+            .ep
+            .wake(wake.sync, wake.events & events::URING_WAKE, depth);
         shared || (woken && !wake.last && events::uses_up(events, wake.events))
     }
 

@@ -66,7 +66,7 @@ fn scan(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
     while !out.is_full() {
         let Some(item) = scan.next() else { break };
         // What called back need not be ready any more, or may be closed: then it leaves the queue.
-        let ready = item.poll_now();
+        let ready = item.poll_now(1);
         if ready == 0 {
             continue;
         }

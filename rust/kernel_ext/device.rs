@@ -9,7 +9,10 @@
 
 use super::{
     bindings as ext,
-    wait_queue::PollTable, //
+    wait_queue::{
+        PollTable,
+        WaitQueue, //
+    }, //
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
@@ -55,7 +58,10 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     /// The last reference to the file is gone.
     fn release(this: Arc<Self>);
 
-    /// `poll(2)` and its like: registers the file's wait queues, and returns its `EPOLL*` bits.
+    /// The wait queue of those who poll the file.
+    fn pollers(&self) -> &WaitQueue;
+
+    /// `poll(2)` and its like: [`register`]s the poller, and returns the file's `EPOLL*` bits.
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32;
 
     /// `ioctl(2)`. The argument of a 32-bit caller is a pointer too.
@@ -102,10 +108,12 @@ pub(crate) fn anon_fd<T: Device>(device: Arc<T>, flags: u32) -> Result<c_int> {
     }
 }
 
-/// Whether `file` is of this kind.
-pub(crate) fn is<T: Device>(file: &LocalFile) -> bool {
+/// What `file` is, if it is of this kind.
+pub(crate) fn get<T: Device>(file: &LocalFile) -> Option<ArcBorrow<'_, T>> {
     // SAFETY: The file is alive, and its operations do not change.
-    core::ptr::eq(unsafe { (*file.as_ptr()).f_op }, FileOps::<T>::build())
+    let ours = core::ptr::eq(unsafe { (*file.as_ptr()).f_op }, FileOps::<T>::build());
+    // SAFETY: It is an open file of this kind for as long as it is borrowed.
+    ours.then(|| unsafe { FileOps::<T>::device(file.as_ptr()) })
 }
 
 /// Whether `file` can be polled: its driver has `->poll`. (The others are always ready.)
@@ -118,6 +126,16 @@ pub(crate) fn can_poll(file: &LocalFile) -> bool {
 pub(crate) fn is_c_epoll(file: &LocalFile) -> bool {
     // SAFETY: The file is alive.
     unsafe { ext::file_is_c_epoll(file.as_ptr()) }
+}
+
+/// Has a poller of `device`'s file woken through its [`Device::pollers`]. Does nothing if the table is
+/// that of another file.
+pub(crate) fn register<T: Device>(table: &PollTable<'_>, device: &T) {
+    if get::<T>(table.file()).is_some_and(|polled| core::ptr::eq(&*polled, device)) {
+        // SAFETY: The queue is a part of what the file is, to which the file has a reference until it
+        // is released.
+        unsafe { table.register(device.pollers()) };
+    }
 }
 
 struct FileOps<T: Device>(PhantomData<T>);

@@ -75,6 +75,32 @@ bool repoll_helper_wq_has_sleeper(struct wait_queue_head *wq)
 	return wq_has_sleeper(wq);
 }
 
+/*
+ * wake_up_poll(), for queues whose entries may wake other queues of the same
+ * lock class, as ep_poll_safewake(): lockdep wants to know how deep we are.
+ * *next_depth is for those entries to read.
+ */
+void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, unsigned int depth,
+				unsigned int *next_depth)
+{
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	unsigned long flags;
+
+	spin_lock_irqsave_nested(&wq->lock, flags, depth);
+	*next_depth = depth + 1;
+	__wake_up_locked_key(wq, TASK_NORMAL, (void *)(unsigned long)key);
+	*next_depth = 0;
+	spin_unlock_irqrestore(&wq->lock, flags);
+#else
+	__wake_up(wq, TASK_NORMAL, 1, (void *)(unsigned long)key);
+#endif
+}
+
+void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass)
+{
+	mutex_lock_nested(lock, subclass);
+}
+
 bool repoll_helper_access_ok(unsigned long address, size_t size)
 {
 	return access_ok((void __user *)address, size);

@@ -10,6 +10,7 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/ftrace.h>
+#include <linux/mutex.h>
 #include <linux/poll.h>
 #include <linux/sched/user.h>
 #include <linux/wait.h>
@@ -29,6 +30,9 @@ void repoll_helper_list_del_init(struct list_head *entry);
 void repoll_helper_list_del_init_careful(struct list_head *entry);
 
 bool repoll_helper_wq_has_sleeper(struct wait_queue_head *wq);
+void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, unsigned int depth,
+				unsigned int *next_depth);
+void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass);
 bool repoll_helper_access_ok(unsigned long address, size_t size);
 
 unsigned int repoll_helper_context(void);

@@ -42,7 +42,10 @@ use core::{
 use kernel::{
     bindings,
     error::to_result,
-    ffi::c_ulong,
+    ffi::{
+        c_long,
+        c_ulong, //
+    },
     fs::LocalFile,
     new_spinlock,
     prelude::*,
@@ -67,6 +70,29 @@ pub(crate) const MAX_WATCHES_OF_A_FILE: usize = 4096;
 
 /// How many watches the hook ends before it lets others have the bucket's lock.
 const BATCH: usize = 64;
+
+/// Which file it is: its address, which is never followed, and is used again after the file's last
+/// close.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FileId(usize);
+
+impl FileId {
+    /// No file.
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn of(file: &LocalFile) -> Self {
+        Self(file.as_ptr() as usize)
+    }
+
+    /// To be kept in an atomic.
+    pub(crate) fn to_bits(self) -> usize {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: usize) -> Self {
+        Self(bits)
+    }
+}
 
 /// # Invariants
 ///
@@ -140,7 +166,7 @@ unsafe impl Sync for Registration {}
 pub(super) struct Linked<'a> {
     registration: &'a Registration,
     bucket: &'a Bucket,
-    _guard: SpinLockGuard<'a, ()>,
+    guard: SpinLockGuard<'a, ()>,
 }
 
 impl Registration {
@@ -214,8 +240,31 @@ impl Registration {
         linked.then_some(Linked {
             registration: self,
             bucket,
-            _guard: guard,
+            guard,
         })
+    }
+
+    /// Calls `f` for each registration of `file`, with its `closed`, under the lock of the bucket.
+    pub(super) fn for_each_of(
+        file: FileId,
+        mut f: impl FnMut(*const Registration, unsafe fn(*mut Registration)),
+    ) -> Result {
+        let file = file.0 as *mut bindings::file;
+        let bucket = TABLE.bucket(TABLE.index(file))?;
+        if file.is_null() || bucket.first.load(Relaxed).is_null() {
+            return Ok(());
+        }
+        let _guard = bucket.lock.lock();
+        let mut this = bucket.first.load(Relaxed);
+        // SAFETY: Linked registrations are alive, and we hold the lock.
+        while let Some(registration) = unsafe { this.as_ref() } {
+            if registration.file.load(Relaxed) == file {
+                f(this, registration.closed);
+            }
+            // SAFETY: As above.
+            this = unsafe { *registration.next.get() };
+        }
+        Ok(())
     }
 
     /// The watched file, with a reference; `None` if it is being closed, or the watch has ended.
@@ -235,11 +284,17 @@ impl Registration {
     }
 }
 
-impl Linked<'_> {
+/// Proof that the lock of a registration's bucket is held, and that the registration was unlinked.
+pub(super) struct Unlinked<'a> {
+    _guard: SpinLockGuard<'a, ()>,
+}
+
+impl<'a> Linked<'a> {
     /// Ends the registration: no notice will be given.
-    pub(super) fn unlink(&self) {
+    pub(super) fn unlink(self) -> Unlinked<'a> {
         // SAFETY: We hold the lock of the bucket of a registration that is linked.
         unsafe { self.registration.unlink(self.bucket) };
+        Unlinked { _guard: self.guard }
     }
 }
 
@@ -318,6 +373,9 @@ unsafe extern "C" fn hook(
 
 /// The notice is there from its making to its drop. There can be one.
 ///
+/// It must outlive all watches. It is the module's, which can't be unloaded while there is an instance,
+/// and watches are an instance's.
+///
 /// # Invariants
 ///
 /// `OPS` is registered.
@@ -394,8 +452,8 @@ impl Drop for LastClose {
                 ret
             );
             loop {
-                // SAFETY: Process context.
-                unsafe { bindings::msleep(u32::MAX) };
+                // SAFETY: Process context. An idle sleep: no hung task.
+                unsafe { bindings::schedule_timeout_idle(c_long::MAX) };
             }
         }
         // SAFETY: Not registered any more.

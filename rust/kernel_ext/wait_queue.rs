@@ -12,7 +12,7 @@ use core::{marker::PhantomData, mem::MaybeUninit, ptr};
 use kernel::{
     bindings,
     ffi::{c_int, c_uint, c_void},
-    fs::File,
+    fs::LocalFile,
     prelude::*,
     sync::{
         atomic::{
@@ -38,6 +38,8 @@ use kernel::{
 pub(crate) struct WaitQueue {
     #[pin]
     head: Opaque<bindings::wait_queue_head>,
+    /// Written under the queue's lock, read under it by the entries that are being woken.
+    depth: Opaque<c_uint>,
 }
 
 // SAFETY: A wait queue may be used from any thread.
@@ -65,6 +67,7 @@ impl WaitQueue {
                 // SAFETY: `slot` is valid; name and key are static.
                 unsafe { bindings::__init_waitqueue_head(slot, name.as_char_ptr(), key.as_ptr()) }
             }),
+            depth: Opaque::new(0),
         })
     }
 
@@ -93,11 +96,25 @@ impl WaitQueue {
     }
 
     /// Tells those who poll the queue that `events` (`EPOLL*` bits) are there. Any context.
-    pub(crate) fn wake_pollers(&self, events: u32) {
-        let key = events as usize as *mut c_void;
-        // SAFETY: The queue is initialised, by the type's invariants; `key` is not a pointer to
-        // entries of pollers.
-        unsafe { bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 1, key) };
+    ///
+    /// If this is called by an entry of a queue of the same kind, `depth` is that queue's
+    /// [`WaitQueue::depth`]; else it is 0, or 1 under the lock of a queue of another kind.
+    pub(crate) fn wake_pollers(&self, events: u32, depth: u32) {
+        // SAFETY: The queue is initialised, by the type's invariants; `depth` is accessed under its
+        // lock only.
+        unsafe { ext::wake_pollers(self.head.get(), events, depth, self.depth.get()) };
+    }
+
+    /// How deep in queues that wake each other those are that this queue wakes.
+    ///
+    /// # Guarantees
+    ///
+    /// Right in an entry's function that [`WaitQueue::wake_pollers`] calls; else any number. It is for
+    /// lockdep alone.
+    pub(crate) fn depth(&self) -> u32 {
+        // SAFETY: The cell is initialised. A concurrent write, under the lock that the caller may not
+        // hold, makes the value meaningless, as documented; the access is volatile and of a word.
+        unsafe { self.depth.get().read_volatile() }
     }
 
     /// Sleeps until woken, interrupted by a signal, or `deadline`, unless `ready` is true.
@@ -163,7 +180,10 @@ impl<'a> PollTable<'a> {
     /// # Safety
     ///
     /// `table` is null or valid for `'a`, and `file` is the file that it was made to poll.
-    pub(crate) unsafe fn from_raw(file: &'a File, table: *mut bindings::poll_table_struct) -> Self {
+    pub(crate) unsafe fn from_raw(
+        file: &'a LocalFile,
+        table: *mut bindings::poll_table_struct,
+    ) -> Self {
         Self {
             file: file.as_ptr(),
             table,
@@ -171,10 +191,26 @@ impl<'a> PollTable<'a> {
         }
     }
 
-    /// Has the poller woken through `queue`, which must belong to the polled file, in the sense of
-    /// the invariants of [`WaitQueue`].
-    pub(crate) fn register(&self, queue: &WaitQueue) {
-        // SAFETY: The table is null or valid; file and queue are valid.
+    /// What the file is ready for, as its driver says, which registers its wait queues by this table.
+    pub(super) fn poll_file(&self) -> u32 {
+        // SAFETY: The file is alive, and the table is null or valid.
+        unsafe { ext::vfs_poll(self.file, self.table) }
+    }
+
+    /// The file that is polled.
+    pub(super) fn file(&self) -> &LocalFile {
+        // SAFETY: The file is alive for `'a`, and so for less.
+        unsafe { LocalFile::from_raw_file(self.file) }
+    }
+
+    /// Has the poller woken through `queue`.
+    ///
+    /// # Safety
+    ///
+    /// The queue must belong to the polled file, in the sense of the invariants of [`WaitQueue`].
+    pub(super) unsafe fn register(&self, queue: &WaitQueue) {
+        // SAFETY: The table is null or valid; file and queue are valid, and the queue lives as long
+        // as the file.
         unsafe { bindings::poll_wait(self.file, queue.head.get(), self.table) };
     }
 }

@@ -26,7 +26,10 @@
 
 use super::{
     bindings as ext,
-    last_close::Registration,
+    last_close::{
+        FileId,
+        Registration, //
+    },
     ready_queue::{
         HasLinks,
         Links,
@@ -35,6 +38,7 @@ use super::{
     wait_queue::{
         poll_now,
         Entry,
+        PollTable,
         WakeUp, //
     }, //
 };
@@ -143,6 +147,8 @@ impl<T: Watcher> Watch<T> {
     /// to the file's driver as in poll(2)). Callbacks may come at once. Of several `exclusive` watches
     /// of the file, a wake-up calls as many as it takes until one has used it.
     ///
+    /// `poll` asks the file; [`poll_file`] does, for files that need nothing special.
+    ///
     /// ENOSPC if the file has too many watches, ENOMEM without memory for a further entry; then the
     /// watch has ended. Process context, sleeps.
     pub(crate) fn attach(
@@ -150,6 +156,7 @@ impl<T: Watcher> Watch<T> {
         file: &LocalFile,
         events: u32,
         exclusive: bool,
+        poll: impl FnOnce(&PollTable<'_>) -> u32,
     ) -> Result<(Arc<Self>, u32)> {
         let this: Arc<Self> = this.into();
         let own = Arc::into_raw(this.clone()).cast_mut();
@@ -170,8 +177,9 @@ impl<T: Watcher> Watch<T> {
         // SAFETY: The file is alive. The table is the first field of an `Attach<T>`, as the queue
         // function wants it, and valid for the call.
         let ready = unsafe {
-            ext::init_poll_funcptr(&raw mut table.table, Some(add_entry::<T>), events);
-            ext::vfs_poll(file.as_ptr(), &raw mut table.table)
+            let raw = (&raw mut table).cast::<bindings::poll_table_struct>();
+            ext::init_poll_funcptr(raw, Some(add_entry::<T>), events);
+            poll(&PollTable::from_raw(file, raw))
         };
         if let Err(e) = table.result {
             this.detach();
@@ -189,10 +197,10 @@ impl<T: Watcher> Watch<T> {
         let Some(linked) = self.registration.lock() else {
             return false;
         };
-        linked.unlink();
+        let unlinked = linked.unlink();
         // SAFETY: We hold the bucket's lock, and were the ones to unlink.
         unsafe { self.remove_entries() };
-        drop(linked);
+        drop(unlinked);
         // SAFETY: The watch owned this reference while it was linked.
         drop(unsafe { Arc::from_raw(ptr::from_ref(self)) });
         true
@@ -216,6 +224,41 @@ impl<T: Watcher> Watch<T> {
     pub(crate) fn poll(&self, events: u32) -> Option<u32> {
         let file = self.registration.file()?;
         Some(poll_now(&file, events))
+    }
+
+    /// Calls `f` with the file held, so that its last close does not come meanwhile; `None` if it is
+    /// closed, or the watch has ended. Process context.
+    pub(crate) fn with_file<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let _file = self.registration.file()?;
+        Some(f())
+    }
+
+    /// The watches, of this kind, that `file` has now. Process context, sleeps.
+    pub(crate) fn all_of(file: FileId) -> Result<KVec<Arc<Self>>> {
+        let mut found = KVec::new();
+        loop {
+            let mut missing = 0;
+            Registration::for_each_of(file, |registration, closed_fn| {
+                if !ptr::fn_addr_eq(closed_fn, closed::<T> as unsafe fn(*mut Registration)) {
+                    return;
+                }
+                // SAFETY: It is the registration of a `Watch<T>`, as its function says. It is linked,
+                // so the watch owns a reference to itself.
+                let watch = unsafe { ArcBorrow::from_raw(registration.cast::<Self>()) };
+                if found.len() < found.capacity() {
+                    // There is room, so nothing is allocated under the lock.
+                    let _ = found.push_within_capacity(watch.into());
+                } else {
+                    missing += 1;
+                }
+            })?;
+            if missing == 0 {
+                return Ok(found);
+            }
+            let wanted = found.len() + missing;
+            found.clear();
+            found.reserve(wanted, GFP_KERNEL)?;
+        }
     }
 }
 
@@ -243,6 +286,11 @@ impl<T: Watcher> Watch<T> {
             })
         }
     }
+}
+
+/// Asks a file by its driver; for [`Watch::attach`].
+pub(crate) fn poll_file(table: &PollTable<'_>) -> u32 {
+    table.poll_file()
 }
 
 /// The poll table of [`Watch::attach`].
