@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Dropped into a kernel tree this is a Kbuild file; on its own it is the front
+# door: plain `make` lists what it can do.
+
+ifneq ($(KERNELRELEASE),)
+obj-$(CONFIG_REPOLL) += rust/
+else
+
+HARNESS := $(CURDIR)/tools/harness
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run modules test test-debug test-long check shell rust-analyzer clean distclean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
+		printf '  make %-14s %s\n' "$$target" "$$what"; done
+
+setup: ## get and build everything that the rest needs, into the cache (once, at most 10 minutes)
+	@tools/vm setup
+
+run: ## boot a guest, send it packets from outside, show the path of one through the module
+	@$(HARNESS)/run
+
+ifdef KDIR
+modules: ## build repoll.ko; with KDIR=/path against any configured kernel tree, without the cache
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/rust $(if $(MO),MO=$(MO)) CONFIG_REPOLL=m modules
+else
+modules:
+	@$(HARNESS)/make-module $(KERNEL)
+endif
+
+test: ## all everyday tests, on the host and in the guest (KTAP)
+	@$(HARNESS)/test everyday
+
+test-debug: ## the guest tests on a kernel with KASAN and lockdep (the first time it is built: 15 minutes)
+	@$(HARNESS)/test debug
+
+test-long: ## what takes longer: stress and loops, also with slab poisoning
+	@$(HARNESS)/test long
+
+check: ## formatting, lints, licence lines
+	@$(HARNESS)/check
+
+shell: ## an interactive shell in a guest with the module loaded
+	@tools/vm shell
+
+rust-analyzer: ## write rust-project.json and editor settings for the module
+	@$(HARNESS)/rust-analyzer
+
+clean: ## remove what was built from this checkout
+	@$(HARNESS)/clean
+
+distclean: ## remove the whole cache too
+	@$(HARNESS)/clean --all
+
+endif

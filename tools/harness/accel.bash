@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# KVM or TCG. /dev/kvm may be there, open, and still hang every guest (nested
+# virtual machines do that): only a guest that has booted is proof.
+
+# Sets and exports REPOLL_ACCEL.
+choose_accel() {
+	case ${REPOLL_ACCEL-} in
+	tcg | kvm) ;;
+	'') probe_kvm ;;
+	*) die "REPOLL_ACCEL is '$REPOLL_ACCEL'" "set it to tcg or kvm, or leave it unset to have KVM probed" ;;
+	esac
+	export REPOLL_ACCEL
+}
+
+probe_kvm() {
+	local device=${REPOLL_KVM_DEVICE:-/dev/kvm} answer
+	REPOLL_ACCEL=tcg
+	if [[ ! -r $device || ! -w $device ]]; then
+		say "no KVM here ($device cannot be opened): the guest runs under TCG, several times slower"
+		return
+	fi
+	answer=$REPOLL_CACHE/accel-$(kvm_key "$device")
+	if [[ ! -s $answer ]]; then
+		printf '  probe KVM with a boot (at most 20 s) … ' >&2
+		if quick_probe >"$REPOLL_CACHE/log/kvm-probe.log" 2>&1; then
+			echo kvm >"$answer"
+			say works
+		else
+			echo tcg >"$answer"
+			say "does not work"
+		fi
+	fi
+	REPOLL_ACCEL=$(<"$answer")
+	[[ $REPOLL_ACCEL == kvm ]] ||
+		say "KVM does not boot a guest here (remembered in $answer): TCG, several times slower; REPOLL_ACCEL=kvm insists"
+}
+
+quick_probe() {
+	"$harness/quick" --accel kvm --no-module --no-programs --boot-limit 20 --timeout 20 -- true
+}
+
+# The answer holds for one host kernel, processor and device.
+kvm_key() { key_of "$(uname -r)" "$(grep -m 1 'model name' /proc/cpuinfo)" "$1"; }

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What both guests share on the host's side: the channels, the watch, the verdict.
+# Sourced by what runs inside the root file system, with $run, the run's own folder.
+
+. "$harness/splat.bash"
+console=$run/console.log control=$run/control
+set -E
+trap 'die "the harness itself failed at line $LINENO of ${BASH_SOURCE[0]##*/}"' ERR
+
+# The command's output leaves the guest through ports of its own, so that the
+# kernel's log never mixes with it.
+channels=(-device virtio-serial-pci,id=repoll
+	-chardev "file,id=repollout,path=$run/out" -device virtserialport,bus=repoll.0,chardev=repollout,name=repoll.out
+	-chardev "file,id=repollerr,path=$run/err" -device virtserialport,bus=repoll.0,chardev=repollerr,name=repoll.err
+	-chardev "file,id=repollcontrol,path=$control" -device virtserialport,bus=repoll.0,chardev=repollcontrol,name=repoll.control)
+
+# The outside world reaches the guest's echo ports through these.
+host_forwards=''
+for port in 7007 7008; do
+	host_forwards+=",hostfwd=tcp:127.0.0.1:$port-:$port,hostfwd=udp:127.0.0.1:$port-:$port"
+done
+
+# write_command FILE WORD... : a shell script that runs WORD...
+write_command() {
+	local file=$1 word
+	shift
+	{
+		[[ -z ${peer-} ]] || echo 'export REPOLL_PEER=10.0.2.2:7000'
+		for word; do printf "'%s' " "${word//\'/\'\\\'\'}"; done
+		echo
+	} >>"$file"
+}
+
+start_peer() {
+	: >"$run/peer.log"
+	"$(programs_folder)/repoll-peer" --die-with-parent >"$run/peer.log" 2>&1 &
+	local _
+	for _ in {1..100}; do
+		! grep -q 'listening on' "$run/peer.log" || return 0
+		sleep 0.05
+	done
+	die "repoll-peer does not start" "$(<"$run/peer.log")"
+}
+
+# watch_guest TIMEOUT BOOT-LIMIT COMMAND... : runs the machine to its end.
+# COMMAND's own output goes to machine.log. Sets $timed_out and $machine.
+watch_guest() {
+	local timeout=$1 boot_limit=$2 start=$SECONDS relays
+	shift 2
+	: >>"$console"
+	: >"$control"
+	mkfifo "$run/out" "$run/err"
+	cat "$run/out" &
+	relays=($!)
+	cat "$run/err" >&2 &
+	relays+=($!)
+	# Held open until the end, so that a machine that never opens them ends the relays all the same.
+	exec {out_end}<>"$run/out" {err_end}<>"$run/err"
+
+	# A session of its own: virtme-ng's helpers go with it.
+	setsid "$@" >>"$run/machine.log" 2>&1 </dev/null {out_end}>&- {err_end}>&- &
+	machine=$!
+	trap 'kill -9 -- -$machine 2>/dev/null || true' EXIT
+	timed_out=''
+	while kill -0 "$machine" 2>/dev/null; do
+		if ((SECONDS - start >= timeout)) || { ((SECONDS - start >= boot_limit)) && [[ ! -s $control ]]; }; then
+			timed_out=$((SECONDS - start))
+			break
+		fi
+		sleep 0.1
+	done
+	kill -9 -- "-$machine" 2>/dev/null || true
+	wait "$machine" 2>/dev/null || true
+	exec {out_end}>&- {err_end}>&-
+	wait "${relays[@]}" || true
+}
+
+# conclude : exits with the command's status, 124 or 125. A machine that
+# panicked exits with 0 too: only the log and what the session said count.
+conclude() {
+	local status trouble
+	status=$(sed -n 's/^status //p' "$control")
+	trouble=$(sed -n 's/^trouble //p' "$control")
+	if [[ -s $control ]] && grep -qaE "$splat_words" "$console"; then
+		fail_guest 125 "the guest's kernel complained"
+	elif [[ ! -s $control ]]; then
+		fail_guest 125 "the guest did not boot${timed_out:+ within $timed_out s}"
+	elif [[ $timed_out ]]; then
+		fail_guest 124 "no end after $timed_out s (--timeout)"
+	elif [[ $trouble ]]; then
+		fail_guest 125 "$trouble"
+	elif [[ -z $status ]]; then
+		fail_guest 125 "the guest died before the command ended"
+	fi
+	exit "$status"
+}
+
+# fail_guest STATUS WHAT : shows the splat if there is one, or else the log's end.
+fail_guest() {
+	say "$red$bold${0##*/}: $2$plain"
+	if ! show_splat "$console" >&2; then
+		[[ ! -s $run/machine.log ]] || tail -n 15 "$run/machine.log" | sed 's/^/    machine: /' >&2
+		tail -n 30 "$console" | tr -d '\r' | sed 's/^/    | /' >&2
+		[[ -s $console ]] || say "    (the kernel printed nothing)"
+	fi
+	mkdir -p "$REPOLL_CACHE/log"
+	cp "$console" "$REPOLL_CACHE/log/guest-console.log"
+	say "    the guest's whole console: $REPOLL_CACHE/log/guest-console.log"
+	exit "$1"
+}

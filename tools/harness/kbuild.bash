@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Configured kernel trees to build the module against.
+#   stock   Debian's kernel: only its Rust metadata is rebuilt, the kernel is not
+#   debug   a small kernel of our own with KASAN, lockdep and their like
+
+known_flavours='stock debug'
+
+check_flavour() {
+	[[ " $known_flavours " == *" $1 "* ]] || die "unknown kernel flavour '$1'" "known: $known_flavours"
+}
+
+kbuild_folder() {
+	local recipe
+	case $1 in
+	stock) recipe=$(declare -f build_stock) ;;
+	debug) recipe=$(declare -f build_debug; cat "$harness"/kernel-config/{base,debug}.config) ;;
+	esac
+	printf '%s/kbuild-%s-%s\n' "$REPOLL_CACHE" "$1" \
+		"$(key_of "$(kernel_release)" "$(<"$(rootfs_folder)/etc/repoll-toolchain")" "$recipe")"
+}
+
+# The arguments that every make of this flavour takes.
+kbuild_arguments() {
+	local release
+	release=$(kernel_release)
+	case $1 in
+	stock) printf '%s\n' "CC=gcc-$REPOLL_GCC" "LOCALVERSION=${release#"${release%%[!0-9.]*}"}" ;;
+	debug) printf '%s\n' "LLVM=-$REPOLL_LLVM" ;;
+	esac
+}
+
+kernel_image() {
+	case $1 in
+	stock) printf '%s/usr/lib/modules/%s/vmlinuz\n' "$(kernel_folder)" "$(kernel_release)" ;;
+	debug) printf '%s/arch/x86/boot/bzImage\n' "$(kbuild_folder debug)" ;;
+	esac
+}
+
+ensure_kbuild() {
+	ensure_kernel
+	local folder
+	folder=$(kbuild_folder "$1")
+	if [[ -e $folder/.complete ]]; then
+		[[ $folder/source -ef $(kernel_folder)/source ]] && return
+		rm "$folder/.complete" # its source was made anew
+	fi
+	need_space 1 "the $1 kernel's build"
+	make_in_place "$folder" "make_kbuild_$1"
+}
+
+make_kbuild_stock() { step "rebuild the stock kernel's Rust metadata" build_stock "$1"; }
+make_kbuild_debug() { step "build the debug kernel (some 15 minutes on 2 cores)" build_debug "$1"; }
+
+build_stock() {
+	local arguments kernel release
+	kernel=$(kernel_folder) release=$(kernel_release)
+	mapfile -t arguments < <(kbuild_arguments stock)
+	cp "$kernel/usr/lib/modules/$release/config" "$1/.config"
+	enter -- make -s -C "$kernel/source" O="$1" "${arguments[@]}" olddefconfig prepare modules_prepare "-j$(nproc)"
+	cp "$kernel/usr/src/linux-headers-$release/"{Module.symvers,vmlinux} "$1/"
+}
+
+build_debug() {
+	local arguments kernel
+	kernel=$(kernel_folder)
+	mapfile -t arguments < <(kbuild_arguments debug)
+	if [[ ! -e $1/.configured ]]; then
+		cat "$harness"/kernel-config/{base,debug}.config >"$1/wanted.config"
+		enter -- make -s -C "$kernel/source" O="$1" KCONFIG_ALLCONFIG="$1/wanted.config" "${arguments[@]}" allnoconfig
+		check_options_stuck "$1/wanted.config" "$1/.config"
+		touch "$1/.configured"
+	fi
+	enter -- make -s -C "$kernel/source" O="$1" "${arguments[@]}" "-j$(nproc)" bzImage modules
+}
+
+# Kconfig drops an option whose dependencies are missing without a word.
+check_options_stuck() {
+	local line name dropped=()
+	while read -r line; do
+		name=${line%%=*}
+		case $line in
+		*=n) ! grep -q "^$name=" "$2" || dropped+=("$line") ;;
+		*) grep -qxF "$line" "$2" || dropped+=("$line") ;;
+		esac
+	done < <(grep '^CONFIG_' "$1")
+	((${#dropped[@]} == 0)) || { printf 'Kconfig did not take: %s\n' "${dropped[@]}"; return 1; }
+}

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What the harness says, on standard error: standard output is the guest command's.
+
+if [[ -t 2 && -z ${NO_COLOR-} ]]; then
+	bold=$'\e[1m' red=$'\e[31m' dim=$'\e[2m' plain=$'\e[0m'
+else
+	bold='' red='' dim='' plain=''
+fi
+
+say() { printf '%s\n' "$*" >&2; }
+
+# die CAUSE [WAY-OUT]... : one message that names the cause and the way out.
+# Commands that pass a guest command's status through set die_status to 125.
+die() {
+	printf '%s%s: %s%s\n' "$red$bold" "${0##*/}" "$1" "$plain" >&2
+	shift
+	(($# == 0)) || printf '    %s\n' "$@" >&2
+	exit "${die_status:-1}"
+}
+
+# step LABEL COMMAND... : runs a long step with its output in a log, and shows
+# how long it took. Not to be called in a condition: bash would turn off
+# errexit inside COMMAND.
+step() {
+	local label=$1 log status start=$SECONDS
+	shift
+	log="$REPOLL_CACHE/log/${label//[^a-zA-Z0-9.]/-}.log"
+	mkdir -p "${log%/*}"
+	printf '  %s%s%s … ' "$dim" "$label" "$plain" >&2
+	set +e
+	(set -euo pipefail; "$@") >"$log" 2>&1
+	status=$?
+	set -e
+	if ((status)); then
+		printf '%sfailed%s after %d s\n' "$red" "$plain" "$((SECONDS - start))" >&2
+		tail -n 25 "$log" | sed 's/^/    | /' >&2
+		die "\"$label\" failed: $(cause_in "$log" "$status")" "the whole log: $log" \
+			"a re-run goes on from the last complete step"
+	fi
+	printf '%d s\n' "$((SECONDS - start))" >&2
+}
+
+# cause_in LOG STATUS : the usual causes in plain words, with the way out.
+cause_in() {
+	if grep -qiE 'no space left on device|cannot allocate.*disk' "$1"; then
+		echo "the disk is full; free some space, or set REPOLL_CACHE to a folder on a larger one"
+	elif grep -qiE "resolv|network is unreachable|could not connect|connection (refused|timed out)|failed to connect|unable to connect" "$1"; then
+		echo "the network, or the mirror, cannot be reached; connect, set http_proxy, or set REPOLL_MIRROR"
+	elif grep -qiE 'certificate' "$1"; then
+		echo "a certificate is not trusted; set SSL_CERT_FILE to your authority's bundle"
+	else
+		echo "status $2"
+	fi
+}
+
+# quietly LABEL COMMAND... : a short step; shows nothing unless it fails or
+# takes long. The output goes to the log. The same caution as for step.
+quietly() {
+	local label=$1 log status start=$SECONDS
+	shift
+	log="$REPOLL_CACHE/log/${label//[^a-zA-Z0-9.]/-}.$$.log"
+	mkdir -p "${log%/*}"
+	set +e
+	(set -euo pipefail; "$@") >"$log" 2>&1
+	status=$?
+	set -e
+	if ((status)); then
+		cat "$log" >&2
+		rm "$log"
+		die "\"$label\" failed (status $status)"
+	fi
+	rm "$log"
+	((SECONDS - start < 5)) || say "  $dim$label$plain … $((SECONDS - start)) s"
+}

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2034
+# The options that both guests take: parse_options "$@" sets the variables below
+# and leaves the command in $command.
+
+kernel=stock smp=2 memory='' icount='' module=yes programs=yes append='' peer='' image=''
+install='' timeout='' boot_limit='' inside='' command=()
+
+parse_options() {
+	local name
+	while (($#)); do
+		case $1 in
+		--inside | --kernel | --smp | --memory | --append | --timeout | --boot-limit | --image | --accel | --install)
+			(($# > 1)) && [[ $2 != -- ]] || die "$1 wants a value"
+			case $1 in
+			--smp | --timeout | --boot-limit)
+				[[ $2 =~ ^[1-9][0-9]{0,5}$ ]] || die "$1 wants a number, not '$2'"
+				;;
+			--memory)
+				[[ $2 =~ ^[1-9][0-9]*[MG]?$ ]] || die "--memory wants a size such as 512M or 2G, not '$2'"
+				;;
+			--install)
+				[[ $2 =~ ^[a-z0-9][a-z0-9+.,-]*$ ]] || die "--install wants Debian package names, separated by commas, not '$2'"
+				;;
+			esac
+			name=${1#--}
+			case $name in
+			accel) REPOLL_ACCEL=$2 ;;
+			*) printf -v "${name//-/_}" %s "$2" ;;
+			esac
+			shift
+			;;
+		--icount) icount=yes ;;
+		--no-module) module='' ;;
+		--no-programs) programs='' ;;
+		--peer) peer=yes ;;
+		--help) usage; exit ;;
+		--) break ;;
+		*) die "unknown option '$1'" "--help lists the options" ;;
+		esac
+		shift
+	done
+	if (($#)); then
+		shift
+		command=("$@")
+	fi
+	check_flavour "$kernel"
+	[[ -z $icount ]] || { REPOLL_ACCEL=tcg smp=1; }
+	: "${boot_limit:=$([[ $kernel == debug ]] && echo 300 || echo 120)}"
+}
+
+# make_ready : everything that the guest needs; $run becomes the run's own folder.
+make_ready() {
+	ensure_kbuild "$kernel"
+	choose_accel
+	[[ -z $module ]] || build_module "$kernel"
+	[[ -z $programs ]] || build_userspace
+	mkdir -p "$REPOLL_CACHE/run"
+	run=$(mktemp -d "$REPOLL_CACHE/run/XXXXXX")
+	trap 'rm -rf "$run"' EXIT
+}
+
+# go_inside [ENTER-OPTION...] -- SCRIPT ARGUMENT... : exits with its status.
+go_inside() {
+	local status=0
+	"$harness/enter" "$@" || status=$?
+	exit "$status"
+}

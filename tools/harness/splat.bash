@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What in a kernel log means that the guest failed, whatever its exit status.
+
+splat_words='BUG:|WARNING:|Oops[: ]|general protection fault|Kernel panic|KASAN:|KCSAN:|UBSAN:|kmemleak: [1-9]'
+splat_words+='|Unable to handle|unable to handle|Call Trace:|rust_kernel: panicked|cut here'
+splat_words+='|possible circular locking|possible recursive locking|possible irq lock inversion|inconsistent lock state'
+splat_words+='|suspicious RCU usage|sleeping function called|scheduling while atomic|bad unlock balance|held lock freed'
+splat_words+='|INFO: task .* blocked|INFO: lockdep|detected stall|self-detected stall|soft lockup|hard LOCKUP|refcount_t:'
+splat_words+='|list_(add|del) corruption|ODEBUG:|Object .* leaked|Objects remaining|double free|Bad page state'
+
+# show_splat LOG : prints the first splat with what surrounds it; fails if there is none.
+show_splat() {
+	local line
+	line=$(grep -anE -m 1 "$splat_words" "$1" | cut -d: -f1) || return 1
+	[[ $line ]] || return 1
+	sed -n "$((line > 3 ? line - 3 : 1)),$((line + 60))p" "$1" | tr -d '\r' | sed 's/^/    | /'
+}
