@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The raw interface, as bindgen makes it from `rust/uapi/repoll.h`.
+//!
+//! For tests and for tools that need what [`Instance`](crate::Instance) does not offer.
+#![allow(
+    missing_docs,
+    non_camel_case_types,
+    clippy::undocumented_unsafe_blocks,
+    clippy::pub_underscore_fields
+)]
+
+include!(concat!(env!("OUT_DIR"), "/uapi.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `_IOC` of `<asm-generic/ioctl.h>`.
+    fn ioc(direction: u32, number: u32, size: usize) -> u32 {
+        (direction << 30) | ((size as u32) << 16) | (0xB4 << 8) | number
+    }
+
+    #[test]
+    fn ioctl_numbers_hold_the_sizes_of_their_structures() {
+        assert_eq!(REPOLL_IOCTL_NOP, ioc(0, 0, 0));
+        assert_eq!(REPOLL_IOCTL_CREATE, ioc(1, 1, size_of::<repoll_create>()));
+        assert_eq!(REPOLL_IOCTL_CTL, ioc(1, 2, size_of::<repoll_ctl>()));
+        assert_eq!(REPOLL_IOCTL_WAIT, ioc(1, 3, size_of::<repoll_wait>()));
+    }
+
+    #[test]
+    fn first_version_of_wait_ends_before_the_signal_mask() {
+        assert_eq!(
+            std::mem::offset_of!(repoll_wait, sigmask),
+            REPOLL_WAIT_SIZE_VER0 as usize
+        );
+    }
+}
