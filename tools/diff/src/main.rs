@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Does the same random operations with the kernel's own epoll and with repoll, and compares.
+//!
+//! A *world* begins empty: files and instances are opened, watched, written to, closed, by
+//! several tasks, one at a time. The files are the same for both sides, since watching a file
+//! does not change it; each operation on an instance is done to the C epoll's and to repoll's,
+//! and what they answer must be equal: results, errors, counts, events, data, and their order.
+//!
+//! A program that shows a difference is shrunk, and printed so that `--replay` takes it.
+
+mod execute;
+mod generate;
+mod operation;
+mod random;
+mod shrink;
+mod statistics;
+mod sys;
+mod world;
+
+use anyhow::{ensure, Context, Result};
+use clap::Parser;
+use execute::Outcome;
+use operation::{parse_program, Operation, Step};
+use random::Random;
+use statistics::Statistics;
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use world::{Difference, Tasks};
+
+/// Does the same random operations with epoll and with repoll, and compares. Prints KTAP.
+#[derive(Debug, Parser)]
+#[command(name = "repoll-diff", version)]
+struct Settings {
+    /// How many operations.
+    #[arg(long, default_value_t = 200_000)]
+    ops: u64,
+    /// What determines them; the time of day if it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many operations there are before all begins anew.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    world_ops: u32,
+    /// Stop after this many seconds, if the operations are not done by then.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Do ten times as many operations.
+    #[arg(long)]
+    long: bool,
+    /// Let instances watch instances.
+    #[arg(long)]
+    nest: bool,
+    /// Begin with this world of the seed.
+    #[arg(long, default_value_t = 0)]
+    world: u64,
+    /// Print what is going on even if standard error is not a terminal.
+    #[arg(long)]
+    progress: bool,
+    /// Print how many operations of each kind there were, and how long they took.
+    #[arg(long)]
+    statistics: bool,
+    /// Do what this file says, and print each answer.
+    #[arg(long)]
+    replay: Option<PathBuf>,
+    /// Print the program of the first world, and do nothing.
+    #[arg(long)]
+    print: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Settings::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("Bail out! {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(settings: &Settings) -> Result<bool> {
+    let seed = settings.seed.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(1, |time| time.as_nanos() as u64 % 1_000_000_000)
+    });
+    if settings.print {
+        for step in world_program(settings, seed, settings.world) {
+            println!("{step}");
+        }
+        return Ok(true);
+    }
+    sys::prepare_process()?;
+    execute::prepare().context("/dev/repoll")?;
+    let mut tasks = Tasks::new()?;
+    match &settings.replay {
+        Some(path) => {
+            let program = parse_program(&std::fs::read_to_string(path)?)?;
+            replay(&mut tasks, &program)
+        }
+        None => compare(&mut tasks, settings, seed),
+    }
+}
+
+fn world_program(settings: &Settings, seed: u64, world: u64) -> Vec<Step> {
+    let length = settings.world_ops as usize;
+    generate::program(&mut Random::new(seed, world), length, settings.nest)
+}
+
+/// Does a given program; true if the sides agree.
+fn replay(tasks: &mut Tasks, program: &[Step]) -> Result<bool> {
+    let found = tasks.run(program, |step, outcome| match outcome {
+        Outcome::Same(answer) => println!("{step:<40} # {answer}"),
+        Outcome::Differ(epoll, repoll) => {
+            println!("{step}\n#   epoll:  {epoll}\n#   repoll: {repoll}");
+        }
+    })?;
+    println!(
+        "# {}",
+        if found.is_some() {
+            "they differ"
+        } else {
+            "they agree"
+        }
+    );
+    Ok(found.is_none())
+}
+
+/// How it went.
+struct Tally {
+    operations: u64,
+    worlds: u64,
+    unconfirmed: u64,
+    start: Instant,
+}
+
+fn compare(tasks: &mut Tasks, settings: &Settings, seed: u64) -> Result<bool> {
+    let goal = settings.ops * if settings.long { 10 } else { 1 };
+    let limit = settings.seconds.map(Duration::from_secs);
+    let talks = settings.progress || std::io::stderr().is_terminal();
+    let mut spoken = Instant::now();
+    let mut tally = Tally {
+        operations: 0,
+        worlds: 0,
+        unconfirmed: 0,
+        start: Instant::now(),
+    };
+    println!("KTAP version 1\n1..1");
+    println!("# seed {seed}, {goal} operations, nest {}", settings.nest);
+    let mut report = None;
+    let mut statistics = settings.statistics.then(Statistics::new);
+    while tally.operations < goal && limit.is_none_or(|limit| tally.start.elapsed() < limit) {
+        let world = settings.world + tally.worlds;
+        let program = world_program(settings, seed, world);
+        tally.operations += program.len() as u64;
+        tally.worlds += 1;
+        statistics.iter_mut().for_each(Statistics::skip_time);
+        let count = |step: &Step, outcome: &Outcome| {
+            statistics.iter_mut().for_each(|all| all.add(step, outcome));
+        };
+        if let Some(found) = tasks
+            .run(&program, count)
+            .with_context(|| format!("seed {seed}, world {world}"))?
+        {
+            report = confirm(tasks, &program, &found, &mut tally)?;
+            if let Some(report) = &mut report {
+                report.insert_str(0, &format!("seed {seed}, world {world}\n"));
+                break;
+            }
+        }
+        if talks && spoken.elapsed() > Duration::from_secs(5) {
+            spoken = Instant::now();
+            let rate = rate(&tally);
+            eprintln!("{} of {goal} operations, {rate}/s", tally.operations);
+        }
+    }
+    statistics.iter().for_each(Statistics::print);
+    conclude(&tally, seed, report.as_deref());
+    Ok(report.is_none())
+}
+
+fn rate(tally: &Tally) -> u64 {
+    (tally.operations as f64 / tally.start.elapsed().as_secs_f64().max(0.001)) as u64
+}
+
+fn conclude(tally: &Tally, seed: u64, report: Option<&str>) {
+    let rate = rate(tally);
+    if tally.unconfirmed != 0 {
+        println!(
+            "# {} differences in worlds with network sockets did not come again",
+            tally.unconfirmed
+        );
+    }
+    for line in report.iter().flat_map(|report| report.lines()) {
+        println!("# {line}");
+    }
+    let result = if report.is_some() { "not ok" } else { "ok" };
+    let (operations, worlds) = (tally.operations, tally.worlds);
+    println!(
+        "{result} 1 differential_seed_{seed} # {operations} operations, {worlds} worlds, {rate}/s"
+    );
+    println!(
+        "{} passed, {} failed, 0 skipped",
+        u8::from(report.is_none()),
+        u8::from(report.is_some())
+    );
+}
+
+/// Does it again: a difference that comes again is real, and is shrunk. One that does not is
+/// real too, unless there are files whose events may come late.
+fn confirm(
+    tasks: &mut Tasks,
+    program: &[Step],
+    found: &Difference,
+    tally: &mut Tally,
+) -> Result<Option<String>> {
+    let network = program
+        .iter()
+        .any(|step| matches!(step.operation, Operation::Open(kind, ..) if kind.is_network()));
+    let wanted = if network { 3 } else { 1 };
+    let mut again = 0;
+    for _ in 0..wanted {
+        again += usize::from(tasks.run(program, |_, _| ())?.is_some());
+    }
+    if again < wanted {
+        if network {
+            tally.unconfirmed += 1;
+            return Ok(None);
+        }
+        let mut text = "it did not come again; the program as it was:\n".to_owned();
+        describe(&mut text, &program[..=found.step], found)?;
+        return Ok(Some(text));
+    }
+    // So that it does not become another difference.
+    let verb = |step: &Step| match step.operation {
+        Operation::During(..) => "wait".to_owned(),
+        ref other => {
+            let text = other.to_string();
+            text.split(' ').next().unwrap_or_default().to_owned()
+        }
+    };
+    let kind = verb(&program[found.step]);
+    let mut runs = 0;
+    let mut failure = None;
+    let mut shows = |candidate: &[Step]| {
+        (0..wanted).all(|_| {
+            runs += 1;
+            match tasks.run(candidate, |_, _| ()) {
+                Ok(found) => found.is_some_and(|found| verb(&candidate[found.step]) == kind),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    false
+                }
+            }
+        })
+    };
+    let shrunk = shrink::shrink(program[..=found.step].to_vec(), &mut shows);
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let found = tasks.run(&shrunk, |_, _| ())?;
+    ensure!(found.is_some(), "the shrunk program shows no difference");
+    let mut text = format!(
+        "shrunk from {} to {} operations in {runs} runs:\n",
+        program.len(),
+        shrunk.len()
+    );
+    for found in found.iter() {
+        describe(&mut text, &shrunk, found)?;
+    }
+    Ok(Some(text))
+}
+
+fn describe(text: &mut String, program: &[Step], found: &Difference) -> Result<()> {
+    for step in program {
+        writeln!(text, "  {step}")?;
+    }
+    writeln!(text, "epoll answered:  {}", found.epoll)?;
+    writeln!(text, "repoll answered: {}", found.repoll)?;
+    Ok(())
+}

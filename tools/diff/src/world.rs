@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The tasks of the tester, and a run of a program from a fresh world.
+
+use crate::execute::{self, Answer, Outcome, Side, OURS};
+use crate::operation::{Operation, Step, Task};
+use crate::sys::{self, Memory};
+use anyhow::{anyhow, Context, Result};
+use std::fs::File;
+use std::os::fd::RawFd;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::Arc;
+use std::thread;
+
+/// The first place where the sides differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which step it is.
+    pub step: usize,
+    /// What the C epoll answered.
+    pub epoll: Answer,
+    /// What repoll answered.
+    pub repoll: Answer,
+}
+
+/// All tasks.
+pub struct Tasks {
+    memory: Memory,
+    threads: Vec<Worker>,
+    sleepers: [Sleeper; 2],
+    child: Option<Child>,
+}
+
+/// A thread that does operations.
+struct Worker {
+    orders: Sender<Operation>,
+    answers: Receiver<Outcome>,
+}
+
+impl Worker {
+    fn new(memory: Memory) -> Self {
+        let (orders, inbox) = channel::<Operation>();
+        let (outbox, answers) = channel();
+        thread::spawn(move || {
+            for order in inbox {
+                if outbox.send(execute::execute(&order, &memory)).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { orders, answers }
+    }
+
+    fn execute(&self, operation: &Operation) -> Result<Outcome> {
+        self.orders.send(operation.clone())?;
+        Ok(self.answers.recv()?)
+    }
+}
+
+const IDLE: u32 = 0;
+const WAITS: u32 = 1;
+const DONE: u32 = 2;
+
+/// A thread that waits on one side while the first thread does something.
+struct Sleeper {
+    orders: Sender<(u8, i32)>,
+    answers: Receiver<Answer>,
+    phase: Arc<AtomicU32>,
+    thread: libc::pid_t,
+    stat: File,
+}
+
+impl Sleeper {
+    fn new(side: Side, memory: Memory) -> Result<Self> {
+        let (orders, inbox) = channel::<(u8, i32)>();
+        let (outbox, answers) = channel();
+        let (introduce, introduction) = channel();
+        let phase = Arc::new(AtomicU32::new(IDLE));
+        let own_phase = phase.clone();
+        thread::spawn(move || {
+            sys::stay_on_first_cpu();
+            let _ = introduce.send(sys::thread_id());
+            for (n, max) in inbox {
+                own_phase.store(WAITS, Ordering::SeqCst);
+                let answer = execute::wait(side, n, max, -1, memory.start(), &memory);
+                own_phase.store(DONE, Ordering::SeqCst);
+                if outbox.send(answer).is_err() {
+                    break;
+                }
+            }
+        });
+        let thread = introduction.recv()?;
+        Ok(Self {
+            orders,
+            answers,
+            phase,
+            thread,
+            stat: File::open(format!("/proc/self/task/{thread}/stat"))?,
+        })
+    }
+
+    /// Lets it run until it sleeps in WAIT (true) or has an answer (false).
+    fn settle(&self) -> Result<bool> {
+        loop {
+            match self.phase.load(Ordering::SeqCst) {
+                DONE => return Ok(false),
+                WAITS if self.sleeps()? => return Ok(true),
+                _ => sys::give_way(),
+            }
+        }
+    }
+
+    fn sleeps(&self) -> Result<bool> {
+        let mut text = [0; 64];
+        let length = self.stat.read_at(&mut text, 0)?;
+        // "NUMBER (NAME) STATE ..."
+        let end = text[..length].iter().rposition(|&byte| byte == b')');
+        let state = end.and_then(|end| text.get(end + 2));
+        Ok(state == Some(&b'S'))
+    }
+}
+
+/// The process that `fork` makes. It is told lines, and answers lines.
+struct Child {
+    pid: libc::pid_t,
+    orders: RawFd,
+    answers: RawFd,
+}
+
+impl Child {
+    fn new(memory: &Memory) -> Result<Self> {
+        let pipe = || -> Result<[RawFd; 2]> {
+            let fds = sys::pipe(0)?;
+            let high = [sys::dup_above(fds[0], OURS)?, sys::dup_above(fds[1], OURS)?];
+            fds.iter().try_for_each(|&fd| sys::close(fd).map(drop))?;
+            Ok(high)
+        };
+        let [inbox, orders] = pipe()?;
+        let [answers, outbox] = pipe()?;
+        let pid = sys::fork()?;
+        if pid == 0 {
+            let _ = sys::close(orders);
+            let _ = sys::close(answers);
+            serve(inbox, outbox, memory);
+            sys::exit();
+        }
+        sys::close(inbox)?;
+        sys::close(outbox)?;
+        Ok(Self {
+            pid,
+            orders,
+            answers,
+        })
+    }
+
+    fn execute(&self, operation: &Operation) -> Result<Outcome> {
+        sys::write(self.orders, format!("{operation}\n").as_bytes())?;
+        let line = read_line(self.answers).context("the child has died")?;
+        let mut parts = line.split('\t').map(|part| Answer::Text(part.to_owned()));
+        let first = parts.next().context("an answer without text")?;
+        Ok(match parts.next() {
+            Some(second) => Outcome::Differ(first, second),
+            None => Outcome::Same(first),
+        })
+    }
+
+    fn end(self) {
+        // It ends when nobody can tell it more.
+        let _ = sys::close(self.orders);
+        sys::reap(self.pid);
+        let _ = sys::close(self.answers);
+    }
+}
+
+fn serve(inbox: RawFd, outbox: RawFd, memory: &Memory) {
+    while let Some(line) = read_line(inbox) {
+        let Ok(step) = line.parse::<Step>() else {
+            return;
+        };
+        let reply = match execute::execute(&step.operation, memory) {
+            Outcome::Same(answer) => format!("{answer}\n"),
+            Outcome::Differ(epoll, repoll) => format!("{epoll}\t{repoll}\n"),
+        };
+        if sys::write(outbox, reply.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// One line, of which there is one at a time. Nothing at the end.
+fn read_line(fd: RawFd) -> Option<String> {
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        let mut buffer = [0; 4096];
+        match sys::read(fd, &mut buffer) {
+            Ok(0) | Err(_) => return None,
+            Ok(count) => line.extend_from_slice(&buffer[..count]),
+        }
+    }
+    line.pop();
+    String::from_utf8(line).ok()
+}
+
+impl Tasks {
+    /// Starts the threads.
+    pub fn new() -> Result<Self> {
+        let worker = |number| Ok::<_, anyhow::Error>(Worker::new(Memory::map(number)?));
+        let threads = vec![worker(1)?, worker(2)?];
+        sys::stay_on_first_cpu();
+        Ok(Self {
+            memory: Memory::map(0)?,
+            threads,
+            sleepers: [
+                Sleeper::new(Side::Epoll, Memory::map(3)?)?,
+                Sleeper::new(Side::Repoll, Memory::map(4)?)?,
+            ],
+            child: None,
+        })
+    }
+
+    /// Runs a program from a fresh world to the first difference. `seen` is told each outcome.
+    pub fn run(
+        &mut self,
+        program: &[Step],
+        mut seen: impl FnMut(&Step, &Outcome),
+    ) -> Result<Option<Difference>> {
+        let mut found = None;
+        for (number, step) in program.iter().enumerate() {
+            let outcome = self
+                .step(step)
+                .with_context(|| format!("step {number}: {step}"))?;
+            seen(step, &outcome);
+            if let Outcome::Differ(epoll, repoll) = outcome {
+                found = Some(Difference {
+                    step: number,
+                    epoll,
+                    repoll,
+                });
+                break;
+            }
+        }
+        self.end_child();
+        execute::clear();
+        Ok(found)
+    }
+
+    fn end_child(&mut self) {
+        if let Some(child) = self.child.take() {
+            child.end();
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Outcome> {
+        match (&step.operation, step.task) {
+            (Operation::Fork, _) => {
+                self.end_child();
+                self.child = Some(Child::new(&self.memory)?);
+                Ok(Outcome::Same(Answer::Number(0)))
+            }
+            (Operation::Exit, _) => {
+                self.end_child();
+                Ok(Outcome::Same(Answer::Number(0)))
+            }
+            (Operation::During(n, max, operation), _) => self.during(*n, *max, operation),
+            (operation, Task::Main) => Ok(execute::execute(operation, &self.memory)),
+            (operation, Task::Thread(number)) => {
+                let threads = self.threads.len();
+                self.threads[usize::from(number) % threads].execute(operation)
+            }
+            (operation, Task::Child) => match &self.child {
+                Some(child) => child.execute(operation),
+                None => Ok(Outcome::Same(Answer::Text("there is no child".to_owned()))),
+            },
+        }
+    }
+
+    /// All are on one CPU, and this thread gives way to nobody while it does the operation: so the
+    /// waiters see it as a whole, and what they find is determined.
+    fn during(&mut self, n: u8, max: i32, operation: &Operation) -> Result<Outcome> {
+        for sleeper in &self.sleepers {
+            sleeper.phase.store(IDLE, Ordering::SeqCst);
+            sleeper.orders.send((n, max))?;
+            sleeper.settle()?;
+        }
+        sys::real_time(true);
+        let outcome = execute::execute(operation, &self.memory);
+        sys::real_time(false);
+        let mut answers = Vec::new();
+        for sleeper in &self.sleepers {
+            while sleeper.settle()? {
+                sys::interrupt(sleeper.thread);
+                sys::give_way();
+            }
+            answers.push(sleeper.answers.recv()?);
+        }
+        if let Outcome::Differ(..) = outcome {
+            return Ok(outcome);
+        }
+        let repoll = answers.pop().ok_or_else(|| anyhow!("no answer"))?;
+        let epoll = answers.pop().ok_or_else(|| anyhow!("no answer"))?;
+        Ok(Outcome::of(epoll, repoll))
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `repoll-exec PROGRAM ARGUMENTS…` runs a program with its epoll calls on repoll.
+//!
+//! The program is not changed: the loader loads a library into it first ([`repoll_preload`]),
+//! which takes the place of the C library's epoll functions.
+
+mod program;
+mod shared;
+mod template;
+mod watch;
+
+use anyhow::{bail, Context, Result};
+use clap::Parser;
+use program::Program;
+use repoll_preload::{statistics, LIBRARY, LIBRARY_VARIABLE};
+use std::env;
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs a program with its epoll calls on repoll
+#[derive(Debug, Parser)]
+#[command(
+    override_usage = "repoll-exec [--stats] [--] PROGRAM [ARGUMENT]...",
+    after_help = "\
+The program, and the programs that it runs in turn, must be dynamically linked 64-bit ones without
+setuid. Their calls of epoll_create, epoll_ctl, epoll_wait and their variants, also by way of
+syscall(), go to /dev/repoll. Calls on a C epoll that came from elsewhere stay with it.
+What can't be carried: system calls that do not go through the C library (programs in Go,
+IORING_OP_EPOLL_CTL of io_uring, which libuv uses).
+
+Exit status: the program's; 127 if it is not found, 126 if it can't be run or carried, 125 if
+repoll-exec itself fails."
+)]
+struct Options {
+    /// Tell at the program's exit how many calls were carried, how many were not, and why
+    #[arg(long)]
+    stats: bool,
+
+    /// The program, and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    program: Vec<OsString>,
+}
+
+/// Exit statuses of our own, as of env(1), nohup(1) and timeout(1).
+const FAILED: u8 = 125;
+const NOT_RUN: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { FAILED } else { 0 });
+        }
+    };
+    let program = Program::new(options.program);
+    if let Some(obstacle) = program.obstacle() {
+        eprintln!("repoll-exec: {}: {obstacle}", program.name());
+        return ExitCode::from(NOT_RUN);
+    }
+    match run(&program, options.stats) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("repoll-exec: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(program: &Program, stats: bool) -> Result<ExitCode> {
+    preload()?;
+    template::leave()?;
+    if !stats {
+        return Ok(ExitCode::from(report(program, &program.execute())));
+    }
+    let counters = shared::Shared::new()?;
+    env::set_var(
+        statistics::VARIABLE.to_string_lossy().as_ref(),
+        counters.path(),
+    );
+    let end = watch::run(|| report(program, &program.execute()))?;
+    // Whoever reads it may be gone.
+    let _ = std::io::stderr().write_all(counters.summary().as_bytes());
+    Ok(end.pass_on())
+}
+
+/// Says why the program could not be executed, and returns the exit status for it.
+fn report(program: &Program, error: &std::io::Error) -> u8 {
+    eprintln!("repoll-exec: cannot run {}: {error}", program.name());
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => NOT_FOUND,
+        _ => NOT_RUN,
+    }
+}
+
+/// Has the loader load the library, before what it is to load anyway.
+fn preload() -> Result<()> {
+    let library = library()?;
+    // The loader has no way to quote these.
+    if library
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .any(|byte| b" :".contains(byte))
+    {
+        bail!(
+            "{}: a preloaded library must not have a space or a colon in its path",
+            library.display()
+        );
+    }
+    let mut all = library.into_os_string();
+    if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+        all.push(":");
+        all.push(others);
+    }
+    env::set_var("LD_PRELOAD", all);
+    Ok(())
+}
+
+fn library() -> Result<PathBuf> {
+    let (path, way_out) = match env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
+        Some(path) => (PathBuf::from(path), String::new()),
+        None => {
+            let own = env::current_exe().context("cannot tell where repoll-exec is")?;
+            (
+                own.with_file_name(LIBRARY),
+                format!(" (it belongs beside repoll-exec; {LIBRARY_VARIABLE} may name it)"),
+            )
+        }
+    };
+    path.canonicalize()
+        .with_context(|| format!("cannot find the library {}{way_out}", path.display()))
+}

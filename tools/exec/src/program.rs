@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The program to run, and whether a library can be loaded into it.
+
+use std::borrow::Cow;
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{Error, Read, Seek, SeekFrom};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// What makes the loader ignore our library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// There is no loader.
+    Static,
+    /// The library is for another machine, or for 64 bits only.
+    OtherMachine,
+    /// The program gets rights that its caller lacks.
+    Privileged,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Static => "its calls can't be carried: it is statically linked",
+            Self::OtherMachine => "its calls can't be carried: it is not a 64-bit x86 program",
+            Self::Privileged => {
+                "its calls can't be carried: it runs with more rights than its caller (setuid, setgid or capabilities)"
+            }
+        })
+    }
+}
+
+/// A program and its arguments.
+pub struct Program(Vec<CString>);
+
+impl Program {
+    /// A command line; not empty.
+    pub fn new(words: Vec<OsString>) -> Self {
+        // What came to us as arguments holds no zero bytes.
+        Self(
+            words
+                .into_iter()
+                .filter_map(|word| CString::new(word.into_vec()).ok())
+                .collect(),
+        )
+    }
+
+    /// As it was given.
+    pub fn name(&self) -> Cow<'_, str> {
+        self.0[0].to_string_lossy()
+    }
+
+    /// Why its calls can't be carried; `None` also if that can't be told.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        let path = find(OsStr::from_bytes(self.0[0].as_bytes()))?;
+        obstacle(&path, 0)
+    }
+
+    /// Becomes the program. Returns only if that fails.
+    pub fn execute(&self) -> Error {
+        let mut words: Vec<_> = self.0.iter().map(|word| word.as_ptr()).collect();
+        words.push(std::ptr::null());
+        // The Rust runtime has set it to be ignored, which the program would inherit.
+        // SAFETY: no handler is given.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        // SAFETY: the strings and the list live through the call, and the list ends in a null.
+        unsafe { libc::execvp(words[0], words.as_ptr()) };
+        Error::last_os_error()
+    }
+}
+
+/// As `execvp(3)` looks for it.
+fn find(name: &OsStr) -> Option<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        return Some(PathBuf::from(name));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/bin:/usr/bin"));
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| {
+            fs::metadata(file)
+                .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+        })
+}
+
+fn obstacle(path: &Path, depth: usize) -> Option<Obstacle> {
+    const MOST_INTERPRETERS: usize = 4;
+    let mut start = [0; 256];
+    let mut file = File::open(path).ok()?;
+    let length = read(&mut file, &mut start)?;
+    let start = &start[..length];
+    if let Some(line) = start.strip_prefix(b"#!") {
+        let interpreter = line
+            .split(|&byte| byte == b'\n')
+            .next()?
+            .split(|byte| b" \t".contains(byte))
+            .find(|word| !word.is_empty())?;
+        // The rights of a script do not count.
+        return (depth < MOST_INTERPRETERS)
+            .then(|| obstacle(Path::new(OsStr::from_bytes(interpreter)), depth + 1))?;
+    }
+    if !start.starts_with(b"\x7fELF") {
+        return None;
+    }
+    if is_privileged(&file, path) {
+        return Some(Obstacle::Privileged);
+    }
+    let has_loader = has_loader(&mut file, start)?;
+    match has_loader {
+        Loader::None => Some(Obstacle::Static),
+        Loader::Other => Some(Obstacle::OtherMachine),
+        Loader::Ours => None,
+    }
+}
+
+enum Loader {
+    None,
+    Other,
+    Ours,
+}
+
+/// Looks for `PT_INTERP`, which names the loader.
+fn has_loader(file: &mut File, start: &[u8]) -> Option<Loader> {
+    const CLASS_64: u8 = 2;
+    const MACHINE_X86_64: u64 = 62;
+    const PT_INTERP: u64 = 3;
+    let number = |bytes: &[u8], at: usize, size: usize| {
+        let bytes = bytes.get(at..at + size)?;
+        let mut wide = [0; 8];
+        wide[..size].copy_from_slice(bytes);
+        Some(u64::from_le_bytes(wide))
+    };
+    if start.get(4) != Some(&CLASS_64) || number(start, 18, 2)? != MACHINE_X86_64 {
+        return Some(Loader::Other);
+    }
+    let (offset, size, count) = (
+        number(start, 32, 8)?,
+        number(start, 54, 2)?,
+        number(start, 56, 2)?,
+    );
+    let mut headers = vec![0; (size * count) as usize];
+    file.seek(SeekFrom::Start(offset)).ok()?;
+    file.read_exact(&mut headers).ok()?;
+    let dynamic = headers
+        .chunks_exact((size as usize).max(1))
+        .any(|header| number(header, 0, 4) == Some(PT_INTERP));
+    Some(if dynamic { Loader::Ours } else { Loader::None })
+}
+
+fn read(file: &mut File, buffer: &mut [u8]) -> Option<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]).ok()? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    Some(length)
+}
+
+/// Whether the kernel would start the program in the mode (`AT_SECURE`) in which the loader takes
+/// no library from the environment.
+fn is_privileged(file: &File, path: &Path) -> bool {
+    let Ok(metadata) = file.metadata() else {
+        return false;
+    };
+    // SAFETY: they take nothing, and can't fail.
+    let (user, group) = unsafe { (libc::getuid(), libc::getgid()) };
+    let mode = metadata.mode();
+    let other_user = mode & libc::S_ISUID != 0 && metadata.uid() != user;
+    let both = libc::S_ISGID | libc::S_IXGRP;
+    let other_group = mode & both == both && metadata.gid() != group;
+    (other_user || other_group || (user != 0 && has_capabilities(path))) && !without_setuid(path)
+}
+
+fn has_capabilities(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    let name = c"security.capability".as_ptr();
+    // SAFETY: both strings end in a zero byte; nothing is written to a buffer of no length.
+    unsafe { libc::getxattr(path.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
+}
+
+/// Whether the file system is mounted with `nosuid`, or the process may not gain rights.
+fn without_setuid(path: &Path) -> bool {
+    // SAFETY: takes numbers.
+    if unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 1 {
+        return true;
+    }
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: all zeros are a valid `statvfs`.
+    let mut system: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends in a zero byte, and the structure is ours.
+    unsafe {
+        libc::statvfs(path.as_ptr(), &mut system) == 0 && system.f_flag & libc::ST_NOSUID != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(words: &[&str]) -> Option<Obstacle> {
+        Program::new(words.iter().map(OsString::from).collect()).obstacle()
+    }
+
+    fn file(name: &str, content: &[u8]) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("repoll-exec-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(name);
+        fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// An ELF header with one program header behind it.
+    fn elf(class: u8, machine: u8, header: u8) -> Vec<u8> {
+        let mut bytes = vec![0; 64 + 56];
+        bytes[..4].copy_from_slice(b"\x7fELF");
+        bytes[4] = class;
+        bytes[18] = machine;
+        bytes[32] = 64;
+        bytes[54] = 56;
+        bytes[56] = 1;
+        bytes[64] = header;
+        bytes
+    }
+
+    #[test]
+    fn programs_are_known_by_their_headers() {
+        for (name, content, expected) in [
+            ("dynamic", elf(2, 62, 3), None),
+            ("static", elf(2, 62, 1), Some(Obstacle::Static)),
+            ("i386", elf(1, 3, 3), Some(Obstacle::OtherMachine)),
+            ("arm", elf(2, 183, 3), Some(Obstacle::OtherMachine)),
+            ("cut-short", elf(2, 62, 3)[..60].to_vec(), None),
+            ("text", b"echo".to_vec(), None),
+            ("empty", Vec::new(), None),
+        ] {
+            assert_eq!(obstacle(&file(name, &content), 0), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn scripts_are_as_their_interpreters() {
+        let interpreter = file("interpreter", &elf(2, 62, 1));
+        let first = format!("#! {} -x\nmore", interpreter.display());
+        let first = file("script", first.as_bytes());
+        let second = file("script-2", format!("#!{}\n", first.display()).as_bytes());
+        for script in [first, second] {
+            assert_eq!(obstacle(&script, 0), Some(Obstacle::Static));
+        }
+        let endless = file("endless", b"");
+        fs::write(&endless, format!("#!{}\n", endless.display())).expect("a file");
+        assert_eq!(obstacle(&endless, 0), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_for_exec_to_refuse() {
+        assert_eq!(of(&["/nonexistent/program"]), None);
+        assert_eq!(of(&["no such program"]), None);
+    }
+
+    #[test]
+    fn rights_count_when_the_file_is_another_user_s() {
+        let path = file("setuid", &elf(2, 62, 3));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("a mode");
+        // Our own file gives us no rights.
+        assert_eq!(obstacle(&path, 0), None);
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The counters that the program's processes share with us, and what they say in the end.
+
+use anyhow::{ensure, Context, Result};
+use repoll_preload::statistics::{Call, Counters, Outcome};
+use std::fmt::Write;
+use std::fs::File;
+use std::io::Error;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The shared page.
+pub struct Shared {
+    counters: &'static Counters,
+    file: File,
+}
+
+impl Shared {
+    /// Makes it, with zeros.
+    pub fn new() -> Result<Self> {
+        // SAFETY: the name ends in a zero byte.
+        let fd = unsafe { libc::memfd_create(c"repoll-exec".as_ptr(), libc::MFD_CLOEXEC) };
+        ensure!(fd >= 0, "cannot make a memfd: {}", Error::last_os_error());
+        // SAFETY: the kernel has just made `fd` for us.
+        let file = unsafe { File::from_raw_fd(fd) };
+        file.set_len(size_of::<Counters>() as u64)
+            .context("cannot make room for the counters")?;
+        // SAFETY: new memory, at an address that the kernel chooses.
+        let address = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size_of::<Counters>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                fd,
+                0,
+            )
+        };
+        ensure!(
+            address != libc::MAP_FAILED,
+            "cannot map the counters: {}",
+            Error::last_os_error()
+        );
+        // SAFETY: it is mapped for good, and all zeros are valid counters.
+        let counters = unsafe { &*address.cast::<Counters>() };
+        Ok(Self { counters, file })
+    }
+
+    /// Where a process finds the file, whatever descriptors it has closed.
+    pub fn path(&self) -> String {
+        let fd = self.file.as_raw_fd();
+        format!("/proc/{}/fd/{fd}", std::process::id())
+    }
+
+    /// What became of the calls.
+    pub fn summary(&self) -> String {
+        summary(self.counters)
+    }
+}
+
+fn summary(counters: &Counters) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str, outcome: Outcome, why: &str| {
+        let calls: Vec<String> = Call::ALL
+            .into_iter()
+            .map(|call| (name(call), counters.of(call, outcome)))
+            .filter(|&(_, count)| count > 0)
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        if outcome == Outcome::Carried || !calls.is_empty() {
+            let calls = if calls.is_empty() {
+                "no call".to_owned()
+            } else {
+                calls.join(", ")
+            };
+            let _ = writeln!(text, "repoll-exec: {what}: {calls}{why}");
+        }
+    };
+    let programs = match counters.programs.load(Relaxed) {
+        0 => " (the library was loaded into no program)".to_owned(),
+        1 => String::new(),
+        more => format!(" (by {more} programs)"),
+    };
+    line("carried by repoll", Outcome::Carried, &programs);
+    line(
+        "left to the C epoll",
+        Outcome::NotOurs,
+        ": the descriptor is not repoll's",
+    );
+    let error = counters.device_error.load(Relaxed);
+    line(
+        "left to the C epoll",
+        Outcome::NoDevice,
+        &format!(
+            ": /dev/repoll can't be opened there: {}",
+            Error::from_raw_os_error(error)
+        ),
+    );
+    line(
+        "refused before either",
+        Outcome::Refused,
+        ": no such descriptor, or a bad argument",
+    );
+    text
+}
+
+fn name(call: Call) -> &'static str {
+    match call {
+        Call::Create => "epoll_create",
+        Call::Ctl => "epoll_ctl",
+        Call::Wait => "epoll_wait",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_carried_is_said_too() {
+        assert_eq!(
+            summary(&Counters::default()),
+            "repoll-exec: carried by repoll: no call (the library was loaded into no program)\n"
+        );
+    }
+
+    #[test]
+    fn the_page_is_found_by_its_path() {
+        let shared = Shared::new().expect("a page");
+        let length = std::fs::metadata(shared.path()).expect("a file").len();
+        assert_eq!(length, size_of::<Counters>() as u64);
+        assert_eq!(shared.counters.of(Call::Wait, Outcome::Carried), 0);
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The world outside of the guest: sends packets into it when the guest asks for them.
+//!
+//! It runs on the host, beside QEMU and in the same network namespace. The guest connects to it
+//! through QEMU's user network, sends one line per command, and reads one line of answer:
+//! `ok …` or `error …`. Commands and their meaning: see [`command::Command`].
+
+mod command;
+mod traffic;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+/// Sends TCP and UDP packets into a guest, at the guest's command.
+#[derive(Parser)]
+#[command(name = "repoll-peer", version)]
+struct Options {
+    /// Where the guest finds us, a loopback address of the host (the guest's 10.0.2.2).
+    #[arg(long, default_value = "127.0.0.1:7000", value_parser = loopback)]
+    listen: SocketAddr,
+    /// Where the ports are that QEMU forwards into the guest.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    guest: IpAddr,
+    /// End when the process that started us ends.
+    #[arg(long)]
+    die_with_parent: bool,
+}
+
+/// A guest that says nothing for this long is gone.
+const IDLE: Duration = Duration::from_secs(3600);
+/// A command is a short line; a longer one is not from our guest.
+const LONGEST_LINE: u64 = 256;
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    if options.die_with_parent {
+        // SAFETY: the call takes numbers only.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+    }
+    let listener = TcpListener::bind(options.listen)
+        .with_context(|| format!("cannot listen on {}", options.listen))?;
+    println!("repoll-peer: listening on {}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().context("cannot accept")?;
+        let guest = options.guest;
+        std::thread::spawn(move || {
+            if let Err(error) = serve(stream, guest) {
+                eprintln!("repoll-peer: {error:#}");
+            }
+        });
+    }
+}
+
+/// Obeys one connection until it is closed.
+fn serve(stream: TcpStream, guest: IpAddr) -> Result<()> {
+    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_nodelay(true)?;
+    let mut lines = BufReader::new(stream.try_clone()?);
+    let mut answers = stream;
+    loop {
+        let mut line = String::new();
+        let mut limited = lines.by_ref().take(LONGEST_LINE);
+        if limited.read_line(&mut line).context("reading a command")? == 0 {
+            return Ok(());
+        }
+        let answer = match line.parse::<command::Command>() {
+            Ok(command) => traffic::run(&command, guest),
+            Err(error) => Err(error),
+        };
+        let answer = match answer {
+            Ok(done) => format!("ok {done}\n"),
+            Err(error) => format!("error {error:#}\n"),
+        };
+        answers.write_all(answer.as_bytes())?;
+    }
+}
+
+/// An address that nobody but this machine can reach.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|error| format!("{error}"))?;
+    if !address.ip().is_loopback() {
+        return Err("not a loopback address".to_owned());
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_addresses_are_listened_on() {
+        assert!(loopback("127.0.0.1:0").is_ok());
+        assert!(loopback("0.0.0.0:7000").is_err());
+        assert!(loopback("nonsense").is_err());
+    }
+
+    #[test]
+    fn answers_each_line_with_one_line() -> Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        let (server, _) = listener.accept()?;
+        let thread = std::thread::spawn(move || serve(server, Ipv4Addr::LOCALHOST.into()));
+        (&client).write_all(b"ping\nfly 1 2 3\n")?;
+        let mut answers = BufReader::new(&client).lines();
+        assert_eq!(answers.next().transpose()?.as_deref(), Some("ok here"));
+        let refusal = answers.next().transpose()?.unwrap_or_default();
+        assert!(refusal.starts_with("error "), "{refusal}");
+        client.shutdown(std::net::Shutdown::Both)?;
+        thread.join().expect("no panic")
+    }
+}

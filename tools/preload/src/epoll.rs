@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The calls, carried. Results are the kernel's: a negative errno on failure.
+
+use crate::statistics::{self, Call, Outcome};
+use crate::{memory, raw, template, uapi};
+use libc::{c_int, c_long, epoll_event, size_t, timespec};
+
+const BADF: c_long = -(libc::EBADF as c_long);
+const EXIST: c_long = -(libc::EEXIST as c_long);
+const FAULT: c_long = -(libc::EFAULT as c_long);
+const INTR: c_long = -(libc::EINTR as c_long);
+const INVAL: c_long = -(libc::EINVAL as c_long);
+const MFILE: c_long = -(libc::EMFILE as c_long);
+const NFILE: c_long = -(libc::ENFILE as c_long);
+const NOENT: c_long = -(libc::ENOENT as c_long);
+const NOMEM: c_long = -(libc::ENOMEM as c_long);
+const NOTTY: c_long = -(libc::ENOTTY as c_long);
+
+/// As `epoll_create1(2)`.
+pub fn create(flags: c_int) -> c_long {
+    if flags & !libc::EPOLL_CLOEXEC != 0 {
+        statistics::count(Call::Create, Outcome::Refused);
+        return INVAL;
+    }
+    let argument = uapi::repoll_create {
+        flags: flags as u32,
+        ..Default::default()
+    };
+    // SAFETY: the request only reads a `repoll_create`.
+    let created = template::with(|fd| unsafe {
+        raw::ioctl(fd, uapi::REPOLL_IOCTL_CREATE, &raw const argument)
+    });
+    match created {
+        Ok(result) => {
+            statistics::count(Call::Create, Outcome::Carried);
+            result
+        }
+        // The real call would fail in the same way.
+        Err(error @ (MFILE | NFILE | NOMEM)) => {
+            statistics::count(Call::Create, Outcome::Refused);
+            error
+        }
+        Err(error) => {
+            statistics::count(Call::Create, Outcome::NoDevice);
+            statistics::no_device(error);
+            // SAFETY: it takes a number.
+            unsafe { raw::call(libc::SYS_epoll_create1, [flags.into(), 0, 0, 0, 0, 0]) }
+        }
+    }
+}
+
+/// As `epoll_create(2)`.
+pub fn create_sized(size: c_int) -> c_long {
+    if size <= 0 {
+        statistics::count(Call::Create, Outcome::Refused);
+        return INVAL;
+    }
+    create(0)
+}
+
+/// As `epoll_ctl(2)`.
+///
+/// # Safety
+///
+/// `event` is null, not mapped, or stays readable during the call.
+pub unsafe fn ctl(epfd: c_int, op: c_int, fd: c_int, event: *const epoll_event) -> c_long {
+    let mut argument = uapi::repoll_ctl {
+        op,
+        fd,
+        ..Default::default()
+    };
+    if op != libc::EPOLL_CTL_DEL {
+        // The event is read first, whatever the descriptors are.
+        // SAFETY: integers; the rest by the contract of this function.
+        let Some(event) = (unsafe { memory::read(event) }) else {
+            statistics::count(Call::Ctl, Outcome::Refused);
+            return FAULT;
+        };
+        argument.events = event.events;
+        argument.data = event.u64;
+    }
+    // SAFETY: the request only reads a `repoll_ctl`.
+    let result = unsafe { raw::ioctl(epfd, uapi::REPOLL_IOCTL_CTL, &raw const argument) };
+    carried(Call::Ctl, epfd, result).unwrap_or_else(|| {
+        let arguments = [epfd.into(), op.into(), fd.into(), event as c_long, 0, 0];
+        // SAFETY: the kernel checks the event's address.
+        unsafe { raw::call(libc::SYS_epoll_ctl, arguments) }
+    })
+}
+
+/// The time limit of a wait, as its caller gave it.
+#[derive(Clone, Copy)]
+pub enum Limit {
+    /// Of `epoll_wait` and `epoll_pwait`; negative for none.
+    Milliseconds(c_int),
+    /// Of `epoll_pwait2`; null for none.
+    Time(*const timespec),
+}
+
+/// A signal mask and its size, or null for none.
+#[derive(Clone, Copy)]
+pub struct Mask(pub *const libc::sigset_t, pub size_t);
+
+/// As `epoll_pwait(2)` or `epoll_pwait2(2)`; without a mask as `epoll_wait(2)`.
+///
+/// # Safety
+///
+/// The array of events has room for `maxevents`, or is not mapped. A [`Limit::Time`] is null, not
+/// mapped, or stays readable during the call.
+pub unsafe fn wait(
+    epfd: c_int,
+    events: *mut epoll_event,
+    maxevents: c_int,
+    limit: Limit,
+    mask: Mask,
+) -> c_long {
+    let timeout = match limit {
+        Limit::Milliseconds(limit) if limit < 0 => -1,
+        Limit::Milliseconds(limit) => i64::from(limit) * 1_000_000,
+        Limit::Time(limit) if limit.is_null() => -1,
+        Limit::Time(limit) => {
+            // The limit is looked at first, whatever the descriptor is.
+            // SAFETY: integers; the rest by the contract of this function.
+            let nanoseconds = unsafe { memory::read(limit) }
+                .ok_or(FAULT)
+                .and_then(|limit| nanoseconds(limit).ok_or(INVAL));
+            match nanoseconds {
+                Ok(nanoseconds) => nanoseconds,
+                Err(error) => {
+                    statistics::count(Call::Wait, Outcome::Refused);
+                    return error;
+                }
+            }
+        }
+    };
+    let argument = uapi::repoll_wait {
+        events: events as u64,
+        maxevents,
+        flags: 0,
+        timeout,
+        sigmask: mask.0 as u64,
+        sigsetsize: mask.1 as u64,
+    };
+    // SAFETY: the request reads a `repoll_wait` and writes to the array, whose address it checks.
+    let result = unsafe { raw::ioctl(epfd, uapi::REPOLL_IOCTL_WAIT, &raw const argument) };
+    carried(Call::Wait, epfd, result).unwrap_or_else(|| {
+        let (number, limit) = match limit {
+            Limit::Milliseconds(limit) => (libc::SYS_epoll_pwait, limit.into()),
+            Limit::Time(limit) => (libc::SYS_epoll_pwait2, limit as c_long),
+        };
+        let arguments = [
+            epfd.into(),
+            events as c_long,
+            maxevents.into(),
+            limit,
+            mask.0 as c_long,
+            mask.1 as c_long,
+        ];
+        // SAFETY: the kernel checks the addresses.
+        unsafe { raw::call(number, arguments) }
+    })
+}
+
+/// `None` if the time is not a valid one. What is too long for the kernel is 292 years.
+fn nanoseconds(time: timespec) -> Option<i64> {
+    if time.tv_sec < 0 || !(0..1_000_000_000).contains(&time.tv_nsec) {
+        return None;
+    }
+    let seconds = time.tv_sec.saturating_mul(1_000_000_000);
+    Some(seconds.saturating_add(time.tv_nsec))
+}
+
+/// `result` of an ioctl if it is an instance's; `None` if the real call has to be made, which then
+/// also finds the right error, in the right order.
+///
+/// What is not an instance says ENOTTY, as a rule; but drivers have been seen to say EINVAL and
+/// other things to what they do not know. Of these, and of EBADF, which may be about either
+/// descriptor, the answer to `REPOLL_NOP` tells.
+#[inline]
+fn carried(call: Call, epfd: c_int, result: c_long) -> Option<c_long> {
+    let outcome = match result {
+        0.. | EXIST | NOENT | INTR => Outcome::Carried,
+        NOTTY => Outcome::NotOurs,
+        _ => doubtful(epfd),
+    };
+    statistics::count(call, outcome);
+    (outcome == Outcome::Carried).then_some(result)
+}
+
+#[cold]
+fn doubtful(epfd: c_int) -> Outcome {
+    match template::nop(epfd) {
+        0 => Outcome::Carried,
+        BADF => Outcome::Refused,
+        _ => Outcome::NotOurs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_become_nanoseconds_and_saturate() {
+        let time = |tv_sec, tv_nsec| nanoseconds(timespec { tv_sec, tv_nsec });
+        assert_eq!(time(0, 0), Some(0));
+        assert_eq!(time(2, 3), Some(2_000_000_003));
+        assert_eq!(time(i64::MAX, 999_999_999), Some(i64::MAX));
+        assert_eq!(time(i64::MAX / 1_000_000_000, 999_999_999), Some(i64::MAX));
+        assert_eq!(time(-1, 0), None);
+        assert_eq!(time(0, -1), None);
+        assert_eq!(time(0, 1_000_000_000), None);
+    }
+}

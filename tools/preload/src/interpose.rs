@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The functions of the C library that the program finds here instead.
+//!
+//! They are as their namesakes in the manual pages: -1 and `errno` on failure.
+
+use crate::epoll::{self, Limit, Mask};
+use crate::raw;
+use libc::{c_int, c_long, epoll_event, sigset_t, size_t, timespec};
+
+/// The size of the kernel's signal set, which is what the C library passes for its larger one.
+const KERNEL_SIGSET: size_t = 8;
+const NO_MASK: Mask = Mask(core::ptr::null(), 0);
+
+/// `epoll_create(2)`.
+#[cfg_attr(feature = "interpose", no_mangle)]
+pub extern "C" fn epoll_create(size: c_int) -> c_int {
+    raw::with_errno(epoll::create_sized(size)) as c_int
+}
+
+/// `epoll_create1(2)`.
+#[cfg_attr(feature = "interpose", no_mangle)]
+pub extern "C" fn epoll_create1(flags: c_int) -> c_int {
+    raw::with_errno(epoll::create(flags)) as c_int
+}
+
+/// `epoll_ctl(2)`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[cfg_attr(feature = "interpose", no_mangle)]
+pub unsafe extern "C" fn epoll_ctl(
+    epfd: c_int,
+    op: c_int,
+    fd: c_int,
+    event: *mut epoll_event,
+) -> c_int {
+    // SAFETY: by the contract of this function.
+    raw::with_errno(unsafe { epoll::ctl(epfd, op, fd, event) }) as c_int
+}
+
+/// `epoll_wait(2)`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[cfg_attr(feature = "interpose", no_mangle)]
+pub unsafe extern "C" fn epoll_wait(
+    epfd: c_int,
+    events: *mut epoll_event,
+    maxevents: c_int,
+    timeout: c_int,
+) -> c_int {
+    let limit = Limit::Milliseconds(timeout);
+    // SAFETY: by the contract of this function.
+    raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, NO_MASK) }) as c_int
+}
+
+/// `epoll_pwait(2)`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[cfg_attr(feature = "interpose", no_mangle)]
+pub unsafe extern "C" fn epoll_pwait(
+    epfd: c_int,
+    events: *mut epoll_event,
+    maxevents: c_int,
+    timeout: c_int,
+    sigmask: *const sigset_t,
+) -> c_int {
+    let limit = Limit::Milliseconds(timeout);
+    let mask = Mask(sigmask, KERNEL_SIGSET);
+    // SAFETY: by the contract of this function.
+    raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, mask) }) as c_int
+}
+
+/// `epoll_pwait2(2)`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[cfg_attr(feature = "interpose", no_mangle)]
+pub unsafe extern "C" fn epoll_pwait2(
+    epfd: c_int,
+    events: *mut epoll_event,
+    maxevents: c_int,
+    timeout: *const timespec,
+    sigmask: *const sigset_t,
+) -> c_int {
+    let limit = Limit::Time(timeout);
+    let mask = Mask(sigmask, KERNEL_SIGSET);
+    // SAFETY: by the contract of this function.
+    raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, mask) }) as c_int
+}
+
+/// `syscall(2)`: the calls of epoll as above, all others as they are.
+///
+/// It has a variable number of arguments. Whoever calls it so passes them just as to this one,
+/// which looks at more of them than may be there: registers, and one word of the stack.
+///
+/// # Safety
+///
+/// As for the real one.
+#[cfg_attr(feature = "interpose", no_mangle)]
+pub unsafe extern "C" fn syscall(
+    number: c_long,
+    a: c_long,
+    b: c_long,
+    c: c_long,
+    d: c_long,
+    e: c_long,
+    f: c_long,
+) -> c_long {
+    let (int_a, int_b, int_c, int_d) = (a as c_int, b as c_int, c as c_int, d as c_int);
+    let mask = Mask(e as *const sigset_t, f as size_t);
+    let events = b as *mut epoll_event;
+    // SAFETY: the arguments are those of the call, by the contract of this function.
+    let result = unsafe {
+        match number {
+            libc::SYS_epoll_create => epoll::create_sized(int_a),
+            libc::SYS_epoll_create1 => epoll::create(int_a),
+            libc::SYS_epoll_ctl => epoll::ctl(int_a, int_b, int_c, d as *const epoll_event),
+            libc::SYS_epoll_wait => {
+                epoll::wait(int_a, events, int_c, Limit::Milliseconds(int_d), NO_MASK)
+            }
+            libc::SYS_epoll_pwait => {
+                epoll::wait(int_a, events, int_c, Limit::Milliseconds(int_d), mask)
+            }
+            libc::SYS_epoll_pwait2 => {
+                let limit = Limit::Time(d as *const timespec);
+                epoll::wait(int_a, events, int_c, limit, mask)
+            }
+            _ => raw::call(number, [a, b, c, d, e, f]),
+        }
+    };
+    raw::with_errno(result)
+}
+
+/// On a host there is no `/dev/repoll`, so these are about what is left to the C epoll.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ptr::null_mut;
+
+    fn errno() -> i32 {
+        std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
+    }
+
+    fn event(data: u64) -> epoll_event {
+        epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: data,
+        }
+    }
+
+    /// A pipe with a byte in it.
+    fn readable_pipe() -> c_int {
+        let mut pipe = [0; 2];
+        // SAFETY: the array is as long as it must be.
+        assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
+        // SAFETY: one byte is there.
+        assert_eq!(unsafe { libc::write(pipe[1], [0u8].as_ptr().cast(), 1) }, 1);
+        pipe[0]
+    }
+
+    #[test]
+    fn every_way_to_wait_finds_the_event() {
+        let epfd = epoll_create1(libc::EPOLL_CLOEXEC);
+        let mut added = event(7);
+        let mut found = event(0);
+        let second = timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
+        let buffer = &raw mut found;
+        // SAFETY: what the pointers point to lives through the calls.
+        unsafe {
+            let fd = readable_pipe();
+            assert_eq!(epoll_ctl(epfd, libc::EPOLL_CTL_ADD, fd, &mut added), 0);
+            let mut mask = std::mem::zeroed();
+            libc::sigemptyset(&mut mask);
+            let address = |pointer: *const sigset_t| pointer as c_long;
+            let all: [&dyn Fn() -> c_long; 6] = [
+                &|| epoll_wait(epfd, buffer, 1, 1000).into(),
+                &|| epoll_pwait(epfd, buffer, 1, 1000, &mask).into(),
+                &|| epoll_pwait2(epfd, buffer, 1, &second, &mask).into(),
+                &|| {
+                    syscall(
+                        libc::SYS_epoll_wait,
+                        epfd.into(),
+                        buffer as c_long,
+                        1,
+                        1000,
+                        0,
+                        0,
+                    )
+                },
+                &|| {
+                    syscall(
+                        libc::SYS_epoll_pwait,
+                        epfd.into(),
+                        buffer as c_long,
+                        1,
+                        1000,
+                        address(&mask),
+                        8,
+                    )
+                },
+                &|| {
+                    syscall(
+                        libc::SYS_epoll_pwait2,
+                        epfd.into(),
+                        buffer as c_long,
+                        1,
+                        &raw const second as c_long,
+                        address(&mask),
+                        8,
+                    )
+                },
+            ];
+            for wait in all {
+                buffer.write(event(0));
+                assert_eq!(wait(), 1);
+                assert_eq!({ (*buffer).u64 }, 7);
+            }
+        }
+    }
+
+    #[test]
+    fn errors_come_in_the_order_of_the_kernel() {
+        let bad = timespec {
+            tv_sec: 0,
+            tv_nsec: -1,
+        };
+        let nowhere = 8 as *mut epoll_event;
+        // SAFETY: bad pointers are what is tried; nothing reads them.
+        unsafe {
+            assert_eq!(epoll_create(0), -1);
+            assert_eq!(errno(), libc::EINVAL);
+            assert_eq!(epoll_create1(1), -1);
+            assert_eq!(errno(), libc::EINVAL);
+            for pointer in [null_mut(), nowhere] {
+                assert_eq!(epoll_ctl(-1, libc::EPOLL_CTL_ADD, -1, pointer), -1);
+                assert_eq!(errno(), libc::EFAULT);
+                assert_eq!(epoll_ctl(-1, libc::EPOLL_CTL_DEL, -1, pointer), -1);
+                assert_eq!(errno(), libc::EBADF);
+            }
+            assert_eq!(epoll_wait(-1, nowhere, 0, 0), -1);
+            assert_eq!(errno(), libc::EBADF);
+            let file = readable_pipe();
+            assert_eq!(epoll_wait(file, null_mut(), 1, 0), -1);
+            assert_eq!(errno(), libc::EINVAL);
+            assert_eq!(epoll_pwait2(-1, nowhere, 1, &bad, nowhere.cast()), -1);
+            assert_eq!(errno(), libc::EINVAL);
+            assert_eq!(
+                epoll_pwait2(-1, nowhere, 1, nowhere.cast(), nowhere.cast()),
+                -1
+            );
+            assert_eq!(errno(), libc::EFAULT);
+        }
+    }
+
+    #[test]
+    fn other_system_calls_pass_through() {
+        // SAFETY: they take numbers.
+        unsafe {
+            let own = syscall(libc::SYS_getpid, 0, 0, 0, 0, 0, 0);
+            assert_eq!(own, std::process::id().into());
+            assert_eq!(syscall(libc::SYS_close, -1, 0, 0, 0, 0, 0), -1);
+            assert_eq!(errno(), libc::EBADF);
+        }
+    }
+}

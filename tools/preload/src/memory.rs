@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Memory of the program that may not be there.
+//!
+//! The kernel answers a bad pointer with EFAULT; we must not crash on it. The ioctls take the
+//! event's fields inline, so it is we who read it.
+
+use crate::raw;
+use libc::c_long;
+
+const PAGE: usize = 4096;
+
+/// Reads a `T`; `None` if it can't be read.
+///
+/// # Safety
+///
+/// Every pattern of bytes is a valid `T`. What can be read now stays so during the call.
+#[inline]
+pub unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
+    // SAFETY: it can be read, and is a `T` whatever it holds.
+    readable(from.cast(), size_of::<T>()).then(|| unsafe { from.read_unaligned() })
+}
+
+/// Whether the `length` bytes (8 to a page) at `from` can be read.
+///
+/// On the page of the stack that the program runs on just now they can: that is where nearly
+/// every program has the event that it gives to `epoll_ctl`. Elsewhere the kernel is asked, with
+/// a call that reads 8 bytes and then fails without an effect: `rt_sigprocmask` with an
+/// operation that does not exist. It can be made anywhere, is cheap (`process_vm_readv` walks
+/// page tables), and no filter of system calls that a program survives refuses it.
+#[inline]
+pub fn readable(from: *const u8, length: usize) -> bool {
+    let here = 0u8;
+    let page = |address: usize| address / PAGE;
+    let first = from as usize;
+    let last = match first.checked_add(length - 1) {
+        Some(last) if first != 0 => last,
+        // To the call below, null is no pointer at all.
+        _ => return false,
+    };
+    let known = page(&raw const here as usize);
+    if page(first) == known && page(last) == known {
+        return true;
+    }
+    kernel_reads(first) && (page(first) == page(last) || kernel_reads(last - 7))
+}
+
+#[cold]
+fn kernel_reads(address: usize) -> bool {
+    const NO_OPERATION: c_long = -1;
+    let arguments = [NO_OPERATION, address as c_long, 0, 8, 0, 0];
+    // SAFETY: the kernel checks the address, and then refuses the operation.
+    let result = unsafe { raw::call(libc::SYS_rt_sigprocmask, arguments) };
+    result != -c_long::from(libc::EFAULT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two pages, of which only the first can be read.
+    fn half_readable() -> *mut u8 {
+        // SAFETY: new memory, at an address that the kernel chooses.
+        unsafe {
+            let memory = libc::mmap(
+                std::ptr::null_mut(),
+                2 * PAGE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            assert_ne!(memory, libc::MAP_FAILED);
+            assert_eq!(
+                libc::mprotect(memory.byte_add(PAGE), PAGE, libc::PROT_NONE),
+                0
+            );
+            memory.cast()
+        }
+    }
+
+    #[test]
+    fn stack_heap_and_statics_are_readable() {
+        static STATIC: [u8; 16] = [0; 16];
+        let stack = [0u8; 16];
+        let heap = Box::new([0u8; 16]);
+        for memory in [&STATIC[..], &stack[..], &heap[..]] {
+            assert!(readable(memory.as_ptr(), memory.len()));
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_not() {
+        for bad in [0, 8, 0xdead_0000_0000, 1 << 63, usize::MAX - 4, usize::MAX] {
+            assert!(!readable(bad as *const u8, 12), "{bad:#x}");
+        }
+    }
+
+    #[test]
+    fn both_ends_count() {
+        let memory = half_readable();
+        for (offset, expected) in [
+            (0, true),
+            (PAGE - 12, true),
+            (PAGE - 11, false),
+            (PAGE - 1, false),
+            (PAGE, false),
+        ] {
+            assert_eq!(
+                readable(memory.wrapping_add(offset), 12),
+                expected,
+                "{offset}"
+            );
+        }
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What became of the calls, for `repoll-exec --stats`.
+//!
+//! The counters are in a page that `repoll-exec` and all processes of the program share. It is
+//! found through the file system, so the program has no descriptor for it, and nothing is lost
+//! when a process forks, executes another program or ends without notice.
+
+use crate::raw;
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::Relaxed};
+use libc::c_long;
+
+/// Holds, in the environment, the path of the file of [`Counters`].
+pub const VARIABLE: &CStr = c"REPOLL_STATS";
+
+/// Kinds of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// `epoll_create`, `epoll_create1`.
+    Create,
+    /// `epoll_ctl`.
+    Ctl,
+    /// `epoll_wait`, `epoll_pwait`, `epoll_pwait2`.
+    Wait,
+}
+
+impl Call {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Create, Self::Ctl, Self::Wait];
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An instance of repoll answered it.
+    Carried,
+    /// It was left to the C epoll, because `/dev/repoll` could not be opened.
+    NoDevice,
+    /// It was left to the C epoll, because the descriptor is something else than an instance.
+    NotOurs,
+    /// It could not reach anything: no descriptor, or a bad argument.
+    Refused,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Carried, Self::NoDevice, Self::NotOurs, Self::Refused];
+}
+
+/// The shared page.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// How many programs have loaded the library.
+    pub programs: AtomicU64,
+    /// Why the device could not be opened, most recently: an errno.
+    pub device_error: AtomicI32,
+    calls: [[AtomicU64; Outcome::ALL.len()]; Call::ALL.len()],
+}
+
+impl Counters {
+    /// How many calls of that kind had that outcome.
+    pub fn of(&self, call: Call, outcome: Outcome) -> u64 {
+        self.calls[call as usize][outcome as usize].load(Relaxed)
+    }
+
+    fn count(&self, call: Call, outcome: Outcome) {
+        self.calls[call as usize][outcome as usize].fetch_add(1, Relaxed);
+    }
+}
+
+static COUNTERS: AtomicPtr<Counters> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Counts in the file that the environment names, if it names one. To be called before the
+/// program runs.
+pub fn attach() {
+    // SAFETY: the name ends in a zero byte; nothing else runs yet that changes the environment.
+    let path = unsafe { libc::getenv(VARIABLE.as_ptr()) };
+    if path.is_null() {
+        return;
+    }
+    // SAFETY: the environment holds strings that end in a zero byte.
+    let fd = raw::open(unsafe { CStr::from_ptr(path) });
+    if fd < 0 {
+        return;
+    }
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let arguments = [
+        0,
+        size_of::<Counters>() as c_long,
+        protection.into(),
+        libc::MAP_SHARED.into(),
+        fd,
+        0,
+    ];
+    // SAFETY: new memory, at an address that the kernel chooses.
+    let address = unsafe { raw::call(libc::SYS_mmap, arguments) };
+    raw::close(fd as i32);
+    if address > 0 {
+        COUNTERS.store(address as *mut Counters, Relaxed);
+        if let Some(counters) = counters() {
+            counters.programs.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+#[inline]
+fn counters() -> Option<&'static Counters> {
+    // SAFETY: null, or mapped for good; any bytes make `Counters`.
+    unsafe { COUNTERS.load(Relaxed).as_ref() }
+}
+
+#[inline]
+pub(crate) fn count(call: Call, outcome: Outcome) {
+    if let Some(counters) = counters() {
+        counters.count(call, outcome);
+    }
+}
+
+#[cold]
+pub(crate) fn no_device(result: c_long) {
+    if let Some(counters) = counters() {
+        counters.device_error.store(-result as i32, Relaxed);
+    }
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The last close of a watched file ends the watch, whoever does it and whatever goes on.
+
+use crate::both;
+use crate::cases::sharing::send_descriptor;
+use crate::files::{eventfds, signal, Kind, Source, KINDS};
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::processes;
+use crate::registry::Test;
+use crate::signals;
+use crate::support::{expect_error, expect_none, expect_one, while_waiting, MOMENT};
+use crate::sys;
+use anyhow::{ensure, Result};
+use repoll::Events;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::thread::{scope, sleep};
+
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for kind in KINDS {
+        tests.extend(of_kind::<Epoll>(kind));
+        tests.extend(of_kind::<Repoll>(kind));
+    }
+    tests.extend(both!("close":
+        the_end_of_the_last_process_ends_the_watch,
+        a_message_that_carries_the_file_keeps_the_watch,
+        a_lost_message_that_carries_the_file_ends_the_watch,
+        dup2_over_a_watched_file_ends_the_watch,
+        mod_and_del_after_the_close_are_ebadf,
+        several_instances_are_all_told,
+        close_of_the_instance_before_its_files,
+        close_of_the_instance_while_a_thread_waits,
+        pollfree_of_a_signalfd_leaves_the_watch_safe,
+    ));
+    tests
+}
+
+fn of_kind<M: Multiplexer>(kind: Kind) -> [Test; 3] {
+    let (name, m) = (kind.name, M::NAME);
+    [
+        Test::new(
+            format!("close.last_close_of_{name}_ends_the_watch/{m}"),
+            move || last_close::<M>(kind),
+        ),
+        Test::new(
+            format!("close.a_duplicate_of_{name}_keeps_the_watch/{m}"),
+            move || duplicate::<M>(kind),
+        ),
+        Test::new(
+            format!("close.last_close_of_a_ready_{name}_takes_it_out_of_the_queue/{m}"),
+            move || ready_then_closed::<M>(kind),
+        ),
+    ]
+}
+
+/// With WAIT running in another thread.
+fn last_close<M: Multiplexer>(kind: Kind) -> Result<()> {
+    let m = M::new()?;
+    let Source { fd, means } = kind.make()?;
+    m.add(&fd, Events::IN, 7)?;
+    let number = fd.as_raw_fd();
+    let seen = while_waiting(&m, || {
+        drop(fd);
+        sleep(MOMENT);
+        // Most kinds have nothing left to trigger.
+        let _ = means.trigger(-1);
+        Ok(())
+    })?;
+    ensure!(seen.is_empty(), "{seen:?}");
+    drop(means);
+
+    // The number is free for another file.
+    let second = kind.make()?;
+    let fd = match second.number() == number {
+        true => second.fd,
+        false => sys::dup_to_free(&second.fd, number)?,
+    };
+    m.add(&fd, Events::IN, 8)?;
+    second.means.trigger(number)?;
+    expect_one(&m, 8)?;
+    second.means.drain(number)?;
+    expect_none(&m)
+}
+
+fn duplicate<M: Multiplexer>(kind: Kind) -> Result<()> {
+    let m = M::new()?;
+    let Source { fd, means } = kind.make()?;
+    m.add(&fd, Events::IN, 7)?;
+    let copy = fd.try_clone()?;
+    let seen = while_waiting(&m, || {
+        drop(fd);
+        sleep(MOMENT);
+        Ok(())
+    })?;
+    ensure!(seen.is_empty(), "{seen:?}");
+    means.trigger(copy.as_raw_fd())?;
+    expect_one(&m, 7)?;
+    means.drain(copy.as_raw_fd())?;
+    expect_none(&m)?;
+
+    let seen = while_waiting(&m, || {
+        drop(copy);
+        sleep(MOMENT);
+        let _ = means.trigger(-1);
+        Ok(())
+    })?;
+    ensure!(seen.is_empty(), "{seen:?}");
+    Ok(())
+}
+
+fn ready_then_closed<M: Multiplexer>(kind: Kind) -> Result<()> {
+    let m = M::new()?;
+    let source = kind.make()?;
+    m.add(&source.fd, Events::IN, 7)?;
+    source.trigger()?;
+    expect_one(&m, 7)?;
+    drop(source.fd);
+    expect_none(&m)?;
+    let other = sys::eventfd()?;
+    m.add(&other, Events::IN, 9)?;
+    signal(&other)?;
+    expect_one(&m, 9).map(drop)
+}
+
+fn the_end_of_the_last_process_ends_the_watch<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (reader, writer) = sys::pipe()?;
+    m.add(&reader, Events::IN, 1)?;
+    // The child holds the file until it is told to end.
+    let (tell, told) = sys::pipe()?;
+    let child = processes::fork(|| {
+        let told = std::mem::ManuallyDrop::new(tell);
+        i32::from(sys::poll(told.as_raw_fd(), libc::POLLIN, crate::support::LONG).is_err())
+    })?;
+    drop(reader);
+    sys::write(writer.as_raw_fd(), b"x")?;
+    expect_one(&m, 1)?;
+    sys::write(told.as_raw_fd(), b"x")?;
+    ensure!(child.wait()? == 0);
+    expect_none(&m)?;
+    expect_error(sys::write(writer.as_raw_fd(), b"x"), libc::EPIPE)?;
+    expect_none(&m)
+}
+
+fn a_message_that_carries_the_file_keeps_the_watch<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (here, _there) = UnixStream::pair()?;
+    let (reader, writer) = sys::pipe()?;
+    m.add(&reader, Events::IN, 1)?;
+    send_descriptor(&here, reader.as_raw_fd())?;
+    drop(reader);
+    sys::write(writer.as_raw_fd(), b"x")?;
+    expect_one(&m, 1).map(drop)
+}
+
+fn a_lost_message_that_carries_the_file_ends_the_watch<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (here, there) = UnixStream::pair()?;
+    let (reader, writer) = sys::pipe()?;
+    m.add(&reader, Events::IN, 1)?;
+    sys::write(writer.as_raw_fd(), b"x")?;
+    send_descriptor(&here, reader.as_raw_fd())?;
+    drop(reader);
+    expect_one(&m, 1)?;
+    drop((here, there));
+    crate::support::eventually("the file is closed", || Ok(m.ready()?.is_empty()))
+}
+
+fn dup2_over_a_watched_file_ends_the_watch<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (fd, other) = (sys::eventfd()?, sys::eventfd()?);
+    m.add(&fd, Events::IN, 1)?;
+    signal(&fd)?;
+    expect_one(&m, 1)?;
+    sys::dup_onto(other.as_raw_fd(), fd.as_raw_fd())?;
+    expect_none(&m)?;
+    signal(&fd)?;
+    expect_none(&m)?;
+    expect_error(m.delete(&fd), libc::ENOENT)?;
+    m.add(&fd, Events::IN, 2)?;
+    expect_one(&m, 2).map(drop)
+}
+
+fn mod_and_del_after_the_close_are_ebadf<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    let number = fd.as_raw_fd();
+    m.add(&fd, Events::IN, 1)?;
+    drop(fd);
+    expect_error(m.modify(&number, Events::IN, 2), libc::EBADF)?;
+    expect_error(m.delete(&number), libc::EBADF)?;
+    expect_none(&m)
+}
+
+fn several_instances_are_all_told<M: Multiplexer>() -> Result<()> {
+    let instances: Vec<M> = (0..20).map(|_| M::new()).collect::<Result<_, _>>()?;
+    let fd = sys::eventfd()?;
+    for m in &instances {
+        m.add(&fd, Events::IN, 1)?;
+    }
+    signal(&fd)?;
+    for m in &instances {
+        expect_one(m, 1)?;
+    }
+    drop(fd);
+    for m in &instances {
+        expect_none(m)?;
+    }
+    Ok(())
+}
+
+fn close_of_the_instance_before_its_files<M: Multiplexer>() -> Result<()> {
+    let fds = eventfds(50)?;
+    for _ in 0..20 {
+        let m = M::new()?;
+        for (data, fd) in (0..).zip(&fds) {
+            m.add(fd, Events::IN, data)?;
+            signal(fd)?;
+        }
+        ensure!(m.ready()?.len() == 50);
+        drop(m);
+        signal(&fds[0])?;
+    }
+    drop(fds);
+    Ok(())
+}
+
+/// The WAIT that goes on keeps the instance.
+fn close_of_the_instance_while_a_thread_waits<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    let number = m.as_raw_fd();
+    let events = scope(|threads| {
+        let waiter = threads.spawn(|| m.wait(4, None));
+        sleep(3 * MOMENT);
+        // What is closed is an owned number, so something must take its place.
+        let other = sys::eventfd()?;
+        sys::dup_onto(other.as_raw_fd(), number)?;
+        signal(&fd)?;
+        waiter
+            .join()
+            .map_err(|_| anyhow::anyhow!("panic"))?
+            .map_err(anyhow::Error::from)
+    })?;
+    ensure!(events.len() == 1, "{events:?}");
+    Ok(())
+}
+
+/// The wait queue of a signalfd belongs to the process that added it, and dies with it.
+fn pollfree_of_a_signalfd_leaves_the_watch_safe<M: Multiplexer>() -> Result<()> {
+    for explicit in [true, false] {
+        let m = M::new()?;
+        let fd = signals::signalfd(libc::SIGUSR1)?;
+        for _ in 0..20 {
+            let child = processes::fork(|| i32::from(m.add(&fd, Events::IN, 1).is_err()))?;
+            ensure!(child.wait()? == 0);
+            sleep(MOMENT / 10);
+            expect_none(&m)?;
+            if explicit {
+                m.delete(&fd)?;
+            } else {
+                expect_error(m.add(&fd, Events::IN, 1), libc::EEXIST)?;
+                break;
+            }
+        }
+        drop(fd);
+        expect_none(&m)?;
+    }
+    Ok(())
+}

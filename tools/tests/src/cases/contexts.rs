@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the tracepoints tell: in which context a callback ran, and what came of it.
+
+use crate::files::{read_all, signal, Source, KINDS};
+use crate::multiplexer::{Multiplexer, Repoll};
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::support::{eventually, expect_one, LONG, MOMENT};
+use crate::sys;
+use anyhow::{ensure, Context as _, Result};
+use repoll::Events;
+use repoll_trace::record::{Context, Record};
+use repoll_trace::tracefs::Session;
+use std::os::fd::AsRawFd;
+use std::thread::{scope, sleep};
+
+pub fn tests() -> Vec<Test> {
+    repoll_only!("contexts":
+        eventfd_calls_back_in_a_task,
+        pipe_calls_back_in_a_task,
+        timerfd_calls_back_in_a_hard_interrupt,
+        udp_over_loopback_calls_back_in_a_softirq,
+        tcp_over_loopback_calls_back_in_a_softirq,
+        one_event_leaves_its_whole_trail,
+        a_callback_says_what_it_did,
+        each_way_into_the_queue_is_named,
+        each_way_out_of_the_interest_list_is_named,
+        an_event_in_the_queue_wakes_nobody_twice,
+    )
+}
+
+/// A recording of repoll's tracepoints.
+pub fn recording() -> Result<Session> {
+    let session = Session::new()?;
+    ensure!(
+        session.enable_system("repoll")?,
+        "no tracepoints: is the module loaded?"
+    );
+    session.start()?;
+    Ok(session)
+}
+
+/// The records of one event, after something of it has come.
+pub fn records_of(session: &Session, event: &str) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    eventually(event, || {
+        records = session.read()?.records;
+        records.retain(|record| record.event == event);
+        Ok(!records.is_empty())
+    })?;
+    Ok(records)
+}
+
+/// All callbacks that put the file into the queue ran in this context.
+pub fn check_context(session: &Session, expected: Context) -> Result<()> {
+    let callbacks = records_of(session, "repoll_callback")?;
+    let mut queued = callbacks
+        .iter()
+        .filter(|r| r.field("outcome") == Some("queued"))
+        .peekable();
+    ensure!(
+        queued.peek().is_some(),
+        "no callback queued it: {callbacks:?}"
+    );
+    for callback in queued {
+        let name = match expected {
+            Context::Task => "task",
+            Context::Softirq => "softirq",
+            Context::Hardirq => "hardirq",
+            Context::Nmi => "nmi",
+        };
+        ensure!(
+            callback.field("context") == Some(name),
+            "not in a {name}: {callback:?}"
+        );
+        // The trace buffer has its own opinion.
+        ensure!(
+            callback.context == expected,
+            "not in a {name}: {callback:?}"
+        );
+    }
+    Ok(())
+}
+
+fn kind_calls_back_in(kind: &str, context: Context) -> Result<()> {
+    let kind = KINDS
+        .iter()
+        .find(|known| known.name == kind)
+        .context("no such kind")?;
+    let source = kind.make()?;
+    let m = Repoll::new()?;
+    let session = recording()?;
+    m.add(&source.fd, Events::IN, 1)?;
+    for _ in 0..5 {
+        source.trigger()?;
+        expect_one(&m, 1)?;
+        source.drain()?;
+    }
+    check_context(&session, context)
+}
+
+fn eventfd_calls_back_in_a_task() -> Result<()> {
+    kind_calls_back_in("eventfd", Context::Task)
+}
+
+fn pipe_calls_back_in_a_task() -> Result<()> {
+    kind_calls_back_in("pipe", Context::Task)
+}
+
+/// On this flavour of the kernel: with PREEMPT_RT it would be a softirq.
+fn timerfd_calls_back_in_a_hard_interrupt() -> Result<()> {
+    kind_calls_back_in("timerfd", Context::Hardirq)
+}
+
+fn udp_over_loopback_calls_back_in_a_softirq() -> Result<()> {
+    kind_calls_back_in("udp", Context::Softirq)
+}
+
+fn tcp_over_loopback_calls_back_in_a_softirq() -> Result<()> {
+    kind_calls_back_in("tcp", Context::Softirq)
+}
+
+/// The names of the events, without the prefix, in order.
+fn trail(records: &[Record]) -> Vec<&str> {
+    let ours = records
+        .iter()
+        .filter_map(|record| record.event.strip_prefix("repoll_"));
+    ours.collect()
+}
+
+fn one_event_leaves_its_whole_trail() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    let session = recording()?;
+    m.add(&fd, Events::IN | Events::ET, 0x77)?;
+    let events = scope(|threads| {
+        threads.spawn(|| {
+            sleep(3 * MOMENT);
+            signal(&fd)
+        });
+        m.wait(4, Some(2 * LONG))
+    })?;
+    ensure!(events.len() == 1, "{events:?}");
+    m.delete(&fd)?;
+    let trace = session.stop()?;
+    let trail = trail(&trace.records);
+    for event in [
+        "ctl",
+        "wait_enter",
+        "callback",
+        "queue",
+        "wake",
+        "deliver",
+        "wait_exit",
+        "remove",
+    ] {
+        ensure!(trail.contains(&event), "{event} is missing: {trail:?}");
+    }
+    let at = |event: &str| {
+        trail
+            .iter()
+            .position(|name| *name == event)
+            .unwrap_or(usize::MAX)
+    };
+    ensure!(at("ctl") < at("wait_enter"), "{trail:?}");
+    ensure!(
+        at("wait_enter") < at("callback").min(at("queue")),
+        "{trail:?}"
+    );
+    ensure!(at("callback").max(at("queue")) < at("deliver"), "{trail:?}");
+    ensure!(at("deliver") < at("wait_exit"), "{trail:?}");
+    let deliver = trace
+        .records
+        .iter()
+        .find(|r| r.event == "repoll_deliver")
+        .context("deliver")?;
+    ensure!(deliver.number("data") == Some(0x77), "{deliver:?}");
+    ensure!(
+        deliver.number("fd") == Some(fd.as_raw_fd().into()),
+        "{deliver:?}"
+    );
+    let exit = trace
+        .records
+        .iter()
+        .find(|r| r.event == "repoll_wait_exit")
+        .context("exit")?;
+    ensure!(exit.number("ret") == Some(1), "{exit:?}");
+    let wake = trace
+        .records
+        .iter()
+        .find(|r| r.event == "repoll_wake")
+        .context("wake")?;
+    ensure!(wake.number("waiters") == Some(1), "{wake:?}");
+    Ok(())
+}
+
+fn a_callback_says_what_it_did() -> Result<()> {
+    let m = Repoll::new()?;
+    let (reader, writer) = sys::pipe()?;
+    m.add(&reader, Events::IN | Events::ONESHOT, 1)?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::PRI, 2)?;
+    let session = recording()?;
+    sys::write(writer.as_raw_fd(), b"x")?;
+    let again = sys::eventfd()?;
+    m.add(&again, Events::IN, 3)?;
+    signal(&again)?;
+    signal(&again)?;
+    ensure!(m.ready()?.len() == 2);
+    read_all(reader.as_raw_fd())?;
+    sys::write(writer.as_raw_fd(), b"x")?;
+    signal(&fd)?;
+    let callbacks = records_of(&session, "repoll_callback")?;
+    let outcomes: Vec<_> = callbacks
+        .iter()
+        .filter_map(|r| r.field("outcome"))
+        .collect();
+    for outcome in ["queued", "already-queued", "disarmed", "mismatch"] {
+        ensure!(
+            outcomes.contains(&outcome),
+            "{outcome} is missing: {outcomes:?}"
+        );
+    }
+    Ok(())
+}
+
+fn each_way_into_the_queue_is_named() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    let session = recording()?;
+    signal(&fd)?;
+    m.add(&fd, Events::IN | Events::ONESHOT, 1)?;
+    expect_one(&m, 1)?;
+    m.modify(&fd, Events::IN, 1)?;
+    expect_one(&m, 1)?;
+    read_all(fd.as_raw_fd())?;
+    ensure!(m.ready()?.is_empty());
+    signal(&fd)?;
+    expect_one(&m, 1)?;
+    let queued = records_of(&session, "repoll_queue")?;
+    let reasons: Vec<_> = queued.iter().filter_map(|r| r.field("reason")).collect();
+    ensure!(
+        reasons == ["add", "mod", "level", "callback", "level"],
+        "{reasons:?}"
+    );
+    Ok(())
+}
+
+fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
+    for kind in KINDS {
+        let m = Repoll::new()?;
+        let session = recording()?;
+        let Source { fd, means } = kind.make()?;
+        m.add(&fd, Events::IN, 1)?;
+        m.delete(&fd)?;
+        m.add(&fd, Events::IN, 2)?;
+        let copy = fd.try_clone()?;
+        drop(fd);
+        sleep(MOMENT);
+        let early = records_of(&session, "repoll_remove")?;
+        ensure!(early.len() == 1, "{}: {early:?}", kind.name);
+        drop(copy);
+        drop(means);
+        let other = sys::eventfd()?;
+        m.add(&other, Events::IN, 3)?;
+        drop(m);
+        let mut reasons = Vec::new();
+        let all = eventually("three removals", || {
+            let records = records_of(&session, "repoll_remove")?;
+            reasons = records
+                .iter()
+                .filter_map(|r| r.field("reason").map(str::to_owned))
+                .collect();
+            Ok(reasons.len() >= 3)
+        });
+        ensure!(
+            all.is_ok() && reasons == ["del", "last-close", "release"],
+            "{}: {reasons:?}",
+            kind.name
+        );
+    }
+    Ok(())
+}
+
+fn an_event_in_the_queue_wakes_nobody_twice() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    let session = recording()?;
+    for _ in 0..10 {
+        signal(&fd)?;
+    }
+    let queued = records_of(&session, "repoll_queue")?;
+    ensure!(queued.len() == 1, "{queued:?}");
+    expect_one(&m, 1).map(drop)
+}

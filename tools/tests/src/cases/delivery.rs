@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What WAIT hands out: the data, the order, the share of each, and nothing is lost.
+
+use crate::both;
+use crate::files::{eventfds, signal};
+use crate::multiplexer::Multiplexer;
+use crate::registry::Test;
+use crate::support::{expect_error, expect_none, expect_one, LONG};
+use crate::sys;
+use anyhow::{ensure, Result};
+use repoll::{Event, Events};
+use std::collections::HashSet;
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    both!("delivery":
+        data_come_back_untouched,
+        events_come_in_the_order_of_arrival,
+        a_small_buffer_serves_everyone_in_turn,
+        a_small_buffer_keeps_edges_for_later,
+        many_ready_files_fit_into_one_wait,
+        a_watch_per_descriptor_is_reported_each,
+        efault_on_the_second_event_loses_nothing,
+        efault_on_the_first_event_loses_nothing,
+        the_buffer_beyond_the_events_stays_untouched,
+    )
+}
+
+fn data_come_back_untouched<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    signal(&fd)?;
+    m.add(&fd, Events::IN, 0)?;
+    for data in [0, 1, 0x0123_4567_89ab_cdef, 1 << 63, u64::MAX] {
+        m.modify(&fd, Events::IN, data)?;
+        expect_one(&m, data)?;
+    }
+    Ok(())
+}
+
+fn events_come_in_the_order_of_arrival<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fds = eventfds(8)?;
+    for (data, fd) in (0..).zip(&fds) {
+        m.add(fd, Events::IN | Events::ET, data)?;
+    }
+    let order = [5, 0, 7, 3, 1, 6, 2, 4];
+    for at in order {
+        signal(&fds[at as usize])?;
+    }
+    ensure!(m.ready_data()? == order);
+    Ok(())
+}
+
+/// Level-triggered files go to the end of the queue, so that none starves.
+fn a_small_buffer_serves_everyone_in_turn<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fds = eventfds(10)?;
+    for (data, fd) in (0..).zip(&fds) {
+        m.add(fd, Events::IN, data)?;
+        signal(fd)?;
+    }
+    let mut next = 0;
+    for _ in 0..10 {
+        for event in m.wait(3, Some(Duration::ZERO))? {
+            ensure!(event.data() == next, "{event:?}, {next} is due");
+            next = (next + 1) % 10;
+        }
+    }
+    ensure!(next == 0, "10 times 3 of 10 events: {next}");
+    Ok(())
+}
+
+fn a_small_buffer_keeps_edges_for_later<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fds = eventfds(10)?;
+    for (data, fd) in (0..).zip(&fds) {
+        m.add(fd, Events::IN | Events::ET, data)?;
+        signal(fd)?;
+    }
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        seen.extend(m.wait(2, Some(Duration::ZERO))?.iter().map(Event::data));
+    }
+    ensure!(seen == (0..10).collect::<Vec<_>>(), "{seen:?}");
+    expect_none(&m)
+}
+
+fn many_ready_files_fit_into_one_wait<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fds = eventfds(800)?;
+    for (data, fd) in (0..).zip(&fds) {
+        m.add(fd, Events::IN, data)?;
+        signal(fd)?;
+    }
+    let events = m.wait(10_000, Some(LONG))?;
+    let distinct: HashSet<_> = events.iter().map(Event::data).collect();
+    ensure!(
+        events.len() == 800 && distinct.len() == 800,
+        "{}",
+        events.len()
+    );
+    Ok(())
+}
+
+/// The key of a watch is the open file and the number together.
+fn a_watch_per_descriptor_is_reported_each<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    let copy = fd.try_clone()?;
+    m.add(&fd, Events::IN, 1)?;
+    m.add(&copy, Events::IN, 2)?;
+    signal(&fd)?;
+    let data: HashSet<_> = m.ready_data()?.into_iter().collect();
+    ensure!(data == HashSet::from([1, 2]), "{data:?}");
+    m.delete(&fd)?;
+    expect_one(&m, 2).map(drop)
+}
+
+/// A page that is mapped, followed by one that is not.
+struct Edge {
+    page: *mut libc::c_void,
+}
+
+impl Edge {
+    const PAGE: usize = 4096;
+
+    fn new() -> Result<Self> {
+        // SAFETY: new mappings, at a place that the kernel chooses; half of it is given back.
+        unsafe {
+            let page = libc::mmap(
+                std::ptr::null_mut(),
+                2 * Self::PAGE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            ensure!(page != libc::MAP_FAILED, "mmap");
+            sys::check(libc::munmap(page.add(Self::PAGE), Self::PAGE))?;
+            Ok(Self { page })
+        }
+    }
+
+    /// Where `count` whole events fit before the end.
+    fn before_end(&self, count: usize) -> usize {
+        self.page as usize + Self::PAGE - count * size_of::<Event>()
+    }
+
+    fn events(&self, count: usize) -> Vec<Event> {
+        let first = self.before_end(count) as *const Event;
+        let event = |at| {
+            // SAFETY: so many events lie before the end, in memory that the kernel initialized.
+            unsafe { first.add(at).read_unaligned() }
+        };
+        (0..count).map(event).collect()
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // SAFETY: it is mapped, and nobody refers to it any more.
+        unsafe { libc::munmap(self.page, Self::PAGE) };
+    }
+}
+
+fn efault_after<M: Multiplexer>(fitting: usize) -> Result<()> {
+    let m = M::new()?;
+    let edge = Edge::new()?;
+    let fds = eventfds(6)?;
+    for (data, fd) in (0..).zip(&fds) {
+        // A file of each trigger on either side of the edge.
+        let trigger =
+            [Events::ET, Events::ET | Events::ONESHOT, Events::ONESHOT][data as usize % 3];
+        m.add(fd, Events::IN | trigger, data)?;
+        signal(fd)?;
+    }
+    // SAFETY: what is written lies in the page, which is ours.
+    let result = unsafe { m.wait_at(edge.before_end(fitting), 6, Some(LONG)) };
+    let mut seen: Vec<u64> = Vec::new();
+    if fitting == 0 {
+        expect_error(result, libc::EFAULT)?;
+    } else {
+        let count = result?;
+        ensure!(count == fitting, "{count} events in the room of {fitting}");
+        seen.extend(edge.events(fitting).iter().map(Event::data));
+    }
+    seen.extend(m.ready_data()?);
+    seen.sort_unstable();
+    ensure!(seen == [0, 1, 2, 3, 4, 5], "each once: {seen:?}");
+    expect_none(&m)
+}
+
+fn efault_on_the_second_event_loses_nothing<M: Multiplexer>() -> Result<()> {
+    efault_after::<M>(1)?;
+    efault_after::<M>(4)
+}
+
+fn efault_on_the_first_event_loses_nothing<M: Multiplexer>() -> Result<()> {
+    efault_after::<M>(0)
+}
+
+fn the_buffer_beyond_the_events_stays_untouched<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fds = eventfds(2)?;
+    for fd in &fds {
+        m.add(fd, Events::IN, 1)?;
+        signal(fd)?;
+    }
+    let sentinel = Event::new(Events::from_bits_retain(0xdead_beef), 0xdead_beef);
+    let mut buffer = [sentinel; 8];
+    // SAFETY: the buffer is ours and has room for 8.
+    let count = unsafe { m.wait_at(buffer.as_mut_ptr() as usize, 8, Some(LONG)) }?;
+    ensure!(count == 2);
+    ensure!(
+        buffer[2..].iter().all(|event| *event == sentinel),
+        "{buffer:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Errors that the C epoll has too, in its order. None of them changes anything.
+
+use crate::both;
+use crate::files::signal;
+use crate::multiplexer::Multiplexer;
+use crate::registry::Test;
+use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
+use crate::sys;
+use anyhow::{ensure, Result};
+use repoll::Events;
+use std::fs::File;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    both!("errors":
+        a_wrong_descriptor_is_ebadf,
+        a_wrong_operation_is_einval,
+        a_file_that_cannot_be_polled_is_eperm,
+        eperm_comes_before_einval,
+        the_instance_itself_is_einval,
+        a_second_add_is_eexist,
+        mod_and_del_of_an_unwatched_file_are_enoent,
+        a_wrong_maxevents_is_einval,
+        a_wrong_maxevents_comes_before_a_bad_pointer,
+        a_kernel_address_for_the_events_is_efault,
+        an_unmapped_address_for_the_events_is_efault_when_ready,
+        unknown_event_bits_are_ignored,
+        a_failed_add_leaves_nothing_behind,
+    )
+}
+
+const CLOSED: RawFd = 987;
+
+fn a_wrong_descriptor_is_ebadf<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    for op in [
+        libc::EPOLL_CTL_ADD,
+        libc::EPOLL_CTL_MOD,
+        libc::EPOLL_CTL_DEL,
+        77,
+    ] {
+        for fd in [-1, CLOSED, i32::MAX, i32::MIN] {
+            expect_error(m.ctl(op, fd, Events::IN, 0), libc::EBADF)?;
+        }
+    }
+    Ok(())
+}
+
+fn a_wrong_operation_is_einval<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    for op in [0, 4, -1, 77, i32::MAX] {
+        expect_error(m.ctl(op, fd.as_raw_fd(), Events::IN, 2), libc::EINVAL)?;
+    }
+    signal(&fd)?;
+    expect_one(&m, 1).map(drop)
+}
+
+fn a_file_that_cannot_be_polled_is_eperm<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let files = [
+        File::open(std::env::current_exe()?)?,
+        File::open("/")?,
+        File::from(sys::memfd("x")?),
+    ];
+    for file in files {
+        expect_error(m.add(&file, Events::IN, 1), libc::EPERM)?;
+        expect_error(m.modify(&file, Events::IN, 1), libc::EPERM)?;
+        expect_error(m.delete(&file), libc::EPERM)?;
+    }
+    Ok(())
+}
+
+fn eperm_comes_before_einval<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let file = File::open("/")?;
+    expect_error(m.ctl(77, file.as_raw_fd(), Events::IN, 1), libc::EPERM)
+}
+
+fn the_instance_itself_is_einval<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let copy = m.duplicate()?;
+    for op in [
+        libc::EPOLL_CTL_ADD,
+        libc::EPOLL_CTL_MOD,
+        libc::EPOLL_CTL_DEL,
+    ] {
+        expect_error(m.ctl(op, m.as_raw_fd(), Events::IN, 1), libc::EINVAL)?;
+        expect_error(m.ctl(op, copy.as_raw_fd(), Events::IN, 1), libc::EINVAL)?;
+    }
+    expect_none(&m)
+}
+
+fn a_second_add_is_eexist<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    expect_error(m.add(&fd, Events::OUT, 2), libc::EEXIST)?;
+    expect_none(&m)?;
+    signal(&fd)?;
+    expect_one(&m, 1).map(drop)
+}
+
+fn mod_and_del_of_an_unwatched_file_are_enoent<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    expect_error(m.modify(&fd, Events::IN, 1), libc::ENOENT)?;
+    expect_error(m.delete(&fd), libc::ENOENT)?;
+    m.add(&fd, Events::IN, 1)?;
+    // Another number of the same file is another key.
+    let copy = fd.try_clone()?;
+    expect_error(m.modify(&copy, Events::IN, 1), libc::ENOENT)?;
+    expect_error(m.delete(&copy), libc::ENOENT)?;
+    m.delete(&fd)?;
+    expect_error(m.delete(&fd), libc::ENOENT)
+}
+
+fn wait_at<M: Multiplexer>(m: &M, address: usize, max: i32) -> std::io::Result<usize> {
+    // SAFETY: the callers give addresses where nothing is, or a buffer with room for one.
+    unsafe { m.wait_at(address, max, Some(Duration::ZERO)) }
+}
+
+fn a_wrong_maxevents_is_einval<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    signal(&fd)?;
+    // The array must end below the end of user space, however little of it is mapped.
+    let address = sys::map_low_page()?;
+    let most = i32::MAX / size_of::<repoll::Event>() as i32;
+    for max in [0, -1, i32::MIN, most + 1, i32::MAX] {
+        expect_error(wait_at(&m, address, max), libc::EINVAL)?;
+    }
+    ensure!(wait_at(&m, address, most)? == 1);
+    Ok(())
+}
+
+fn a_wrong_maxevents_comes_before_a_bad_pointer<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    expect_error(wait_at(&m, usize::MAX - 4095, 0), libc::EINVAL)
+}
+
+/// Even with nothing ready.
+fn a_kernel_address_for_the_events_is_efault<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    for address in [usize::MAX - 4095, 0xffff_8880_0000_0000] {
+        expect_error(wait_at(&m, address, 1), libc::EFAULT)?;
+    }
+    // The end of the array counts, not its begin alone.
+    expect_error(wait_at(&m, 0x7fff_ffff_0000, i32::MAX / 12), libc::EFAULT)
+}
+
+fn an_unmapped_address_for_the_events_is_efault_when_ready<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    ensure!(wait_at(&m, 4096, 1)? == 0);
+    signal(&fd)?;
+    expect_error(wait_at(&m, 4096, 1), libc::EFAULT)?;
+    expect_error(wait_at(&m, 0, 1), libc::EFAULT)?;
+    expect_one(&m, 1).map(drop)
+}
+
+fn unknown_event_bits_are_ignored<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN | Events::from_bits_retain(1 << 20), 1)?;
+    signal(&fd)?;
+    ensure!(expect_one(&m, 1)? == Events::IN);
+    Ok(())
+}
+
+fn a_failed_add_leaves_nothing_behind<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let directory = File::open("/")?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    let before = open_descriptors()?;
+    for _ in 0..1000 {
+        expect_error(m.add(&directory, Events::IN, 1), libc::EPERM)?;
+        expect_error(m.add(&fd, Events::IN, 1), libc::EEXIST)?;
+        expect_error(m.add(&CLOSED, Events::IN, 1), libc::EBADF)?;
+        expect_error(m.add(&m, Events::IN, 1), libc::EINVAL)?;
+    }
+    ensure!(open_descriptors()? == before);
+    m.delete(&fd)?;
+    m.add(&fd, Events::IN, 2)?;
+    signal(&fd)?;
+    expect_one(&m, 2).map(drop)
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What `/proc/PID/fdinfo` shows of an instance: its interest list.
+
+use crate::both;
+use crate::multiplexer::Multiplexer;
+use crate::registry::Test;
+use crate::sys;
+use anyhow::{ensure, Context, Result};
+use repoll::Events;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::AsRawFd;
+
+pub fn tests() -> Vec<Test> {
+    both!("fdinfo":
+        the_interest_list_is_shown,
+        closed_files_are_not_shown,
+        it_can_be_read_while_things_change,
+    )
+}
+
+/// The lines about watches, split into names and values.
+fn watches(m: &impl Multiplexer) -> Result<Vec<BTreeMap<String, String>>> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", m.as_raw_fd()))?;
+    ensure!(text.contains("flags:"), "{text}");
+    let lines = text.lines().filter(|line| line.starts_with("tfd:"));
+    let split = lines.map(|line| {
+        let spaced = line.replace(':', ": ");
+        let words: Vec<_> = spaced.split_ascii_whitespace().collect();
+        let pairs = words.chunks_exact(2);
+        pairs
+            .map(|pair| (pair[0].trim_end_matches(':').to_owned(), pair[1].to_owned()))
+            .collect()
+    });
+    Ok(split.collect())
+}
+
+fn the_interest_list_is_shown<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    ensure!(watches(&m)?.is_empty());
+    let (a, b) = (sys::eventfd()?, sys::eventfd()?);
+    m.add(&a, Events::IN | Events::ET, 0x1234_5678_9abc_def0)?;
+    m.add(&b, Events::OUT, 2)?;
+    let shown = watches(&m)?;
+    ensure!(shown.len() == 2, "{shown:?}");
+    let of = |fd: i32| {
+        let mut found = shown
+            .iter()
+            .filter(|watch| watch.get("tfd") == Some(&fd.to_string()));
+        found
+            .next()
+            .with_context(|| format!("{fd} is not in {shown:?}"))
+    };
+    let always = Events::ERR | Events::HUP;
+    let watch = of(a.as_raw_fd())?;
+    let events = (Events::IN | Events::ET | always).bits();
+    ensure!(
+        watch.get("events") == Some(&format!("{events:x}")),
+        "{watch:?}"
+    );
+    ensure!(
+        watch.get("data").map(String::as_str) == Some("123456789abcdef0"),
+        "{watch:?}"
+    );
+    for name in ["pos", "ino", "sdev"] {
+        ensure!(watch.contains_key(name), "{watch:?}");
+    }
+    let events = (Events::OUT | always).bits();
+    let watch = of(b.as_raw_fd())?;
+    ensure!(
+        watch.get("events") == Some(&format!("{events:x}")),
+        "{watch:?}"
+    );
+    ensure!(
+        watch.get("data").map(String::as_str) == Some("2"),
+        "{watch:?}"
+    );
+    m.delete(&a)?;
+    ensure!(watches(&m)?.len() == 1);
+    Ok(())
+}
+
+fn closed_files_are_not_shown<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    drop(fd);
+    let shown = watches(&m)?;
+    ensure!(shown.is_empty(), "{shown:?}");
+    Ok(())
+}
+
+fn it_can_be_read_while_things_change<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    std::thread::scope(|threads| {
+        let changes = threads.spawn(|| -> Result<()> {
+            for data in 0..500 {
+                let fd = sys::eventfd()?;
+                m.add(&fd, Events::IN, data)?;
+            }
+            Ok(())
+        });
+        while !changes.is_finished() {
+            watches(&m)?;
+        }
+        changes.join().map_err(|_| anyhow::anyhow!("panic"))?
+    })
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The ioctl interface of repoll itself: versions by size, flags, NOP, CREATE.
+
+use crate::files::signal;
+use crate::multiplexer::{Multiplexer, Repoll};
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
+use crate::sys;
+use anyhow::{ensure, Result};
+use repoll::sys::*;
+use repoll::{CreateFlags, Event, Events};
+use std::io;
+use std::os::fd::AsRawFd;
+
+pub fn tests() -> Vec<Test> {
+    repoll_only!("interface":
+        nop_does_nothing,
+        create_makes_an_independent_instance,
+        create_sets_close_on_exec_when_asked,
+        unknown_flags_are_einval,
+        a_bad_pointer_to_the_argument_is_efault,
+        a_longer_argument_is_taken_when_the_rest_is_zero,
+        a_longer_argument_with_more_in_it_is_e2big,
+        the_first_version_of_wait_is_understood,
+        an_argument_shorter_than_the_first_version_is_einval,
+        an_unknown_request_is_enotty,
+        read_and_write_are_refused,
+    )
+}
+
+/// The number of `request` for another size of its structure.
+fn resized(request: u32, size: usize) -> u32 {
+    (request & !(0x3fff << 16)) | ((size as u32) << 16)
+}
+
+fn ioctl<T>(m: &Repoll, request: u32, argument: &T) -> io::Result<i32> {
+    let address = std::ptr::from_ref(argument) as usize;
+    // SAFETY: our callers give as much as the request reads; what WAIT writes is a buffer.
+    unsafe { sys::ioctl(m.as_raw_fd(), request, address) }
+}
+
+fn nop_does_nothing() -> Result<()> {
+    let m = Repoll::new()?;
+    for _ in 0..100 {
+        m.instance().nop()?;
+    }
+    expect_none(&m)
+}
+
+fn create_makes_an_independent_instance() -> Result<()> {
+    let first = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    first.add(&fd, Events::IN, 1)?;
+    let instance = first.instance().create(CreateFlags::CLOEXEC)?;
+    let second = Repoll::from(std::os::fd::OwnedFd::from(instance));
+    signal(&fd)?;
+    expect_none(&second)?;
+    second.add(&fd, Events::IN, 2)?;
+    expect_one(&second, 2)?;
+    drop(first);
+    expect_one(&second, 2)?;
+    let third = second.instance().create(CreateFlags::empty())?;
+    third.nop()?;
+    Ok(())
+}
+
+fn create_sets_close_on_exec_when_asked() -> Result<()> {
+    let m = Repoll::new()?;
+    for (flags, expected) in [
+        (CreateFlags::CLOEXEC, libc::FD_CLOEXEC),
+        (CreateFlags::empty(), 0),
+    ] {
+        let made = m.instance().create(flags)?;
+        // SAFETY: F_GETFD takes no argument.
+        let got = sys::check(unsafe { libc::fcntl(made.as_raw_fd(), libc::F_GETFD) })?;
+        ensure!(got == expected, "{flags:?}: {got}");
+    }
+    Ok(())
+}
+
+fn unknown_flags_are_einval() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    let before = open_descriptors()?;
+    for flags in [1, 1 << 31, u32::MAX, libc::O_NONBLOCK as u32] {
+        let create = repoll_create {
+            flags,
+            ..Default::default()
+        };
+        expect_error(ioctl(&m, REPOLL_IOCTL_CREATE, &create), libc::EINVAL)?;
+        let ctl = repoll_ctl {
+            op: libc::EPOLL_CTL_ADD,
+            fd: fd.as_raw_fd(),
+            flags,
+            ..Default::default()
+        };
+        expect_error(m.ctl_raw(&ctl), libc::EINVAL)?;
+        let mut event = Event::default();
+        let wait = repoll_wait {
+            events: std::ptr::from_mut(&mut event) as u64,
+            maxevents: 1,
+            flags,
+            ..Default::default()
+        };
+        expect_error(ioctl(&m, REPOLL_IOCTL_WAIT, &wait), libc::EINVAL)?;
+    }
+    let padded = repoll_create { flags: 0, __pad: 1 };
+    expect_error(ioctl(&m, REPOLL_IOCTL_CREATE, &padded), libc::EINVAL)?;
+    ensure!(open_descriptors()? == before);
+    m.add(&fd, Events::IN, 1)?;
+    Ok(())
+}
+
+fn a_bad_pointer_to_the_argument_is_efault() -> Result<()> {
+    let m = Repoll::new()?;
+    for request in [REPOLL_IOCTL_CREATE, REPOLL_IOCTL_CTL, REPOLL_IOCTL_WAIT] {
+        for address in [0, 1, 4096, usize::MAX - 4095, usize::MAX] {
+            // SAFETY: nothing is mapped there that we use.
+            let result = unsafe { sys::ioctl(m.as_raw_fd(), request, address) };
+            expect_error(result, libc::EFAULT)?;
+        }
+    }
+    Ok(())
+}
+
+/// An argument of a later version: what we know, and more.
+#[repr(C)]
+#[derive(Default)]
+struct Later<T> {
+    known: T,
+    more: [u64; 2],
+}
+
+fn a_longer_argument_is_taken_when_the_rest_is_zero() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    signal(&fd)?;
+    let ctl = Later {
+        known: repoll_ctl {
+            op: libc::EPOLL_CTL_ADD,
+            fd: fd.as_raw_fd(),
+            events: Events::IN.bits(),
+            flags: 0,
+            data: 5,
+        },
+        more: [0; 2],
+    };
+    ioctl(&m, resized(REPOLL_IOCTL_CTL, size_of_val(&ctl)), &ctl)?;
+    let mut event = Event::default();
+    let wait = Later {
+        known: repoll_wait {
+            events: std::ptr::from_mut(&mut event) as u64,
+            maxevents: 1,
+            ..Default::default()
+        },
+        more: [0; 2],
+    };
+    let count = ioctl(&m, resized(REPOLL_IOCTL_WAIT, size_of_val(&wait)), &wait)?;
+    ensure!(count == 1 && event.data() == 5, "{count}, {event:?}");
+    let create = Later::<repoll_create>::default();
+    let made = ioctl(
+        &m,
+        resized(REPOLL_IOCTL_CREATE, size_of_val(&create)),
+        &create,
+    )?;
+    sys::close(made)?;
+    Ok(())
+}
+
+fn a_longer_argument_with_more_in_it_is_e2big() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    for more in [[1, 0], [0, 1 << 63]] {
+        let ctl = Later {
+            known: repoll_ctl {
+                op: libc::EPOLL_CTL_ADD,
+                fd: fd.as_raw_fd(),
+                ..Default::default()
+            },
+            more,
+        };
+        let request = resized(REPOLL_IOCTL_CTL, size_of_val(&ctl));
+        expect_error(ioctl(&m, request, &ctl), libc::E2BIG)?;
+        let mut event = Event::default();
+        let wait = Later {
+            known: repoll_wait {
+                events: std::ptr::from_mut(&mut event) as u64,
+                maxevents: 1,
+                ..Default::default()
+            },
+            more,
+        };
+        let request = resized(REPOLL_IOCTL_WAIT, size_of_val(&wait));
+        expect_error(ioctl(&m, request, &wait), libc::E2BIG)?;
+        let create = Later {
+            known: repoll_create::default(),
+            more,
+        };
+        let request = resized(REPOLL_IOCTL_CREATE, size_of_val(&create));
+        expect_error(ioctl(&m, request, &create), libc::E2BIG)?;
+    }
+    // It was not added.
+    m.add(&fd, Events::IN, 1)?;
+    Ok(())
+}
+
+fn the_first_version_of_wait_is_understood() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    signal(&fd)?;
+    let mut event = Event::default();
+    let wait = repoll_wait {
+        events: std::ptr::from_mut(&mut event) as u64,
+        maxevents: 1,
+        // Beyond the first version: must not be looked at.
+        sigmask: 1,
+        sigsetsize: 1,
+        ..Default::default()
+    };
+    let request = resized(REPOLL_IOCTL_WAIT, REPOLL_WAIT_SIZE_VER0 as usize);
+    let count = ioctl(&m, request, &wait)?;
+    ensure!(count == 1 && event.data() == 1, "{count}, {event:?}");
+    Ok(())
+}
+
+fn an_argument_shorter_than_the_first_version_is_einval() -> Result<()> {
+    let m = Repoll::new()?;
+    let nothing = [0u64; 8];
+    for size in [0, 1, 16, REPOLL_WAIT_SIZE_VER0 as usize - 1] {
+        expect_error(
+            ioctl(&m, resized(REPOLL_IOCTL_WAIT, size), &nothing),
+            libc::EINVAL,
+        )?;
+    }
+    for size in [0, size_of::<repoll_ctl>() - 1] {
+        expect_error(
+            ioctl(&m, resized(REPOLL_IOCTL_CTL, size), &nothing),
+            libc::EINVAL,
+        )?;
+    }
+    expect_error(
+        ioctl(&m, resized(REPOLL_IOCTL_CREATE, 4), &nothing),
+        libc::EINVAL,
+    )
+}
+
+fn an_unknown_request_is_enotty() -> Result<()> {
+    let m = Repoll::new()?;
+    let nothing = [0u64; 8];
+    let direction = 1 << 30;
+    for request in [
+        0xB463,
+        direction | (8 << 16) | 0xB463,
+        direction | (8 << 16) | 0xB501,
+        libc::TCGETS as u32,
+    ] {
+        expect_error(ioctl(&m, request, &nothing), libc::ENOTTY)?;
+    }
+    Ok(())
+}
+
+fn read_and_write_are_refused() -> Result<()> {
+    let m = Repoll::new()?;
+    ensure!(sys::read(m.as_raw_fd(), &mut [0; 8]).is_err());
+    ensure!(sys::write(m.as_raw_fd(), &[0; 8]).is_err());
+    Ok(())
+}

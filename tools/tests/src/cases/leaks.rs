@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is done ten thousand times, in vain or not, leaves no memory and no descriptor behind.
+
+use crate::files::{eventfds, signal};
+use crate::multiplexer::{Multiplexer, Repoll};
+use crate::registry::{skip, Test};
+use crate::repoll_only;
+use crate::settings;
+use crate::support::{eventually, expect_error, open_descriptors};
+use crate::sys;
+use anyhow::{ensure, Context, Result};
+use repoll::sys::repoll_ctl;
+use repoll::{CreateFlags, Events};
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    let tests = repoll_only!("leaks":
+        open_and_close_leave_nothing,
+        create_and_close_leave_nothing,
+        add_and_del_leave_nothing,
+        add_and_close_of_the_file_leave_nothing,
+        add_and_close_of_the_instance_leave_nothing,
+        errors_leave_nothing,
+        waits_leave_nothing,
+    );
+    tests.into_iter().map(|test| test.within(120)).collect()
+}
+
+/// How often; a leak of one object each time stands out of the noise.
+const TIMES: usize = 5000;
+
+/// The number of slab objects in use in the whole kernel.
+///
+/// Caches are merged at the kernel's will, so none can be looked at alone.
+fn objects() -> Result<i64> {
+    let text = fs::read_to_string("/proc/slabinfo").context("reading /proc/slabinfo")?;
+    let active = |line: &str| line.split_ascii_whitespace().nth(1)?.parse::<i64>().ok();
+    Ok(text.lines().skip(2).filter_map(active).sum())
+}
+
+/// KASAN keeps freed objects for a while, so counting says nothing there.
+fn has_kasan() -> bool {
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    symbols.lines().any(|line| line.ends_with(" kasan_report"))
+}
+
+/// Does something many times; neither objects nor descriptors may have grown with it.
+fn leaves_nothing(mut something: impl FnMut() -> Result<()>) -> Result<()> {
+    if has_kasan() {
+        return skip("KASAN keeps freed objects: they cannot be counted");
+    }
+    let times = settings::get().loops(TIMES);
+    // Whatever is made once and kept.
+    for _ in 0..200 {
+        something()?;
+    }
+    let descriptors = open_descriptors()?;
+    std::thread::sleep(Duration::from_millis(200));
+    let before = objects()?;
+    for _ in 0..times {
+        something()?;
+    }
+    ensure!(
+        open_descriptors()? == descriptors,
+        "descriptors are left open"
+    );
+    // What RCU or a work queue frees takes a moment.
+    let mut grown = 0;
+    let settled = eventually("memory is freed", || {
+        grown = objects()? - before;
+        Ok(grown < times as i64 / 4)
+    });
+    ensure!(settled.is_ok(), "{grown} objects more after {times} times");
+    Ok(())
+}
+
+fn open_and_close_leave_nothing() -> Result<()> {
+    leaves_nothing(|| {
+        Repoll::new()?;
+        Ok(())
+    })
+}
+
+fn create_and_close_leave_nothing() -> Result<()> {
+    let m = Repoll::new()?;
+    leaves_nothing(|| {
+        m.instance().create(CreateFlags::CLOEXEC)?;
+        Ok(())
+    })
+}
+
+fn add_and_del_leave_nothing() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    leaves_nothing(|| {
+        m.add(&fd, Events::IN, 1)?;
+        signal(&fd)?;
+        m.delete(&fd)?;
+        Ok(())
+    })
+}
+
+fn add_and_close_of_the_file_leave_nothing() -> Result<()> {
+    let m = Repoll::new()?;
+    leaves_nothing(|| {
+        let (reader, writer) = sys::pipe()?;
+        m.add(&reader, Events::IN, 1)?;
+        m.add(&writer, Events::OUT, 2)?;
+        Ok(())
+    })
+}
+
+fn add_and_close_of_the_instance_leave_nothing() -> Result<()> {
+    let fds = eventfds(3)?;
+    leaves_nothing(|| {
+        let m = Repoll::new()?;
+        for fd in &fds {
+            m.add(fd, Events::IN, 1)?;
+        }
+        signal(&fds[0])?;
+        Ok(())
+    })
+}
+
+fn errors_leave_nothing() -> Result<()> {
+    let m = Repoll::new()?;
+    let directory = File::open("/")?;
+    let epoll = crate::multiplexer::Epoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    let unknown_flag = repoll_ctl {
+        op: libc::EPOLL_CTL_ADD,
+        fd: fd.as_raw_fd(),
+        flags: 1,
+        ..Default::default()
+    };
+    leaves_nothing(|| {
+        expect_error(m.add(&directory, Events::IN, 1), libc::EPERM)?;
+        expect_error(m.add(&epoll, Events::IN, 1), libc::ELOOP)?;
+        expect_error(m.add(&m, Events::IN, 1), libc::EINVAL)?;
+        expect_error(m.add(&fd, Events::IN, 1), libc::EEXIST)?;
+        expect_error(m.add(&-1, Events::IN, 1), libc::EBADF)?;
+        expect_error(m.ctl(77, fd.as_raw_fd(), Events::IN, 1), libc::EINVAL)?;
+        expect_error(m.ctl_raw(&unknown_flag), libc::EINVAL)?;
+        // SAFETY: nothing is mapped there.
+        unsafe {
+            expect_error(m.wait_at(4096, 0, None), libc::EINVAL)?;
+            expect_error(
+                sys::ioctl(m.as_raw_fd(), repoll::sys::REPOLL_IOCTL_CTL, 4096),
+                libc::EFAULT,
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn waits_leave_nothing() -> Result<()> {
+    let m = Repoll::new()?;
+    let fds = eventfds(4)?;
+    for fd in &fds {
+        m.add(fd, Events::IN, 1)?;
+        signal(fd)?;
+    }
+    leaves_nothing(|| {
+        ensure!(m.ready()?.len() == 4);
+        ensure!(m.wait(2, Some(Duration::ZERO))?.len() == 2);
+        Ok(())
+    })
+}

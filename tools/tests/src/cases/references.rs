@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Watching a file does not keep it open: whoever is at its other end sees the close.
+
+use crate::both;
+use crate::multiplexer::Multiplexer;
+use crate::registry::Test;
+use crate::support::{expect_error, expect_none, while_waiting};
+use crate::sys;
+use anyhow::{ensure, Result};
+use repoll::Events;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    both!("references":
+        close_of_a_watched_reader_breaks_the_pipe,
+        close_of_a_watched_writer_is_end_of_file,
+        close_of_a_watched_unix_socket_is_end_of_file,
+        close_of_a_watched_tcp_socket_is_end_of_file,
+        close_of_a_watched_listener_frees_its_port,
+        close_of_a_watched_udp_socket_frees_its_port,
+        close_while_waiting_is_seen_by_the_peer,
+        close_of_the_instance_leaves_files_open,
+        a_thousand_closed_files_leave_the_instance_usable,
+    )
+}
+
+const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
+
+fn close_of_a_watched_reader_breaks_the_pipe<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (reader, writer) = sys::pipe()?;
+    m.add(&reader, Events::IN, 1)?;
+    drop(reader);
+    expect_error(sys::write(writer.as_raw_fd(), b"x"), libc::EPIPE)?;
+    expect_none(&m)
+}
+
+fn close_of_a_watched_writer_is_end_of_file<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (reader, writer) = sys::pipe()?;
+    m.add(&writer, Events::OUT, 1)?;
+    drop(writer);
+    ensure!(sys::read(reader.as_raw_fd(), &mut [0; 8])? == 0);
+    expect_none(&m)
+}
+
+fn close_of_a_watched_unix_socket_is_end_of_file<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (near, mut far) = UnixStream::pair()?;
+    far.set_read_timeout(LIMIT)?;
+    m.add(&near, Events::IN, 1)?;
+    drop(near);
+    ensure!(far.read(&mut [0; 8])? == 0);
+    expect_none(&m)
+}
+
+fn tcp_pair() -> Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let far = TcpStream::connect(listener.local_addr()?)?;
+    far.set_read_timeout(LIMIT)?;
+    Ok((listener.accept()?.0, far))
+}
+
+fn close_of_a_watched_tcp_socket_is_end_of_file<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (near, mut far) = tcp_pair()?;
+    m.add(&near, Events::IN, 1)?;
+    drop(near);
+    ensure!(far.read(&mut [0; 8])? == 0);
+    expect_none(&m)
+}
+
+fn close_of_a_watched_listener_frees_its_port<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    m.add(&listener, Events::IN, 1)?;
+    drop(listener);
+    expect_error(TcpStream::connect(address), libc::ECONNREFUSED)?;
+    TcpListener::bind(address)?;
+    expect_none(&m)
+}
+
+fn close_of_a_watched_udp_socket_frees_its_port<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let address = socket.local_addr()?;
+    m.add(&socket, Events::IN, 1)?;
+    drop(socket);
+    UdpSocket::bind(address)?;
+    expect_none(&m)
+}
+
+fn close_while_waiting_is_seen_by_the_peer<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (near, mut far) = tcp_pair()?;
+    m.add(&near, Events::IN, 1)?;
+    let seen = while_waiting(&m, || {
+        drop(near);
+        ensure!(far.read(&mut [0; 8])? == 0);
+        Ok(())
+    })?;
+    ensure!(seen.is_empty(), "{seen:?}");
+    Ok(())
+}
+
+fn close_of_the_instance_leaves_files_open<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (reader, writer) = sys::pipe()?;
+    m.add(&reader, Events::IN, 1)?;
+    m.add(&writer, Events::OUT, 2)?;
+    drop(m);
+    sys::write(writer.as_raw_fd(), b"x")?;
+    ensure!(sys::read(reader.as_raw_fd(), &mut [0; 8])? == 1);
+    Ok(())
+}
+
+fn a_thousand_closed_files_leave_the_instance_usable<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    for data in 0..1000 {
+        let fd = sys::eventfd()?;
+        // The number recurs, and so may the address of the file.
+        m.add(&fd, Events::IN, data)?;
+        if data % 2 == 0 {
+            crate::files::signal(&fd)?;
+        }
+    }
+    expect_none(&m)
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Everything at once, for some seconds. What goes wrong shows in the kernel log, or hangs.
+
+use crate::files::{eventfds, signal};
+use crate::multiplexer::{Multiplexer, Repoll};
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::settings;
+use crate::support::expect_one;
+use crate::sys;
+use anyhow::{ensure, Result};
+use repoll::Events;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread::scope;
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Test> {
+    let tests = repoll_only!("stress":
+        add_del_write_and_close_against_wait,
+        watched_files_close_while_threads_wait,
+        instances_close_while_events_arrive,
+        timers_and_sockets_against_close,
+    );
+    tests.into_iter().map(|test| test.within(120)).collect()
+}
+
+/// Runs bodies in a thread each, again and again, until the time is over.
+fn all_at_once(bodies: &[&(dyn Fn(usize) + Sync)]) {
+    let over = AtomicBool::new(false);
+    scope(|threads| {
+        for body in bodies {
+            threads.spawn(|| {
+                let mut round = 0;
+                while !over.load(SeqCst) {
+                    body(round);
+                    round += 1;
+                }
+            });
+        }
+        let end = Instant::now() + settings::get().stress();
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        over.store(true, SeqCst);
+    });
+}
+
+/// The instance is as good as new.
+fn still_works(m: &Repoll) -> Result<()> {
+    let m2 = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    for m in [m, &m2] {
+        m.add(&fd, Events::IN | Events::ET, 12345)?;
+        while !m.ready()?.is_empty() {}
+        signal(&fd)?;
+        expect_one(m, 12345)?;
+        m.delete(&fd)?;
+    }
+    Ok(())
+}
+
+const FILES: usize = 16;
+const SHORT: Option<Duration> = Some(Duration::from_millis(2));
+
+fn add_del_write_and_close_against_wait() -> Result<()> {
+    let m = Repoll::new()?;
+    let fds = eventfds(FILES)?;
+    let numbers: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let had = AtomicUsize::new(0);
+    let number = |round: usize| numbers[round % FILES];
+    all_at_once(&[
+        &|round| {
+            let triggers = [Events::empty(), Events::ET, Events::ONESHOT];
+            let _ = m.add(
+                &number(round),
+                Events::IN | triggers[round % 3],
+                round as u64,
+            );
+            if round % 5 == 0 {
+                let _ = m.modify(&number(round / 5), Events::IN | Events::OUT, 1);
+            }
+        },
+        &|round| drop(m.delete(&number(round * 7))),
+        &|round| drop(signal(&number(round * 5))),
+        &|round| {
+            // The last close of what the number was.
+            if let Ok(fresh) = sys::eventfd() {
+                let _ = sys::dup_onto(fresh.as_raw_fd(), number(round * 3));
+            }
+        },
+        &|round| {
+            let events = m.wait(1 + round % 9, SHORT).unwrap_or_default();
+            had.fetch_add(events.len(), SeqCst);
+        },
+        &|round| {
+            let events = m.wait(3 + round % 20, SHORT).unwrap_or_default();
+            had.fetch_add(events.len(), SeqCst);
+        },
+    ]);
+    ensure!(had.load(SeqCst) > 0, "no event at all");
+    for number in &numbers {
+        let _ = m.delete(number);
+    }
+    still_works(&m)
+}
+
+fn watched_files_close_while_threads_wait() -> Result<()> {
+    let m = Repoll::new()?;
+    let wait = |round: usize| drop(m.wait(1 + round % 5, SHORT));
+    let close = |round: usize| {
+        let Ok((reader, writer)) = sys::pipe() else {
+            return;
+        };
+        let _ = m.add(&reader, Events::IN, round as u64);
+        let _ = m.add(&writer, Events::OUT | Events::ET, round as u64);
+        let _ = sys::write(writer.as_raw_fd(), b"x");
+        if round % 2 == 0 {
+            drop(reader);
+            drop(writer);
+        }
+    };
+    all_at_once(&[&wait, &wait, &close, &close]);
+    ensure!(m.ready()?.is_empty(), "files are left that were closed");
+    still_works(&m)
+}
+
+fn instances_close_while_events_arrive() -> Result<()> {
+    let keep = Repoll::new()?;
+    let fds = eventfds(FILES)?;
+    all_at_once(&[
+        &|round| drop(signal(&fds[round % FILES])),
+        &|round| drop(signal(&fds[(round * 3) % FILES])),
+        &|round| {
+            let Ok(m) = Repoll::new() else { return };
+            for (at, fd) in fds.iter().enumerate() {
+                let _ = m.add(fd, Events::IN | Events::ET, at as u64);
+            }
+            if round % 3 == 0 {
+                let _ = m.wait(8, Some(Duration::ZERO));
+            }
+        },
+        &|_| {
+            let Ok(m) = Repoll::new() else { return };
+            scope(|threads| {
+                threads.spawn(|| m.wait(4, SHORT));
+                let _ = m.add(&fds[0], Events::IN, 1);
+            });
+        },
+    ]);
+    still_works(&keep)
+}
+
+/// Callbacks in hard interrupts and in softirqs, while what they call about goes away.
+fn timers_and_sockets_against_close() -> Result<()> {
+    let m = Repoll::new()?;
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    all_at_once(&[
+        &|round| {
+            let Ok(timer) = sys::timerfd() else { return };
+            let _ = m.add(&timer, Events::IN, 1);
+            let soon = Duration::from_micros(1 + (round % 50) as u64 * 10);
+            let _ = sys::arm(timer.as_raw_fd(), soon, Duration::from_micros(100));
+            std::thread::sleep(Duration::from_micros((round % 7) as u64 * 100));
+        },
+        &|round| {
+            let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0") else {
+                return;
+            };
+            let _ = m.add(&socket, Events::IN, 2);
+            if let Ok(address) = socket.local_addr() {
+                for _ in 0..round % 4 {
+                    let _ = sender.send_to(b"x", address);
+                }
+            }
+        },
+        &|_| drop(m.wait(4, SHORT)),
+        &|round| drop(m.wait(1 + round % 3, SHORT)),
+    ]);
+    ensure!(m.ready()?.is_empty(), "files are left that were closed");
+    still_works(&m)
+}

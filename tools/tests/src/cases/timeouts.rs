@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How long WAIT waits, and what a signal does to it.
+
+use crate::both;
+use crate::files::signal;
+use crate::multiplexer::Multiplexer;
+use crate::processes;
+use crate::registry::Test;
+use crate::signals::{self, Thread};
+use crate::support::{eventually, expect_error, expect_none, LONG, MOMENT};
+use crate::sys;
+use anyhow::{ensure, Result};
+use repoll::Events;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Test> {
+    both!("timeouts":
+        zero_does_not_wait,
+        a_timeout_is_a_lower_bound,
+        an_event_ends_a_timed_wait,
+        no_timeout_waits_for_the_event,
+        a_timeout_of_centuries_does_not_overflow,
+        a_wait_for_nothing_times_out,
+        a_signal_ends_the_wait_with_eintr,
+        a_signal_with_restart_ends_the_wait_with_eintr,
+        a_signal_without_handler_does_not_end_the_wait,
+        a_stop_and_continue_ends_the_wait_with_eintr,
+        kill_ends_a_process_that_waits,
+    )
+}
+
+fn zero_does_not_wait<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    for _ in 0..1000 {
+        expect_none(&m)?;
+    }
+    Ok(())
+}
+
+fn a_timeout_is_a_lower_bound<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    for nanoseconds in [1, 1_000, 300_000, 1_000_000, 1_500_000, 50_000_000] {
+        let timeout = Duration::from_nanos(nanoseconds);
+        let begin = Instant::now();
+        let events = m.wait(4, Some(timeout))?;
+        let waited = begin.elapsed();
+        ensure!(events.is_empty(), "{events:?}");
+        ensure!(waited >= timeout, "{waited:?} instead of {timeout:?}");
+    }
+    Ok(())
+}
+
+fn wait_until_event<M: Multiplexer>(timeout: Option<Duration>) -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    let events = scope(|threads| {
+        threads.spawn(|| {
+            sleep(3 * MOMENT);
+            signal(&fd)
+        });
+        m.wait(4, timeout)
+    })?;
+    ensure!(events.len() == 1, "{events:?}");
+    Ok(())
+}
+
+fn an_event_ends_a_timed_wait<M: Multiplexer>() -> Result<()> {
+    wait_until_event::<M>(Some(2 * LONG))
+}
+
+fn no_timeout_waits_for_the_event<M: Multiplexer>() -> Result<()> {
+    wait_until_event::<M>(None)
+}
+
+fn a_timeout_of_centuries_does_not_overflow<M: Multiplexer>() -> Result<()> {
+    wait_until_event::<M>(Some(Duration::from_nanos(i64::MAX as u64)))
+}
+
+/// An empty interest list is no error.
+fn a_wait_for_nothing_times_out<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let events = m.wait(4, Some(Duration::from_millis(5)))?;
+    ensure!(events.is_empty(), "{events:?}");
+    Ok(())
+}
+
+fn interrupted<M: Multiplexer>(flags: i32) -> Result<()> {
+    signals::handle_signal(libc::SIGUSR1, flags)?;
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    for timeout in [None, Some(2 * LONG)] {
+        let over = AtomicBool::new(false);
+        let (tell, told) = channel();
+        let result = scope(|threads| {
+            let waiter = threads.spawn(|| {
+                let _ = tell.send(Thread::current());
+                let result = m.wait(4, timeout);
+                over.store(true, Ordering::SeqCst);
+                // The signals must find the thread alive until they have stopped.
+                while over.load(Ordering::SeqCst) {
+                    sleep(Duration::from_millis(1));
+                }
+                result
+            });
+            let thread = told.recv()?;
+            // The first ones may come before the wait has begun.
+            let ended = eventually("WAIT returns", || {
+                sleep(Duration::from_millis(5));
+                let ended = over.load(Ordering::SeqCst);
+                if !ended {
+                    thread.kill(libc::SIGUSR1);
+                }
+                Ok(ended)
+            });
+            over.store(false, Ordering::SeqCst);
+            ended?;
+            waiter.join().map_err(|_| anyhow::anyhow!("panic"))
+        })?;
+        expect_error(result, libc::EINTR)?;
+    }
+    // It is as good as before.
+    signal(&fd)?;
+    ensure!(m.ready_data()? == [1]);
+    Ok(())
+}
+
+fn a_signal_ends_the_wait_with_eintr<M: Multiplexer>() -> Result<()> {
+    interrupted::<M>(0)
+}
+
+/// signal(7): epoll_wait is never restarted.
+fn a_signal_with_restart_ends_the_wait_with_eintr<M: Multiplexer>() -> Result<()> {
+    interrupted::<M>(libc::SA_RESTART)
+}
+
+/// SIGURG is ignored unless there is a handler.
+fn a_signal_without_handler_does_not_end_the_wait<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    let (tell, told) = channel();
+    let events = scope(|threads| {
+        let waiter = threads.spawn(|| {
+            let _ = tell.send(Thread::current());
+            m.wait(4, None)
+        });
+        let thread = told.recv()?;
+        for _ in 0..5 {
+            sleep(Duration::from_millis(5));
+            thread.kill(libc::SIGURG);
+        }
+        signal(&fd)?;
+        waiter.join().map_err(|_| anyhow::anyhow!("panic"))
+    })??;
+    ensure!(events.len() == 1, "{events:?}");
+    Ok(())
+}
+
+fn waiting_child<M: Multiplexer>() -> Result<(M, processes::Process)> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    let child = processes::fork(|| match m.wait(4, None) {
+        Err(error) => error.raw_os_error().unwrap_or(0),
+        Ok(_) => 0,
+    })?;
+    // `fd` stays open in the child, and so does the watch.
+    sleep(3 * MOMENT);
+    Ok((m, child))
+}
+
+fn a_stop_and_continue_ends_the_wait_with_eintr<M: Multiplexer>() -> Result<()> {
+    let (_m, child) = waiting_child::<M>()?;
+    child.kill(libc::SIGSTOP)?;
+    child.wait_stopped()?;
+    child.kill(libc::SIGCONT)?;
+    let status = child.wait()?;
+    ensure!(status == libc::EINTR, "{status}");
+    Ok(())
+}
+
+fn kill_ends_a_process_that_waits<M: Multiplexer>() -> Result<()> {
+    let (_m, child) = waiting_child::<M>()?;
+    child.kill(libc::SIGKILL)?;
+    let status = child.wait()?;
+    ensure!(status == -libc::SIGKILL, "{status}");
+    Ok(())
+}

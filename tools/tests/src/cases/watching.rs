@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+//! An instance watched from outside: by poll, select and the C epoll.
+
+use crate::both;
+use crate::files::signal;
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::support::{expect_error, expect_none, expect_one, LONG, MOMENT};
+use crate::sys;
+use anyhow::{ensure, Result};
+use repoll::Events;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::thread::{scope, sleep};
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    let mut tests = both!("watching":
+        poll_shows_whether_something_is_ready,
+        select_shows_whether_something_is_ready,
+        poll_does_not_use_up_an_edge,
+        poll_on_an_instance_is_woken,
+        the_c_epoll_may_watch_an_instance,
+        the_c_epoll_is_woken_by_an_instance,
+        the_c_epoll_sees_each_change_of_an_instance_once,
+        closing_a_watched_instance_ends_the_watch,
+    );
+    tests.extend(repoll_only!("watching":
+        the_c_epoll_is_refused_as_a_target,
+        a_cycle_through_the_c_epoll_is_impossible,
+    ));
+    tests
+}
+
+fn with_eventfd<M: Multiplexer>(events: Events) -> Result<(M, OwnedFd)> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, events, 1)?;
+    Ok((m, fd))
+}
+
+fn poll_shows_whether_something_is_ready<M: Multiplexer>() -> Result<()> {
+    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let now = |m: &M| sys::poll(m.as_raw_fd(), libc::POLLIN | libc::POLLOUT, Duration::ZERO);
+    ensure!(now(&m)? == 0);
+    signal(&fd)?;
+    ensure!(now(&m)? == libc::POLLIN);
+    ensure!(now(&m)? == libc::POLLIN);
+    expect_one(&m, 1)?;
+    ensure!(now(&m)? == libc::POLLIN);
+    crate::files::read_all(fd.as_raw_fd())?;
+    // The queue still holds the file, but it is not ready.
+    ensure!(now(&m)? == 0);
+    expect_none(&m)
+}
+
+fn select_shows_whether_something_is_ready<M: Multiplexer>() -> Result<()> {
+    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    ensure!(!sys::select_in(m.as_raw_fd(), Duration::from_millis(1))?);
+    signal(&fd)?;
+    ensure!(sys::select_in(m.as_raw_fd(), LONG)?);
+    Ok(())
+}
+
+fn poll_does_not_use_up_an_edge<M: Multiplexer>() -> Result<()> {
+    let (m, fd) = with_eventfd::<M>(Events::IN | Events::ET)?;
+    signal(&fd)?;
+    for _ in 0..3 {
+        ensure!(sys::poll(m.as_raw_fd(), libc::POLLIN, LONG)? == libc::POLLIN);
+    }
+    expect_one(&m, 1)?;
+    ensure!(sys::poll(m.as_raw_fd(), libc::POLLIN, Duration::ZERO)? == 0);
+    expect_none(&m)
+}
+
+fn poll_on_an_instance_is_woken<M: Multiplexer>() -> Result<()> {
+    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let ready = scope(|threads| {
+        threads.spawn(|| {
+            sleep(3 * MOMENT);
+            signal(&fd)
+        });
+        sys::poll(m.as_raw_fd(), libc::POLLIN, Duration::from_secs(3600))
+    })?;
+    ensure!(ready == libc::POLLIN, "{ready}");
+    Ok(())
+}
+
+fn the_c_epoll_may_watch_an_instance<M: Multiplexer>() -> Result<()> {
+    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let outer = Epoll::new()?;
+    outer.add(&m, Events::IN, 2)?;
+    expect_none(&outer)?;
+    signal(&fd)?;
+    expect_one(&outer, 2)?;
+    expect_one(&m, 1)?;
+    crate::files::read_all(fd.as_raw_fd())?;
+    expect_none(&outer)?;
+    expect_none(&m)?;
+    outer.delete(&m)?;
+    signal(&fd)?;
+    expect_none(&outer)?;
+    expect_one(&m, 1).map(drop)
+}
+
+fn the_c_epoll_is_woken_by_an_instance<M: Multiplexer>() -> Result<()> {
+    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let outer = Epoll::new()?;
+    outer.add(&m, Events::IN, 2)?;
+    let events = scope(|threads| {
+        threads.spawn(|| {
+            sleep(3 * MOMENT);
+            signal(&fd)
+        });
+        outer.wait(4, None)
+    })?;
+    ensure!(events.len() == 1 && events[0].data() == 2, "{events:?}");
+    Ok(())
+}
+
+fn the_c_epoll_sees_each_change_of_an_instance_once<M: Multiplexer>() -> Result<()> {
+    let (m, fd) = with_eventfd::<M>(Events::IN | Events::ET)?;
+    let outer = Epoll::new()?;
+    outer.add(&m, Events::IN | Events::ET, 2)?;
+    for _ in 0..3 {
+        signal(&fd)?;
+        expect_one(&outer, 2)?;
+        expect_none(&outer)?;
+        expect_one(&m, 1)?;
+        expect_none(&m)?;
+    }
+    Ok(())
+}
+
+fn closing_a_watched_instance_ends_the_watch<M: Multiplexer>() -> Result<()> {
+    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let outer = Epoll::new()?;
+    outer.add(&m, Events::IN, 2)?;
+    signal(&fd)?;
+    drop(m);
+    expect_none(&outer)?;
+    signal(&fd)?;
+    expect_none(&outer)
+}
+
+fn the_c_epoll_is_refused_as_a_target() -> Result<()> {
+    let m = Repoll::new()?;
+    let c = Epoll::new()?;
+    for flags in [Events::IN, Events::IN | Events::ET, Events::empty()] {
+        expect_error(m.add(&c, flags, 1), libc::ELOOP)?;
+    }
+    expect_none(&m)
+}
+
+/// Such a cycle would hang the machine: neither of the two sees it.
+fn a_cycle_through_the_c_epoll_is_impossible() -> Result<()> {
+    let (m, fd) = with_eventfd::<Repoll>(Events::IN)?;
+    let c = Epoll::new()?;
+    c.add(&fd, Events::IN, 2)?;
+    c.add(&m, Events::IN, 3)?;
+    expect_error(m.add(&c, Events::IN, 4), libc::ELOOP)?;
+    // Nor with an epoll between the two.
+    let between = Epoll::new()?;
+    between.add(&c, Events::IN, 5)?;
+    expect_error(m.add(&between, Events::IN, 6), libc::ELOOP)?;
+    signal(&fd)?;
+    expect_one(&m, 1).map(drop)
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The kernel log: a test after which the kernel complains has failed.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// What the kernel says when something is wrong in it.
+const COMPLAINTS: [&str; 16] = [
+    "BUG:",
+    "WARNING:",
+    "Oops",
+    "general protection fault",
+    "KASAN",
+    "KCSAN",
+    "UBSAN",
+    "unable to handle",
+    "possible circular locking",
+    "possible recursive locking",
+    "inconsistent lock state",
+    "suspicious RCU usage",
+    "blocked for more than",
+    "rcu_preempt detected stalls",
+    "self-detected stall",
+    "rust_kernel: panicked",
+];
+
+/// The kernel log from now on.
+pub struct Kmsg(Option<File>);
+
+impl Kmsg {
+    /// Begins to listen. Without rights to read the log it stays silent.
+    pub fn open() -> Self {
+        let open = || -> io::Result<File> {
+            let mut file = File::options()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open("/dev/kmsg")?;
+            file.seek(SeekFrom::End(0))?;
+            Ok(file)
+        };
+        Self(open().ok())
+    }
+
+    /// The complaints since the last call, with some lines after the first one.
+    pub fn complaints(&mut self) -> Vec<String> {
+        let Some(file) = &mut self.0 else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let mut record = [0; 8192];
+        loop {
+            match file.read(&mut record) {
+                Ok(0) => break,
+                Ok(length) => {
+                    let line = message(&String::from_utf8_lossy(&record[..length]));
+                    if (!found.is_empty() && found.len() < 40) || is_complaint(&line) {
+                        found.push(line);
+                    }
+                }
+                // Records were overwritten before we came to read them.
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+                Err(_) => break,
+            }
+        }
+        found
+    }
+}
+
+fn is_complaint(line: &str) -> bool {
+    COMPLAINTS.iter().any(|complaint| line.contains(complaint))
+}
+
+/// The text of a record: `priority,sequence,time,flags;text`, and dictionary lines after it.
+fn message(record: &str) -> String {
+    let line = record.lines().next().unwrap_or_default();
+    line.split_once(';')
+        .map_or(line, |(_, text)| text)
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_are_told_from_talk() {
+        let bad = message("4,12,3456,-;WARNING: CPU: 0 PID: 1 at fs/x.c:1\n SUBSYSTEM=x\n");
+        assert_eq!(bad, "WARNING: CPU: 0 PID: 1 at fs/x.c:1");
+        assert!(is_complaint(&bad));
+        assert!(!is_complaint(&message("6,13,3457,-;repoll: loaded")));
+    }
+}

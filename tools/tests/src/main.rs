@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The tests of repoll that run in a guest, as root, with the module loaded.
+//!
+//! Prints KTAP. A test of behaviour that the kernel's own epoll has too runs its one body on
+//! both, so that a wrong expectation fails on the oracle. Each test runs in a process of its
+//! own, with a time limit; what it leaves behind in the kernel log fails it too.
+
+mod cases;
+mod files;
+mod kmsg;
+mod ktap;
+mod module;
+mod multiplexer;
+mod processes;
+mod registry;
+mod runner;
+mod settings;
+mod signals;
+mod support;
+mod sys;
+
+use clap::Parser;
+use settings::Settings;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    let tests = cases::all();
+    settings.publish();
+    let settings = settings::get();
+    if let Some(name) = &settings.child {
+        return registry::run_here(&tests, name);
+    }
+    let chosen: Vec<_> = tests
+        .iter()
+        .filter(|test| test.matches(&settings.names))
+        .collect();
+    if settings.list {
+        chosen.iter().for_each(|test| println!("{}", test.name));
+        return ExitCode::SUCCESS;
+    }
+    if chosen.is_empty() {
+        eprintln!("repoll-tests: no test has such a name (--list shows them)");
+        return ExitCode::FAILURE;
+    }
+    match runner::run(&chosen, settings) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("Bail out! {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

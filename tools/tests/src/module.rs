@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Loading and unloading of the module.
+
+use crate::{settings, sys};
+use anyhow::{ensure, Context, Result};
+use repoll::DEVICE;
+use std::ffi::CStr;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Whether it is loaded.
+pub fn is_loaded() -> bool {
+    Path::new("/sys/module/repoll/refcnt").exists()
+}
+
+/// Loads it from the file that the settings name.
+pub fn load() -> Result<()> {
+    load_with(c"")
+}
+
+/// Loads it with parameters.
+pub fn load_with(parameters: &CStr) -> Result<()> {
+    sys::finit_module(&module_file()?, parameters).context("finit_module")
+}
+
+fn module_file() -> Result<File> {
+    let path = &settings::get().module;
+    File::open(path)
+        .with_context(|| format!("cannot open {} (--module names another)", path.display()))
+}
+
+/// Unloads it as soon as nobody uses it any more, which must be soon, at the first attempt.
+pub fn unload_when_unused() -> Result<()> {
+    let in_use = leaked_reference();
+    ensure!(in_use.is_none(), "{}", in_use.unwrap_or_default());
+    unload().context("delete_module")?;
+    ensure!(!is_loaded(), "it is still loaded");
+    ensure!(!Path::new(DEVICE).exists(), "its device is still there");
+    Ok(())
+}
+
+/// Loads the module again as it was, come what may.
+pub struct Reload(());
+
+impl Reload {
+    /// Makes sure first that it can be loaded again.
+    pub fn later() -> Result<Self> {
+        module_file()?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Reload {
+    fn drop(&mut self) {
+        // One with other parameters may be loaded.
+        let _ = unload_when_unused();
+        if !is_loaded() {
+            if let Err(error) = load() {
+                eprintln!("cannot load the module again: {error:#}");
+            }
+        }
+    }
+}
+
+/// Unloads it, or says why that is refused. Never waits for its users.
+pub fn unload() -> io::Result<()> {
+    sys::delete_module(c"repoll")
+}
+
+/// How many references there are to it; 0 when it is not loaded.
+pub fn references() -> u32 {
+    let text = fs::read_to_string("/sys/module/repoll/refcnt").unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+/// Something to complain about when the module stays in use while nobody can be using it.
+///
+/// Last closes may be deferred for a moment.
+pub fn leaked_reference() -> Option<String> {
+    let deadline = Instant::now() + Duration::from_secs(3);
+    loop {
+        match references() {
+            0 => return None,
+            count if Instant::now() > deadline => {
+                return Some(format!("the module is left with {count} references to it"));
+            }
+            _ => sleep(Duration::from_millis(10)),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a test is, and how one is run in this process.
+
+use anyhow::Result;
+use std::fmt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A test: a body with a name that says the behaviour.
+pub struct Test {
+    /// `theme.behaviour/multiplexer`.
+    pub name: String,
+    /// How long it may take.
+    pub limit: Duration,
+    body: Box<dyn Fn() -> Result<()>>,
+}
+
+/// How long a test may take that says nothing else.
+const LIMIT: Duration = Duration::from_secs(30);
+
+impl Test {
+    /// A test.
+    pub fn new(name: impl Into<String>, body: impl Fn() -> Result<()> + 'static) -> Self {
+        Self {
+            name: name.into(),
+            limit: LIMIT,
+            body: Box::new(body),
+        }
+    }
+
+    /// With another time limit.
+    pub fn within(mut self, seconds: u64) -> Self {
+        self.limit = Duration::from_secs(seconds);
+        self
+    }
+
+    /// Whether one of the filters is a part of its name; all match when there are none.
+    pub fn matches(&self, filters: &[String]) -> bool {
+        filters.is_empty() || filters.iter().any(|filter| self.name.contains(filter))
+    }
+}
+
+/// The reason not to run a test, as an error.
+#[derive(Debug)]
+struct Skip(String);
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// Ends a test that cannot run here.
+pub fn skip<T>(reason: impl Into<String>) -> Result<T> {
+    Err(Skip(reason.into()).into())
+}
+
+/// The exit status of a test that was skipped, as everywhere.
+pub const SKIPPED: u8 = 77;
+
+/// Runs one test in this process. Threads that it leaves behind end with it.
+pub fn run_here(tests: &[Test], name: &str) -> ExitCode {
+    let Some(test) = tests.iter().find(|test| test.name == name) else {
+        eprintln!("no such test: {name}");
+        return ExitCode::FAILURE;
+    };
+    match (test.body)() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<Skip>() {
+            Some(reason) => {
+                println!("{reason}");
+                ExitCode::from(SKIPPED)
+            }
+            None => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+/// Tests on repoll and on the oracle: `both!("theme": body, body…)`.
+#[macro_export]
+macro_rules! both {
+    ($theme:literal: $($body:ident),+ $(,)?) => {
+        vec![$(
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/epoll"),
+                $body::<$crate::multiplexer::Epoll>,
+            ),
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/repoll"),
+                $body::<$crate::multiplexer::Repoll>,
+            ),
+        )+]
+    };
+}
+
+/// Tests of what repoll alone has: `repoll_only!("theme": body, body…)`.
+#[macro_export]
+macro_rules! repoll_only {
+    ($theme:literal: $($body:ident),+ $(,)?) => {
+        vec![$(
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/repoll"),
+                $body,
+            ),
+        )+]
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_parts_of_names() {
+        let test = Test::new("close.last_close/repoll", || Ok(()));
+        assert!(test.matches(&[]));
+        assert!(test.matches(&["x".to_owned(), "last".to_owned()]));
+        assert!(!test.matches(&["epolls".to_owned()]));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = crate::cases::all().into_iter().map(|t| t.name).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_skip_is_no_failure() {
+        let tests = [
+            Test::new("good", || Ok(())),
+            Test::new("skipped", || skip("not here")),
+            Test::new("bad", || anyhow::bail!("it is broken")),
+        ];
+        assert_eq!(run_here(&tests, "good"), ExitCode::SUCCESS);
+        assert_eq!(run_here(&tests, "skipped"), ExitCode::from(SKIPPED));
+        assert_eq!(run_here(&tests, "bad"), ExitCode::FAILURE);
+        assert_eq!(run_here(&tests, "absent"), ExitCode::FAILURE);
+    }
+}

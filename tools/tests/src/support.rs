@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What several themes need.
+
+use crate::files::signal;
+use crate::multiplexer::Multiplexer;
+use crate::sys;
+use anyhow::{ensure, Context, Result};
+use repoll::{Event, Events};
+use std::io;
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+/// Long enough for anything that must happen; a test that waits for it has failed.
+pub const LONG: Duration = Duration::from_secs(20);
+/// Long enough for another thread to get somewhere, usually. Nothing may depend on it.
+pub const MOMENT: Duration = Duration::from_millis(20);
+
+/// Waits for one event, which must have this datum, and returns what it says.
+pub fn expect_one(m: &impl Multiplexer, data: u64) -> Result<Events> {
+    let events = m.wait(16, Some(LONG))?;
+    let [event] = events[..] else {
+        anyhow::bail!("one event is expected: {events:?}");
+    };
+    ensure!(
+        event.data() == data,
+        "the datum {data} is expected: {event:?}"
+    );
+    Ok(event.events())
+}
+
+/// Asserts that nothing is ready now.
+pub fn expect_none(m: &impl Multiplexer) -> Result<()> {
+    let events = m.ready()?;
+    ensure!(events.is_empty(), "no event is expected: {events:?}");
+    Ok(())
+}
+
+/// Asserts that a call failed with this error.
+pub fn expect_error<T: std::fmt::Debug>(result: io::Result<T>, errno: i32) -> Result<()> {
+    let expected = io::Error::from_raw_os_error(errno);
+    match result {
+        Err(error) if error.raw_os_error() == Some(errno) => Ok(()),
+        other => anyhow::bail!("expected: {expected}; got: {other:?}"),
+    }
+}
+
+/// Waits until something is so.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + LONG;
+    while !is_so()? {
+        ensure!(Instant::now() < deadline, "it never happens: {what}");
+        sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// The datum of the eventfd that ends [`while_waiting`].
+const STOP: u64 = u64::MAX;
+
+/// Does `body` while another thread sits in WAIT; the events that it got.
+pub fn while_waiting<M: Multiplexer>(
+    m: &M,
+    body: impl FnOnce() -> Result<()>,
+) -> Result<Vec<Event>> {
+    let stop = sys::eventfd()?;
+    m.add(&stop, Events::IN, STOP)?;
+    let events = scope(|threads| {
+        let waiter = threads.spawn(|| -> io::Result<Vec<Event>> {
+            let mut seen = Vec::new();
+            loop {
+                let events = m.wait(16, None)?;
+                let end = events.iter().any(|event| event.data() == STOP);
+                seen.extend(events.into_iter().filter(|event| event.data() != STOP));
+                if end {
+                    return Ok(seen);
+                }
+            }
+        });
+        sleep(MOMENT);
+        let done = body();
+        sleep(MOMENT);
+        signal(&stop)?;
+        let events = waiter.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        done?;
+        events.context("WAIT in the other thread")
+    })?;
+    m.delete(&stop)?;
+    Ok(events)
+}
+
+/// How many descriptors this process has open.
+pub fn open_descriptors() -> Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/fd")?.count())
+}

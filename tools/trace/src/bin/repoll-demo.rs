@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The show: real packets from outside the guest wake a process through `/dev/repoll`.
+//!
+//! It starts the sample echo server, lets the peer on the host send TCP and UDP traffic to it,
+//! and prints the way of one packet. Run it in a guest, as root, with the module loaded.
+
+use anyhow::{ensure, Context, Result};
+use clap::Parser;
+use repoll_peer::Peer;
+use repoll_trace::render::{self, Color};
+use repoll_trace::story::{Protocol, Stories};
+use repoll_trace::tracefs::Trace;
+use repoll_trace::{signals, tracefs};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// Lets packets from outside the guest wake an echo server through /dev/repoll,
+/// and prints the way of one of them.
+#[derive(Parser)]
+#[command(name = "repoll-demo", version)]
+struct Options {
+    /// Where repoll-peer is, seen from the guest.
+    #[arg(long, env = "REPOLL_PEER", default_value = "10.0.2.2:7000")]
+    peer: SocketAddr,
+    /// The port of the echo server, one that is forwarded into the guest.
+    #[arg(long, default_value_t = 7007)]
+    port: u16,
+    /// How many messages to echo with each protocol.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    count: u32,
+    /// How long each message is, in bytes.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1400))]
+    bytes: u16,
+    /// When to print in colour.
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
+}
+
+/// The pause between two messages, in milliseconds: the server falls asleep in it.
+const GAP: u32 = 10;
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    signals::on_end(tracefs::remove_all);
+    let _server = Server::start(options.port)?;
+    let peer = Peer::connect(options.peer)?;
+
+    let udp = traffic(&options, &peer, "udp-echo")?;
+    println!(
+        "UDP: {} datagrams of {} bytes came from outside the guest and were echoed.",
+        options.count, options.bytes
+    );
+    let tcp = traffic(&options, &peer, "tcp-echo")?;
+    println!(
+        "TCP: {} messages of {} bytes came from outside the guest and were echoed.\n",
+        options.count, options.bytes
+    );
+
+    let udp_stories = Stories::find(&udp.records, Protocol::Udp);
+    let tcp_stories = Stories::find(&tcp.records, Protocol::Tcp);
+    print!("{}", render::table(&udp_stories, options.color.enabled()));
+    if let Some(summary) = render::summary(&tcp_stories) {
+        println!("  {summary}");
+    }
+    eprint!("{}", render::trouble(&udp_stories, Protocol::Udp, udp.lost));
+    eprint!("{}", render::trouble(&tcp_stories, Protocol::Tcp, tcp.lost));
+    ensure!(
+        !udp_stories.whole.is_empty() && !tcp_stories.whole.is_empty(),
+        "no packet could be followed all the way"
+    );
+    Ok(())
+}
+
+/// Lets the peer do one kind of traffic, and records meanwhile.
+fn traffic(options: &Options, peer: &Peer, command: &str) -> Result<Trace> {
+    let Options {
+        port, count, bytes, ..
+    } = options;
+    // The first one warms up: address resolution, caches.
+    peer.ask(&format!("{command} {port} 1 {bytes}"))?;
+    let session = repoll_trace::story_session()?;
+    session.start()?;
+    peer.ask(&format!("{command} {port} {count} {bytes} {GAP}"))?;
+    session.stop()
+}
+
+/// The echo server; dropping it ends it.
+struct Server(Child);
+
+impl Server {
+    fn start(port: u16) -> Result<Self> {
+        let beside = std::env::current_exe()?.with_file_name("echo-server");
+        let program = if beside.exists() {
+            beside
+        } else {
+            PathBuf::from("echo-server")
+        };
+        let mut command = Command::new(&program);
+        command.arg(port.to_string()).stdout(Stdio::piped());
+        let child = signals::unmasked(&mut command)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let mut server = Self(child);
+        let mut line = String::new();
+        if let Some(stdout) = server.0.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        ensure!(
+            line.contains("listening"),
+            "{} did not start",
+            program.display()
+        );
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself: then there is nothing to do.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
