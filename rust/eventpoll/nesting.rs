@@ -145,12 +145,16 @@ impl Walk<'_> {
         }
         let mut instances: KVec<Arc<Eventpoll>> = KVec::new();
         let mut files: KVec<FileId> = KVec::new();
-        for item in ep.locked.lock().interest.values() {
+        let mut locked = ep.locked.lock();
+        // What is closed is not there.
+        locked.reap(ep);
+        for item in locked.interest.values() {
             match item.target() {
                 Some(inner) => instances.push(inner.clone(), GFP_KERNEL)?,
                 None => files.push(item.key().file, GFP_KERNEL)?,
             }
         }
+        drop(locked);
         let mut depth = 0;
         for inner in &instances {
             depth = depth.max(self.depth_below(inner, level + 1)? + 1);

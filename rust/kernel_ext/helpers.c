@@ -60,6 +60,20 @@ void repoll_helper_init_wait_func(struct wait_queue_entry *entry, wait_queue_fun
 	init_wait_func(entry, func);
 }
 
+/*
+ * prepare_to_wait_exclusive() at the head of the queue: who came last is woken
+ * first, its caches are the warmest. As ep_poll().
+ */
+void repoll_helper_prepare_to_wait_first(struct wait_queue_head *wq, struct wait_queue_entry *entry)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&wq->lock, flags);
+	__add_wait_queue_exclusive(wq, entry);
+	set_current_state(TASK_INTERRUPTIBLE);
+	spin_unlock_irqrestore(&wq->lock, flags);
+}
+
 void repoll_helper_list_del_init(struct list_head *entry)
 {
 	list_del_init(entry);

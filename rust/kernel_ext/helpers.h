@@ -26,6 +26,7 @@ void repoll_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_pr
 void repoll_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
 					     wait_queue_func_t func);
 void repoll_helper_init_wait_func(struct wait_queue_entry *entry, wait_queue_func_t func);
+void repoll_helper_prepare_to_wait_first(struct wait_queue_head *wq, struct wait_queue_entry *entry);
 void repoll_helper_list_del_init(struct list_head *entry);
 void repoll_helper_list_del_init_careful(struct list_head *entry);
 

@@ -79,7 +79,7 @@ impl WaitQueue {
         unsafe { ext::wq_has_sleeper(self.head.get()) }
     }
 
-    /// Wakes one sleeper that came by [`WaitQueue::sleep_exclusive`], in order of their coming.
+    /// Wakes one sleeper that came by [`WaitQueue::sleep_exclusive`]: the one that came last.
     /// `sync` says that the waker is about to sleep itself. Returns whether there was one to wake, as
     /// far as is known: a `sync` wake-up does not tell, and is taken to have found one. Any context.
     pub(crate) fn wake_one(&self, sync: bool) -> bool {
@@ -135,11 +135,7 @@ impl WaitQueue {
         // that it is in no queue; the queue is initialised.
         unsafe {
             ext::init_wait_func(entry.get(), Some(wake_and_remove));
-            bindings::prepare_to_wait_exclusive(
-                self.head.get(),
-                entry.get(),
-                bindings::TASK_INTERRUPTIBLE as c_int,
-            );
+            ext::prepare_to_wait_first(self.head.get(), entry.get());
         }
         let timed_out = !ready() && !Deadline::sleep(deadline);
         // SAFETY: As above. Sets the task running.
