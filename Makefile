@@ -10,7 +10,7 @@ else
 HARNESS := $(CURDIR)/tools/harness
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run modules test test-debug test-long check shell rust-analyzer clean distclean
+.PHONY: help setup run modules test test-debug test-long bench check shell rust-analyzer clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
@@ -38,6 +38,9 @@ test-debug: ## the guest tests on a kernel with KASAN and lockdep (the first tim
 
 test-long: ## what takes longer: stress and loops, also with slab poisoning
 	@$(HARNESS)/test long
+
+bench: ## count instructions, the C epoll and repoll side by side (2 minutes; JSON=FILE)
+	@$(HARNESS)/bench $(if $(JSON),--json $(JSON))
 
 check: ## formatting, lints, licence lines
 	@$(HARNESS)/check

@@ -56,6 +56,8 @@ make_ready() {
 	[[ -z $module ]] || build_module "$kernel"
 	[[ -z $programs ]] || build_userspace
 	mkdir -p "$REPOLL_CACHE/run"
+	# What runs that were killed left behind.
+	find "$REPOLL_CACHE/run" -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf {} +
 	run=$(mktemp -d "$REPOLL_CACHE/run/XXXXXX")
 	trap 'rm -rf "$run"' EXIT
 }

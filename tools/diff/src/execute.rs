@@ -198,6 +198,7 @@ pub fn execute(operation: &Operation, memory: &Memory) -> Outcome {
             };
             wait(side, n, max, milliseconds as i32, address, memory)
         }),
+        Operation::Masked(n, max, open) => masked(n, max, open, memory),
         Operation::Poll(n) => both(|side| {
             let all = 0x7fff;
             sys::poll(instance(side, n), all, 0)
@@ -241,6 +242,30 @@ pub fn wait(
         },
         Err(error) => error.into(),
     }
+}
+
+/// WAIT with a signal mask, while a signal is pending. Each side has its own signal, and both are
+/// sent at the start: who watches a signalfd is woken by each.
+fn masked(n: u8, max: i32, open: bool, memory: &Memory) -> Outcome {
+    let _blocked = sys::Blocked::new();
+    both(|side| {
+        let fd = instance(side, n);
+        let at = memory.start();
+        let before = sys::handled(side);
+        let result = match side {
+            Side::Epoll => sys::epoll_pwait(fd, at, max, 1, &sys::mask(side, open)),
+            Side::Repoll => sys::repoll_pwait(fd, at, max, 1, &sys::mask(side, open)),
+        };
+        let handled = sys::handled(side) - before;
+        let still = sys::is_pending(side);
+        let answer = match result {
+            Ok(count) => memory
+                .events(at, count as usize)
+                .map_or(Answer::Number(count.into()), Answer::Events),
+            Err(error) => error.into(),
+        };
+        Answer::Text(format!("{answer}, {handled} handled, pending {still}"))
+    })
 }
 
 /// The interest list, without its order, which is by address.

@@ -88,9 +88,14 @@ impl Generator<'_> {
                 let ep = self.instance();
                 self.push(Operation::Poll(ep));
             }
-            250..=264 => {
+            250..=259 => {
                 let ep = self.instance();
                 self.push(Operation::Fdinfo(ep));
+            }
+            260..=264 => {
+                let (ep, max) = (self.instance(), 1 + self.random.below(8) as i32);
+                let open = self.random.chance(60);
+                self.push(Operation::Masked(ep, max, open));
             }
             265..=269 => {
                 let ep = self.instance();
@@ -381,7 +386,9 @@ impl Generator<'_> {
         }
         let max = 1 + self.random.below(8) as i32;
         for step in self.program.split_off(before) {
-            self.push_main(Operation::During(ep, max, Box::new(step.operation)));
+            let waiters = 1 + u8::from(self.random.chance(40));
+            let operation = Box::new(step.operation);
+            self.push_main(Operation::During(ep, max, operation, waiters));
         }
     }
 

@@ -7,6 +7,46 @@
 //! and what they answer must be equal: results, errors, counts, events, data, and their order.
 //!
 //! A program that shows a difference is shrunk, and printed so that `--replay` takes it.
+//!
+//! # What is not compared
+//!
+//! * Which of several tasks in WAIT is woken. Races: there is one operation at a time.
+//! * The wake-ups of EXCLUSIVE items. Both sides are on one wait queue, and a wake-up takes one
+//!   exclusive entry: so there is EXCLUSIVE, or tasks that sleep in WAIT, in a program, not both.
+//! * What the kernel does later than the call that causes it: terminals, timers that tick, Unix
+//!   sockets sent over Unix sockets. With TCP and UDP, softirqs may come between the two sides;
+//!   such a difference counts only if it comes again, three times.
+//! * EPOLLWAKEUP with `CAP_BLOCK_SUSPEND`, limits on watches, memory that runs out, other
+//!   multiplexers that watch an instance (besides poll(2)), 32-bit callers.
+//!
+//! # Does it find anything?
+//!
+//! Each of these changes of the module was found (`--seed 1`, worlds of 200 operations):
+//!
+//! | the module broken so | in world | shrunk to |
+//! |---|---|---|
+//! | ET treated as level-triggered | 0 | 5 operations |
+//! | ONESHOT not disarmed | 0 | 6 |
+//! | no EEXIST | 0 | 4 |
+//! | level-triggered items queued again in reverse order | 0 | 7 |
+//! | what did not fit into maxevents goes to the tail | 2 | 7 |
+//! | EFAULT loses the event | 0 | 5 |
+//! | items found by file alone, not by descriptor | 0 | 4 |
+//! | MOD of an EXCLUSIVE item allowed | 4 | 4 |
+//! | MOD does not look whether the file is ready | 0 | 5 |
+//! | ADD does not either | 0 | 4 |
+//! | MOD keeps the old datum | 0 | 6 |
+//! | ERR and HUP not always on | 0 | 5 |
+//! | poll(2) sends the item that it found to the tail | 0 | 7 |
+//! | callbacks without events are ignored | 0 | 5 |
+//! | callbacks for other events are not ignored | 5 | 7 |
+//! | callbacks wake no waiter and no poller | 5 | 7 |
+//! | five levels of nesting | 15 | 11 |
+//! | no limit on the ways up of depth 4 | 133 | 25 |
+//! | ADD of an instance counts what was closed below it (a real one) | 129 | 12 |
+//!
+//! Not found in 60,000 operations: that the callback of a disarmed ONESHOT item queues it (only the order
+//! could show it, and only with files whose wake-ups carry no events).
 
 mod execute;
 mod generate;
@@ -49,9 +89,9 @@ struct Settings {
     /// Do ten times as many operations.
     #[arg(long)]
     long: bool,
-    /// Let instances watch instances.
+    /// Let no instance watch an instance.
     #[arg(long)]
-    nest: bool,
+    no_nest: bool,
     /// Begin with this world of the seed.
     #[arg(long, default_value_t = 0)]
     world: u64,
@@ -105,7 +145,7 @@ fn run(settings: &Settings) -> Result<bool> {
 
 fn world_program(settings: &Settings, seed: u64, world: u64) -> Vec<Step> {
     let length = settings.world_ops as usize;
-    generate::program(&mut Random::new(seed, world), length, settings.nest)
+    generate::program(&mut Random::new(seed, world), length, !settings.no_nest)
 }
 
 /// Does a given program; true if the sides agree.
@@ -147,7 +187,7 @@ fn compare(tasks: &mut Tasks, settings: &Settings, seed: u64) -> Result<bool> {
         start: Instant::now(),
     };
     println!("KTAP version 1\n1..1");
-    println!("# seed {seed}, {goal} operations, nest {}", settings.nest);
+    println!("# seed {seed}, {goal} operations");
     let mut report = None;
     let mut statistics = settings.statistics.then(Statistics::new);
     while tally.operations < goal && limit.is_none_or(|limit| tally.start.elapsed() < limit) {
@@ -226,6 +266,10 @@ fn confirm(
     if again < wanted {
         if network {
             tally.unconfirmed += 1;
+            println!(
+                "# once only, with network sockets: {}: epoll {}, repoll {}",
+                program[found.step], found.epoll, found.repoll
+            );
             return Ok(None);
         }
         let mut text = "it did not come again; the program as it was:\n".to_owned();
@@ -234,7 +278,7 @@ fn confirm(
     }
     // So that it does not become another difference.
     let verb = |step: &Step| match step.operation {
-        Operation::During(..) => "wait".to_owned(),
+        Operation::During(..) | Operation::Masked(..) => "wait".to_owned(),
         ref other => {
             let text = other.to_string();
             text.split(' ').next().unwrap_or_default().to_owned()

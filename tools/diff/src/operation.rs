@@ -199,9 +199,12 @@ pub enum Operation {
     Fdinfo(u8),
     /// Something unusual.
     Odd(u8, Odd),
-    /// A thread waits on each side, without a time limit; then comes the operation; who still
-    /// waits after it gets a signal.
-    During(u8, i32, Box<Operation>),
+    /// One thread (or, last, more) waits on each side, without a time limit; then comes the
+    /// operation; who still waits after it gets a signal.
+    During(u8, i32, Box<Operation>, u8),
+    /// epoll_pwait(2) with a mask that lets a pending signal in (true), or not, which is blocked
+    /// before and after.
+    Masked(u8, i32, bool),
     /// Makes the child.
     Fork,
     /// Ends the child.
@@ -297,7 +300,10 @@ impl fmt::Display for Operation {
             Self::Odd(ep, Odd::Read) => write!(f, "odd e{ep} read"),
             Self::Odd(ep, Odd::Write) => write!(f, "odd e{ep} write"),
             Self::Odd(ep, Odd::DupClose) => write!(f, "odd e{ep} dup"),
-            Self::During(ep, max, operation) => write!(f, "during e{ep} {max} {operation}"),
+            Self::During(ep, max, operation, 1) => write!(f, "during e{ep} {max} {operation}"),
+            Self::During(ep, max, operation, _) => write!(f, "herd e{ep} {max} {operation}"),
+            Self::Masked(ep, max, true) => write!(f, "masked e{ep} {max} open"),
+            Self::Masked(ep, max, false) => write!(f, "masked e{ep} {max} blocked"),
             Self::Fork => write!(f, "fork"),
             Self::Exit => write!(f, "exit"),
         }
@@ -390,8 +396,13 @@ fn parse(words: &[&str]) -> Result<Operation> {
         ["odd", ep, "write"] => Operation::Odd(instance(ep)?, Odd::Write),
         ["odd", ep, "dup"] => Operation::Odd(instance(ep)?, Odd::DupClose),
         ["during", ep, max, ref rest @ ..] => {
-            Operation::During(instance(ep)?, max.parse()?, Box::new(parse(rest)?))
+            Operation::During(instance(ep)?, max.parse()?, Box::new(parse(rest)?), 1)
         }
+        ["herd", ep, max, ref rest @ ..] => {
+            Operation::During(instance(ep)?, max.parse()?, Box::new(parse(rest)?), 2)
+        }
+        ["masked", ep, max, "open"] => Operation::Masked(instance(ep)?, max.parse()?, true),
+        ["masked", ep, max, "blocked"] => Operation::Masked(instance(ep)?, max.parse()?, false),
         ["fork"] => Operation::Fork,
         ["exit"] => Operation::Exit,
         [verb, ep, fd, events, data] => {
@@ -490,6 +501,8 @@ mod tests {
             "@1 wait e0 8 0",
             "wait e0 -2147483648 2 at=part3",
             "@child during e1 2 write f5 8",
+            "herd e1 2 poll e0",
+            "masked e0 8 open",
         ] {
             let step: Step = line.parse()?;
             assert_eq!(step.to_string(), line);

@@ -108,12 +108,16 @@ fn variants(step: &Step) -> Vec<Step> {
                 push(Operation::Wait(*ep, *max - 1, *time, *at));
             }
         }
+        Operation::Masked(ep, max, _) => push(Operation::Wait(*ep, *max, 0, Place::Good)),
         Operation::Write(n, size) if *size > 8 => push(Operation::Write(*n, 8)),
         Operation::Write(n, size) if *size != 8 && *size > 1 => push(Operation::Write(*n, 1)),
         Operation::Read(n, size) if *size > 8 => push(Operation::Read(*n, 8)),
         Operation::Fill(n) => push(Operation::Write(*n, 8)),
         Operation::Create(n, true) => push(Operation::Create(*n, false)),
-        Operation::During(ep, max, operation) => {
+        Operation::During(ep, max, operation, waiters) => {
+            if *waiters > 1 {
+                push(Operation::During(*ep, *max, operation.clone(), 1));
+            }
             push(Operation::Wait(*ep, *max, 0, Place::Good));
             push((**operation).clone());
         }
@@ -138,7 +142,7 @@ mod tests {
                 && has(|o| matches!(o, Operation::Ctl(_, 0, _, e, _) if e.contains(Events::ET)))
         });
         let text: Vec<String> = shrunk.iter().map(ToString::to_string).collect();
-        assert_eq!(text, ["create e0", "add e0 f1 ET 0x43"]);
+        assert_eq!(text, ["create e0", "add e0 f1 ET 0x2b"]);
         Ok(())
     }
 

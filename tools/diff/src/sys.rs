@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! System calls. The unsafe code of the tester lives here.
 
+use crate::execute::Side;
 use anyhow::{ensure, Result};
 use repoll::sys::{
     repoll_create, repoll_ctl, repoll_wait, REPOLL_IOCTL_CREATE, REPOLL_IOCTL_CTL,
@@ -12,6 +13,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::RawFd;
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The result of a system call, -1 turned into the error that it stands for.
 fn check<T: PartialOrd + From<i8>>(result: T) -> io::Result<T> {
@@ -549,6 +551,10 @@ pub fn prepare_process() -> Result<()> {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = nothing as extern "C" fn(i32) as usize;
         check(libc::sigaction(libc::SIGUSR2, &action, null_mut()))?;
+        action.sa_sigaction = count as extern "C" fn(i32) as usize;
+        for side in [Side::Epoll, Side::Repoll] {
+            check(libc::sigaction(signal_of(side), &action, null_mut()))?;
+        }
         let header = [VERSION, 0];
         let mut sets = [[0u32; 3]; 2];
         check(libc::syscall(libc::SYS_capget, &header, &mut sets))?;
@@ -562,4 +568,120 @@ pub fn prepare_process() -> Result<()> {
 pub fn give_way() {
     // SAFETY: the call takes nothing.
     unsafe { libc::sched_yield() };
+}
+
+/// The signal that [`Blocked`] sends for a side.
+fn signal_of(side: Side) -> i32 {
+    match side {
+        Side::Epoll => libc::SIGRTMIN(),
+        Side::Repoll => libc::SIGRTMIN() + 1,
+    }
+}
+
+static HANDLED: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
+
+extern "C" fn count(signal: i32) {
+    let number = (signal - libc::SIGRTMIN()) as usize;
+    if let Some(counter) = HANDLED.get(number) {
+        counter.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// How often the signal of a side was handled.
+pub fn handled(side: Side) -> u32 {
+    HANDLED[side as usize].load(Ordering::SeqCst)
+}
+
+/// The set of both signals, of SIGUSR1 too.
+fn both_signals() -> libc::sigset_t {
+    let mut set = usr1();
+    for side in [Side::Epoll, Side::Repoll] {
+        // SAFETY: the set is a valid one.
+        unsafe { libc::sigaddset(&mut set, signal_of(side)) };
+    }
+    set
+}
+
+/// The mask for a wait: both signals are blocked, or all but the side's.
+pub fn mask(side: Side, open: bool) -> libc::sigset_t {
+    let mut set = both_signals();
+    if open {
+        // SAFETY: the set is a valid one.
+        unsafe { libc::sigdelset(&mut set, signal_of(side)) };
+    }
+    set
+}
+
+/// Whether the side's signal is pending, and blocked, in this thread.
+pub fn is_pending(side: Side) -> bool {
+    // SAFETY: all zeroes is a valid set; the pointers live through the calls.
+    unsafe {
+        let mut pending: libc::sigset_t = std::mem::zeroed();
+        let mut blocked: libc::sigset_t = std::mem::zeroed();
+        libc::sigpending(&mut pending);
+        libc::pthread_sigmask(libc::SIG_BLOCK, null_mut(), &mut blocked);
+        let signal = signal_of(side);
+        libc::sigismember(&pending, signal) == 1 && libc::sigismember(&blocked, signal) == 1
+    }
+}
+
+/// While it lives, both signals are blocked in this thread; they are sent to it at the start.
+pub struct Blocked;
+
+impl Blocked {
+    /// Blocks and sends.
+    pub fn new() -> Self {
+        // SAFETY: the set lives through the call; the others take numbers only.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &both_signals(), null_mut());
+            for side in [Side::Epoll, Side::Repoll] {
+                let (process, signal) = (libc::getpid(), signal_of(side));
+                libc::syscall(libc::SYS_tgkill, process, libc::gettid(), signal);
+            }
+        }
+        Self
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        let mut set = both_signals();
+        // SAFETY: the set lives through the calls, and is a valid one.
+        unsafe {
+            libc::sigdelset(&mut set, libc::SIGUSR1);
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, null_mut());
+        }
+    }
+}
+
+/// epoll_pwait(2).
+pub fn epoll_pwait(
+    ep: RawFd,
+    address: usize,
+    max: i32,
+    milliseconds: i32,
+    mask: &libc::sigset_t,
+) -> io::Result<i32> {
+    // SAFETY: as `epoll_wait`; the mask lives through the call.
+    check(unsafe { libc::epoll_pwait(ep, address as *mut _, max, milliseconds, mask) })
+}
+
+/// The same of repoll.
+pub fn repoll_pwait(
+    ep: RawFd,
+    address: usize,
+    max: i32,
+    milliseconds: i32,
+    mask: &libc::sigset_t,
+) -> io::Result<i32> {
+    let argument = repoll_wait {
+        events: address as u64,
+        maxevents: max,
+        timeout: i64::from(milliseconds) * 1_000_000,
+        sigmask: std::ptr::from_ref(mask) as u64,
+        sigsetsize: 8,
+        ..Default::default()
+    };
+    // SAFETY: as `repoll_wait`; the mask lives through the call.
+    check(unsafe { libc::ioctl(ep, REPOLL_IOCTL_WAIT as _, &argument) })
 }

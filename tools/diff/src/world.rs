@@ -4,7 +4,7 @@
 use crate::execute::{self, Answer, Outcome, Side, OURS};
 use crate::operation::{Operation, Step, Task};
 use crate::sys::{self, Memory};
-use anyhow::{anyhow, Context, Result};
+use anyhow::{Context, Result};
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::os::unix::fs::FileExt;
@@ -28,7 +28,8 @@ pub struct Difference {
 pub struct Tasks {
     memory: Memory,
     threads: Vec<Worker>,
-    sleepers: [Sleeper; 2],
+    /// Of the C epoll and of repoll by turns.
+    sleepers: Vec<Sleeper>,
     child: Option<Child>,
 }
 
@@ -211,10 +212,11 @@ impl Tasks {
         Ok(Self {
             memory: Memory::map(0)?,
             threads,
-            sleepers: [
-                Sleeper::new(Side::Epoll, Memory::map(3)?)?,
-                Sleeper::new(Side::Repoll, Memory::map(4)?)?,
-            ],
+            sleepers: [Side::Epoll, Side::Repoll, Side::Epoll, Side::Repoll]
+                .into_iter()
+                .zip(3..)
+                .map(|(side, number)| Sleeper::new(side, Memory::map(number)?))
+                .collect::<Result<_>>()?,
             child: None,
         })
     }
@@ -262,7 +264,9 @@ impl Tasks {
                 self.end_child();
                 Ok(Outcome::Same(Answer::Number(0)))
             }
-            (Operation::During(n, max, operation), _) => self.during(*n, *max, operation),
+            (Operation::During(n, max, operation, waiters), _) => {
+                self.during(*n, *max, operation, usize::from(*waiters))
+            }
             (operation, Task::Main) => Ok(execute::execute(operation, &self.memory)),
             (operation, Task::Thread(number)) => {
                 let threads = self.threads.len();
@@ -277,8 +281,15 @@ impl Tasks {
 
     /// All are on one CPU, and this thread gives way to nobody while it does the operation: so the
     /// waiters see it as a whole, and what they find is determined.
-    fn during(&mut self, n: u8, max: i32, operation: &Operation) -> Result<Outcome> {
-        for sleeper in &self.sleepers {
+    fn during(
+        &mut self,
+        n: u8,
+        max: i32,
+        operation: &Operation,
+        waiters: usize,
+    ) -> Result<Outcome> {
+        let sleepers = &self.sleepers[..self.sleepers.len().min(2 * waiters)];
+        for sleeper in sleepers {
             sleeper.phase.store(IDLE, Ordering::SeqCst);
             sleeper.orders.send((n, max))?;
             sleeper.settle()?;
@@ -286,19 +297,41 @@ impl Tasks {
         sys::real_time(true);
         let outcome = execute::execute(operation, &self.memory);
         sys::real_time(false);
-        let mut answers = Vec::new();
-        for sleeper in &self.sleepers {
+        // All signals come before a waiter runs: a signal wakes who watches a signalfd too, on
+        // both sides.
+        let asleep: Vec<bool> = sleepers
+            .iter()
+            .map(Sleeper::settle)
+            .collect::<Result<_>>()?;
+        sys::real_time(true);
+        for (sleeper, _) in sleepers.iter().zip(asleep).filter(|(_, is)| *is) {
+            sys::interrupt(sleeper.thread);
+        }
+        sys::real_time(false);
+        let mut answers = [Vec::new(), Vec::new()];
+        for (number, sleeper) in sleepers.iter().enumerate() {
+            // Again only if the signal came too early: in the moment before the system call.
             while sleeper.settle()? {
                 sys::interrupt(sleeper.thread);
                 sys::give_way();
             }
-            answers.push(sleeper.answers.recv()?);
+            answers[number % 2].push(sleeper.answers.recv()?);
         }
         if let Outcome::Differ(..) = outcome {
             return Ok(outcome);
         }
-        let repoll = answers.pop().ok_or_else(|| anyhow!("no answer"))?;
-        let epoll = answers.pop().ok_or_else(|| anyhow!("no answer"))?;
+        let [epoll, repoll] = answers.map(of_all);
         Ok(Outcome::of(epoll, repoll))
     }
+}
+
+/// The answers of all waiters of a side. Which of them gets what is not compared: where both were
+/// woken, the scheduler decides it.
+fn of_all(mut answers: Vec<Answer>) -> Answer {
+    if answers.len() == 1 {
+        return answers.remove(0);
+    }
+    let mut texts: Vec<String> = answers.iter().map(ToString::to_string).collect();
+    texts.sort();
+    Answer::Text(texts.join(" and "))
 }

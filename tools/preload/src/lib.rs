@@ -16,8 +16,8 @@
 //! * `epoll_ctl` with an event that lies elsewhere than on the current page of the stack asks the
 //!   kernel whether it can be read (EFAULT), which is one more system call; see
 //!   [`memory::readable`]. Memory that another thread unmaps just then is a crash, not EFAULT.
-//! * After a program has closed or reused the inherited template (see [`template`]) and can't open
-//!   `/dev/repoll` any more, as in a chroot, it gets C epolls.
+//! * A program that has closed the template (see [`template`]) and can't open `/dev/repoll` any
+//!   more, as in a chroot, gets C epolls.
 //! * System calls that do not go through the C library are not seen (Go, io_uring).
 #![cfg_attr(not(test), no_std)]
 

@@ -3,7 +3,8 @@
 //!
 //! The counters are in a page that `repoll-exec` and all processes of the program share. It is
 //! found through the file system, so the program has no descriptor for it, and nothing is lost
-//! when a process forks, executes another program or ends without notice.
+//! when a process forks, executes another program or ends without notice. A program that is
+//! executed as another user, or where `/proc` is another one, is not counted.
 
 use crate::raw;
 use core::ffi::CStr;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The template: the instance that every other one is made from, with `REPOLL_CREATE`.
 //!
-//! `repoll-exec` opens it, and the program inherits it under a high number, so that new instances
-//! need no access to `/dev`: in a chroot, or under another user. It is close-on-exec as soon as
-//! the program runs, so that the program's children do not find a descriptor that they never
-//! opened; a child that loads this library opens a template of its own when it first needs one.
-//! So does a program that has closed it or put something else in its place.
+//! `repoll-exec` opens it, and the program inherits it under a high number. It is close-on-exec as
+//! soon as the program runs, so that other programs that it executes do not find a descriptor that
+//! nobody opened; those that load this library open a template of their own when they start.
+//! So new instances need no access to `/dev`, even if the program changes its root or its user
+//! in the meantime. A program that has closed the template, or put something else in its place,
+//! gets a new one with its next instance.
 
 use crate::{raw, uapi};
 use core::ffi::CStr;
@@ -26,22 +27,30 @@ const NONE: c_int = -1;
 
 static TEMPLATE: AtomicI32 = AtomicI32::new(NONE);
 
-/// Takes over what `repoll-exec` left. To be called before the program runs.
+/// Takes over what `repoll-exec` left, or opens a template if that is not there. To be called
+/// before the program runs.
 pub fn inherit() {
+    match inherited() {
+        Some(fd) => {
+            raw::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+            TEMPLATE.store(fd, Relaxed);
+        }
+        // There is one thread only, so the limit may be touched. If it fails, it is tried again when
+        // there is somebody to tell.
+        None => drop(open_again(NONE, Limit::MayRaise)),
+    }
+}
+
+fn inherited() -> Option<c_int> {
     // SAFETY: the name ends in a zero byte; nothing else runs yet that changes the environment.
     let value = unsafe { libc::getenv(VARIABLE.as_ptr()) };
     if value.is_null() {
-        return;
+        return None;
     }
     // SAFETY: the environment holds strings that end in a zero byte.
     let value = unsafe { CStr::from_ptr(value) };
-    let Some(fd) = value.to_str().ok().and_then(|value| value.parse().ok()) else {
-        return;
-    };
-    if is_instance(fd) {
-        raw::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-        TEMPLATE.store(fd, Relaxed);
-    }
+    let fd = value.to_str().ok()?.parse().ok()?;
+    is_instance(fd).then_some(fd)
 }
 
 /// Whether `fd` is an instance of repoll.
@@ -65,18 +74,18 @@ pub fn with(create: impl Fn(c_int) -> c_long) -> Result<c_long, c_long> {
             return Ok(result);
         }
     }
-    open_again(fd).map(create)
+    open_again(fd, Limit::AsItIs).map(create)
 }
 
 /// Opens a template in the place of `old`.
 #[cold]
-fn open_again(old: c_int) -> Result<c_int, c_long> {
+fn open_again(old: c_int, limit: Limit) -> Result<c_int, c_long> {
     let low = raw::open(DEVICE);
     if low < 0 {
         return Err(low);
     }
     let low = low as c_int;
-    let high = raw::fcntl(low, libc::F_DUPFD_CLOEXEC, highest_allowed());
+    let high = out_of_the_way(low, libc::F_DUPFD_CLOEXEC, limit);
     let new = if high < 0 {
         low
     } else {
@@ -93,21 +102,86 @@ fn open_again(old: c_int) -> Result<c_int, c_long> {
     }
 }
 
-fn highest_allowed() -> c_int {
-    let mut limit = libc::rlimit {
+/// What to do about the limit of the number of descriptors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Leave it alone.
+    AsItIs,
+    /// Raise it for a moment: only while there is one thread.
+    MayRaise,
+}
+
+/// Duplicates `fd` with the `fcntl` command `F_DUPFD` or `F_DUPFD_CLOEXEC`: if possible to the
+/// first number that the program itself can't get, because its limit is lower. The result is the
+/// kernel's.
+pub fn out_of_the_way(fd: c_int, command: c_int, limit: Limit) -> c_long {
+    let mut now = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    let arguments = [
-        0,
-        libc::RLIMIT_NOFILE as c_long,
-        0,
-        &raw mut limit as c_long,
-        0,
-        0,
-    ];
-    // SAFETY: the limit is ours, and read only.
+    set_limit(core::ptr::null(), &mut now);
+    let soft = now.rlim_cur.min(HIGHEST as libc::rlim_t + 1) as c_int;
+    if limit == Limit::MayRaise && soft <= HIGHEST && now.rlim_max > now.rlim_cur {
+        let raised = libc::rlimit {
+            rlim_cur: now.rlim_cur + 1,
+            ..now
+        };
+        set_limit(&raised, core::ptr::null_mut());
+        let high = raw::fcntl(fd, command, soft);
+        set_limit(&now, core::ptr::null_mut());
+        if high >= 0 {
+            return high;
+        }
+    }
+    raw::fcntl(fd, command, soft - 1)
+}
+
+fn set_limit(new: *const libc::rlimit, old: *mut libc::rlimit) {
+    let number = libc::RLIMIT_NOFILE as c_long;
+    let arguments = [0, number, new as c_long, old as c_long, 0, 0];
+    // SAFETY: each is null, or a limit of our caller's.
     unsafe { raw::call(libc::SYS_prlimit64, arguments) };
-    let last = limit.rlim_cur.saturating_sub(1);
-    last.min(HIGHEST as libc::rlim_t) as c_int
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    fn limit() -> libc::rlimit {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        set_limit(std::ptr::null(), &mut limit);
+        limit
+    }
+
+    /// All in one: the limit is the process's.
+    #[test]
+    fn duplicates_lie_out_of_the_way() {
+        let file = std::fs::File::open("/dev/null").expect("there is a /dev/null");
+        let before = limit();
+        for (soft, raise, expected) in [
+            (256, Limit::MayRaise, 256),
+            (256, Limit::AsItIs, 255),
+            (4096, Limit::MayRaise, 4096),
+            (8192, Limit::MayRaise, 4096),
+            (8192, Limit::AsItIs, 4096),
+        ] {
+            if before.rlim_max <= soft {
+                continue;
+            }
+            let lowered = libc::rlimit {
+                rlim_cur: soft,
+                ..before
+            };
+            set_limit(&lowered, std::ptr::null_mut());
+            let found = out_of_the_way(file.as_raw_fd(), libc::F_DUPFD, raise);
+            assert_eq!(found, expected, "{soft}");
+            assert_eq!(limit().rlim_cur, soft);
+            raw::close(found as c_int);
+        }
+        set_limit(&before, std::ptr::null_mut());
+    }
 }
