@@ -14,7 +14,7 @@
 //! | [`device`] | a misc device whose files can be polled, and anonymous files of its kind |
 //! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
 //! | [`user`] | the count of a user's watches |
-//! | [`task`], [`time`] | the current task and context; sleeping with a time limit |
+//! | [`task`], [`time`] | the current task's signals; sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |
 
 pub(crate) mod bindings;

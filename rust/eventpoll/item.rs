@@ -10,7 +10,6 @@ use super::{
 use crate::kernel_ext::{
     bindings as ext,
     ready_queue::Push,
-    task,
     trace,
     wait_queue::WakeUp,
     watch::{
@@ -144,19 +143,12 @@ impl Item {
         trace::remove(self.ep.id, self.id, self.key.fd, reason as u32);
     }
 
-    pub(crate) fn trace_deliver(&self, events: u32) {
-        trace::deliver(self.ep.id, self.id, self.key.fd, events, self.data());
+    pub(crate) fn trace_deliver(&self, events: u32, data: u64) {
+        trace::deliver(self.ep.id, self.id, self.key.fd, events, data);
     }
 
     fn trace_callback(&self, wake: WakeUp, outcome: u32) {
-        trace::callback(
-            self.ep.id,
-            self.id,
-            self.key.fd,
-            wake.events,
-            task::context(),
-            outcome,
-        );
+        trace::callback(self.ep.id, self.id, self.key.fd, wake.events, outcome);
     }
 }
 

@@ -70,7 +70,8 @@ fn scan(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
         if ready == 0 {
             continue;
         }
-        if let Err(e) = out.write(ready, item.data()) {
+        let data = item.data();
+        if let Err(e) = out.write(ready, data) {
             scan.put_back(item);
             if delivered == 0 {
                 return Err(e);
@@ -78,7 +79,7 @@ fn scan(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
             break;
         }
         delivered += 1;
-        item.trace_deliver(ready);
+        item.trace_deliver(ready, data);
         let wanted = item.events();
         if wanted & events::ONESHOT != 0 {
             item.disarm();

@@ -3,7 +3,6 @@
 #include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/percpu_counter.h>
-#include <linux/preempt.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/rt.h>
 #include <linux/sched/deadline.h>
@@ -115,15 +114,45 @@ void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass)
 	mutex_lock_nested(lock, subclass);
 }
 
+/*
+ * Copies @words words from userspace. Structures of the user interface are a few
+ * words: that is no work for copy_from_user(). False if they can't be read.
+ */
+bool repoll_helper_read_words(u64 *to, unsigned long from, unsigned int words)
+{
+	const u64 __user *user = (const u64 __user *)from;
+	unsigned int i;
+
+	if (!user_read_access_begin(user, words * sizeof(*to)))
+		return false;
+	for (i = 0; i < words; i++)
+		unsafe_get_user(to[i], &user[i], fault);
+	user_read_access_end();
+	return true;
+fault:
+	user_read_access_end();
+	return false;
+}
+
+/* As epoll_put_uevent(). False if the event can't be written. */
+bool repoll_helper_put_event(unsigned long to, u32 events, u64 data)
+{
+	struct epoll_event __user *user = (struct epoll_event __user *)to;
+
+	if (!user_write_access_begin(user, sizeof(*user)))
+		return false;
+	unsafe_put_user(events, (u32 __user *)&user->events, fault);
+	unsafe_put_user(data, &user->data, fault);
+	user_write_access_end();
+	return true;
+fault:
+	user_write_access_end();
+	return false;
+}
+
 bool repoll_helper_access_ok(unsigned long address, size_t size)
 {
 	return access_ok((void __user *)address, size);
-}
-
-/* 0 task, 1 softirq, 2 hardirq, 3 NMI, as repoll_show_context() prints them. */
-unsigned int repoll_helper_context(void)
-{
-	return in_nmi() ? 3 : in_hardirq() ? 2 : in_serving_softirq() ? 1 : 0;
 }
 
 bool repoll_helper_fatal_signal_pending(void)

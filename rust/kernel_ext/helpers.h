@@ -34,9 +34,10 @@ bool repoll_helper_wq_has_sleeper(struct wait_queue_head *wq);
 void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, unsigned int depth,
 				unsigned int *next_depth);
 void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass);
+bool repoll_helper_read_words(u64 *to, unsigned long from, unsigned int words);
+bool repoll_helper_put_event(unsigned long to, u32 events, u64 data);
 bool repoll_helper_access_ok(unsigned long address, size_t size);
 
-unsigned int repoll_helper_context(void);
 bool repoll_helper_fatal_signal_pending(void);
 void repoll_helper_set_wait_sigmask(u64 mask);
 void repoll_helper_restore_sigmask(void);

@@ -325,9 +325,15 @@ fn on_last_close(file: *mut bindings::file) {
     let Ok(bucket) = TABLE.bucket(TABLE.index(file)) else {
         return;
     };
-    if bucket.first.load(Relaxed).is_null() {
-        return;
+    if !bucket.first.load(Relaxed).is_null() {
+        end_watches(file, bucket);
     }
+}
+
+/// Apart, so that the way of the files that nobody watches stays short.
+#[cold]
+#[inline(never)]
+fn end_watches(file: *mut bindings::file, bucket: &Bucket) {
     loop {
         let _guard = bucket.lock.lock();
         let mut ended = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the current task and the current context are.
+//! The current task: its signals.
 
 use super::bindings as ext;
 use kernel::{current, prelude::*};
@@ -30,11 +30,4 @@ pub(crate) fn with_sigmask<R>(mask: u64, wait: impl FnOnce() -> Result<R>) -> Re
         unsafe { ext::restore_sigmask() };
     }
     result
-}
-
-/// The kind of context that this runs in, as the tracepoints tell it: 0 task, 1 softirq, 2 hardirq,
-/// 3 NMI.
-pub(crate) fn context() -> u32 {
-    // SAFETY: Can be called in any context.
-    unsafe { ext::context() }
 }

@@ -34,8 +34,8 @@ macro_rules! declare_trace {
 declare_trace! {
     /// A change of the interest list, with its result.
     fn ctl(ep: u32, op: i32, fd: i32, events: u32, data: u64, ret: i32);
-    /// A watched file's wait queue called back.
-    fn callback(ep: u32, item: u64, fd: i32, key: u32, context: u32, outcome: u32);
+    /// A watched file's wait queue called back. The tracepoint itself looks in which context.
+    fn callback(ep: u32, item: u64, fd: i32, key: u32, outcome: u32);
     /// An item entered the ready queue.
     fn queue(ep: u32, item: u64, fd: i32, reason: u32);
     /// Waiters (at most one of them) or pollers are woken.

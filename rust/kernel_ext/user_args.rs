@@ -7,7 +7,10 @@ use core::mem::{size_of, MaybeUninit};
 use kernel::{
     bindings,
     prelude::*,
-    uaccess::{UserPtr, UserSlice, UserSliceWriter}, //
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
 };
 
 pub(crate) use ext::{repoll_create, repoll_ctl, repoll_wait};
@@ -16,7 +19,8 @@ pub(crate) use ext::{repoll_create, repoll_ctl, repoll_wait};
 ///
 /// # Safety
 ///
-/// Every pattern of `size_of::<Self>()` bytes is a valid value.
+/// Every pattern of `size_of::<Self>()` bytes is a valid value, and that is a number of whole words of
+/// eight bytes.
 pub(crate) unsafe trait UserArg: Sized {
     /// How long it was in its first version, in bytes.
     const MIN_SIZE: usize = size_of::<Self>();
@@ -41,7 +45,19 @@ pub(crate) fn read<T: UserArg>(address: usize, size: usize) -> Result<T> {
     if size < T::MIN_SIZE {
         return Err(EINVAL);
     }
+    const WORD: usize = size_of::<u64>();
     let mut value = MaybeUninit::<T>::zeroed();
+    if size <= size_of::<T>() && size % WORD == 0 {
+        // SAFETY: `value` has room for so many words, all zero; the address is checked.
+        return if unsafe {
+            ext::read_words(value.as_mut_ptr().cast(), address, (size / WORD) as u32)
+        } {
+            // SAFETY: All bytes are initialised, and any value of them is valid.
+            Ok(unsafe { value.assume_init() })
+        } else {
+            Err(EFAULT)
+        };
+    }
     let known = size.min(size_of::<T>());
     // SAFETY: The bytes of `value` are initialised and may be written.
     let bytes = unsafe {
@@ -63,7 +79,7 @@ pub(crate) fn read<T: UserArg>(address: usize, size: usize) -> Result<T> {
 
 /// The caller's array of `struct epoll_event`, filled from its start.
 pub(crate) struct EventWriter {
-    writer: UserSliceWriter,
+    address: usize,
     left: i32,
 }
 
@@ -82,7 +98,7 @@ impl EventWriter {
             return Err(EFAULT);
         }
         Ok(Self {
-            writer: UserSlice::new(UserPtr::from_addr(address as usize), length).writer(),
+            address: address as usize,
             left: max,
         })
     }
@@ -96,16 +112,14 @@ impl EventWriter {
     /// Appends one event; EFAULT if the memory can't be written. Process context.
     #[inline]
     pub(crate) fn write(&mut self, events: u32, data: u64) -> Result {
-        self.writer
-            .write(&Event(bindings::epoll_event { events, data }))?;
+        // SAFETY: The address is checked.
+        if !unsafe { ext::put_event(self.address, events, data) } {
+            return Err(EFAULT);
+        }
+        self.address = self
+            .address
+            .wrapping_add(size_of::<bindings::epoll_event>());
         self.left -= 1;
         Ok(())
     }
 }
-
-#[repr(transparent)]
-struct Event(bindings::epoll_event);
-
-// SAFETY: Two integers; on x86-64 it is packed, so there is no padding.
-unsafe impl kernel::transmute::AsBytes for Event {}
-const _: () = assert!(size_of::<Event>() == size_of::<u32>() + size_of::<u64>());

@@ -15,6 +15,7 @@
 #if !defined(_REPOLL_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define _REPOLL_TRACE_H
 
+#include <linux/preempt.h>
 #include <linux/tracepoint.h>
 
 #ifndef _REPOLL_TRACE_ONCE
@@ -66,8 +67,8 @@ TRACE_EVENT(repoll_ctl,
 );
 
 TRACE_EVENT(repoll_callback,
-	TP_PROTO(u32 ep, u64 item, s32 fd, u32 key, u32 context, u32 outcome),
-	TP_ARGS(ep, item, fd, key, context, outcome),
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 key, u32 outcome),
+	TP_ARGS(ep, item, fd, key, outcome),
 	TP_STRUCT__entry(
 		__field(u32, ep)
 		__field(s32, fd)
@@ -81,7 +82,7 @@ TRACE_EVENT(repoll_callback,
 		__entry->item = item;
 		__entry->fd = fd;
 		__entry->key = key;
-		__entry->context = context;
+		__entry->context = in_nmi() ? 3 : in_hardirq() ? 2 : in_serving_softirq() ? 1 : 0;
 		__entry->outcome = outcome;
 	),
 	TP_printk("ep=%u item=%llu fd=%d key=0x%x context=%s outcome=%s",
