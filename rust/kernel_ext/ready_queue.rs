@@ -18,8 +18,9 @@
 //! its list. Every move of a ready item is one atomic change of this word: from the stack to the
 //! consumer, the pointer goes and `BUSY` comes in the same exchange; while the consumer has the item
 //! `BUSY` stays; and if a callback pushed it anew meanwhile, the pointer is back before `BUSY` goes.
-//! So a single load tells whether there is anything to wait for ([`ReadyQueue::is_empty`]). Two
-//! separate fields could not: whichever is read first, an item can move behind the reader's back.
+//! So a single load tells whether there is anything to wait for ([`ReadyQueue::is_empty`]). With two
+//! fields, a reader that looks at the mark and then at the stack would miss an item that went from the
+//! one to the other in between.
 //!
 //! # No event is lost
 //!
