@@ -48,7 +48,7 @@ check: ## formatting, lints, licence lines
 shell: ## an interactive shell in a guest with the module loaded
 	@tools/vm shell
 
-rust-analyzer: ## write rust-project.json and editor settings for the module
+rust-analyzer: ## write rust-project.json, for editing the module
 	@$(HARNESS)/rust-analyzer
 
 clean: ## remove what was built from this checkout

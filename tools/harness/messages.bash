@@ -23,18 +23,24 @@ die() {
 # how long it took. Not to be called in a condition: bash would turn off
 # errexit inside COMMAND.
 step() {
-	local label=$1 log status start=$SECONDS
+	local label=$1 log status start=$SECONDS interrupted=''
 	shift
 	log="$REPOLL_CACHE/log/${label//[^a-zA-Z0-9.]/-}.log"
 	mkdir -p "${log%/*}"
 	printf '  %s%s%s … ' "$dim" "$label" "$plain" >&2
 	set +e
+	trap 'interrupted=yes' INT
 	(set -euo pipefail; "$@") >"$log" 2>&1
 	status=$?
+	trap - INT
 	set -e
+	if [[ $interrupted ]]; then
+		echo >&2
+		die "interrupted" "a re-run goes on from the last complete step"
+	fi
 	if ((status)); then
 		printf '%sfailed%s after %d s\n' "$red" "$plain" "$((SECONDS - start))" >&2
-		tail -n 25 "$log" | sed 's/^/    | /' >&2
+		tail -n 25 "$log" | cut -c1-200 | sed 's/^/    | /' >&2
 		die "\"$label\" failed: $(cause_in "$log" "$status")" "the whole log: $log" \
 			"a re-run goes on from the last complete step"
 	fi
@@ -45,9 +51,9 @@ step() {
 cause_in() {
 	if grep -qiE 'no space left on device|cannot allocate.*disk' "$1"; then
 		echo "the disk is full; free some space, or set REPOLL_CACHE to a folder on a larger one"
-	elif grep -qiE "resolv|network is unreachable|could not connect|connection (refused|timed out)|failed to connect|unable to connect" "$1"; then
+	elif grep -qiE "could(n.t| not) resolve|temporary failure (in name )?resolving|network is unreachable|could not connect|connection (refused|timed out)|failed to connect|unable to connect" "$1"; then
 		echo "the network, or the mirror, cannot be reached; connect, set http_proxy, or set REPOLL_MIRROR"
-	elif grep -qiE 'certificate' "$1"; then
+	elif grep -qiE 'self-signed certificate|certificate verify failed|certificate problem|unable to get local issuer' "$1"; then
 		echo "a certificate is not trusted; set SSL_CERT_FILE to your authority's bundle"
 	else
 		echo "status $2"

@@ -31,7 +31,9 @@ fetch_crates() { enter --online -- bash -c 'cd tools && cargo fetch --locked'; }
 
 build_userspace() {
 	ensure_crates
-	with_lock "build-$(key_of "$(build_folder cargo)")" quietly "build the userspace" build_programs
+	local show=quietly
+	[[ -d $(programs_folder) ]] || show=step
+	with_lock "build-$(key_of "$(build_folder cargo)")" "$show" "build the userspace" build_programs
 }
 
 build_programs() {
