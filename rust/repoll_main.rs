@@ -120,7 +120,7 @@ use kernel::{
 use kernel_ext::{
     device,
     last_close::LastClose,
-    nested::GlobalLocks,
+    nested,
     user::User, //
 };
 
@@ -157,7 +157,7 @@ impl kernel::InPlaceModule for Repoll {
             _ => User::default_max_watches(size_of::<Watched>()),
         };
         MAX_USER_WATCHES.store(max, Relaxed);
-        GlobalLocks::init();
+        nested::init();
         try_pin_init!(Self {
             last_close: {
                 if cfg!(CONFIG_PREEMPT_RT) {

@@ -42,17 +42,12 @@ kernel::sync::global_lock! {
     pub(crate) unsafe(uninit) static TOPOLOGY: Mutex<()> = ();
 }
 
-/// Proof that the module's global locks are initialised.
-pub(crate) struct GlobalLocks(());
-
-impl GlobalLocks {
-    /// For the module's initialisation, before its device can be opened. A second call does nothing.
-    pub(crate) fn init() -> Self {
-        static DONE: Atomic<bool> = Atomic::new(false);
-        if !DONE.xchg(true, Relaxed) {
-            // SAFETY: Called once; nobody has used the lock, since the device is not there.
-            unsafe { TOPOLOGY.init() };
-        }
-        Self(())
+/// Makes [`TOPOLOGY`] ready. For the module's initialisation, before its device can be opened; a second
+/// call does nothing.
+pub(crate) fn init() {
+    static DONE: Atomic<bool> = Atomic::new(false);
+    if !DONE.xchg(true, Relaxed) {
+        // SAFETY: Called once; nobody has used the lock, since the device is not there.
+        unsafe { TOPOLOGY.init() };
     }
 }
