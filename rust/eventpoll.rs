@@ -18,6 +18,10 @@ pub(crate) mod nesting;
 pub(crate) mod wait;
 
 use crate::kernel_ext::{
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
     device::register,
     last_close::FileId,
     nested::lock_nested,
@@ -45,10 +49,6 @@ use kernel::{
     seq_file::SeqFile,
     seq_print,
     sync::{
-        atomic::{
-            ordering::Relaxed,
-            Atomic, //
-        },
         Arc,
         Mutex, //
     }, //
@@ -123,14 +123,15 @@ impl Eventpoll {
     }
 
     /// Tells waiters and pollers that the ready queue has something. Whoever queued an item, or found
-    /// it queued, must call this after. Any context.
+    /// it queued, must call this after: a push is the full barrier between the queue and the look for
+    /// sleepers. Any context.
     ///
     /// `events` is what a poller may want to know of the event besides `EPOLLIN`; `depth` is as for
     /// [`WaitQueue::wake_pollers`]. Returns whether a waiter was woken.
     #[inline]
     pub(crate) fn wake(&self, sync: bool, events: u32, depth: u32) -> bool {
-        let waiters = self.waiters.has_sleepers();
-        let pollers = self.pollers.has_sleepers();
+        let waiters = self.waiters.has_entries();
+        let pollers = self.pollers.has_entries();
         if waiters || pollers {
             trace::wake(self.id, waiters.into(), pollers.into());
         }
@@ -188,7 +189,7 @@ impl Eventpoll {
     /// Ends all watches. The instance's file has been closed for the last time: nobody waits, polls
     /// or controls it any more.
     pub(crate) fn release(&self) {
-        if self.pollers.has_sleepers() {
+        if self.pollers.has_entries() {
             self.pollers.wake_pollers(events::IN, 0);
         }
         self.place.set_file(FileId::NONE);

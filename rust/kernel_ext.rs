@@ -9,6 +9,7 @@
 //! | [`watch`] | an entry with a Rust callback in the wait queue of somebody else's file |
 //! | [`last_close`] | notice of a watched file's last close |
 //! | [`ready_queue`] | a queue from any context to one consumer |
+//! | [`atomic`] | the kernel crate's atomics, inline |
 //! | [`nested`] | locks of one class inside of each other |
 //! | [`wait_queue`] | wait queues of our own: to be polled, to sleep on, to wake |
 //! | [`device`] | a misc device whose files can be polled, and anonymous files of its kind |
@@ -17,6 +18,7 @@
 //! | [`task`], [`time`] | the current task's signals; sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |
 
+pub(crate) mod atomic;
 pub(crate) mod bindings;
 pub(crate) mod device;
 pub(crate) mod last_close;

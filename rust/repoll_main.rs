@@ -111,13 +111,13 @@ use eventpoll::{
     Eventpoll, //
 };
 use kernel::{
-    prelude::*,
-    sync::atomic::{
-        ordering::Relaxed,
-        Atomic, //
-    }, //
+    prelude::*, //
 };
 use kernel_ext::{
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
     device,
     last_close::LastClose,
     nested,

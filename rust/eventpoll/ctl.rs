@@ -119,7 +119,7 @@ fn change(
             }
             item.set_interest(wanted, args.data);
             // What is there already is reported at once.
-            if item.poll_now(1) != 0 {
+            if item.poll_file(&file, 1) != 0 {
                 let item = item.clone();
                 locked.queue(&ep, &item, Reason::Mod);
             }

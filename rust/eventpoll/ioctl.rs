@@ -8,6 +8,7 @@ use super::{
     Eventpoll, //
 };
 use crate::kernel_ext::{
+    atomic::ordering::Relaxed,
     bindings as ext,
     device::{
         anon_fd,
@@ -38,7 +39,6 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     sync::{
-        atomic::ordering::Relaxed,
         Arc,
         ArcBorrow, //
     }, //

@@ -8,10 +8,18 @@ use super::{
     Key, //
 };
 use crate::kernel_ext::{
+    atomic::{
+        ordering::{Full, Relaxed},
+        smp_mb,
+        Atomic, //
+    },
     bindings as ext,
     ready_queue::Push,
     trace,
-    wait_queue::WakeUp,
+    wait_queue::{
+        poll_now,
+        WakeUp, //
+    },
     watch::{
         Closed,
         Watch,
@@ -19,16 +27,9 @@ use crate::kernel_ext::{
     }, //
 };
 use kernel::{
+    fs::LocalFile,
     prelude::*,
     sync::{
-        atomic::{
-            ordering::Relaxed,
-            Atomic, //
-        },
-        barrier::{
-            smp_mb,
-            Full, //
-        },
         Arc,
         ArcBorrow, //
     }, //
@@ -165,12 +166,21 @@ impl Watched {
     /// this item's.
     #[inline]
     pub(crate) fn poll_now(&self, depth: u32) -> u32 {
+        match self.file() {
+            None => 0,
+            Some(file) => self.poll_file(&file, depth),
+        }
+    }
+
+    /// The same, for a caller who holds the item's file.
+    #[inline]
+    pub(crate) fn poll_file(&self, file: &LocalFile, depth: u32) -> u32 {
         let events = self.events();
         let ready = match self.target() {
-            None => self.poll(events),
-            Some(inner) => self.with_file(|| inner.poll(None, depth)),
+            None => poll_now(file, events),
+            Some(inner) => inner.poll(None, depth),
         };
-        ready.unwrap_or(0) & events
+        ready & events
     }
 }
 

@@ -25,14 +25,16 @@ use super::{
     item::Watched,
     Eventpoll, //
 };
-use crate::kernel_ext::last_close::FileId;
+use crate::kernel_ext::{
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
+    last_close::FileId, //
+};
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{
-            ordering::Relaxed,
-            Atomic, //
-        },
         Arc, //
     }, //
 };

@@ -8,6 +8,10 @@ use super::{
     Eventpoll, //
 };
 use crate::kernel_ext::{
+    atomic::{
+        ordering::Full,
+        smp_mb, //
+    },
     task,
     time::Deadline,
     user_args::EventWriter, //
@@ -52,8 +56,11 @@ fn deliver(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
     };
     // What we leave is for the next one: the wake-up that brought us here may have been the only
     // one. This is also what wakes the others for a level-triggered item.
-    if !ep.ready.is_empty() && ep.waiters.has_sleepers() {
-        ep.waiters.wake_one(false);
+    if !ep.ready.is_empty() {
+        smp_mb(Full);
+        if ep.waiters.has_entries() {
+            ep.waiters.wake_one(false);
+        }
     }
     result
 }

@@ -83,11 +83,6 @@ void repoll_helper_list_del_init_careful(struct list_head *entry)
 	list_del_init_careful(entry);
 }
 
-bool repoll_helper_wq_has_sleeper(struct wait_queue_head *wq)
-{
-	return wq_has_sleeper(wq);
-}
-
 /*
  * wake_up_poll(), for queues whose entries may wake other queues of the same
  * lock class, as ep_poll_safewake(): lockdep wants to know how deep we are.

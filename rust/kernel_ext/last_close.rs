@@ -33,7 +33,13 @@
 //! A bucket's lock is taken in process context only, and never in a wake-up. Under it: the locks of
 //! files' wait queues. One bucket's lock at a time.
 
-use super::bindings as ext;
+use super::{
+    atomic::{
+        ordering::{Acquire, Relaxed, Release},
+        Atomic, //
+    },
+    bindings as ext, //
+};
 use core::{
     cell::UnsafeCell,
     mem::MaybeUninit,
@@ -51,10 +57,6 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            ordering::{Acquire, Relaxed, Release},
-            Atomic, //
-        },
         SpinLock,
         SpinLockGuard, //
     },

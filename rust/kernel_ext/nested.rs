@@ -4,16 +4,18 @@
 //!
 //! C header: [`include/linux/mutex.h`](srctree/include/linux/mutex.h)
 
-use super::bindings as ext;
+use super::{
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
+    bindings as ext, //
+};
 use core::ptr;
 use kernel::{
     bindings,
     prelude::*,
     sync::{
-        atomic::{
-            ordering::Relaxed,
-            Atomic, //
-        },
         lock::{
             mutex::MutexBackend,
             Guard, //

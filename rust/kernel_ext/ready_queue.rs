@@ -149,8 +149,8 @@ impl<T: HasLinks> ReadyQueue<T> {
 
     /// Puts `item` into the queue, unless it is there. Any context, no lock.
     ///
-    /// In either case a full barrier; the caller must then wake whoever waits for the queue. An item
-    /// of another queue is refused, as if it were there already: that is a bug of the caller.
+    /// In either case it ends with a full barrier; the caller must then wake whoever waits for the
+    /// queue. An item of another queue is refused, as if it were there already: that is a bug of the caller.
     #[inline]
     pub(crate) fn push(&self, item: ArcBorrow<'_, T>) -> Push {
         let links = item.links();

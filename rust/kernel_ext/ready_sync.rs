@@ -5,11 +5,11 @@
 //! The host's model checker compiles `ready_queue.rs` over another module of this name and shape,
 //! made of loom's types (`tools/model`). Keep the two in step.
 
-use core::cell::UnsafeCell;
-use kernel::sync::atomic::{
-    ordering::{Acquire, Full, Relaxed, Release},
+use super::atomic::{
+    ordering::{Acquire, Full, Relaxed},
     Atomic, //
 };
+use core::cell::UnsafeCell;
 
 pub(crate) use kernel::sync::{Arc, ArcBorrow};
 
@@ -63,10 +63,10 @@ impl Word {
         self.0.xchg(value, Full)
     }
 
-    /// Publishes (release) all that was written before it, if it succeeds.
+    /// A full memory barrier, if it succeeds.
     #[inline(always)]
     pub(crate) fn compare_exchange(&self, old: usize, new: usize) -> Result<usize, usize> {
-        self.0.cmpxchg(old, new, Release)
+        self.0.cmpxchg(old, new, Full)
     }
 }
 

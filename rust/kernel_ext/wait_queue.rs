@@ -5,6 +5,10 @@
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
 use super::{
+    atomic::{
+        ordering::{Acquire, Relaxed, Release},
+        Atomic, //
+    },
     bindings as ext,
     time::Deadline, //
 };
@@ -15,10 +19,6 @@ use kernel::{
     fs::LocalFile,
     prelude::*,
     sync::{
-        atomic::{
-            ordering::{Acquire, Relaxed, Release},
-            Atomic, //
-        },
         rcu,
         LockClassKey, //
     },
@@ -71,12 +71,19 @@ impl WaitQueue {
         })
     }
 
-    /// Whether anyone is in the queue. A full barrier comes first: what the caller wrote before is
-    /// seen by whoever enters the queue and checks its condition later. Any context.
+    /// Whether anyone is in the queue. Any context.
+    ///
+    /// Between what the caller changed, and this, a full barrier must come, such as
+    /// [`ReadyQueue::push`](super::ready_queue::ReadyQueue::push) is: then whoever enters the queue and
+    /// looks at its condition after that sees the change, if this does not see the entry.
     #[inline]
-    pub(crate) fn has_sleepers(&self) -> bool {
-        // SAFETY: The queue is initialised, by the type's invariants.
-        unsafe { ext::wq_has_sleeper(self.head.get()) }
+    pub(crate) fn has_entries(&self) -> bool {
+        // SAFETY: The list is initialised, by the type's invariants. It may change meanwhile: this is
+        // list_empty(), which reads one pointer and follows none.
+        unsafe {
+            let list = &raw const (*self.head.get()).head;
+            (&raw const (*list).next).read_volatile().cast_const() != list
+        }
     }
 
     /// Wakes one sleeper that came by [`WaitQueue::sleep_exclusive`]: the one that came last.
@@ -121,7 +128,7 @@ impl WaitQueue {
     ///
     /// `ready` is evaluated once, when the task is in the queue and before it sleeps, after a full
     /// barrier: so what it looks at can be changed without a lock, as long as whoever changes it
-    /// then calls [`WaitQueue::has_sleepers`]. Wake-ups take one such sleeper each. A sleeper that was
+    /// then, after a full barrier, calls [`WaitQueue::has_entries`]. Wake-ups take one such sleeper each. A sleeper that was
     /// woken must look again: the wake-up may have been its alone.
     ///
     /// Returns whether the deadline has passed. Process context.
@@ -327,8 +334,10 @@ impl Entry {
     }
 }
 
-/// A `poll_table` that only asks for the present state.
-pub(super) fn poll_now(file: &kernel::fs::LocalFile, events: u32) -> u32 {
+/// What `file` is ready for now, of `events` (`EPOLL*` bits, a hint to its driver). Process context,
+/// sleeps.
+#[inline]
+pub(crate) fn poll_now(file: &LocalFile, events: u32) -> u32 {
     let mut table = MaybeUninit::<bindings::poll_table_struct>::zeroed();
     // SAFETY: The table is valid for the call, and `file` is alive and can be polled: vfs_poll()
     // itself deals with files without `->poll`.

@@ -22,9 +22,13 @@
 //! - at the file's last close, when [`Watcher::closed`] is called and is handed the reference.
 //!
 //! Either way all entries are out of their queues when it has happened, so no callback runs any
-//! more. No reference to the file is held; [`Watch::poll`] takes one for as long as it polls.
+//! more. No reference to the file is held; [`Watch::file`] takes one for as long as it is polled.
 
 use super::{
+    atomic::{
+        ordering::{Acquire, Relaxed, Release},
+        Atomic, //
+    },
     bindings as ext,
     last_close::{
         FileId,
@@ -36,7 +40,6 @@ use super::{
         ReadyQueue, //
     },
     wait_queue::{
-        poll_now,
         Entry,
         PollTable,
         WakeUp, //
@@ -54,10 +57,7 @@ use kernel::{
     fs::LocalFile,
     prelude::*,
     sync::{
-        atomic::{
-            ordering::{Acquire, Relaxed, Release},
-            Atomic, //
-        },
+        aref::ARef,
         Arc,
         ArcBorrow,
         UniqueArc, //
@@ -219,18 +219,11 @@ impl<T: Watcher> Watch<T> {
         }
     }
 
-    /// What the file is ready for now, of `events`; `None` if it is closed, or the watch has ended.
-    /// Process context, sleeps.
-    pub(crate) fn poll(&self, events: u32) -> Option<u32> {
-        let file = self.registration.file()?;
-        Some(poll_now(&file, events))
-    }
-
-    /// Calls `f` with the file held, so that its last close does not come meanwhile; `None` if it is
-    /// closed, or the watch has ended. Process context.
-    pub(crate) fn with_file<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
-        let _file = self.registration.file()?;
-        Some(f())
+    /// The file, held so that its last close does not come meanwhile; `None` if it is closed, or the
+    /// watch has ended. Process context.
+    #[inline]
+    pub(crate) fn file(&self) -> Option<ARef<LocalFile>> {
+        self.registration.file()
     }
 
     /// The watches, of this kind, that `file` has now. Process context, sleeps.
