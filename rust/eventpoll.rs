@@ -155,7 +155,9 @@ impl Eventpoll {
         }
         let mut locked = lock_nested(&self.locked, depth);
         locked.reap(self);
-        let mut scan = locked.consumer.scan(&self.ready);
+        let Some(mut scan) = locked.consumer.scan(&self.ready) else {
+            return 0;
+        };
         while let Some(item) = scan.next() {
             if item.poll_now(depth + 1) != 0 {
                 scan.put_back(item);
@@ -203,19 +205,24 @@ impl Eventpoll {
         }
         locked.reap(self);
         // With no callback left, what is taken out of the queue now stays out.
-        let mut scan = locked.consumer.scan(&self.ready);
-        while scan.next().is_some() {}
-        drop(scan);
+        if let Some(mut scan) = locked.consumer.scan(&self.ready) {
+            while scan.next().is_some() {}
+        }
         locked.interest = RBTree::new();
     }
 }
 
 impl Locked {
     /// Deals with items whose files have been closed, before anything else is done.
+    #[inline]
     pub(crate) fn reap(&mut self, ep: &Eventpoll) {
-        if ep.closed.is_empty() {
-            return;
+        if !ep.closed.is_empty() {
+            self.reap_closed(ep);
         }
+    }
+
+    #[cold]
+    fn reap_closed(&mut self, ep: &Eventpoll) {
         for watched in ep.closed.take() {
             self.interest.remove(&watched.key());
             self.consumer.remove(&ep.ready, &watched);

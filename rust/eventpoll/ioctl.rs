@@ -75,6 +75,7 @@ impl Device for Eventpoll {
         Eventpoll::show_fdinfo(&this, out);
     }
 
+    #[inline]
     fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let size = _IOC_SIZE(cmd);
         if _IOC_TYPE(cmd) != ext::REPOLL_IOC_MAGIC {
@@ -82,41 +83,52 @@ impl Device for Eventpoll {
         }
         match (_IOC_NR(cmd), _IOC_DIR(cmd)) {
             (NOP, kernel::uapi::_IOC_NONE) => Ok(0),
-            (CREATE, kernel::uapi::_IOC_WRITE) => create(&read(arg, size)?),
-            (CTL, kernel::uapi::_IOC_WRITE) => {
-                let args: repoll_ctl = read(arg, size)?;
-                if args.flags != 0 {
-                    return Err(EINVAL);
-                }
-                ctl(this, file, &args, crate::MAX_USER_WATCHES.load(Relaxed))?;
-                Ok(0)
-            }
-            (WAIT, kernel::uapi::_IOC_WRITE) => {
-                let args: repoll_wait = read(arg, size)?;
-                trace::wait_enter(this.id, args.maxevents, args.timeout);
-                let result = checked_wait(&this, &args);
-                trace::wait_exit(this.id, result.map_or_else(|e| e.to_errno(), |n| n as i32));
-                result.map(|n| n as isize)
-            }
+            (CREATE, kernel::uapi::_IOC_WRITE) => create(arg, size),
+            (CTL, kernel::uapi::_IOC_WRITE) => control(this, file, arg, size),
+            (WAIT, kernel::uapi::_IOC_WRITE) => wait_for(&this, arg, size),
             _ => Err(ENOTTY),
         }
     }
 }
 
-fn create(args: &repoll_create) -> Result<isize> {
+// Each call is a function of its own, so that none pays for another's registers and stack.
+
+#[inline(never)]
+fn create(arg: usize, size: usize) -> Result<isize> {
+    let args: repoll_create = read(arg, size)?;
     if args.flags & !ext::CLOEXEC != 0 || args.__pad != 0 {
         return Err(EINVAL);
     }
     anon_fd(Eventpoll::new()?, args.flags).map(|fd| fd as isize)
 }
 
-fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
+#[inline(never)]
+fn control(ep: ArcBorrow<'_, Eventpoll>, file: &File, arg: usize, size: usize) -> Result<isize> {
+    let args: repoll_ctl = read(arg, size)?;
     if args.flags != 0 {
         return Err(EINVAL);
     }
-    if args.sigmask == 0 {
-        return unmasked_wait(ep, args);
-    }
+    ctl(ep, file, &args, crate::MAX_USER_WATCHES.load(Relaxed))?;
+    Ok(0)
+}
+
+#[inline(never)]
+fn wait_for(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
+    let args: repoll_wait = read(arg, size)?;
+    trace::wait_enter(ep.id, args.maxevents, args.timeout);
+    let result = if args.flags != 0 {
+        Err(EINVAL)
+    } else if args.sigmask == 0 {
+        unmasked_wait(ep, &args)
+    } else {
+        masked_wait(ep, &args)
+    };
+    trace::wait_exit(ep.id, result.map_or_else(|e| e.to_errno(), |n| n as i32));
+    result.map(|n| n as isize)
+}
+
+#[inline(never)]
+fn masked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     if args.sigsetsize != size_of::<u64>() as u64 {
         return Err(EINVAL);
     }
@@ -124,6 +136,7 @@ fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     task::with_sigmask(mask, || unmasked_wait(ep, args))
 }
 
+#[inline]
 fn unmasked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     wait(
         ep,

@@ -22,12 +22,35 @@ use kernel::prelude::*;
 /// nanoseconds at the most, without limit if that is negative. Returns how many.
 ///
 /// EINTR on a signal, EFAULT if `out` can't be written. Process context, sleeps.
+#[inline]
 pub(crate) fn wait(ep: &Eventpoll, mut out: EventWriter, timeout: i64) -> Result<usize> {
+    if !ep.ready.is_empty() {
+        match deliver(ep, &mut out) {
+            Ok(0) => (),
+            result => return result,
+        }
+    }
+    if timeout == 0 {
+        return Ok(0);
+    }
+    sleep_and_deliver(ep, &mut out, timeout)
+}
+
+/// The rest of [`wait`], when nothing was ready.
+#[inline(never)]
+fn sleep_and_deliver(ep: &Eventpoll, out: &mut EventWriter, timeout: i64) -> Result<usize> {
     let deadline = (timeout > 0).then(|| Deadline::after(timeout));
-    let mut timed_out = timeout == 0;
     loop {
+        if task::signal_pending() {
+            return Err(EINTR);
+        }
+        let timed_out = ep
+            .waiters
+            .sleep_exclusive(deadline.as_ref(), || !ep.ready.is_empty());
+        // A wake-up may have been for us alone, and may come together with the time-out or a
+        // signal. So look at the queue again before either is told.
         if !ep.ready.is_empty() {
-            match deliver(ep, &mut out) {
+            match deliver(ep, out) {
                 Ok(0) => (),
                 result => return result,
             }
@@ -35,18 +58,11 @@ pub(crate) fn wait(ep: &Eventpoll, mut out: EventWriter, timeout: i64) -> Result
         if timed_out {
             return Ok(0);
         }
-        if task::signal_pending() {
-            return Err(EINTR);
-        }
-        // A wake-up may have been for us alone, and may come together with the time-out or a
-        // signal. So look at the queue again before either is told.
-        timed_out = ep
-            .waiters
-            .sleep_exclusive(deadline.as_ref(), || !ep.ready.is_empty());
     }
 }
 
 /// One pass over the ready queue. 0 if it turned out that nothing is ready.
+#[inline(never)]
 fn deliver(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
     let result = if task::fatal_signal_pending() {
         // So that a task can be killed that never runs out of events.
@@ -68,7 +84,9 @@ fn deliver(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
 fn scan(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
     let mut locked = ep.locked.lock();
     locked.reap(ep);
-    let mut scan = locked.consumer.scan(&ep.ready);
+    let Some(mut scan) = locked.consumer.scan(&ep.ready) else {
+        return Ok(0);
+    };
     let mut delivered = 0;
     while !out.is_full() {
         let Some(item) = scan.next() else { break };

@@ -14,6 +14,14 @@ __poll_t repoll_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
 	return vfs_poll(file, pt);
 }
 
+/* vfs_poll() that only looks. */
+__poll_t repoll_helper_poll_now(struct file *file, __poll_t events)
+{
+	struct poll_table_struct pt = { ._key = events };
+
+	return vfs_poll(file, &pt);
+}
+
 bool repoll_helper_file_can_poll(struct file *file)
 {
 	return file_can_poll(file);

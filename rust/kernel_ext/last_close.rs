@@ -145,11 +145,11 @@ impl Table {
 ///
 /// # Invariants
 ///
-/// - `index` is set before `linked` and then does not change.
+/// - `index` is set before the registration is shared, and then does not change.
 /// - `linked`, `next` and `prev` are accessed under the bucket's lock; `next` of a registration that
 ///   is not linked any more belongs to whoever unlinked it.
 /// - While `linked`, `file` points at a file whose last close has not reached the hook; when it is
-///   not, `file` is null. It is written under the bucket's lock, or before the registration is shared.
+///   not, `file` is null. It is written under the bucket's lock.
 pub(super) struct Registration {
     file: Atomic<*mut bindings::file>,
     next: UnsafeCell<*mut Registration>,
@@ -187,24 +187,35 @@ impl Registration {
         }
     }
 
+    /// Says which file the registration will be for.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else has a reference to it.
+    pub(super) unsafe fn prepare(&self, file: &LocalFile) {
+        // SAFETY: By the contract.
+        unsafe { *self.index.get() = TABLE.index(file.as_ptr()) as u32 };
+    }
+
     /// Asks for notice of the last close of `file`; ENOSPC if it has too many watches.
     ///
     /// # Safety
     ///
-    /// - `this` is valid, is in place until it is unlinked, was never registered, and nobody else
-    ///   has a reference to it yet.
+    /// - `this` is valid, is in place until it is unlinked, was prepared for `file`, and was never
+    ///   registered.
     /// - `closed` may be called for it until it is unlinked.
     pub(super) unsafe fn register(this: *mut Self, file: &LocalFile) -> Result {
-        let file = file.as_ptr();
-        let index = TABLE.index(file);
-        let bucket = TABLE.bucket(index)?;
-        // SAFETY: `this` is valid, and ours alone.
+        // SAFETY: `this` is valid.
         let this_ref = unsafe { &*this };
+        // SAFETY: Does not change any more, since the registration was prepared.
+        let bucket = TABLE.bucket(unsafe { *this_ref.index.get() } as usize)?;
+        let file = file.as_ptr();
         let _guard = bucket.lock.lock();
         let first = bucket.first.load(Relaxed);
         let mut watches = 0;
         let mut other = first;
-        // SAFETY: Linked registrations are alive, and we hold the lock. `this` is not shared.
+        // SAFETY: Linked registrations are alive, and we hold the lock of their bucket, which is that
+        // of `this`, too.
         unsafe {
             while let Some(registration) = other.as_ref() {
                 watches += usize::from(registration.file.load(Relaxed) == file);
@@ -215,7 +226,6 @@ impl Registration {
             }
             // INVARIANT: The caller holds a reference to the file, so its last close is to come.
             this_ref.file.store(file, Release);
-            *this_ref.index.get() = index as u32;
             *this_ref.next.get() = first;
             *this_ref.prev.get() = ptr::null_mut();
             *this_ref.linked.get() = true;

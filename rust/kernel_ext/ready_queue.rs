@@ -255,16 +255,19 @@ impl<T: HasLinks> Consumer<T> {
         self.queue == queue.number
     }
 
-    /// Begins a scan of all that is ready now.
-    pub(crate) fn scan<'a>(&'a mut self, queue: &'a ReadyQueue<T>) -> Scan<'a, T> {
-        if self.is_of(queue) {
-            // A scan that was not ended by its drop may have left something.
-            self.gather(queue);
+    /// Begins a scan of all that is ready now. `None` if `queue` has another consumer.
+    #[inline]
+    pub(crate) fn scan<'a>(&'a mut self, queue: &'a ReadyQueue<T>) -> Option<Scan<'a, T>> {
+        if !self.is_of(queue) {
+            return None;
         }
-        Scan {
+        // A scan that was not ended by its drop may have left something.
+        self.gather(queue);
+        // INVARIANT: It is the queue's consumer.
+        Some(Scan {
             queue,
             consumer: self,
-        }
+        })
     }
 
     /// Takes `item` out of the queue, wherever it is in it. False if it was not in it.
@@ -288,7 +291,7 @@ impl<T: HasLinks> Consumer<T> {
             return;
         }
         loop {
-            self.late.append(queue.take());
+            self.late.append(&mut queue.take());
             // SAFETY: `listed` is the consumer's, which we are: the item is of our queue.
             if unsafe { item.links().listed.get() } || !item.links().queued.get() {
                 return;
@@ -300,12 +303,9 @@ impl<T: HasLinks> Consumer<T> {
     /// Puts all that the queue has in order, into `list`: what was not taken, what came meanwhile, and
     /// what was queued again.
     fn gather(&mut self, queue: &ReadyQueue<T>) {
-        self.late.append(queue.take());
-        let Self {
-            list, late, level, ..
-        } = self;
-        list.append(core::mem::replace(late, List::new()));
-        list.append(core::mem::replace(level, List::new()));
+        self.late.append(&mut queue.take());
+        self.list.append(&mut self.late);
+        self.list.append(&mut self.level);
     }
 
     /// Ends a change of the lists.
@@ -318,6 +318,10 @@ impl<T: HasLinks> Consumer<T> {
 
 /// A pass over the ready items, in order. Ends when it is dropped: then the queue holds what was not
 /// taken, what came meanwhile, and what was put into it again for the next pass, in this order.
+///
+/// # Invariants
+///
+/// `consumer` is that of `queue`.
 pub(crate) struct Scan<'a, T: HasLinks> {
     queue: &'a ReadyQueue<T>,
     consumer: &'a mut Consumer<T>,
@@ -334,7 +338,7 @@ impl<T: HasLinks> Scan<'_, T> {
     /// Whether `item` is to be put into one of our lists: its bit was clear, and is ours now. Else it
     /// is in the queue, when this returns.
     fn claim(&mut self, item: &T) -> bool {
-        if !self.queue.owns(item.links()) || !self.consumer.is_of(self.queue) {
+        if !self.queue.owns(item.links()) {
             return false;
         }
         if !item.links().queued.exchange(true) {
@@ -364,10 +368,8 @@ impl<T: HasLinks> Scan<'_, T> {
 
 impl<T: HasLinks> Drop for Scan<'_, T> {
     fn drop(&mut self) {
-        if self.consumer.is_of(self.queue) {
-            self.consumer.gather(self.queue);
-            self.consumer.settle(self.queue);
-        }
+        self.consumer.gather(self.queue);
+        self.consumer.settle(self.queue);
     }
 }
 
@@ -431,18 +433,20 @@ impl<T: HasLinks> List<T> {
         self.last = item;
     }
 
-    fn append(&mut self, mut other: List<T>) {
+    /// Moves all of `other` to our end.
+    #[inline]
+    fn append(&mut self, other: &mut List<T>) {
         if other.is_empty() {
             return;
         }
         if self.is_empty() {
-            core::mem::swap(self, &mut other);
-            return;
-        }
-        // SAFETY: The ends of both lists are valid and their links are ours, by the invariants.
-        unsafe {
-            (*self.last).links().next.set(other.first);
-            (*other.first).links().prev.set(self.last);
+            self.first = other.first;
+        } else {
+            // SAFETY: The ends of both lists are valid and their links are ours, by the invariants.
+            unsafe {
+                (*self.last).links().next.set(other.first);
+                (*other.first).links().prev.set(self.last);
+            }
         }
         self.last = other.last;
         // INVARIANT: `other` is empty now; what it owned is ours.

@@ -63,8 +63,18 @@ pub(crate) fn read<T: UserArg>(address: usize, size: usize) -> Result<T> {
     let bytes = unsafe {
         core::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<MaybeUninit<u8>>(), known)
     };
+    read_odd(address, size, bytes)?;
+    // SAFETY: All bytes are initialised, and any value of them is valid.
+    Ok(unsafe { value.assume_init() })
+}
+
+/// Reads what is not of a size that we know, or not in words: the first bytes into `known`, and the
+/// rest must be zero.
+#[cold]
+#[inline(never)]
+fn read_odd(address: usize, size: usize, known: &mut [MaybeUninit<u8>]) -> Result {
     let mut reader = UserSlice::new(UserPtr::from_addr(address), size).reader();
-    reader.read_raw(bytes)?;
+    reader.read_raw(known)?;
     while !reader.is_empty() {
         let mut rest = [0u8; 64];
         let rest = &mut rest[..reader.len().min(64)];
@@ -73,8 +83,7 @@ pub(crate) fn read<T: UserArg>(address: usize, size: usize) -> Result<T> {
             return Err(E2BIG);
         }
     }
-    // SAFETY: All bytes are initialised, and any value of them is valid.
-    Ok(unsafe { value.assume_init() })
+    Ok(())
 }
 
 /// The caller's array of `struct epoll_event`, filled from its start.

@@ -12,7 +12,7 @@ use super::{
     bindings as ext,
     time::Deadline, //
 };
-use core::{marker::PhantomData, mem::MaybeUninit, ptr};
+use core::{marker::PhantomData, ptr};
 use kernel::{
     bindings,
     ffi::{c_int, c_uint, c_void},
@@ -338,11 +338,6 @@ impl Entry {
 /// sleeps.
 #[inline]
 pub(crate) fn poll_now(file: &LocalFile, events: u32) -> u32 {
-    let mut table = MaybeUninit::<bindings::poll_table_struct>::zeroed();
-    // SAFETY: The table is valid for the call, and `file` is alive and can be polled: vfs_poll()
-    // itself deals with files without `->poll`.
-    unsafe {
-        ext::init_poll_funcptr(table.as_mut_ptr(), None, events);
-        ext::vfs_poll(file.as_ptr(), table.as_mut_ptr())
-    }
+    // SAFETY: The file is alive. vfs_poll() itself deals with files without `->poll`.
+    unsafe { ext::poll_now(file.as_ptr(), events) }
 }

@@ -84,9 +84,10 @@ pub(crate) trait Watcher: Sized + Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// While `registration` is linked, the watch owns a reference to the [`Arc`] that it is in. `entry`
-/// and the list of `further` ones change under the lock of the registration's bucket, and only while
-/// it is linked; when it is not linked any more, none of them is in a wait queue.
+/// While an entry is in a wait queue, the watch owns a reference to the [`Arc`] that it is in.
+/// `entry` and the list of `further` ones belong to [`Watch::attach`] until it links `registration`;
+/// then to whoever holds the lock of the registration's bucket, until it is unlinked. When it is not
+/// linked any more, none of them is in a wait queue.
 #[repr(C)]
 #[pin_data]
 pub(crate) struct Watch<T: Watcher> {
@@ -159,15 +160,9 @@ impl<T: Watcher> Watch<T> {
         poll: impl FnOnce(&PollTable<'_>) -> u32,
     ) -> Result<(Arc<Self>, u32)> {
         let this: Arc<Self> = this.into();
+        // SAFETY: The arc was unique: nobody else has a reference to its contents.
+        unsafe { this.registration.prepare(file) };
         let own = Arc::into_raw(this.clone()).cast_mut();
-        // SAFETY: The arc was unique: nobody else has a reference to its contents, and it was never
-        // registered. `own` is kept alive, in place, until it is unlinked.
-        // INVARIANT: The watch owns the reference `own` while it is linked.
-        if let Err(e) = unsafe { Registration::register(own.cast(), file) } {
-            // SAFETY: The watch does not own the reference after all.
-            drop(unsafe { Arc::from_raw(own) });
-            return Err(e);
-        }
         let mut table = Attach::<T> {
             table: pin_init::zeroed(),
             watch: &this,
@@ -181,8 +176,17 @@ impl<T: Watcher> Watch<T> {
             ext::init_poll_funcptr(raw, Some(add_entry::<T>), events);
             poll(&PollTable::from_raw(file, raw))
         };
-        if let Err(e) = table.result {
-            this.detach();
+        let linked = match table.result {
+            // SAFETY: The arc was unique, so it was never registered. `own` keeps it alive, and in
+            // place, until it is unlinked. It was prepared for the file.
+            Ok(()) => unsafe { Registration::register(own.cast(), file) },
+            Err(e) => Err(e),
+        };
+        if let Err(e) = linked {
+            // SAFETY: Not linked, so the entries are still ours.
+            unsafe { this.remove_entries() };
+            // SAFETY: With no entry in a wait queue, the watch need not own the reference.
+            drop(unsafe { Arc::from_raw(own) });
             return Err(e);
         }
         Ok((this, ready))
@@ -208,10 +212,11 @@ impl<T: Watcher> Watch<T> {
 
     /// # Safety
     ///
-    /// The bucket's lock is held, by whoever has just unlinked the registration.
+    /// The entries are the caller's: it has just unlinked the registration, and holds the bucket's
+    /// lock; or it is `attach`.
     unsafe fn remove_entries(&self) {
         self.entry.remove();
-        // SAFETY: The list is protected by the lock.
+        // SAFETY: The list is the caller's.
         let mut further = unsafe { &*self.further.get() };
         while let Some(this) = further {
             this.entry.remove();
@@ -309,40 +314,29 @@ unsafe extern "C" fn add_entry<T: Watcher>(
     if attach.result.is_err() || head.is_null() {
         return;
     }
-    // Allocate before the lock is taken. The embedded entry serves the first queue; attach() is the
-    // only one to add entries, so it can be asked without the lock.
-    let further = if watch.entry.is_used() {
+    // SAFETY: Called from within `attach`, before it links the registration: the list is ours.
+    let further = unsafe { &mut *watch.further.get() };
+    // The embedded entry serves the first queue.
+    let entry = if watch.entry.is_used() {
         let new = Further {
             entry: Entry::new(),
             next: None,
         };
         match KBox::new(new, GFP_KERNEL_ACCOUNT) {
-            Ok(further) => Some(further),
+            Ok(mut new) => {
+                new.next = further.take();
+                &further.insert(new).entry
+            }
             Err(e) => {
                 attach.result = Err(e.into());
                 return;
             }
         }
     } else {
-        None
-    };
-    // The file can't be closed now, but a callback's reference to the watch may have been used to
-    // end it.
-    let Some(_linked) = watch.registration.lock() else {
-        attach.result = Err(ENOENT);
-        return;
-    };
-    let entry = match further {
-        None => &watch.entry,
-        Some(mut further) => {
-            // SAFETY: The list is protected by the lock.
-            let list = unsafe { &mut *watch.further.get() };
-            further.next = list.take();
-            &list.insert(further).entry
-        }
+        &watch.entry
     };
     // SAFETY: The entry is new. It stays in place, inside of the watch or of a box of the watch's, and
-    // is removed when the watch is unlinked, while it owns a reference to itself. The queue belongs
+    // is removed by `attach`, or when the watch is unlinked, while it owns a reference to itself. The queue belongs
     // to the file, whose last close comes before it goes away, or its owner tells by POLLFREE.
     unsafe {
         entry.add(
