@@ -204,11 +204,11 @@ impl Eventpoll {
             }
         }
         locked.reap(self);
-        // With no callback left, what is taken out of the queue now stays out.
-        if let Some(mut scan) = locked.consumer.scan(&self.ready) {
-            while scan.next().is_some() {}
+        let Locked { interest, consumer } = &mut *locked;
+        for watched in interest.values() {
+            consumer.remove(&self.ready, watched);
         }
-        locked.interest = RBTree::new();
+        *interest = RBTree::new();
     }
 }
 

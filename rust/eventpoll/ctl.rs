@@ -188,11 +188,17 @@ impl New<'_> {
         let watch = Watch::new(item, &ep.ready)?;
         let target = watch.target().cloned();
         let exclusive = wanted & events::EXCLUSIVE != 0;
-        let (item, ready) =
-            Watch::attach(watch, self.file, wanted, exclusive, |table| match &target {
+        let (item, ready) = Watch::attach(
+            watch,
+            (&ep.ready, &mut locked.consumer),
+            self.file,
+            wanted,
+            exclusive,
+            |table| match &target {
                 None => poll_file(table),
                 Some(inner) => inner.poll(Some(table), 1),
-            })?;
+            },
+        )?;
         // Callbacks may have queued it by now; whoever takes it from the queue has our lock.
         locked
             .interest
@@ -216,7 +222,7 @@ impl Locked {
 
     /// Queues an item that was found ready, and wakes, unless a callback did both.
     fn queue(&mut self, ep: &Eventpoll, item: &Arc<Watched>, reason: Reason) {
-        match ep.ready.push(item.as_arc_borrow()) {
+        match ep.ready.push(item) {
             Push::Queued => {
                 item.trace_queue(reason);
                 ep.wake(false, 0, 0);

@@ -200,7 +200,7 @@ impl Watcher for Item {
             this.trace_callback(wake, outcome);
             return shared;
         }
-        match this.ep.ready.push(this) {
+        match this.ep.ready.push(&this) {
             Push::Queued => {
                 this.trace_callback(wake, ext::REPOLL_CB_QUEUED);
                 this.trace_queue(Reason::Callback);

@@ -23,9 +23,9 @@ use kernel::prelude::*;
 ///
 /// EINTR on a signal, EFAULT if `out` can't be written. Process context, sleeps.
 #[inline]
-pub(crate) fn wait(ep: &Eventpoll, mut out: EventWriter, timeout: i64) -> Result<usize> {
+pub(crate) fn wait(ep: &Eventpoll, out: EventWriter, timeout: i64) -> Result<usize> {
     if !ep.ready.is_empty() {
-        match deliver(ep, &mut out) {
+        match deliver(ep, out) {
             Ok(0) => (),
             result => return result,
         }
@@ -33,12 +33,12 @@ pub(crate) fn wait(ep: &Eventpoll, mut out: EventWriter, timeout: i64) -> Result
     if timeout == 0 {
         return Ok(0);
     }
-    sleep_and_deliver(ep, &mut out, timeout)
+    sleep_and_deliver(ep, out, timeout)
 }
 
 /// The rest of [`wait`], when nothing was ready.
 #[inline(never)]
-fn sleep_and_deliver(ep: &Eventpoll, out: &mut EventWriter, timeout: i64) -> Result<usize> {
+fn sleep_and_deliver(ep: &Eventpoll, out: EventWriter, timeout: i64) -> Result<usize> {
     let deadline = (timeout > 0).then(|| Deadline::after(timeout));
     loop {
         if task::signal_pending() {
@@ -63,7 +63,7 @@ fn sleep_and_deliver(ep: &Eventpoll, out: &mut EventWriter, timeout: i64) -> Res
 
 /// One pass over the ready queue. 0 if it turned out that nothing is ready.
 #[inline(never)]
-fn deliver(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
+fn deliver(ep: &Eventpoll, out: EventWriter) -> Result<usize> {
     let result = if task::fatal_signal_pending() {
         // So that a task can be killed that never runs out of events.
         Err(EINTR)
@@ -81,13 +81,12 @@ fn deliver(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
     result
 }
 
-fn scan(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
+fn scan(ep: &Eventpoll, mut out: EventWriter) -> Result<usize> {
     let mut locked = ep.locked.lock();
     locked.reap(ep);
     let Some(mut scan) = locked.consumer.scan(&ep.ready) else {
         return Ok(0);
     };
-    let mut delivered = 0;
     while !out.is_full() {
         let Some(item) = scan.next() else { break };
         // What called back need not be ready any more, or may be closed: then it leaves the queue.
@@ -98,12 +97,11 @@ fn scan(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
         let data = item.data();
         if let Err(e) = out.write(ready, data) {
             scan.put_back(item);
-            if delivered == 0 {
+            if out.written() == 0 {
                 return Err(e);
             }
             break;
         }
-        delivered += 1;
         item.trace_deliver(ready, data);
         let wanted = item.events();
         if wanted & events::ONESHOT != 0 {
@@ -113,5 +111,5 @@ fn scan(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
             scan.requeue(item);
         }
     }
-    Ok(delivered)
+    Ok(out.written())
 }

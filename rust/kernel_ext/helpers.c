@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See helpers.h. Nothing here decides anything that Rust could decide. */
+#include <linux/file.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/percpu_counter.h>
@@ -12,6 +13,28 @@
 __poll_t repoll_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
 {
 	return vfs_poll(file, pt);
+}
+
+/*
+ * get_file_active() for a @slot that can change once, to NULL, before its file
+ * is freed. With preemption off, which is an RCU read-side section, the memory
+ * stays that of some struct file (SLAB_TYPESAFE_BY_RCU); a reference to another
+ * one is given back.
+ */
+struct file *repoll_helper_file_get_active(struct file **slot)
+{
+	struct file *file;
+
+	scoped_guard(preempt) {
+		file = READ_ONCE(*slot);
+		if (!file || !file_ref_get(&file->f_ref))
+			return NULL;
+	}
+	/* Ordered after the reference was taken, by file_ref_get(). */
+	if (likely(READ_ONCE(*slot) == file))
+		return file;
+	fput(file);
+	return NULL;
 }
 
 /* vfs_poll() that only looks. */

@@ -16,6 +16,7 @@
 #include <linux/wait.h>
 
 __poll_t repoll_helper_vfs_poll(struct file *file, struct poll_table_struct *pt);
+struct file *repoll_helper_file_get_active(struct file **slot);
 __poll_t repoll_helper_poll_now(struct file *file, __poll_t events);
 bool repoll_helper_file_can_poll(struct file *file);
 bool repoll_helper_file_is_c_epoll(struct file *file);

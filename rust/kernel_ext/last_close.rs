@@ -281,11 +281,11 @@ impl Registration {
 
     /// The watched file, with a reference; `None` if it is being closed, or the watch has ended.
     /// Any context that may drop the reference.
+    #[inline]
     pub(super) fn file(&self) -> Option<ARef<LocalFile>> {
         // SAFETY: `file` is null or points at a file that is not freed before the hook has made it
-        // null; struct file is type-safe by RCU, and get_file_active() looks at the pointer again
-        // after it took a reference.
-        let file = unsafe { bindings::get_file_active(self.file.as_ptr()) };
+        // null.
+        let file = unsafe { ext::file_get_active(self.file.as_ptr()) };
         // SAFETY: A reference was taken, and is handed over. No fdget_pos() is involved.
         Some(unsafe { ARef::from_raw(ptr::NonNull::new(file)?.cast()) })
     }

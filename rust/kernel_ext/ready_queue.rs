@@ -41,14 +41,16 @@
 //!
 //! # Ownership
 //!
-//! The queue owns a reference to each item in it. The links of an item belong to whoever set its
-//! bit, up to the push; then to the consumer.
+//! The queue owns a reference to each item that is *enrolled*, from [`Consumer::enrol`] to
+//! [`Consumer::remove`], be it queued or not: so neither a push nor a scan counts references. An item
+//! that is not enrolled has its bit set, by nobody who will push it, and so can't be queued.
+//!
+//! The links of an enrolled item belong to whoever set its bit, up to the push; then to the consumer.
 
 use super::ready_sync::{
     relax,
     unique_number,
     Arc,
-    ArcBorrow,
     Flag,
     Slot,
     Word, //
@@ -65,15 +67,17 @@ const BUSY: usize = 1;
 ///
 /// # Invariants
 ///
-/// `queued` is set from before the item enters the queue of the number `queue` until after it left
-/// it; meanwhile the queue owns a reference to the item. `next` and `prev` belong to whoever changed
-/// `queued` from clear to set, until the item is on the stack; from then on to the consumer.
-/// `listed` is the consumer's: whether the item is in one of its lists.
+/// `queued` is set while the item is not enrolled, and from before it enters the queue of the number
+/// `queue` until after it left it. `next` and `prev` belong to whoever changed `queued` from clear to
+/// set, until the item is on the stack; from then on to the consumer. `enrolled` and `listed` are the
+/// consumer's: whether the queue owns a reference to the item, and whether it is in one of the
+/// consumer's lists.
 pub(crate) struct Links<T> {
     queue: u64,
     next: Slot<*const T>,
     prev: Slot<*const T>,
     queued: Flag,
+    enrolled: Slot<bool>,
     listed: Slot<bool>,
 }
 
@@ -86,12 +90,13 @@ unsafe impl<T: Send + Sync> Sync for Links<T> {}
 impl<T: HasLinks> Links<T> {
     /// Links of an item that is to be queued on `queue`, and on no other.
     pub(crate) fn new(queue: &ReadyQueue<T>) -> Self {
-        // INVARIANT: Not queued.
+        // INVARIANT: Not enrolled.
         Self {
             queue: queue.number,
             next: Slot::new(ptr::null()),
             prev: Slot::new(ptr::null()),
-            queued: Flag::new(),
+            queued: Flag::new(true),
+            enrolled: Slot::new(false),
             listed: Slot::new(false),
         }
     }
@@ -112,7 +117,7 @@ pub(crate) unsafe trait HasLinks: Sized + Send + Sync {
 pub(crate) enum Push {
     /// The item is in the queue now.
     Queued,
-    /// It was in the queue, and will be polled after this.
+    /// It was in the queue, and will be polled after this; or it is not enrolled.
     Already,
 }
 
@@ -120,9 +125,9 @@ pub(crate) enum Push {
 ///
 /// # Invariants
 ///
-/// `head` without [`BUSY`] is null or the first item of a stack, linked through `next`, of items
-/// whose `queued` bit is set and of each of which the stack owns a reference. All were made for this
-/// queue, whose `number` no other has. `claimed` is set when it has its one consumer.
+/// `head` without [`BUSY`] is null or the first item of a stack, linked through `next`, of items that
+/// are enrolled and whose `queued` bit is set. All were made for this queue, whose `number` no other
+/// has. `claimed` is set when it has its one consumer.
 pub(crate) struct ReadyQueue<T: HasLinks> {
     head: Word,
     number: u64,
@@ -136,7 +141,7 @@ impl<T: HasLinks> ReadyQueue<T> {
         Self {
             head: Word::new(),
             number: unique_number(),
-            claimed: Flag::new(),
+            claimed: Flag::new(false),
             _items: PhantomData,
         }
     }
@@ -152,22 +157,21 @@ impl<T: HasLinks> ReadyQueue<T> {
     /// In either case it ends with a full barrier; the caller must then wake whoever waits for the
     /// queue. An item of another queue is refused, as if it were there already: that is a bug of the caller.
     #[inline]
-    pub(crate) fn push(&self, item: ArcBorrow<'_, T>) -> Push {
+    pub(crate) fn push(&self, item: &T) -> Push {
         let links = item.links();
         if !self.owns(links) || links.queued.exchange(true) {
             return Push::Already;
         }
-        // The bit is ours, so the links are.
-        let item: *const T = Arc::into_raw(Arc::from(item));
         let mut head = self.head.load();
         loop {
-            // SAFETY: `item` is a valid pointer, of which we own a reference, and this thread has
-            // set the bit, so nobody else accesses the links before the item is on the stack.
-            unsafe { (*item).links().next.set((head & !BUSY) as *const T) };
-            // INVARIANT: On success the stack owns the reference, and the bit is set.
+            // SAFETY: The item is enrolled, since its bit was clear, and this thread has set it: so
+            // nobody else accesses the links before the item is on the stack.
+            unsafe { links.next.set((head & !BUSY) as *const T) };
+            // INVARIANT: The item is enrolled, and stays so until the consumer has it: `remove` waits
+            // for this.
             match self
                 .head
-                .compare_exchange(head, item as usize | (head & BUSY))
+                .compare_exchange(head, ptr::from_ref(item) as usize | (head & BUSY))
             {
                 Ok(_) => return Push::Queued,
                 Err(now) => head = now,
@@ -189,11 +193,11 @@ impl<T: HasLinks> ReadyQueue<T> {
         // The stack has the latest arrival first.
         while !next.is_null() {
             let item = next;
-            // SAFETY: The stack's items are valid, since it owned a reference to each, and theirs is
-            // the bit. The exchange made us the only one to access their links, and it saw all that
+            // SAFETY: The stack's items are valid, since the queue owns a reference to each, and
+            // theirs is the bit. The exchange made us the only one to access their links, and it saw all that
             // was published by their pushes.
             next = unsafe { (*item).links().next.get() };
-            // SAFETY: The list takes over the stack's reference; the links are ours, as above.
+            // SAFETY: The item is enrolled, and its links are ours, as above.
             unsafe { list.push_front(item) };
         }
         list
@@ -205,12 +209,6 @@ impl<T: HasLinks> ReadyQueue<T> {
         while let Err(now) = self.head.compare_exchange(head, head & !BUSY) {
             head = now;
         }
-    }
-}
-
-impl<T: HasLinks> Drop for ReadyQueue<T> {
-    fn drop(&mut self) {
-        drop(self.take());
     }
 }
 
@@ -233,7 +231,7 @@ pub(crate) struct Consumer<T: HasLinks> {
     queue: u64,
 }
 
-// SAFETY: The consumer owns references to `T`s that may be used and dropped on any thread.
+// SAFETY: The consumer has items that may be used and dropped on any thread.
 unsafe impl<T: HasLinks> Send for Consumer<T> {}
 
 impl<T: HasLinks> Consumer<T> {
@@ -255,6 +253,26 @@ impl<T: HasLinks> Consumer<T> {
         self.queue == queue.number
     }
 
+    /// Has the queue own a reference to `item`, which may be queued from now on, until
+    /// [`Consumer::remove`]; an item that is never removed is never freed. An item of another queue, or
+    /// one that is enrolled, is refused: a bug of the caller.
+    pub(crate) fn enrol(&mut self, queue: &ReadyQueue<T>, item: Arc<T>) {
+        if !self.is_of(queue) || !queue.owns(item.links()) {
+            return;
+        }
+        // SAFETY: `enrolled` is the consumer's, which we are: the item is of our queue.
+        unsafe {
+            if item.links().enrolled.get() {
+                return;
+            }
+            item.links().enrolled.set(true);
+        }
+        // INVARIANT: The queue owns the reference from now on.
+        let item = Arc::into_raw(item);
+        // SAFETY: So it is valid.
+        unsafe { (*item).links().queued.exchange(false) };
+    }
+
     /// Begins a scan of all that is ready now. `None` if `queue` has another consumer.
     #[inline]
     pub(crate) fn scan<'a>(&'a mut self, queue: &'a ReadyQueue<T>) -> Option<Scan<'a, T>> {
@@ -270,30 +288,53 @@ impl<T: HasLinks> Consumer<T> {
         })
     }
 
-    /// Takes `item` out of the queue, wherever it is in it. False if it was not in it.
-    ///
-    /// An item that is being pushed at this moment counts as not in it: the caller must have made
-    /// sure that no producer is at work, if it wants the item to stay out.
-    pub(crate) fn remove(&mut self, queue: &ReadyQueue<T>, item: &T) -> bool {
-        if !self.is_of(queue) || !queue.owns(item.links()) || !item.links().queued.get() {
-            return false;
+    /// Ends what [`Consumer::enrol`] began: takes `item` out of the queue, wherever it is in it, and
+    /// gives back the reference. From now on the item can't be queued. `None` if it is not enrolled.
+    pub(crate) fn remove(&mut self, queue: &ReadyQueue<T>, item: &Arc<T>) -> Option<Arc<T>> {
+        let links = item.links();
+        if !self.is_of(queue) || !queue.owns(links) {
+            return None;
         }
-        self.gather(queue);
-        let found = self.list.remove(item);
-        self.settle(queue);
-        found
+        // SAFETY: `enrolled` is the consumer's, which we are: the item is of our queue.
+        unsafe {
+            if !links.enrolled.get() {
+                return None;
+            }
+            links.enrolled.set(false);
+        }
+        if links.queued.exchange(true) {
+            // It is in the queue, or a producer is about to push it.
+            self.await_listed(queue, item);
+            self.gather(queue);
+            // SAFETY: It was enrolled and was pushed, so it is in one of our lists, and after
+            // `gather` all that is in them is in this one.
+            unsafe { self.list.unlink(item) };
+            self.settle(queue);
+        }
+        // INVARIANT: Not enrolled, and the bit is set. SAFETY: The queue owned this reference.
+        Some(unsafe { Arc::from_raw(Arc::as_ptr(item)) })
     }
 
     /// Waits until an `item` whose bit was found set is in the queue for all to see, should its
     /// producer be between setting the bit and the push.
     pub(crate) fn await_push(&mut self, queue: &ReadyQueue<T>, item: &T) {
-        if !self.is_of(queue) || !queue.owns(item.links()) {
+        let links = item.links();
+        if !self.is_of(queue) || !queue.owns(links) {
             return;
         }
+        // SAFETY: `enrolled` is the consumer's, which we are: the item is of our queue.
+        if unsafe { links.enrolled.get() } && links.queued.get() {
+            self.await_listed(queue, item);
+        }
+    }
+
+    /// Waits until `item`, of our queue and enrolled, whose bit is set, is in one of our lists. It will
+    /// be: nobody else clears the bit.
+    fn await_listed(&mut self, queue: &ReadyQueue<T>, item: &T) {
         loop {
             self.late.append(&mut queue.take());
             // SAFETY: `listed` is the consumer's, which we are: the item is of our queue.
-            if unsafe { item.links().listed.get() } || !item.links().queued.get() {
+            if unsafe { item.links().listed.get() } {
                 return;
             }
             relax();
@@ -327,16 +368,19 @@ pub(crate) struct Scan<'a, T: HasLinks> {
     consumer: &'a mut Consumer<T>,
 }
 
-impl<T: HasLinks> Scan<'_, T> {
+impl<'a, T: HasLinks> Scan<'a, T> {
     /// Takes the next item out of the queue, with a full barrier: an event that the caller's poll of
     /// the item does not find queues the item anew.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<Arc<T>> {
-        self.consumer.list.pop_front()
+    pub(crate) fn next(&mut self) -> Option<&'a T> {
+        let item = self.consumer.list.pop_front();
+        // SAFETY: The item is enrolled, so the queue owns a reference to it, until `remove` is called
+        // with the consumer, which is borrowed for `'a`.
+        unsafe { item.as_ref() }
     }
 
     /// Whether `item` is to be put into one of our lists: its bit was clear, and is ours now. Else it
-    /// is in the queue, when this returns.
+    /// is in the queue when this returns, if it is enrolled.
     fn claim(&mut self, item: &T) -> bool {
         if !self.queue.owns(item.links()) {
             return false;
@@ -350,18 +394,18 @@ impl<T: HasLinks> Scan<'_, T> {
 
     /// Queues `item` again behind all others, for the next scan, unless a producer has queued it.
     #[inline]
-    pub(crate) fn requeue(&mut self, item: Arc<T>) {
-        if self.claim(&item) {
-            // SAFETY: We have set the bit, so the links are ours.
-            unsafe { self.consumer.level.push_back(Arc::into_raw(item)) };
+    pub(crate) fn requeue(&mut self, item: &T) {
+        if self.claim(item) {
+            // SAFETY: The bit was clear, so the item is enrolled; it is set, so the links are ours.
+            unsafe { self.consumer.level.push_back(item) };
         }
     }
 
     /// Puts `item` back to the front, as if it had not been taken, unless a producer has queued it.
-    pub(crate) fn put_back(&mut self, item: Arc<T>) {
-        if self.claim(&item) {
-            // SAFETY: We have set the bit, so the links are ours.
-            unsafe { self.consumer.list.push_front(Arc::into_raw(item)) };
+    pub(crate) fn put_back(&mut self, item: &T) {
+        if self.claim(item) {
+            // SAFETY: The bit was clear, so the item is enrolled; it is set, so the links are ours.
+            unsafe { self.consumer.list.push_front(item) };
         }
     }
 }
@@ -378,8 +422,8 @@ impl<T: HasLinks> Drop for Scan<'_, T> {
 /// # Invariants
 ///
 /// `first` and `last` are both null, or the ends of a list, linked through `next` and `prev` with
-/// nulls at the ends, of valid items. Each has its `queued` bit set, and `listed`, and the list owns a
-/// reference to it. Nobody else accesses their links.
+/// nulls at the ends, of enrolled items. Each has its `queued` bit set, and `listed`. Nobody else
+/// accesses their links.
 struct List<T: HasLinks> {
     first: *const T,
     last: *const T,
@@ -399,8 +443,7 @@ impl<T: HasLinks> List<T> {
 
     /// # Safety
     ///
-    /// `item` is valid, its bit is set, its links are the caller's, and so is a reference, which the
-    /// list takes over.
+    /// `item` is enrolled, its bit is set, and its links are the caller's.
     unsafe fn push_front(&mut self, item: *const T) {
         // SAFETY: `item` and the list's first item are valid, and their links are ours, by the
         // contract and the type's invariants.
@@ -449,43 +492,41 @@ impl<T: HasLinks> List<T> {
             }
         }
         self.last = other.last;
-        // INVARIANT: `other` is empty now; what it owned is ours.
+        // INVARIANT: `other` is empty now.
         other.first = ptr::null();
         other.last = ptr::null();
     }
 
-    /// Takes the first item, and clears its bit, with a full barrier.
+    /// Takes the first item, and clears its bit, with a full barrier. Null if there is none.
     #[inline]
-    fn pop_front(&mut self) -> Option<Arc<T>> {
+    fn pop_front(&mut self) -> *const T {
         let first = self.first;
-        // SAFETY: Items of the list are valid.
-        let item = unsafe { first.as_ref() }?;
-        // SAFETY: The items' links are ours, by the invariants.
+        // SAFETY: Items of the list are valid, and their links are ours, by the invariants.
         unsafe {
+            let Some(item) = first.as_ref() else {
+                return first;
+            };
             item.links().listed.set(false);
             self.first = item.links().next.get();
             match self.first.as_ref() {
                 Some(first) => first.links().prev.set(ptr::null()),
                 None => self.last = ptr::null(),
             }
+            // From here on the links are those of whoever sets the bit next.
+            item.links().queued.exchange(false);
         }
-        // SAFETY: The list owned a reference to the item, which is not in it any more.
-        let item = unsafe { Arc::from_raw(first) };
-        // From here on the links are those of whoever sets the bit next.
-        item.links().queued.exchange(false);
-        Some(item)
+        first
     }
 
-    /// Takes `item` out, if it is in the list, and clears its bit. It must be in no other list, and of
-    /// the queue whose consumer's list this is.
-    fn remove(&mut self, item: &T) -> bool {
+    /// Takes `item` out. Its bit stays set.
+    ///
+    /// # Safety
+    ///
+    /// It is in this list.
+    unsafe fn unlink(&mut self, item: &T) {
         let links = item.links();
-        // SAFETY: `listed` is the consumer's. If it is set the item is in this list: its links are
-        // ours, and its neighbours are valid.
+        // SAFETY: The item's links are ours, by the invariants, and its neighbours are valid.
         unsafe {
-            if !links.listed.get() {
-                return false;
-            }
             links.listed.set(false);
             let (prev, next) = (links.prev.get(), links.next.get());
             match prev.as_ref() {
@@ -497,16 +538,5 @@ impl<T: HasLinks> List<T> {
                 None => self.last = prev,
             }
         }
-        // SAFETY: The list owned a reference to the item, which is not in it any more. The caller's
-        // own reference keeps the item alive.
-        let owned = unsafe { Arc::from_raw(ptr::from_ref(item)) };
-        owned.links().queued.exchange(false);
-        true
-    }
-}
-
-impl<T: HasLinks> Drop for List<T> {
-    fn drop(&mut self) {
-        while self.pop_front().is_some() {}
     }
 }

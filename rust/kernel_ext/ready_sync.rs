@@ -11,7 +11,7 @@ use super::atomic::{
 };
 use core::cell::UnsafeCell;
 
-pub(crate) use kernel::sync::{Arc, ArcBorrow};
+pub(crate) use kernel::sync::Arc;
 
 /// A number that is given out once, and is not 0.
 pub(crate) fn unique_number() -> u64 {
@@ -28,8 +28,8 @@ pub(crate) fn relax() {
 pub(crate) struct Flag(Atomic<bool>);
 
 impl Flag {
-    pub(crate) fn new() -> Self {
-        Self(Atomic::new(false))
+    pub(crate) fn new(value: bool) -> Self {
+        Self(Atomic::new(value))
     }
 
     /// Stores `value` and returns what was there; a full memory barrier, whatever was there.

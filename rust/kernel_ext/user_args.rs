@@ -87,9 +87,11 @@ fn read_odd(address: usize, size: usize, known: &mut [MaybeUninit<u8>]) -> Resul
 }
 
 /// The caller's array of `struct epoll_event`, filled from its start.
+#[derive(Clone, Copy)]
 pub(crate) struct EventWriter {
     address: usize,
-    left: i32,
+    left: u32,
+    max: u32,
 }
 
 impl EventWriter {
@@ -108,8 +110,15 @@ impl EventWriter {
         }
         Ok(Self {
             address: address as usize,
-            left: max,
+            left: max as u32,
+            max: max as u32,
         })
+    }
+
+    /// How many events have been written.
+    #[inline]
+    pub(crate) fn written(&self) -> usize {
+        (self.max.wrapping_sub(self.left)) as usize
     }
 
     /// Whether the array has no more room.
@@ -128,7 +137,7 @@ impl EventWriter {
         self.address = self
             .address
             .wrapping_add(size_of::<bindings::epoll_event>());
-        self.left -= 1;
+        self.left = self.left.wrapping_sub(1);
         Ok(())
     }
 }

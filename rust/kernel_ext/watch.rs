@@ -35,6 +35,7 @@ use super::{
         Registration, //
     },
     ready_queue::{
+        Consumer,
         HasLinks,
         Links,
         ReadyQueue, //
@@ -144,16 +145,17 @@ impl<T: Watcher> Watch<T> {
         )
     }
 
-    /// Starts to watch `file`, and returns what it is ready for, of `events` (`EPOLL*` bits, a hint
+    /// Starts to watch `file`, as an item of `queue`, and returns what it is ready for, of `events` (`EPOLL*` bits, a hint
     /// to the file's driver as in poll(2)). Callbacks may come at once. Of several `exclusive` watches
     /// of the file, a wake-up calls as many as it takes until one has used it.
     ///
     /// `poll` asks the file; [`poll_file`] does, for files that need nothing special.
     ///
     /// ENOSPC if the file has too many watches, ENOMEM without memory for a further entry; then the
-    /// watch has ended. Process context, sleeps.
+    /// watch has ended, and is not in the queue. Process context, sleeps.
     pub(crate) fn attach(
         this: Pin<UniqueArc<Self>>,
+        (queue, consumer): (&ReadyQueue<Self>, &mut Consumer<Self>),
         file: &LocalFile,
         events: u32,
         exclusive: bool,
@@ -162,6 +164,7 @@ impl<T: Watcher> Watch<T> {
         let this: Arc<Self> = this.into();
         // SAFETY: The arc was unique: nobody else has a reference to its contents.
         unsafe { this.registration.prepare(file) };
+        consumer.enrol(queue, this.clone());
         let own = Arc::into_raw(this.clone()).cast_mut();
         let mut table = Attach::<T> {
             table: pin_init::zeroed(),
@@ -187,6 +190,7 @@ impl<T: Watcher> Watch<T> {
             unsafe { this.remove_entries() };
             // SAFETY: With no entry in a wait queue, the watch need not own the reference.
             drop(unsafe { Arc::from_raw(own) });
+            consumer.remove(queue, &this);
             return Err(e);
         }
         Ok((this, ready))
