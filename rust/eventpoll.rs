@@ -97,6 +97,12 @@ pub(crate) struct Locked {
     pub(crate) consumer: Consumer<Watched>,
 }
 
+/// How many may poll an instance at a time. Each is called for each event, perhaps in a hard
+/// interrupt, by each of the instances that this one watches and the event reaches it through: the
+/// ways below are limited ([`nesting`]), and an instance of ours above is, but the C epoll does not
+/// count those of its own.
+pub(crate) const MAX_POLLERS: u32 = 1000;
+
 /// Numbers instances, for the tracepoints.
 static INSTANCES: Atomic<u32> = Atomic::new(0);
 
@@ -120,6 +126,13 @@ impl Eventpoll {
             }),
             GFP_KERNEL_ACCOUNT,
         )
+    }
+
+    /// Whether [`Eventpoll::wake`] would find anyone to wake. To be asked right after a push, which is
+    /// the full barrier between the queue and this look. Any context.
+    #[inline]
+    pub(crate) fn has_sleepers(&self) -> bool {
+        self.waiters.has_entries() || self.pollers.has_entries()
     }
 
     /// Tells waiters and pollers that the ready queue has something. Whoever queued an item, or found
@@ -147,10 +160,15 @@ impl Eventpoll {
     /// Items that turn out not to be ready leave the ready queue, as in `__ep_eventpoll_poll()`: else
     /// poll(2) would say "ready", and WAIT would find nothing, for ever.
     ///
+    /// With more than [`MAX_POLLERS`] pollers it is in error, for the next one.
+    ///
     /// `depth` is the number of instances whose mutexes the caller holds: those that watch this one,
     /// and each other.
     pub(crate) fn poll(&self, table: Option<&PollTable<'_>>, depth: u32) -> u32 {
         if let Some(table) = table {
+            if !self.pollers.has_room(MAX_POLLERS) {
+                return events::ERR;
+            }
             register(table, self);
         }
         let mut locked = lock_nested(&self.locked, depth);

@@ -10,8 +10,10 @@ pub(crate) const IN: u32 = ext::IN;
 pub(crate) const OUT: u32 = ext::OUT;
 /// There is ordinary data to read.
 pub(crate) const RDNORM: u32 = ext::RDNORM;
+/// The file is in error.
+pub(crate) const ERR: u32 = ext::ERR;
 /// Always of interest, asked for or not.
-pub(crate) const ALWAYS: u32 = ext::ERR | ext::HUP;
+pub(crate) const ALWAYS: u32 = ERR | ext::HUP;
 /// The waker is io_uring: told on to pollers, so that a ring and an instance that watch each other
 /// do not wake each other for ever.
 pub(crate) const URING_WAKE: u32 = ext::URING_WAKE;

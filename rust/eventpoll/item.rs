@@ -184,21 +184,49 @@ impl Watched {
     }
 }
 
+// What a callback seldom does, apart: its usual way is short.
+impl Item {
+    /// The events that are wanted now, if the wake-up concerns them after all; else what the callback
+    /// returns.
+    #[cold]
+    fn look_again(&self, wake: WakeUp) -> Result<u32, bool> {
+        // Before the event is thrown away: has it become of interest just now? See
+        // `Item::set_interest`, with whose barrier this one pairs.
+        smp_mb(Full);
+        let events = self.events();
+        match events::match_wake(events, wake.events) {
+            Ok(()) => Ok(events),
+            Err(outcome) => {
+                self.trace_callback(wake, outcome);
+                Err(events & events::EXCLUSIVE == 0)
+            }
+        }
+    }
+
+    /// Wakes those who sleep on the instance, and returns what the callback does.
+    #[inline(never)]
+    fn wake_sleepers(&self, wake: WakeUp, events: u32) -> bool {
+        // We are under the lock of a wait queue: some file's, or that of an instance's pollers.
+        let depth = self.target().map_or(1, |inner| inner.pollers.depth());
+        let woken = self
+            .ep
+            .wake(wake.sync, wake.events & events::URING_WAKE, depth);
+        let shared = events & events::EXCLUSIVE == 0;
+        shared || (woken && !wake.last && events::uses_up(events, wake.events))
+    }
+}
+
 impl Watcher for Item {
     /// The callback. Any context, under the lock of the file's wait queue. Takes no lock of ours but
     /// those of the wait queues that it wakes.
+    #[inline]
     fn woken(this: ArcBorrow<'_, Watched>, wake: WakeUp) -> bool {
         let mut events = this.events();
-        if let Err(_stale) = events::match_wake(events, wake.events) {
-            // Before the event is thrown away: has it become of interest just now? See
-            // `Item::set_interest`, with whose barrier this one pairs.
-            smp_mb(Full);
-            events = this.events();
-        }
-        let shared = events & events::EXCLUSIVE == 0;
-        if let Err(outcome) = events::match_wake(events, wake.events) {
-            this.trace_callback(wake, outcome);
-            return shared;
+        if events::match_wake(events, wake.events).is_err() {
+            match this.look_again(wake) {
+                Ok(now) => events = now,
+                Err(used) => return used,
+            }
         }
         match this.ep.ready.push(&this) {
             Push::Queued => {
@@ -208,12 +236,11 @@ impl Watcher for Item {
             Push::Already => this.trace_callback(wake, ext::REPOLL_CB_ALREADY),
         }
         // Also if it was queued already: a second event may take a second waiter.
-        // We are under the lock of a wait queue: some file's, or that of an instance's pollers.
-        let depth = this.target().map_or(1, |inner| inner.pollers.depth());
-        let woken = this
-            .ep
-            .wake(wake.sync, wake.events & events::URING_WAKE, depth);
-        shared || (woken && !wake.last && events::uses_up(events, wake.events))
+        if this.ep.has_sleepers() {
+            this.wake_sleepers(wake, events)
+        } else {
+            events & events::EXCLUSIVE == 0
+        }
     }
 
     /// The last close. In the hook, under a bucket's lock: must not sleep. All else is done by the

@@ -114,6 +114,23 @@ void repoll_helper_list_del_init_careful(struct list_head *entry)
 	list_del_init_careful(entry);
 }
 
+/* Whether @wq has fewer than @max entries. */
+bool repoll_helper_wait_queue_has_room(struct wait_queue_head *wq, unsigned int max)
+{
+	struct wait_queue_entry *entry;
+	unsigned int entries = 0;
+	unsigned long flags;
+
+	if (!waitqueue_active(wq))
+		return max;
+	spin_lock_irqsave(&wq->lock, flags);
+	list_for_each_entry(entry, &wq->head, entry)
+		if (++entries >= max)
+			break;
+	spin_unlock_irqrestore(&wq->lock, flags);
+	return entries < max;
+}
+
 /*
  * wake_up_poll(), for queues whose entries may wake other queues of the same
  * lock class, as ep_poll_safewake(): lockdep wants to know how deep we are.

@@ -32,6 +32,7 @@ void repoll_helper_prepare_to_wait_first(struct wait_queue_head *wq, struct wait
 void repoll_helper_list_del_init(struct list_head *entry);
 void repoll_helper_list_del_init_careful(struct list_head *entry);
 
+bool repoll_helper_wait_queue_has_room(struct wait_queue_head *wq, unsigned int max);
 void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, unsigned int depth,
 				unsigned int *next_depth);
 void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass);

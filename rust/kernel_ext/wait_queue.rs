@@ -86,6 +86,13 @@ impl WaitQueue {
         }
     }
 
+    /// Whether there are fewer than `max` entries in the queue; it takes the longer the more there
+    /// are. Any context.
+    pub(crate) fn has_room(&self, max: u32) -> bool {
+        // SAFETY: The queue is initialised, by the type's invariants.
+        unsafe { ext::wait_queue_has_room(self.head.get(), max) }
+    }
+
     /// Wakes one sleeper that came by [`WaitQueue::sleep_exclusive`]: the one that came last.
     /// `sync` says that the waker is about to sleep itself. Returns whether there was one to wake, as
     /// far as is known: a `sync` wake-up does not tell, and is taken to have found one. Any context.
