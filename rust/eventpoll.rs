@@ -30,6 +30,10 @@ use crate::kernel_ext::{
         ReadyQueue, //
     },
     trace,
+    tree::{
+        HasNode,
+        Tree, //
+    },
     user::User,
     wait_queue::{
         new_wait_queue,
@@ -45,7 +49,6 @@ use item::{
 use kernel::{
     new_mutex,
     prelude::*,
-    rbtree::RBTree,
     seq_file::SeqFile,
     seq_print,
     sync::{
@@ -92,7 +95,7 @@ pub(crate) struct Eventpoll {
 /// The part of an instance that [`Eventpoll::locked`] protects.
 pub(crate) struct Locked {
     /// The interest list.
-    pub(crate) interest: RBTree<Key, Arc<Watched>>,
+    pub(crate) interest: Tree<Watched>,
     /// Takes items from [`Eventpoll::ready`].
     pub(crate) consumer: Consumer<Watched>,
 }
@@ -115,7 +118,7 @@ impl Eventpoll {
                 id: INSTANCES.fetch_add(1, Relaxed).wrapping_add(1),
                 user,
                 locked <- new_mutex!(
-                    Locked { interest: RBTree::new(), consumer: Consumer::new() },
+                    Locked { interest: Tree::new(), consumer: Consumer::new() },
                     "Eventpoll::locked"
                 ),
                 ready: ReadyQueue::new(),
@@ -189,7 +192,7 @@ impl Eventpoll {
     pub(crate) fn show_fdinfo(&self, out: &SeqFile) {
         let mut locked = self.locked.lock();
         locked.reap(self);
-        for watched in locked.interest.values() {
+        for watched in locked.interest.iter() {
             let Some(file) = watched.file_info() else {
                 continue;
             };
@@ -215,7 +218,7 @@ impl Eventpoll {
         self.place.set_file(FileId::NONE);
         let mut locked = self.locked.lock();
         // First end all callbacks, then take the items out of the queue and the list.
-        for watched in locked.interest.values() {
+        for watched in locked.interest.iter() {
             // False: the hook has ended it, and has put it on `closed` by now.
             if watched.detach() {
                 watched.trace_remove(item::Removal::Release);
@@ -223,10 +226,10 @@ impl Eventpoll {
         }
         locked.reap(self);
         let Locked { interest, consumer } = &mut *locked;
-        for watched in interest.values() {
+        for watched in interest.iter() {
             consumer.remove(&self.ready, watched);
         }
-        *interest = RBTree::new();
+        *interest = Tree::new();
     }
 }
 

@@ -9,10 +9,12 @@
 //! | [`watch`] | an entry with a Rust callback in the wait queue of somebody else's file |
 //! | [`last_close`] | notice of a watched file's last close |
 //! | [`ready_queue`] | a queue from any context to one consumer |
+//! | [`fd`] | the file of a descriptor, for the time of a system call |
 //! | [`atomic`] | the kernel crate's atomics, inline |
 //! | [`nested`] | locks of one class inside of each other |
 //! | [`wait_queue`] | wait queues of our own: to be polled, to sleep on, to wake |
 //! | [`device`] | a misc device whose files can be polled, and anonymous files of its kind |
+//! | [`tree`] | a red-black tree whose nodes are part of its items |
 //! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
 //! | [`user`] | the count of a user's watches |
 //! | [`task`], [`time`] | the current task's signals; sleeping with a time limit |
@@ -21,6 +23,7 @@
 pub(crate) mod atomic;
 pub(crate) mod bindings;
 pub(crate) mod device;
+pub(crate) mod fd;
 pub(crate) mod last_close;
 pub(crate) mod nested;
 pub(crate) mod ready_queue;
@@ -28,6 +31,7 @@ mod ready_sync;
 pub(crate) mod task;
 pub(crate) mod time;
 pub(crate) mod trace;
+pub(crate) mod tree;
 pub(crate) mod user;
 pub(crate) mod user_args;
 pub(crate) mod wait_queue;

@@ -165,7 +165,7 @@ impl kernel::InPlaceModule for Repoll {
                     pr_err!("not for PREEMPT_RT kernels yet\n");
                     return Err(EOPNOTSUPP);
                 }
-                LastClose::register()?
+                Watched::notice_last_close()?
             },
             device <- device::Registration::new(),
         })

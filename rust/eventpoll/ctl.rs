@@ -18,6 +18,7 @@ use super::{
 use crate::kernel_ext::{
     bindings as ext,
     device,
+    fd::HeldFile,
     last_close::FileId,
     nested::TOPOLOGY,
     ready_queue::Push,
@@ -34,7 +35,6 @@ use kernel::{
         LocalFile, //
     },
     prelude::*,
-    rbtree::RBTreeNodeReservation,
     sync::{
         Arc,
         ArcBorrow, //
@@ -67,9 +67,8 @@ fn change(
     args: &repoll_ctl,
     max_user_watches: i64,
 ) -> Result {
-    // A negative descriptor becomes one that nobody has: EBADF. The reference is kept to the end, so
-    // the file's last close can't come while the item is being listed.
-    let file = LocalFile::fget(args.fd as u32)?;
+    // Held to the end, so the file's last close can't come while the item is being listed.
+    let file = HeldFile::get(args.fd)?;
     let has_events = args.op != ext::CTL_DEL;
     if !device::can_poll(&file) {
         return Err(EPERM);
@@ -120,7 +119,7 @@ fn change(
             item.set_interest(wanted, args.data);
             // What is there already is reported at once.
             if item.poll_file(&file, 1) != 0 {
-                let item = item.clone();
+                let item = Arc::from(item);
                 locked.queue(&ep, &item, Reason::Mod);
             }
             Ok(())
@@ -169,14 +168,13 @@ impl New<'_> {
         ways_ok: bool,
     ) -> Result {
         locked.reap(&ep);
-        if locked.interest.get(&self.key).is_some() {
-            return Err(EEXIST);
-        }
-        let wanted = self.wanted;
+        let Locked { interest, consumer } = &mut *locked;
+        let vacancy = interest.vacancy(&self.key).ok_or(EEXIST)?;
+        let (key, wanted) = (self.key, self.wanted);
         let item = Item::new(
             ep.into(),
             self.max_user_watches,
-            self.key,
+            key,
             self.target,
             wanted,
             self.data,
@@ -184,25 +182,23 @@ impl New<'_> {
         if !ways_ok {
             return Err(EINVAL);
         }
-        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let watch = Watch::new(item, &ep.ready)?;
-        let target = watch.target().cloned();
+        let item = vacancy.insert(Watch::new(item, &ep.ready)?);
         let exclusive = wanted & events::EXCLUSIVE != 0;
-        let (item, ready) = Watch::attach(
-            watch,
-            (&ep.ready, &mut locked.consumer),
+        let attached = Watch::attach(
+            &item,
+            (&ep.ready, consumer),
             self.file,
             wanted,
             exclusive,
-            |table| match &target {
+            |table| match item.target() {
                 None => poll_file(table),
                 Some(inner) => inner.poll(Some(table), 1),
             },
-        )?;
+        );
+        let ready = attached.inspect_err(|_| {
+            interest.remove(&key);
+        })?;
         // Callbacks may have queued it by now; whoever takes it from the queue has our lock.
-        locked
-            .interest
-            .insert(node.into_node(self.key, item.clone()));
         if ready & wanted != 0 {
             locked.queue(&ep, &item, Reason::Add);
         }

@@ -14,6 +14,7 @@ use crate::kernel_ext::{
         Atomic, //
     },
     bindings as ext,
+    last_close::FileId,
     ready_queue::Push,
     trace,
     wait_queue::{
@@ -48,7 +49,9 @@ pub(crate) struct Item {
     /// Unique; for the tracepoints. Does not change.
     id: u64,
     /// Does not change.
-    key: Key,
+    file: FileId,
+    /// Does not change.
+    fd: i32,
     /// The instance that is watched, if the file is one. Does not change.
     target: Option<Arc<Eventpoll>>,
     /// Written under the instance's lock. The callback reads it without: [`Item::set_interest`] tells
@@ -94,15 +97,12 @@ impl Item {
         Ok(Self {
             ep,
             id: ITEMS.fetch_add(1, Relaxed).wrapping_add(1),
-            key,
+            file: key.file,
+            fd: key.fd,
             target,
             events: Atomic::new(events),
             data: Atomic::new(data),
         })
-    }
-
-    pub(crate) fn key(&self) -> Key {
-        self.key
     }
 
     pub(crate) fn target(&self) -> Option<&Arc<Eventpoll>> {
@@ -137,19 +137,19 @@ impl Item {
     }
 
     pub(crate) fn trace_queue(&self, reason: Reason) {
-        trace::queue(self.ep.id, self.id, self.key.fd, reason as u32);
+        trace::queue(self.ep.id, self.id, self.fd, reason as u32);
     }
 
     pub(crate) fn trace_remove(&self, reason: Removal) {
-        trace::remove(self.ep.id, self.id, self.key.fd, reason as u32);
+        trace::remove(self.ep.id, self.id, self.fd, reason as u32);
     }
 
     pub(crate) fn trace_deliver(&self, events: u32, data: u64) {
-        trace::deliver(self.ep.id, self.id, self.key.fd, events, data);
+        trace::deliver(self.ep.id, self.id, self.fd, events, data);
     }
 
     fn trace_callback(&self, wake: WakeUp, outcome: u32) {
-        trace::callback(self.ep.id, self.id, self.key.fd, wake.events, outcome);
+        trace::callback(self.ep.id, self.id, self.fd, wake.events, outcome);
     }
 }
 
@@ -217,6 +217,16 @@ impl Item {
 }
 
 impl Watcher for Item {
+    type Key = Key;
+
+    #[inline]
+    fn key(&self) -> Key {
+        Key {
+            file: self.file,
+            fd: self.fd,
+        }
+    }
+
     /// The callback. Any context, under the lock of the file's wait queue. Takes no lock of ours but
     /// those of the wait queues that it wakes.
     #[inline]

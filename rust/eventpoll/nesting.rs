@@ -30,7 +30,8 @@ use crate::kernel_ext::{
         ordering::Relaxed,
         Atomic, //
     },
-    last_close::FileId, //
+    last_close::FileId,
+    tree::HasNode, //
 };
 use kernel::{
     prelude::*,
@@ -150,7 +151,7 @@ impl Walk<'_> {
         let mut locked = ep.locked.lock();
         // What is closed is not there.
         locked.reap(ep);
-        for item in locked.interest.values() {
+        for item in locked.interest.iter() {
             match item.target() {
                 Some(inner) => instances.push(inner.clone(), GFP_KERNEL)?,
                 None => files.push(item.key().file, GFP_KERNEL)?,

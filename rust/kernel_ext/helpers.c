@@ -57,8 +57,12 @@ bool repoll_helper_file_can_poll(struct file *file)
  */
 bool repoll_helper_file_is_c_epoll(struct file *file)
 {
+	static const char name[] = "[eventpoll]";
+	const struct qstr *its = &file->f_path.dentry->d_name;
+
 	return file_inode(file)->i_sb->s_magic == ANON_INODE_FS_MAGIC &&
-	       !strcmp(file->f_path.dentry->d_name.name, "[eventpoll]");
+	       its->len == sizeof(name) - 1 &&
+	       !memcmp(its->name, name, sizeof(name));
 }
 
 u64 repoll_helper_file_ino(struct file *file)

@@ -41,6 +41,7 @@ use super::{
     bindings as ext, //
 };
 use core::{
+    any::TypeId,
     cell::UnsafeCell,
     mem::MaybeUninit,
     ptr, //
@@ -111,16 +112,24 @@ type Buckets = [Bucket; 1 << BUCKET_BITS];
 
 struct Table {
     buckets: UnsafeCell<MaybeUninit<Buckets>>,
+    kind: UnsafeCell<Option<Kind>>,
     seed: Atomic<u64>,
     ready: Atomic<bool>,
 }
 
-// SAFETY: The buckets are written before `ready` is set, by the one thread that loads the module, and
-// are only shared after that.
+/// What is registered: the type of the watches, and what the hook calls for one.
+struct Kind {
+    id: TypeId,
+    closed: unsafe fn(*mut Registration),
+}
+
+// SAFETY: Buckets and kind are written before `ready` is set, by the one thread that loads the module,
+// and are only shared after that.
 unsafe impl Sync for Table {}
 
 static TABLE: Table = Table {
     buckets: UnsafeCell::new(MaybeUninit::uninit()),
+    kind: UnsafeCell::new(None),
     seed: Atomic::new(0),
     ready: Atomic::new(false),
 };
@@ -135,6 +144,18 @@ impl Table {
         buckets.get(index).ok_or(EINVAL)
     }
 
+    /// The kind, if it is the one with this id.
+    fn kind(&self, id: TypeId) -> Result {
+        if !self.ready.load(Acquire) {
+            return Err(ENODEV);
+        }
+        // SAFETY: `ready` is set, so it is not written any more.
+        match unsafe { &*self.kind.get() } {
+            Some(kind) if kind.id == id => Ok(()),
+            _ => Err(EINVAL),
+        }
+    }
+
     fn index(&self, file: *mut bindings::file) -> usize {
         let hash = (file as u64 ^ self.seed.load(Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> (u64::BITS - BUCKET_BITS)) as usize
@@ -145,7 +166,7 @@ impl Table {
 ///
 /// # Invariants
 ///
-/// - `index` is set before the registration is shared, and then does not change.
+/// - `index` is [`UNPREPARED`] until it is set, once.
 /// - `linked`, `next` and `prev` are accessed under the bucket's lock; `next` of a registration that
 ///   is not linked any more belongs to whoever unlinked it.
 /// - While `linked`, `file` points at a file whose last close has not reached the hook; when it is
@@ -154,10 +175,12 @@ pub(super) struct Registration {
     file: Atomic<*mut bindings::file>,
     next: UnsafeCell<*mut Registration>,
     prev: UnsafeCell<*mut Registration>,
-    index: UnsafeCell<u32>,
+    index: Atomic<u32>,
     linked: UnsafeCell<bool>,
-    closed: unsafe fn(*mut Registration),
 }
+
+/// A bucket that there is not.
+const UNPREPARED: u32 = u32::MAX;
 
 // SAFETY: See the invariants.
 unsafe impl Send for Registration {}
@@ -172,43 +195,43 @@ pub(super) struct Linked<'a> {
 }
 
 impl Registration {
-    /// `closed` is called by the hook for a registration that it has just unlinked, under the
-    /// bucket's lock, with the pointer that was given to [`Registration::register`]. It must not
-    /// sleep, and it takes over what the registration stood for.
-    pub(super) const fn new(closed: unsafe fn(*mut Registration)) -> Self {
+    pub(super) const fn new() -> Self {
         // INVARIANT: Not linked.
         Self {
             file: Atomic::new(ptr::null_mut()),
             next: UnsafeCell::new(ptr::null_mut()),
             prev: UnsafeCell::new(ptr::null_mut()),
-            index: UnsafeCell::new(0),
+            index: Atomic::new(UNPREPARED),
             linked: UnsafeCell::new(false),
-            closed,
         }
     }
 
-    /// Says which file the registration will be for.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else has a reference to it.
-    pub(super) unsafe fn prepare(&self, file: &LocalFile) {
-        // SAFETY: By the contract.
-        unsafe { *self.index.get() = TABLE.index(file.as_ptr()) as u32 };
+    /// Says which file the registration will be for, and that it is that of a watch of the kind `id`.
+    /// EINVAL if it was prepared before, or watches of another kind are registered.
+    pub(super) fn prepare(&self, file: &LocalFile, id: TypeId) -> Result {
+        TABLE.kind(id)?;
+        let index = TABLE.index(file.as_ptr()) as u32;
+        match self.index.cmpxchg(UNPREPARED, index, Relaxed) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(EINVAL),
+        }
+    }
+
+    fn bucket(&self) -> Result<&'static Bucket> {
+        TABLE.bucket(self.index.load(Relaxed) as usize)
     }
 
     /// Asks for notice of the last close of `file`; ENOSPC if it has too many watches.
     ///
     /// # Safety
     ///
-    /// - `this` is valid, is in place until it is unlinked, was prepared for `file`, and was never
-    ///   registered.
-    /// - `closed` may be called for it until it is unlinked.
+    /// - `this` is valid, is in place until it is unlinked, was prepared for `file`, as what it is, and
+    ///   was never registered.
+    /// - The table's `closed` may be called for it until it is unlinked.
     pub(super) unsafe fn register(this: *mut Self, file: &LocalFile) -> Result {
         // SAFETY: `this` is valid.
         let this_ref = unsafe { &*this };
-        // SAFETY: Does not change any more, since the registration was prepared.
-        let bucket = TABLE.bucket(unsafe { *this_ref.index.get() } as usize)?;
+        let bucket = this_ref.bucket()?;
         let file = file.as_ptr();
         let _guard = bucket.lock.lock();
         let first = bucket.first.load(Relaxed);
@@ -243,11 +266,9 @@ impl Registration {
     ///
     /// Must not be called under a bucket's lock, or a wait queue's.
     pub(super) fn lock(&self) -> Option<Linked<'_>> {
-        // SAFETY: Does not change any more, since the registration is shared.
-        let bucket = TABLE.bucket(unsafe { *self.index.get() } as usize).ok()?;
+        let bucket = self.bucket().ok()?;
         let guard = bucket.lock.lock();
-        // SAFETY: We hold the lock of the bucket. (Of a registration that was never registered, it
-        // may be another bucket's; then `linked` is false and does not change while it is shared.)
+        // SAFETY: We hold the lock of the bucket.
         let linked = unsafe { *self.linked.get() };
         linked.then_some(Linked {
             registration: self,
@@ -256,11 +277,14 @@ impl Registration {
         })
     }
 
-    /// Calls `f` for each registration of `file`, with its `closed`, under the lock of the bucket.
+    /// Calls `f` for each registration of `file`, which are those of watches of the kind `id`, under
+    /// the lock of the bucket.
     pub(super) fn for_each_of(
         file: FileId,
-        mut f: impl FnMut(*const Registration, unsafe fn(*mut Registration)),
+        id: TypeId,
+        mut f: impl FnMut(*const Registration),
     ) -> Result {
+        TABLE.kind(id)?;
         let file = file.0 as *mut bindings::file;
         let bucket = TABLE.bucket(TABLE.index(file))?;
         if file.is_null() || bucket.first.load(Relaxed).is_null() {
@@ -271,7 +295,7 @@ impl Registration {
         // SAFETY: Linked registrations are alive, and we hold the lock.
         while let Some(registration) = unsafe { this.as_ref() } {
             if registration.file.load(Relaxed) == file {
-                f(this, registration.closed);
+                f(this);
             }
             // SAFETY: As above.
             this = unsafe { *registration.next.get() };
@@ -357,7 +381,9 @@ fn end_watches(file: *mut bindings::file, bucket: &Bucket) {
                 let next = *(*this).next.get();
                 if (*this).file.load(Relaxed) == file {
                     (*this).unlink(bucket);
-                    ((*this).closed)(this);
+                    if let Some(kind) = &*TABLE.kind.get() {
+                        (kind.closed)(this);
+                    }
                     ended += 1;
                 }
                 this = next;
@@ -400,8 +426,19 @@ unsafe extern "C" fn hook(
 pub(crate) struct LastClose(());
 
 impl LastClose {
-    /// Sets up the table, and registers the hook. Sleeps, some 75 ms.
-    pub(crate) fn register() -> Result<Self> {
+    /// Sets up the table, for watches of the kind `id`, and registers the hook. Sleeps, some 75 ms.
+    ///
+    /// `closed` is called by the hook for a registration that it has just unlinked, under the
+    /// bucket's lock, with the pointer that was given to [`Registration::register`]. It must not
+    /// sleep, and it takes over what the registration stood for.
+    ///
+    /// # Safety
+    ///
+    /// What is prepared as of the kind `id` is what `closed` may be called for.
+    pub(super) unsafe fn register(
+        id: TypeId,
+        closed: unsafe fn(*mut Registration),
+    ) -> Result<Self> {
         if TABLE.ready.load(Relaxed) {
             return Err(EBUSY);
         }
@@ -417,6 +454,8 @@ impl LastClose {
         // SAFETY: `ready` is not set, so nobody else accesses the buckets; as a static they never
         // move.
         unsafe { pin_init::raw_init(TABLE.buckets.get().cast::<Buckets>(), buckets) };
+        // SAFETY: As above.
+        unsafe { *TABLE.kind.get() = Some(Kind { id, closed }) };
         TABLE.ready.store(true, Release);
         Self::trace(c"security_file_release")
             .or_else(|_| Self::trace(c"locks_remove_file"))

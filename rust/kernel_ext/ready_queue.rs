@@ -63,22 +63,46 @@ use core::{
 /// In the queue's word: the consumer is scanning, or has items in its list.
 const BUSY: usize = 1;
 
+/// The name of a queue, which no other has, ever: so many have 48 bits that a million queues a second
+/// use them up in nine years. In halfwords, to be small where it is kept in each item.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Number([u16; 3]);
+
+impl Number {
+    /// That of no queue.
+    const NONE: Self = Self([0; 3]);
+
+    fn new() -> Self {
+        let number = unique_number();
+        Self([number as u16, (number >> 16) as u16, (number >> 32) as u16])
+    }
+}
+
+/// Where an item is, as far as the consumer knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Not enrolled.
+    Out,
+    /// Enrolled; perhaps on the stack.
+    Enrolled,
+    /// Enrolled, and in one of the consumer's lists.
+    Listed,
+}
+
 /// The part of an item that the queue uses.
 ///
 /// # Invariants
 ///
 /// `queued` is set while the item is not enrolled, and from before it enters the queue of the number
 /// `queue` until after it left it. `next` and `prev` belong to whoever changed `queued` from clear to
-/// set, until the item is on the stack; from then on to the consumer. `enrolled` and `listed` are the
-/// consumer's: whether the queue owns a reference to the item, and whether it is in one of the
-/// consumer's lists.
+/// set, until the item is on the stack; from then on to the consumer. `place` is the consumer's. Unless
+/// it is `Out`, the queue owns a reference to the item.
 pub(crate) struct Links<T> {
-    queue: u64,
     next: Slot<*const T>,
     prev: Slot<*const T>,
+    queue: Number,
     queued: Flag,
-    enrolled: Slot<bool>,
-    listed: Slot<bool>,
+    place: Slot<Place>,
 }
 
 // SAFETY: The links are accessed by one thread at a time, by the type's invariants, and the
@@ -92,12 +116,11 @@ impl<T: HasLinks> Links<T> {
     pub(crate) fn new(queue: &ReadyQueue<T>) -> Self {
         // INVARIANT: Not enrolled.
         Self {
-            queue: queue.number,
             next: Slot::new(ptr::null()),
             prev: Slot::new(ptr::null()),
+            queue: queue.number,
             queued: Flag::new(true),
-            enrolled: Slot::new(false),
-            listed: Slot::new(false),
+            place: Slot::new(Place::Out),
         }
     }
 }
@@ -130,7 +153,7 @@ pub(crate) enum Push {
 /// has. `claimed` is set when it has its one consumer.
 pub(crate) struct ReadyQueue<T: HasLinks> {
     head: Word,
-    number: u64,
+    number: Number,
     claimed: Flag,
     _items: PhantomData<Arc<T>>,
 }
@@ -140,7 +163,7 @@ impl<T: HasLinks> ReadyQueue<T> {
     pub(crate) fn new() -> Self {
         Self {
             head: Word::new(),
-            number: unique_number(),
+            number: Number::new(),
             claimed: Flag::new(false),
             _items: PhantomData,
         }
@@ -159,7 +182,7 @@ impl<T: HasLinks> ReadyQueue<T> {
     #[inline]
     pub(crate) fn push(&self, item: &T) -> Push {
         let links = item.links();
-        if !self.owns(links) || links.queued.exchange(true) {
+        if !self.owns(item) || links.queued.exchange(true) {
             return Push::Already;
         }
         let mut head = self.head.load();
@@ -179,8 +202,8 @@ impl<T: HasLinks> ReadyQueue<T> {
         }
     }
 
-    fn owns(&self, links: &Links<T>) -> bool {
-        links.queue == self.number
+    fn owns(&self, item: &T) -> bool {
+        item.links().queue == self.number
     }
 
     /// Takes all items off the stack, in order of arrival, and sets [`BUSY`] in the same step.
@@ -218,7 +241,7 @@ impl<T: HasLinks> ReadyQueue<T> {
 ///
 /// # Invariants
 ///
-/// `queue` is 0, and the lists are empty; or it is the number of the queue that this is the only
+/// `queue` is none, and the lists are empty; or it is the number of the queue that this is the only
 /// consumer of, to which all items of the lists belong. The queue's [`BUSY`] is set while the lists are
 /// not all empty.
 pub(crate) struct Consumer<T: HasLinks> {
@@ -228,7 +251,7 @@ pub(crate) struct Consumer<T: HasLinks> {
     late: List<T>,
     /// What the scan queues again.
     level: List<T>,
-    queue: u64,
+    queue: Number,
 }
 
 // SAFETY: The consumer has items that may be used and dropped on any thread.
@@ -241,13 +264,13 @@ impl<T: HasLinks> Consumer<T> {
             list: List::new(),
             late: List::new(),
             level: List::new(),
-            queue: 0,
+            queue: Number::NONE,
         }
     }
 
     /// Ties the consumer to its queue. False for a second queue, or a second consumer.
     fn is_of(&mut self, queue: &ReadyQueue<T>) -> bool {
-        if self.queue == 0 && !queue.claimed.exchange(true) {
+        if self.queue == Number::NONE && !queue.claimed.exchange(true) {
             self.queue = queue.number;
         }
         self.queue == queue.number
@@ -257,15 +280,15 @@ impl<T: HasLinks> Consumer<T> {
     /// [`Consumer::remove`]; an item that is never removed is never freed. An item of another queue, or
     /// one that is enrolled, is refused: a bug of the caller.
     pub(crate) fn enrol(&mut self, queue: &ReadyQueue<T>, item: Arc<T>) {
-        if !self.is_of(queue) || !queue.owns(item.links()) {
+        if !self.is_of(queue) || !queue.owns(&item) {
             return;
         }
-        // SAFETY: `enrolled` is the consumer's, which we are: the item is of our queue.
+        // SAFETY: `place` is the consumer's, which we are: the item is of our queue.
         unsafe {
-            if item.links().enrolled.get() {
+            if item.links().place.get() != Place::Out {
                 return;
             }
-            item.links().enrolled.set(true);
+            item.links().place.set(Place::Enrolled);
         }
         // INVARIANT: The queue owns the reference from now on.
         let item = Arc::into_raw(item);
@@ -290,40 +313,36 @@ impl<T: HasLinks> Consumer<T> {
 
     /// Ends what [`Consumer::enrol`] began: takes `item` out of the queue, wherever it is in it, and
     /// gives back the reference. From now on the item can't be queued. `None` if it is not enrolled.
-    pub(crate) fn remove(&mut self, queue: &ReadyQueue<T>, item: &Arc<T>) -> Option<Arc<T>> {
-        let links = item.links();
-        if !self.is_of(queue) || !queue.owns(links) {
+    pub(crate) fn remove(&mut self, queue: &ReadyQueue<T>, item: &T) -> Option<Arc<T>> {
+        if !self.is_enrolled(queue, item) {
             return None;
         }
-        // SAFETY: `enrolled` is the consumer's, which we are: the item is of our queue.
-        unsafe {
-            if !links.enrolled.get() {
-                return None;
-            }
-            links.enrolled.set(false);
-        }
-        if links.queued.exchange(true) {
+        if item.links().queued.exchange(true) {
             // It is in the queue, or a producer is about to push it.
             self.await_listed(queue, item);
             self.gather(queue);
-            // SAFETY: It was enrolled and was pushed, so it is in one of our lists, and after
-            // `gather` all that is in them is in this one.
+            // SAFETY: It is in one of our lists, and after `gather` all that is in them is in this
+            // one.
             unsafe { self.list.unlink(item) };
             self.settle(queue);
         }
-        // INVARIANT: Not enrolled, and the bit is set. SAFETY: The queue owned this reference.
-        Some(unsafe { Arc::from_raw(Arc::as_ptr(item)) })
+        // INVARIANT: The bit is set, and the queue gives its reference away.
+        // SAFETY: `place` is the consumer's, which we are; the queue owned this reference.
+        unsafe {
+            item.links().place.set(Place::Out);
+            Some(Arc::from_raw(item))
+        }
+    }
+
+    fn is_enrolled(&mut self, queue: &ReadyQueue<T>, item: &T) -> bool {
+        // SAFETY: `place` is the consumer's, which we are: the item is of our queue.
+        self.is_of(queue) && queue.owns(item) && unsafe { item.links().place.get() } != Place::Out
     }
 
     /// Waits until an `item` whose bit was found set is in the queue for all to see, should its
     /// producer be between setting the bit and the push.
     pub(crate) fn await_push(&mut self, queue: &ReadyQueue<T>, item: &T) {
-        let links = item.links();
-        if !self.is_of(queue) || !queue.owns(links) {
-            return;
-        }
-        // SAFETY: `enrolled` is the consumer's, which we are: the item is of our queue.
-        if unsafe { links.enrolled.get() } && links.queued.get() {
+        if self.is_enrolled(queue, item) && item.links().queued.get() {
             self.await_listed(queue, item);
         }
     }
@@ -333,8 +352,8 @@ impl<T: HasLinks> Consumer<T> {
     fn await_listed(&mut self, queue: &ReadyQueue<T>, item: &T) {
         loop {
             self.late.append(&mut queue.take());
-            // SAFETY: `listed` is the consumer's, which we are: the item is of our queue.
-            if unsafe { item.links().listed.get() } {
+            // SAFETY: `place` is the consumer's, which we are: the item is of our queue.
+            if unsafe { item.links().place.get() } == Place::Listed {
                 return;
             }
             relax();
@@ -382,7 +401,7 @@ impl<'a, T: HasLinks> Scan<'a, T> {
     /// Whether `item` is to be put into one of our lists: its bit was clear, and is ours now. Else it
     /// is in the queue when this returns, if it is enrolled.
     fn claim(&mut self, item: &T) -> bool {
-        if !self.queue.owns(item.links()) {
+        if !self.queue.owns(item) {
             return false;
         }
         if !item.links().queued.exchange(true) {
@@ -422,7 +441,7 @@ impl<T: HasLinks> Drop for Scan<'_, T> {
 /// # Invariants
 ///
 /// `first` and `last` are both null, or the ends of a list, linked through `next` and `prev` with
-/// nulls at the ends, of enrolled items. Each has its `queued` bit set, and `listed`. Nobody else
+/// nulls at the ends, of enrolled items. Each has its `queued` bit set, and is `Listed`. Nobody else
 /// accesses their links.
 struct List<T: HasLinks> {
     first: *const T,
@@ -450,7 +469,7 @@ impl<T: HasLinks> List<T> {
         unsafe {
             (*item).links().prev.set(ptr::null());
             (*item).links().next.set(self.first);
-            (*item).links().listed.set(true);
+            (*item).links().place.set(Place::Listed);
             match self.first.as_ref() {
                 Some(first) => first.links().prev.set(item),
                 None => self.last = item,
@@ -467,7 +486,7 @@ impl<T: HasLinks> List<T> {
         unsafe {
             (*item).links().next.set(ptr::null());
             (*item).links().prev.set(self.last);
-            (*item).links().listed.set(true);
+            (*item).links().place.set(Place::Listed);
             match self.last.as_ref() {
                 Some(last) => last.links().next.set(item),
                 None => self.first = item,
@@ -506,7 +525,7 @@ impl<T: HasLinks> List<T> {
             let Some(item) = first.as_ref() else {
                 return first;
             };
-            item.links().listed.set(false);
+            item.links().place.set(Place::Enrolled);
             self.first = item.links().next.get();
             match self.first.as_ref() {
                 Some(first) => first.links().prev.set(ptr::null()),
@@ -527,7 +546,7 @@ impl<T: HasLinks> List<T> {
         let links = item.links();
         // SAFETY: The item's links are ours, by the invariants, and its neighbours are valid.
         unsafe {
-            links.listed.set(false);
+            links.place.set(Place::Enrolled);
             let (prev, next) = (links.prev.get(), links.next.get());
             match prev.as_ref() {
                 Some(prev) => prev.links().next.set(next),

@@ -32,6 +32,7 @@ use super::{
     bindings as ext,
     last_close::{
         FileId,
+        LastClose,
         Registration, //
     },
     ready_queue::{
@@ -40,6 +41,10 @@ use super::{
         Links,
         ReadyQueue, //
     },
+    tree::{
+        HasNode,
+        Node, //
+    },
     wait_queue::{
         Entry,
         PollTable,
@@ -47,8 +52,10 @@ use super::{
     }, //
 };
 use core::{
+    any::TypeId,
     cell::UnsafeCell,
     marker::PhantomPinned,
+    mem::offset_of,
     ops::Deref,
     ptr, //
 };
@@ -67,6 +74,12 @@ use kernel::{
 
 /// What a user of [`Watch`] does about events.
 pub(crate) trait Watcher: Sized + Send + Sync + 'static {
+    /// What a watch is found by in a [`Tree`](super::tree::Tree). Does not change.
+    type Key: Ord;
+
+    /// The watch's key.
+    fn key(&self) -> Self::Key;
+
     /// The file woke one of its wait queues.
     ///
     /// Any context, under the queue's lock: must not sleep, nor take a lock under which a wait
@@ -97,6 +110,7 @@ pub(crate) struct Watch<T: Watcher> {
     entry: Entry,
     further: UnsafeCell<Option<KBox<Further>>>,
     links: Links<Self>,
+    node: Node,
     value: T,
     #[pin]
     _pin: PhantomPinned,
@@ -121,6 +135,16 @@ unsafe impl<T: Watcher> HasLinks for Watch<T> {
     }
 }
 
+// SAFETY: The node is there.
+unsafe impl<T: Watcher> HasNode for Watch<T> {
+    const OFFSET: usize = offset_of!(Self, node);
+    type Key = T::Key;
+
+    fn key(&self) -> T::Key {
+        self.value.key()
+    }
+}
+
 impl<T: Watcher> Deref for Watch<T> {
     type Target = T;
     fn deref(&self) -> &T {
@@ -129,15 +153,23 @@ impl<T: Watcher> Deref for Watch<T> {
 }
 
 impl<T: Watcher> Watch<T> {
+    /// Has the last close of files noticed, which this kind of watch needs, while the result lives.
+    /// There can be one kind. Sleeps, some 75 ms.
+    pub(crate) fn notice_last_close() -> Result<LastClose> {
+        // SAFETY: `attach` registers, for this type, registrations of watches of this type.
+        unsafe { LastClose::register(TypeId::of::<T>(), closed::<T>) }
+    }
+
     /// A watch of nothing yet, that may be queued on `queue`.
     pub(crate) fn new(value: T, queue: &ReadyQueue<Self>) -> Result<Pin<UniqueArc<Self>>> {
         UniqueArc::pin_init(
             pin_init!(Self {
                 // INVARIANT: Not linked, no entries.
-                registration: Registration::new(closed::<T>),
+                registration: Registration::new(),
                 entry: Entry::new(),
                 further: UnsafeCell::new(None),
                 links: Links::new(queue),
+                node: Node::new(),
                 value,
                 _pin: PhantomPinned,
             }),
@@ -151,24 +183,23 @@ impl<T: Watcher> Watch<T> {
     ///
     /// `poll` asks the file; [`poll_file`] does, for files that need nothing special.
     ///
-    /// ENOSPC if the file has too many watches, ENOMEM without memory for a further entry; then the
+    /// EINVAL if it was attached before, ENOSPC if the file has too many watches, ENOMEM without memory for a further entry; then the
     /// watch has ended, and is not in the queue. Process context, sleeps.
     pub(crate) fn attach(
-        this: Pin<UniqueArc<Self>>,
+        this: &Arc<Self>,
         (queue, consumer): (&ReadyQueue<Self>, &mut Consumer<Self>),
         file: &LocalFile,
         events: u32,
         exclusive: bool,
         poll: impl FnOnce(&PollTable<'_>) -> u32,
-    ) -> Result<(Arc<Self>, u32)> {
-        let this: Arc<Self> = this.into();
-        // SAFETY: The arc was unique: nobody else has a reference to its contents.
-        unsafe { this.registration.prepare(file) };
+    ) -> Result<u32> {
+        // Nobody else comes past this.
+        this.registration.prepare(file, TypeId::of::<T>())?;
         consumer.enrol(queue, this.clone());
         let own = Arc::into_raw(this.clone()).cast_mut();
         let mut table = Attach::<T> {
             table: pin_init::zeroed(),
-            watch: &this,
+            watch: this,
             exclusive,
             result: Ok(()),
         };
@@ -180,8 +211,8 @@ impl<T: Watcher> Watch<T> {
             poll(&PollTable::from_raw(file, raw))
         };
         let linked = match table.result {
-            // SAFETY: The arc was unique, so it was never registered. `own` keeps it alive, and in
-            // place, until it is unlinked. It was prepared for the file.
+            // SAFETY: It was prepared for the file, just now, and never before. `own` keeps it alive,
+            // and in place, until it is unlinked.
             Ok(()) => unsafe { Registration::register(own.cast(), file) },
             Err(e) => Err(e),
         };
@@ -190,10 +221,10 @@ impl<T: Watcher> Watch<T> {
             unsafe { this.remove_entries() };
             // SAFETY: With no entry in a wait queue, the watch need not own the reference.
             drop(unsafe { Arc::from_raw(own) });
-            consumer.remove(queue, &this);
+            consumer.remove(queue, this);
             return Err(e);
         }
-        Ok((this, ready))
+        Ok(ready)
     }
 
     /// Ends the watch, unless it has ended. When this returns it has: no callback runs, and
@@ -240,12 +271,9 @@ impl<T: Watcher> Watch<T> {
         let mut found = KVec::new();
         loop {
             let mut missing = 0;
-            Registration::for_each_of(file, |registration, closed_fn| {
-                if !ptr::fn_addr_eq(closed_fn, closed::<T> as unsafe fn(*mut Registration)) {
-                    return;
-                }
-                // SAFETY: It is the registration of a `Watch<T>`, as its function says. It is linked,
-                // so the watch owns a reference to itself.
+            Registration::for_each_of(file, TypeId::of::<T>(), |registration| {
+                // SAFETY: It is the registration of a `Watch<T>`, as `attach` says. It is linked, so
+                // the watch owns a reference to itself.
                 let watch = unsafe { ArcBorrow::from_raw(registration.cast::<Self>()) };
                 if found.len() < found.capacity() {
                     // There is room, so nothing is allocated under the lock.
