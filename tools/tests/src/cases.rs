@@ -2,6 +2,7 @@
 //! The tests, one file per theme.
 
 mod close;
+mod compat;
 mod contexts;
 mod delivery;
 mod errors;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Test> {
         errors::tests,
         interface::tests,
         watching::tests,
+        compat::tests,
         nesting::tests,
         sharing::tests,
         threads::tests,

@@ -6,6 +6,7 @@
 //! own, with a time limit; what it leaves behind in the kernel log fails it too.
 
 mod cases;
+mod compat;
 mod files;
 mod kmsg;
 mod ktap;

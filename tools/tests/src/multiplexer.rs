@@ -274,10 +274,11 @@ impl Repoll {
 }
 
 /// A timeout as [`repoll_wait`] has it.
-fn nanoseconds(timeout: Option<Duration>) -> i64 {
+pub(crate) fn nanoseconds(timeout: Option<Duration>) -> i64 {
     timeout.map_or(-1, |t| i64::try_from(t.as_nanos()).unwrap_or(i64::MAX))
 }
 
+/// What makes a type with a descriptor in it one.
 macro_rules! descriptor {
     ($type:ident) => {
         impl AsRawFd for $type {
@@ -299,6 +300,8 @@ macro_rules! descriptor {
         }
     };
 }
+
+pub(crate) use descriptor;
 
 descriptor!(Epoll);
 descriptor!(Repoll);

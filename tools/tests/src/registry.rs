@@ -34,6 +34,16 @@ impl Test {
         self
     }
 
+    /// With something to see to first: it may skip the test.
+    pub fn after(mut self, first: fn() -> Result<()>) -> Self {
+        let body = self.body;
+        self.body = Box::new(move || {
+            first()?;
+            body()
+        });
+        self
+    }
+
     /// Whether one of the filters is a part of its name; all match when there are none.
     pub fn matches(&self, filters: &[String]) -> bool {
         filters.is_empty() || filters.iter().any(|filter| self.name.contains(filter))
@@ -93,6 +103,19 @@ macro_rules! both {
             $crate::registry::Test::new(
                 concat!($theme, ".", stringify!($body), "/repoll"),
                 $body::<$crate::multiplexer::Repoll>,
+            ),
+        )+]
+    };
+}
+
+/// Tests on one of them, the type `$m`: `each!("theme", M: body, body…)`.
+#[macro_export]
+macro_rules! each {
+    ($theme:literal, $m:ident: $($body:ident),+ $(,)?) => {
+        vec![$(
+            $crate::registry::Test::new(
+                format!(concat!($theme, ".", stringify!($body), "/{}"), $m::NAME),
+                $body::<$m>,
             ),
         )+]
     };

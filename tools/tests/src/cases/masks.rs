@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! WAIT with a signal mask, as epoll_pwait(2): in force for as long as the wait.
 
-use crate::both;
+use crate::each;
 use crate::files::signal;
-use crate::multiplexer::Multiplexer;
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes;
 use crate::registry::Test;
 use crate::signals::{self, HANDLED};
@@ -17,7 +17,14 @@ use std::thread::sleep;
 use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
-    both!("masks":
+    let mut tests = of::<Epoll>();
+    tests.extend(of::<Repoll>());
+    tests
+}
+
+/// The same on whatever it is.
+pub fn of<M: Multiplexer>() -> Vec<Test> {
+    each!("masks", M:
         a_pending_signal_that_the_mask_lets_in_ends_the_wait,
         a_blocked_signal_does_not_end_the_wait,
         an_event_comes_before_a_signal,

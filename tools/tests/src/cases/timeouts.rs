@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How long WAIT waits, and what a signal does to it.
 
-use crate::both;
+use crate::each;
 use crate::files::signal;
-use crate::multiplexer::Multiplexer;
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes;
 use crate::registry::Test;
 use crate::signals::{self, Thread};
@@ -17,7 +17,14 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
-    both!("timeouts":
+    let mut tests = of::<Epoll>();
+    tests.extend(of::<Repoll>());
+    tests
+}
+
+/// The same on whatever it is.
+pub fn of<M: Multiplexer>() -> Vec<Test> {
+    each!("timeouts", M:
         zero_does_not_wait,
         a_timeout_is_a_lower_bound,
         an_event_ends_a_timed_wait,

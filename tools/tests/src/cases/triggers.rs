@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Level-triggered, edge-triggered, one-shot; ADD, MOD and DEL.
 
-use crate::both;
+use crate::each;
 use crate::files::{read_all, signal};
-use crate::multiplexer::Multiplexer;
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::support::{expect_none, expect_one};
 use crate::sys;
@@ -12,7 +12,14 @@ use repoll::Events;
 use std::os::fd::AsRawFd;
 
 pub fn tests() -> Vec<Test> {
-    both!("triggers":
+    let mut tests = of::<Epoll>();
+    tests.extend(of::<Repoll>());
+    tests
+}
+
+/// The same on whatever it is.
+pub fn of<M: Multiplexer>() -> Vec<Test> {
+    each!("triggers", M:
         level_is_reported_until_drained,
         edge_is_reported_once_per_change,
         edge_is_reported_at_add_when_ready,
