@@ -22,6 +22,7 @@ mod stress;
 mod threads;
 mod timeouts;
 mod triggers;
+mod uring;
 mod watching;
 
 use crate::registry::Test;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Test> {
         errors::tests,
         interface::tests,
         watching::tests,
+        uring::tests,
         compat::tests,
         nesting::tests,
         sharing::tests,
