@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The tests, one file per theme.
 
+mod cgroup;
 mod close;
 mod compat;
 mod contexts;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Test> {
         close::tests,
         contexts::tests,
         network::tests,
+        cgroup::tests,
         leaks::tests,
         quota::tests,
         stress::tests,

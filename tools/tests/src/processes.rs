@@ -64,3 +64,57 @@ pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes numbers only.
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
+
+/// Waits until a process sleeps in a system call.
+pub fn eventually_sleeps(pid: libc::pid_t) -> anyhow::Result<()> {
+    crate::support::eventually("the process sleeps", || {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name before it may hold anything.
+        let state = state.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        Ok(state.starts_with('S'))
+    })
+}
+
+/// Has the calling thread run on this CPU only.
+pub fn run_on(cpu: usize) -> io::Result<()> {
+    // SAFETY: all zeroes is an empty set, in whose range the CPU is.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        check(libc::sched_setaffinity(0, size_of_val(&set), &set)).map(drop)
+    }
+}
+
+/// Has the calling thread run before all that are not of real time.
+pub fn run_first() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the parameters live through the call.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters) }).map(drop)
+}
+
+/// Becomes another user, for good.
+pub fn become_user(id: u32) -> io::Result<()> {
+    // SAFETY: the call takes a number only.
+    check(unsafe { libc::setuid(id) }).map(drop)
+}
+
+/// Gives up one of the capabilities that are in force.
+pub fn give_up(capability: u32) -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    let header = Header {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+    // Effective, permitted, inheritable; the capabilities from 32 on in the second half.
+    let mut sets = [[0u32; 3]; 2];
+    // SAFETY: the header and room for the sets, as version 3 has them, live through the calls.
+    unsafe {
+        check(libc::syscall(libc::SYS_capget, &header, &mut sets))?;
+        sets[capability as usize / 32][0] &= !(1 << (capability % 32));
+        check(libc::syscall(libc::SYS_capset, &header, &sets)).map(drop)
+    }
+}

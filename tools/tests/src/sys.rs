@@ -208,3 +208,15 @@ pub fn map_low_page() -> io::Result<usize> {
     }
     Ok(page as usize)
 }
+
+/// Raises the limit of open descriptors to this, if it is lower.
+pub fn allow_descriptors(count: u64) -> io::Result<()> {
+    // SAFETY: the limit lives through the calls.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit))?;
+        limit.rlim_cur = limit.rlim_cur.max(count);
+        limit.rlim_max = limit.rlim_max.max(count);
+        check(libc::setrlimit(libc::RLIMIT_NOFILE, &limit)).map(drop)
+    }
+}

@@ -32,6 +32,8 @@ pub fn tests() -> Vec<Test> {
         close_of_the_instance_before_its_files,
         close_of_the_instance_while_a_thread_waits,
         pollfree_of_a_signalfd_leaves_the_watch_safe,
+        pollfree_reaches_all_watches_of_a_dying_process,
+        pollfree_comes_while_watches_are_ended,
     ));
     tests
 }
@@ -267,6 +269,82 @@ fn pollfree_of_a_signalfd_leaves_the_watch_safe<M: Multiplexer>() -> Result<()> 
         }
         drop(fd);
         expect_none(&m)?;
+    }
+    Ok(())
+}
+
+/// All of them at once, those of several instances, those that are ready, and with a WAIT under way.
+fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<()> {
+    let instances: Vec<M> = (0..10).map(|_| M::new()).collect::<Result<_, _>>()?;
+    let fds = (0..8)
+        .map(|_| signals::signalfd(libc::SIGUSR1))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    let (ours, theirs) = sys::pipe()?;
+    let child = processes::fork(|| {
+        let add_all = || -> Result<()> {
+            for (data, fd) in (0..).zip(&fds) {
+                for m in &instances {
+                    m.add(fd, Events::IN, data)?;
+                }
+            }
+            signals::signal_this_process(libc::SIGUSR1)?;
+            ensure!(instances[0].ready()?.len() == fds.len());
+            sys::write(theirs.as_raw_fd(), b"x")?;
+            // Until it is killed: there is always something ready.
+            loop {
+                instances[1].wait(1, None)?;
+            }
+        };
+        i32::from(add_all().is_err())
+    })?;
+    let told = sys::poll(ours.as_raw_fd(), libc::POLLIN, crate::support::LONG)?;
+    ensure!(told != 0, "the child does not get there");
+    child.kill(libc::SIGKILL)?;
+    ensure!(child.wait()? == -libc::SIGKILL);
+    // The signal went with the child, so nothing is ready; the watches are there, and dead.
+    for m in &instances {
+        expect_none(m)?;
+    }
+    expect_error(instances[0].add(&fds[0], Events::IN, 1), libc::EEXIST)?;
+    instances[0].delete(&fds[0])?;
+    instances[0].modify(&fds[1], Events::IN | Events::ET, 1)?;
+    expect_none(&instances[0])?;
+    // A file that we add is as good as ever.
+    instances[0].add(&fds[0], Events::IN, 5)?;
+    signals::signal_this_process(libc::SIGUSR1)?;
+    ensure!(instances[0].ready_data()?.contains(&5));
+    drop(fds);
+    for m in &instances {
+        expect_none(m)?;
+    }
+    Ok(())
+}
+
+/// The end of the process that added them, against DEL, the last close, and the end of the instance.
+fn pollfree_comes_while_watches_are_ended<M: Multiplexer>() -> Result<()> {
+    for round in 0..crate::settings::get().loops(60) {
+        let m = M::new()?;
+        let mut fds = (0..12)
+            .map(|_| signals::signalfd(libc::SIGUSR1))
+            .collect::<std::io::Result<Vec<_>>>()?;
+        let (ours, theirs) = sys::pipe()?;
+        let child = processes::fork(|| {
+            let added = fds.iter().all(|fd| m.add(fd, Events::IN, 1).is_ok());
+            i32::from(!added || sys::write(theirs.as_raw_fd(), b"x").is_err())
+        })?;
+        ensure!(sys::poll(ours.as_raw_fd(), libc::POLLIN, crate::support::LONG)? != 0);
+        // Now it is on its way out, or will be soon.
+        for _ in 0..round % 7 * 100 {
+            std::hint::spin_loop();
+        }
+        for fd in &fds[..4] {
+            m.delete(fd)?;
+        }
+        fds.truncate(8);
+        m.modify(&fds[5], Events::IN, 2)?;
+        expect_none(&m)?;
+        drop(m);
+        ensure!(child.wait()? == 0);
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What `/proc/PID/fdinfo` shows of an instance: its interest list.
 
-use crate::both;
-use crate::multiplexer::Multiplexer;
+use crate::multiplexer::{Multiplexer, Repoll};
+use crate::processes;
 use crate::registry::Test;
+use crate::support::expect_one;
 use crate::sys;
+use crate::{both, repoll_only};
 use anyhow::{ensure, Context, Result};
 use repoll::Events;
 use std::collections::BTreeMap;
@@ -12,11 +14,16 @@ use std::fs;
 use std::os::fd::AsRawFd;
 
 pub fn tests() -> Vec<Test> {
-    both!("fdinfo":
+    let mut tests = both!("fdinfo":
         the_interest_list_is_shown,
         closed_files_are_not_shown,
         it_can_be_read_while_things_change,
-    )
+        wakeup_is_taken_away_from_who_may_not_block_suspend,
+    );
+    tests.extend(repoll_only!("fdinfo":
+        wakeup_is_ignored_of_anybody,
+    ));
+    tests
 }
 
 /// The lines about watches, split into names and values.
@@ -105,4 +112,44 @@ fn it_can_be_read_while_things_change<M: Multiplexer>() -> Result<()> {
         }
         changes.join().map_err(|_| anyhow::anyhow!("panic"))?
     })
+}
+
+/// A watch with EPOLLWAKEUP, and what is shown of its events after ADD and after MOD. It works as any
+/// other.
+fn shown_of_wakeup<M: Multiplexer>() -> Result<[u32; 2]> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    let shown = || -> Result<u32> {
+        let watches = watches(&m)?;
+        let events = watches[0].get("events").context("events are shown")?;
+        Ok(u32::from_str_radix(events, 16)?)
+    };
+    m.add(&fd, Events::IN | Events::WAKEUP, 1)?;
+    let after_add = shown()?;
+    m.modify(&fd, Events::IN | Events::ET | Events::WAKEUP, 2)?;
+    crate::files::signal(&fd)?;
+    ensure!(expect_one(&m, 2)? == Events::IN);
+    Ok([after_add, shown()?])
+}
+
+/// The events without EPOLLWAKEUP, as [`shown_of_wakeup`] has them.
+fn without_wakeup() -> [u32; 2] {
+    let always = Events::IN | Events::ERR | Events::HUP;
+    [always.bits(), (always | Events::ET).bits()]
+}
+
+const CAP_BLOCK_SUSPEND: u32 = 36;
+
+fn wakeup_is_taken_away_from_who_may_not_block_suspend<M: Multiplexer>() -> Result<()> {
+    processes::give_up(CAP_BLOCK_SUSPEND)?;
+    let shown = shown_of_wakeup::<M>()?;
+    ensure!(shown == without_wakeup(), "{shown:x?}");
+    Ok(())
+}
+
+/// The C epoll would obey root.
+fn wakeup_is_ignored_of_anybody() -> Result<()> {
+    let shown = shown_of_wakeup::<Repoll>()?;
+    ensure!(shown == without_wakeup(), "{shown:x?}");
+    Ok(())
 }

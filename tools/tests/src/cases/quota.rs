@@ -1,26 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The number of watches that a user may have: one count, the C epoll's and ours.
 
-use crate::files::eventfds;
+use crate::both;
+use crate::files::{eventfds, signal};
 use crate::module::{load_with, unload_when_unused, Reload};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::processes;
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::support::{eventually, expect_error};
+use crate::support::{eventually, expect_error, expect_none, expect_one};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::{CreateFlags, Events, Instance};
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 pub fn tests() -> Vec<Test> {
-    repoll_only!("quota":
+    let mut tests = repoll_only!("quota":
         one_watch_more_than_allowed_is_enospc,
         watches_of_the_c_epoll_count_too,
         each_way_to_end_a_watch_gives_it_back,
         a_failed_add_is_not_counted,
-    )
+        a_file_has_4096_watches_at_the_most,
+        the_close_of_a_file_with_4096_watches_ends_them_all,
+    );
+    tests.extend(both!("quota":
+        each_user_has_a_quota_of_their_own,
+        a_watch_is_counted_for_the_maker_of_the_instance,
+        the_end_of_a_process_gives_its_watches_back,
+    ));
+    tests
 }
 
 const ALLOWED: usize = 10;
+/// Some user who is not root.
+const OTHER: u32 = 4711;
 
 /// The module, loaded so that a user may have [`ALLOWED`] watches.
 fn limited() -> Result<Reload> {
@@ -107,4 +121,218 @@ fn a_failed_add_is_not_counted() -> Result<()> {
         expect_error(m.add(&-1, Events::IN, 1), libc::EBADF)?;
     }
     expect_room(ALLOWED - 1)
+}
+
+/// A limit of [`ALLOWED`] watches for each user, whichever of the two it is for.
+struct Limited {
+    /// What the C epoll had.
+    before: Option<String>,
+    _reload: Option<Reload>,
+}
+
+const SYSCTL: &str = "/proc/sys/fs/epoll/max_user_watches";
+
+impl Limited {
+    fn new<M: Multiplexer>() -> Result<Self> {
+        if M::NAME == Repoll::NAME {
+            return Ok(Self {
+                before: None,
+                _reload: Some(limited()?),
+            });
+        }
+        let before = Some(fs::read_to_string(SYSCTL)?);
+        fs::write(SYSCTL, ALLOWED.to_string())?;
+        Ok(Self {
+            before,
+            _reload: None,
+        })
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = fs::write(SYSCTL, before);
+        }
+    }
+}
+
+/// Adds all of them; how many were taken before the first ENOSPC.
+fn add_all(m: &impl Multiplexer, fds: &[OwnedFd]) -> Result<usize> {
+    for (at, fd) in fds.iter().enumerate() {
+        match m.add(fd, Events::IN, 1) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => return Ok(at),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(fds.len())
+}
+
+/// Runs `body` as another user; it returns a number that is small.
+fn as_other_user(body: impl FnOnce() -> Result<usize>) -> Result<usize> {
+    let child = processes::fork(|| {
+        let number = processes::become_user(OTHER)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| body());
+        number.map_or_else(
+            |error| {
+                eprintln!("as the other user: {error:#}");
+                100
+            },
+            |number| number as i32,
+        )
+    })?;
+    let status = child.wait()?;
+    ensure!((0..100).contains(&status), "the child failed: {status}");
+    Ok(status as usize)
+}
+
+/// An instance of the calling user's, made without access to the device.
+fn another<M: Multiplexer>(m: &M) -> Result<M> {
+    if M::NAME != Repoll::NAME {
+        return Ok(M::new()?);
+    }
+    let copy: OwnedFd = m.duplicate()?.into();
+    let made = Instance::from(copy).create(CreateFlags::CLOEXEC)?;
+    Ok(M::from(made.into()))
+}
+
+fn each_user_has_a_quota_of_their_own<M: Multiplexer>() -> Result<()> {
+    let _limited = Limited::new::<M>()?;
+    let m = M::new()?;
+    let fds = eventfds(ALLOWED + 5)?;
+    ensure!(add_all(&m, &fds)? == ALLOWED);
+    // We are out of watches, the other user is not.
+    for _ in 0..2 {
+        let had = as_other_user(|| add_all(&another(&m)?, &fds))?;
+        ensure!(had == ALLOWED, "the other user has {had} watches");
+    }
+    // And the other way round.
+    m.delete(&fds[0])?;
+    let had = as_other_user(|| {
+        let theirs = another(&m)?;
+        ensure!(add_all(&theirs, &fds)? == ALLOWED);
+        // Ours: there is room for one.
+        add_all(&m, &fds[ALLOWED..])
+    })?;
+    ensure!(had == 1, "{had}");
+    Ok(())
+}
+
+/// Whoever adds it.
+fn a_watch_is_counted_for_the_maker_of_the_instance<M: Multiplexer>() -> Result<()> {
+    let _limited = Limited::new::<M>()?;
+    let m = M::new()?;
+    let fds = eventfds(ALLOWED + 5)?;
+    let had = as_other_user(|| {
+        let theirs = another(&m)?;
+        let had = add_all(&m, &fds[..6])?;
+        ensure!(had == 6, "{had}");
+        // None of these was theirs.
+        add_all(&theirs, &fds)
+    })?;
+    ensure!(had == ALLOWED, "{had}");
+    let had = add_all(&m, &fds[6..])?;
+    ensure!(had == ALLOWED - 6, "{had}");
+    Ok(())
+}
+
+fn the_end_of_a_process_gives_its_watches_back<M: Multiplexer>() -> Result<()> {
+    let _limited = Limited::new::<M>()?;
+    for signal in [None, Some(libc::SIGKILL)] {
+        let child = processes::fork(|| {
+            let body = || -> Result<()> {
+                let m = M::new()?;
+                let fds = eventfds(ALLOWED)?;
+                ensure!(add_all(&m, &fds)? == ALLOWED);
+                if signal.is_some() {
+                    m.wait(1, None)?;
+                }
+                Ok(())
+            };
+            i32::from(body().is_err())
+        })?;
+        if let Some(signal) = signal {
+            processes::eventually_sleeps(child.0)?;
+            child.kill(signal)?;
+        }
+        ensure!(child.wait()? == signal.map_or(0, |signal| -signal));
+        let m = M::new()?;
+        let fds = eventfds(ALLOWED)?;
+        eventually("all watches are given back", || {
+            let had = add_all(&m, &fds)?;
+            fds[..had].iter().try_for_each(|fd| m.delete(fd))?;
+            Ok(had == ALLOWED)
+        })?;
+    }
+    Ok(())
+}
+
+const MOST: usize = 4096;
+const INSTANCES: usize = 16;
+
+/// One file, watched 4,096 times: by several instances, under many descriptors.
+fn watched_as_often_as_can_be() -> Result<(Vec<Repoll>, Vec<OwnedFd>)> {
+    let fd = sys::eventfd()?;
+    let mut fds = vec![fd.try_clone()?];
+    while fds.len() < MOST / INSTANCES {
+        fds.push(fd.try_clone()?);
+    }
+    let mut instances = Vec::new();
+    for _ in 0..INSTANCES {
+        let m = Repoll::new()?;
+        ensure!(add_all(&m, &fds)? == fds.len());
+        instances.push(m);
+    }
+    fds.push(fd);
+    Ok((instances, fds))
+}
+
+fn a_file_has_4096_watches_at_the_most() -> Result<()> {
+    let (mut instances, fds) = watched_as_often_as_can_be()?;
+    let one_more = fds.last().expect("there are many");
+    for m in &instances {
+        expect_error(m.add(one_more, Events::IN, 1), libc::ENOSPC)?;
+    }
+    // Another file is another matter.
+    let other = sys::eventfd()?;
+    instances[0].add(&other, Events::IN, 2)?;
+    // For one that goes, one may come; the limit is for all instances together.
+    instances[0].delete(&fds[0])?;
+    instances[1].add(one_more, Events::IN, 3)?;
+    expect_error(instances[2].add(one_more, Events::IN, 4), libc::ENOSPC)?;
+    instances[1].delete(one_more)?;
+    // All of them get the event.
+    signal(one_more)?;
+    for (at, m) in instances.iter().enumerate() {
+        let count = m.wait(MOST, None)?.len();
+        ensure!(count == fds.len() - if at == 0 { 2 } else { 1 }, "{count}");
+    }
+    // An instance that goes takes its watches with it.
+    instances.pop();
+    instances[2].add(one_more, Events::IN, 5)?;
+    Ok(())
+}
+
+fn the_close_of_a_file_with_4096_watches_ends_them_all() -> Result<()> {
+    for ready in [false, true] {
+        let (instances, fds) = watched_as_often_as_can_be()?;
+        if ready {
+            signal(&fds[0])?;
+        }
+        let number = fds[0].as_raw_fd();
+        drop(fds);
+        for m in &instances {
+            expect_none(m)?;
+            expect_error(m.delete(&number), libc::EBADF)?;
+        }
+        let fd = sys::eventfd()?;
+        for m in &instances {
+            m.add(&fd, Events::IN, 7)?;
+            signal(&fd)?;
+            expect_one(m, 7)?;
+        }
+    }
+    Ok(())
 }

@@ -36,6 +36,8 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
         a_signal_without_handler_does_not_end_the_wait,
         a_stop_and_continue_ends_the_wait_with_eintr,
         kill_ends_a_process_that_waits,
+        kill_comes_before_an_event,
+        kill_ends_a_process_that_never_runs_out_of_events,
     )
 }
 
@@ -200,5 +202,43 @@ fn kill_ends_a_process_that_waits<M: Multiplexer>() -> Result<()> {
     child.kill(libc::SIGKILL)?;
     let status = child.wait()?;
     ensure!(status == -libc::SIGKILL, "{status}");
+    Ok(())
+}
+
+/// Who is killed must not take an event with him that somebody else could have had.
+fn kill_comes_before_an_event<M: Multiplexer>() -> Result<()> {
+    // The child is on our CPU and comes after us, so it wakes to find both.
+    processes::run_on(0)?;
+    for trigger in [Events::ET, Events::ONESHOT, Events::empty()] {
+        let m = M::new()?;
+        let fd = sys::eventfd()?;
+        m.add(&fd, Events::IN | trigger, 1)?;
+        let child = processes::fork(|| m.wait(4, None).map_or(0, |events| events.len() as i32))?;
+        processes::eventually_sleeps(child.0)?;
+        processes::run_first()?;
+        signal(&fd)?;
+        child.kill(libc::SIGKILL)?;
+        let status = child.wait()?;
+        ensure!(status == -libc::SIGKILL, "{status}");
+        ensure!(m.ready_data()? == [1], "the event died with the process");
+    }
+    Ok(())
+}
+
+fn kill_ends_a_process_that_never_runs_out_of_events<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    signal(&fd)?;
+    let child = processes::fork(|| loop {
+        if m.wait(4, None).is_err() {
+            return 1;
+        }
+    })?;
+    sleep(MOMENT);
+    child.kill(libc::SIGKILL)?;
+    let status = child.wait()?;
+    ensure!(status == -libc::SIGKILL, "{status}");
+    ensure!(m.ready_data()? == [1]);
     Ok(())
 }
