@@ -12,6 +12,9 @@ use std::time::Duration;
 /// The device whose opening makes an instance.
 pub const DEVICE: &str = "/dev/repoll";
 
+/// The size of the kernel's signal set, in bytes.
+const KERNEL_SIGSET: usize = 8;
+
 bitflags::bitflags! {
     /// The flags of [`Instance::create`], those of `epoll_create1(2)`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,14 +122,69 @@ impl Instance {
         buffer: &'a mut [Event],
         timeout: Option<Duration>,
     ) -> io::Result<&'a [Event]> {
+        self.wait_with(buffer, timeout, 0)
+    }
+
+    /// As [`Instance::wait`], with `mask` for the thread's signal mask while it waits, as
+    /// `epoll_pwait2(2)`: the mask is replaced, the wait done, and the mask put back, as one.
+    ///
+    /// So a program that blocks a signal at all other times misses none: one that came before the
+    /// wait ends it too. `SIGKILL` and `SIGSTOP` cannot be blocked. An event that is there comes
+    /// first: the signal then stays pending.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// use repoll::{Event, Instance};
+    /// use std::mem::MaybeUninit;
+    ///
+    /// let instance = Instance::open()?;
+    /// // Blocked by the thread at all other times, not here: SIGTERM, and all else.
+    /// let mut none = MaybeUninit::uninit();
+    /// // SAFETY: sigemptyset initialises what it is given.
+    /// let none = unsafe {
+    ///     libc::sigemptyset(none.as_mut_ptr());
+    ///     none.assume_init()
+    /// };
+    /// let mut buffer = [Event::default(); 16];
+    /// match instance.wait_masked(&mut buffer, None, &none) {
+    ///     Err(error) if error.raw_os_error() == Some(libc::EINTR) => { /* a handler ran */ }
+    ///     events => println!("{:?}", events?),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Instance::wait`].
+    pub fn wait_masked<'a>(
+        &self,
+        buffer: &'a mut [Event],
+        timeout: Option<Duration>,
+        mask: &libc::sigset_t,
+    ) -> io::Result<&'a [Event]> {
+        // The C library's set begins with the kernel's, and is never shorter.
+        const { assert!(size_of::<libc::sigset_t>() >= KERNEL_SIGSET) };
+        self.wait_with(buffer, timeout, std::ptr::from_ref(mask) as u64)
+    }
+
+    fn wait_with<'a>(
+        &self,
+        buffer: &'a mut [Event],
+        timeout: Option<Duration>,
+        sigmask: u64,
+    ) -> io::Result<&'a [Event]> {
         let argument = sys::repoll_wait {
             events: buffer.as_mut_ptr() as u64,
             maxevents: i32::try_from(buffer.len()).unwrap_or(i32::MAX / size_of::<Event>() as i32),
             timeout: timeout.map_or(-1, nanoseconds),
+            sigmask,
+            sigsetsize: KERNEL_SIGSET as u64,
             ..Default::default()
         };
-        // SAFETY: the request reads a `repoll_wait` and writes at most `maxevents` events to the
-        // buffer, which is exclusively ours and at least as long. Any bytes make an `Event`.
+        // SAFETY: the request reads a `repoll_wait`, and a signal set if there is one, and writes at
+        // most `maxevents` events to the buffer, which is exclusively ours and at least as long. Any
+        // bytes make an `Event`.
         let count = unsafe { self.ioctl(sys::REPOLL_IOCTL_WAIT, &argument) }?;
         Ok(&buffer[..count as usize])
     }

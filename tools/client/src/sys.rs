@@ -35,4 +35,29 @@ mod tests {
             REPOLL_WAIT_SIZE_VER0 as usize
         );
     }
+    /// What bindgen says of the structures, for one kind of machine.
+    fn layouts(target: &str) -> Vec<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let bindgen = std::env::var("BINDGEN").unwrap_or_else(|_| "bindgen".to_owned());
+        let output = std::process::Command::new(bindgen)
+            .arg(folder.join("wrapper.h"))
+            .args(["--allowlist-type", "repoll_.*", "--"])
+            .arg(format!("-I{}", folder.join("../../rust/uapi").display()))
+            // Where Debian has the one <asm/types.h> that is for both.
+            .arg("-idirafter/usr/include/x86_64-linux-gnu")
+            .arg(format!("--target={target}"))
+            .output()
+            .expect("build.rs has run it");
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let sizes = text.lines().filter(|line| line.contains("usize]"));
+        sizes.map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn layouts_are_the_same_for_32_bit_programs() {
+        let wide = layouts("x86_64-linux-gnu");
+        assert!(wide.iter().any(|line| line.contains("Size of repoll_wait")));
+        assert_eq!(wide, layouts("i686-linux-gnu"));
+    }
 }

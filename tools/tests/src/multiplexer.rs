@@ -245,6 +245,12 @@ impl Multiplexer for Repoll {
         events.truncate(count);
         Ok(events)
     }
+
+    fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
+        let mut event = [Event::default()];
+        let mask = crate::signals::set_of(blocked);
+        Ok(self.0.wait_masked(&mut event, timeout, &mask)?.to_vec())
+    }
 }
 
 impl Repoll {

@@ -25,15 +25,23 @@ impl Thread {
     }
 }
 
-/// Blocks a signal in the calling thread.
-pub fn block_signal(signal: i32) {
+/// A set of signals.
+pub fn set_of(signals: &[i32]) -> libc::sigset_t {
     // SAFETY: all zeroes is a valid set, which sigemptyset makes the empty one.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, signal);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, null_mut());
+        for signal in signals {
+            libc::sigaddset(&mut set, *signal);
+        }
+        set
     }
+}
+
+/// Blocks a signal in the calling thread.
+pub fn block_signal(signal: i32) {
+    // SAFETY: the set lives through the call, and no old one is asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(&[signal]), null_mut()) };
 }
 
 /// Whether a signal is blocked in the calling thread.
@@ -71,13 +79,14 @@ pub fn signal_this_process(signal: i32) -> io::Result<()> {
 
 /// signalfd(2) for one signal, which is blocked in this thread first.
 pub fn signalfd(signal: i32) -> io::Result<OwnedFd> {
-    // SAFETY: all zeroes is a valid set, which sigemptyset makes the empty one; the pointers
-    // live through the calls.
+    block_signal(signal);
+    // SAFETY: the set lives through the call.
     owned(unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, signal);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, null_mut());
-        libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK).into()
+        libc::signalfd(
+            -1,
+            &set_of(&[signal]),
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        )
+        .into()
     })
 }
