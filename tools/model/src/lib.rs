@@ -6,9 +6,14 @@
 //! can fail. Run them with `cargo test -p ready-queue-model --release`.
 
 #[cfg(test)]
+#[expect(clippy::duplicate_mod, reason = "the same source over other atomics")]
+mod random;
+#[cfg(test)]
 #[path = "../../../rust/kernel_ext/ready_queue.rs"]
 mod ready_queue;
 #[cfg(test)]
 mod ready_sync;
+#[cfg(test)]
+mod rearm;
 #[cfg(test)]
 mod tests;

@@ -67,12 +67,16 @@ use std::{
 
 const POISON: &str = "another thread has failed";
 
-fn join<T>(thread: thread::JoinHandle<T>) -> T {
+pub(crate) fn join<T>(thread: thread::JoinHandle<T>) -> T {
     thread.join().expect(POISON)
 }
 
 /// Runs `model` in all of its interleavings, or in those with at most `preemptions` preemptions.
-fn check(name: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn check(
+    name: &str,
+    preemptions: Option<usize>,
+    model: impl Fn() + Send + Sync + 'static,
+) {
     let mut builder = Builder::new();
     builder.preemption_bound = preemptions;
     let runs = std::sync::Arc::new(PlainUsize::new(0));
@@ -91,14 +95,14 @@ fn check(name: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync 
 }
 
 /// An instance: the queue, its consumer under the lock, and those who wait.
-struct Instance {
-    ready: ReadyQueue<Item>,
-    consumer: Mutex<Consumer<Item>>,
+pub(crate) struct Instance {
+    pub(crate) ready: ReadyQueue<Item>,
+    pub(crate) consumer: Mutex<Consumer<Item>>,
     waiters: WaitQueue,
 }
 
 impl Instance {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             ready: ReadyQueue::new(),
             consumer: Mutex::new(Consumer::new()),
@@ -108,7 +112,7 @@ impl Instance {
 }
 
 /// An item, together with its file.
-struct Item {
+pub(crate) struct Item {
     links: Links<Item>,
     id: usize,
     /// The file's state: nothing that would order anything, of two sources (with a wait queue each).
@@ -140,7 +144,9 @@ impl Item {
 }
 
 /// `N` items of a queue, and the number of those that were dropped.
-fn items<const N: usize>(queue: &ReadyQueue<Item>) -> ([Arc<Item>; N], std::sync::Arc<PlainUsize>) {
+pub(crate) fn items<const N: usize>(
+    queue: &ReadyQueue<Item>,
+) -> ([Arc<Item>; N], std::sync::Arc<PlainUsize>) {
     let drops = std::sync::Arc::new(PlainUsize::new(0));
     let items = std::array::from_fn(|id| {
         Arc::new(Item {
@@ -153,7 +159,7 @@ fn items<const N: usize>(queue: &ReadyQueue<Item>) -> ([Arc<Item>; N], std::sync
     (items, drops)
 }
 
-fn push(queue: &ReadyQueue<Item>, item: &Arc<Item>) -> Push {
+pub(crate) fn push(queue: &ReadyQueue<Item>, item: &Arc<Item>) -> Push {
     queue.push(ArcBorrow(item))
 }
 
@@ -165,7 +171,7 @@ fn event(ep: &Instance, item: &Arc<Item>, source: usize) {
 }
 
 /// Takes all that is ready; returns the ids.
-fn drain(queue: &ReadyQueue<Item>, consumer: &mut Consumer<Item>) -> Vec<usize> {
+pub(crate) fn drain(queue: &ReadyQueue<Item>, consumer: &mut Consumer<Item>) -> Vec<usize> {
     let mut scan = consumer.scan(queue);
     std::iter::from_fn(|| scan.next()).map(|i| i.id).collect()
 }
@@ -480,6 +486,9 @@ fn removal_from_any_place() {
         assert!(consumer.remove(&ep.ready, &item));
         assert!(ep.ready.is_empty());
         assert_eq!(Arc::strong_count(&item), 1);
+        // It could come again.
+        assert_eq!(push(&ep.ready, &item), Push::Queued);
+        assert_eq!(drain(&ep.ready, &mut consumer), [0]);
     });
 }
 

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! MOD against the callback: an event that becomes of interest as it comes is not thrown away.
+//!
+//! The real ones are `Item::set_interest()` and `Watcher::woken()` of `rust/eventpoll/item.rs`, which
+//! need the kernel. This is their protocol, written again: what each loads and stores, in which order,
+//! and the barriers. If one of them is changed there, change it here. The ready queue is the real one.
+
+use super::{
+    ready_queue::Push,
+    tests::{check, drain, items, join, push, Instance},
+};
+use loom::{
+    sync::{
+        atomic::{fence, AtomicBool, Ordering::Relaxed, Ordering::SeqCst},
+        Arc, Mutex,
+    },
+    thread,
+};
+
+/// Which of the barriers are there.
+#[derive(Clone, Copy)]
+struct Barriers {
+    modify: bool,
+    callback: bool,
+}
+
+const ALL: Barriers = Barriers {
+    modify: true,
+    callback: true,
+};
+
+/// An eventfd: its state is changed under the lock of its wait queue, and polled without.
+struct Eventfd {
+    queue: Mutex<()>,
+    readable: AtomicBool,
+}
+
+fn model(name: &str, barriers: Barriers) {
+    check(name, None, move || {
+        let ep = Instance::new();
+        let ([item], _) = items(&ep.ready);
+        // ONESHOT has fired: nothing is wanted.
+        let wanted = Arc::new(AtomicBool::new(false));
+        let file = Arc::new(Eventfd {
+            queue: Mutex::new(()),
+            readable: AtomicBool::new(false),
+        });
+        let writer = {
+            let (ep, item, wanted, file) = (ep.clone(), item.clone(), wanted.clone(), file.clone());
+            thread::spawn(move || {
+                let lock = file.queue.lock().expect("poison");
+                file.readable.store(true, Relaxed);
+                // `woken()`.
+                let mut wants = wanted.load(Relaxed);
+                if !wants {
+                    if barriers.callback {
+                        fence(SeqCst);
+                    }
+                    wants = wanted.load(Relaxed);
+                }
+                if wants {
+                    push(&ep.ready, &item);
+                }
+                drop(lock);
+            })
+        };
+        // MOD: `set_interest()`, then `poll_now()` and `Locked::queue()`.
+        let mut consumer = ep.consumer.lock().expect("poison");
+        wanted.store(true, Relaxed);
+        if barriers.modify {
+            fence(SeqCst);
+        }
+        if file.readable.load(Relaxed) && push(&ep.ready, &item) == Push::Already {
+            consumer.await_push(&ep.ready, &item);
+        }
+        join(writer);
+        assert_eq!(drain(&ep.ready, &mut consumer), [0], "the event is lost");
+    });
+}
+
+/// Store buffering: each has stored before it loads what the other stores.
+#[test]
+fn event_that_comes_with_mod_is_not_lost() {
+    model("event_that_comes_with_mod_is_not_lost", ALL);
+}
+
+/// The test above can fail: so it does without the callback's barrier.
+#[test]
+#[should_panic(expected = "the event is lost")]
+fn event_that_comes_with_mod_is_lost_without_a_barrier_in_the_callback() {
+    model(
+        "without the callback's barrier",
+        Barriers {
+            callback: false,
+            ..ALL
+        },
+    );
+}
+
+/// And without MOD's.
+#[test]
+#[should_panic(expected = "the event is lost")]
+fn event_that_comes_with_mod_is_lost_without_a_barrier_in_mod() {
+    model(
+        "without MOD's barrier",
+        Barriers {
+            modify: false,
+            ..ALL
+        },
+    );
+}
