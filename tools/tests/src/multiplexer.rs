@@ -99,6 +99,7 @@ pub trait Multiplexer:
 pub struct Epoll(OwnedFd);
 
 /// Ours, through the client crate.
+#[derive(Debug)]
 pub struct Repoll(Instance);
 
 impl Multiplexer for Epoll {

@@ -44,8 +44,16 @@ impl Process {
     /// Waits for its end: its exit status, or minus the signal that ended it.
     pub fn wait(self) -> io::Result<i32> {
         let mut status = 0;
-        // SAFETY: `status` lives through the call.
-        check(unsafe { libc::waitpid(self.0, &mut status, 0) })?;
+        loop {
+            // SAFETY: `status` lives through the call.
+            match check(unsafe { libc::waitpid(self.0, &mut status, 0) }) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => {
+                    result?;
+                    break;
+                }
+            }
+        }
         if libc::WIFSIGNALED(status) {
             return Ok(-libc::WTERMSIG(status));
         }
@@ -65,13 +73,25 @@ pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
 
-/// Waits until a process sleeps in a system call.
-pub fn eventually_sleeps(pid: libc::pid_t) -> anyhow::Result<()> {
-    crate::support::eventually("the process sleeps", || {
-        let state = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+/// The calling thread, as the kernel numbers it.
+pub fn this_thread() -> libc::pid_t {
+    // SAFETY: the call takes nothing and does not fail.
+    unsafe { libc::gettid() }
+}
+
+/// Waits until a thread, or a process of one thread, sleeps in a WAIT of either make.
+pub fn eventually_waits(thread: libc::pid_t) -> anyhow::Result<()> {
+    // ioctl, the same for 32-bit programs, and epoll_pwait2, which is the same for both.
+    const CALLS: [&str; 3] = ["16", "54", "441"];
+    crate::support::eventually("the thread sleeps in WAIT", || {
+        let read = |name| std::fs::read_to_string(format!("/proc/{thread}/{name}"));
+        // "running", or the number of the call and its arguments. It may wait for a lock there.
+        let call = read("syscall")?;
+        let in_wait = call.split(' ').next().is_some_and(|n| CALLS.contains(&n));
         // The name before it may hold anything.
+        let state = read("stat")?;
         let state = state.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        Ok(state.starts_with('S'))
+        Ok(in_wait && state.starts_with('S'))
     })
 }
 

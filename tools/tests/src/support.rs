@@ -3,10 +3,11 @@
 
 use crate::files::signal;
 use crate::multiplexer::Multiplexer;
-use crate::sys;
+use crate::{processes, sys};
 use anyhow::{ensure, Context, Result};
 use repoll::{Event, Events};
 use std::io;
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,23 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result
     Ok(())
 }
 
+/// A thread that others wait for to be asleep in WAIT.
+#[derive(Default)]
+pub struct Sleeper(AtomicI32);
+
+impl Sleeper {
+    /// It is the calling thread, which is about to call WAIT.
+    pub fn is_this_thread(&self) {
+        self.0.store(processes::this_thread(), SeqCst);
+    }
+
+    /// Waits until it sleeps there.
+    pub fn eventually_waits(&self) -> Result<()> {
+        eventually("the thread has begun", || Ok(self.0.load(SeqCst) != 0))?;
+        processes::eventually_waits(self.0.load(SeqCst))
+    }
+}
+
 /// The datum of the eventfd that ends [`while_waiting`].
 const STOP: u64 = u64::MAX;
 
@@ -64,8 +82,10 @@ pub fn while_waiting<M: Multiplexer>(
 ) -> Result<Vec<Event>> {
     let stop = sys::eventfd()?;
     m.add(&stop, Events::IN, STOP)?;
+    let sleeper = Sleeper::default();
     let events = scope(|threads| {
         let waiter = threads.spawn(|| -> io::Result<Vec<Event>> {
+            sleeper.is_this_thread();
             let mut seen = Vec::new();
             loop {
                 let events = m.wait(16, None)?;
@@ -76,8 +96,7 @@ pub fn while_waiting<M: Multiplexer>(
                 }
             }
         });
-        sleep(MOMENT);
-        let done = body();
+        let done = sleeper.eventually_waits().and_then(|()| body());
         sleep(MOMENT);
         signal(&stop)?;
         let events = waiter.join().map_err(|_| anyhow::anyhow!("panic"))?;

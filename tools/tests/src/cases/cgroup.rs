@@ -157,7 +157,7 @@ fn waiting_child<M: Multiplexer>(
 ) -> Result<Process> {
     let child = processes::fork(|| end(m.wait(4, None)))?;
     group.enter(child.0 as u32)?;
-    processes::eventually_sleeps(child.0)?;
+    processes::eventually_waits(child.0)?;
     Ok(child)
 }
 

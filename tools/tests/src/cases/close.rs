@@ -8,7 +8,7 @@ use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes;
 use crate::registry::Test;
 use crate::signals;
-use crate::support::{expect_error, expect_none, expect_one, while_waiting, MOMENT};
+use crate::support::{expect_error, expect_none, expect_one, while_waiting, Sleeper, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::Events;
@@ -234,9 +234,13 @@ fn close_of_the_instance_while_a_thread_waits<M: Multiplexer>() -> Result<()> {
     let fd = sys::eventfd()?;
     m.add(&fd, Events::IN, 1)?;
     let number = m.as_raw_fd();
+    let sleeper = Sleeper::default();
     let events = scope(|threads| {
-        let waiter = threads.spawn(|| m.wait(4, None));
-        sleep(3 * MOMENT);
+        let waiter = threads.spawn(|| {
+            sleeper.is_this_thread();
+            m.wait(4, None)
+        });
+        sleeper.eventually_waits()?;
         // What is closed is an owned number, so something must take its place.
         let other = sys::eventfd()?;
         sys::dup_onto(other.as_raw_fd(), number)?;

@@ -5,7 +5,7 @@ use crate::files::{read_all, signal, Source, KINDS};
 use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::support::{eventually, expect_one, LONG, MOMENT};
+use crate::support::{eventually, expect_one, Sleeper, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Context as _, Result};
 use repoll::Events;
@@ -133,10 +133,12 @@ fn one_event_leaves_its_whole_trail() -> Result<()> {
     let fd = sys::eventfd()?;
     let session = recording()?;
     m.add(&fd, Events::IN | Events::ET, 0x77)?;
+    let sleeper = Sleeper::default();
+    sleeper.is_this_thread();
     let events = scope(|threads| {
         threads.spawn(|| {
-            sleep(3 * MOMENT);
-            signal(&fd)
+            sleeper.eventually_waits()?;
+            Ok::<_, anyhow::Error>(signal(&fd)?)
         });
         m.wait(4, Some(2 * LONG))
     })?;

@@ -2,10 +2,10 @@
 //! EPOLLEXCLUSIVE: of the instances that watch a file, an event wakes one.
 
 use crate::both;
-use crate::files::{read_all, signal};
+use crate::files::{read_all, signal, Source, KINDS};
 use crate::multiplexer::Multiplexer;
 use crate::registry::Test;
-use crate::support::{eventually, expect_error, expect_one, LONG, MOMENT};
+use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::Events;
@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Test> {
     both!("exclusive":
         an_exclusive_watch_is_a_watch,
         one_event_wakes_one_instance_of_several,
+        one_event_wakes_all_shared_instances_and_one_exclusive,
         a_shared_watch_beside_exclusive_ones_is_woken_too,
         it_is_given_at_add_only,
         it_goes_with_no_oneshot,
@@ -47,55 +48,82 @@ fn an_exclusive_watch_is_a_watch<M: Multiplexer>() -> Result<()> {
 
 /// Lets a waiter sit in each of several instances, and triggers the file that all of them watch, as
 /// `events` says for each. Returns how many waiters have had each of the triggers.
-fn woken<M: Multiplexer>(watches: [Events; INSTANCES], least: usize) -> Result<Vec<usize>> {
-    let fd = sys::eventfd()?;
+fn woken<M: Multiplexer>(
+    source: &Source,
+    watches: [Events; INSTANCES],
+    least: usize,
+) -> Result<Vec<usize>> {
     let stop = sys::eventfd()?;
     let mut instances = Vec::new();
     for events in watches {
         let m = M::new()?;
-        m.add(&fd, events, 1)?;
+        m.add(&source.fd, events, 1)?;
         m.add(&stop, Events::IN, STOP)?;
-        instances.push(m);
+        instances.push((m, Sleeper::default()));
     }
     let had = AtomicUsize::new(0);
     scope(|threads| {
-        for m in &instances {
-            threads.spawn(|| loop {
-                match m.wait(1, None) {
-                    Ok(events) if events.iter().all(|event| event.data() == 1) => {
-                        had.fetch_add(events.len(), SeqCst);
-                        // Back to sleep before the next trigger.
-                        let _ = read_all(fd.as_raw_fd());
+        for (m, sleeper) in &instances {
+            threads.spawn(|| {
+                sleeper.is_this_thread();
+                loop {
+                    match m.wait(1, None) {
+                        Ok(events) if events.iter().all(|event| event.data() == 1) => {
+                            had.fetch_add(events.len(), SeqCst);
+                        }
+                        _ => return,
                     }
-                    _ => return,
                 }
             });
         }
-        let mut counts = Vec::new();
-        let mut result = Ok(());
-        for _ in 0..5 {
-            sleep(2 * MOMENT);
-            let before = had.load(SeqCst);
-            signal(&fd)?;
-            result = eventually(
-                "someone is woken",
-                || Ok(had.load(SeqCst) >= before + least),
-            );
-            if result.is_err() {
-                break;
+        let all_wait = || instances.iter().try_for_each(|(_, s)| s.eventually_waits());
+        let rounds = || -> Result<Vec<usize>> {
+            let mut counts = Vec::new();
+            for _ in 0..5 {
+                all_wait()?;
+                let before = had.load(SeqCst);
+                source.means.trigger(source.number())?;
+                eventually(
+                    "someone is woken",
+                    || Ok(had.load(SeqCst) >= before + least),
+                )?;
+                // Whoever else was woken has come, and has gone back.
+                sleep(MOMENT);
+                all_wait()?;
+                counts.push(had.load(SeqCst) - before);
+                // An inotify says the same thing once only, until it is read.
+                source.drain()?;
             }
-            sleep(2 * MOMENT);
-            counts.push(had.load(SeqCst) - before);
-        }
+            Ok(counts)
+        };
+        let counts = rounds();
         signal(&stop)?;
-        result.map(|()| counts)
+        counts
     })
 }
 
-/// Exactly one, as there is a waiter in each.
+/// Exactly one, as there is a waiter in each. An inotify wakes without saying what there is.
 fn one_event_wakes_one_instance_of_several<M: Multiplexer>() -> Result<()> {
-    let counts = woken::<M>([EXCLUSIVE | Events::ET; INSTANCES], 1)?;
-    ensure!(counts == [1; 5], "{counts:?}");
+    let mut seen = 0;
+    for kind in KINDS {
+        if ["eventfd", "inotify"].contains(&kind.name) {
+            let watches = [EXCLUSIVE | Events::ET; INSTANCES];
+            let counts = woken::<M>(&kind.make()?, watches, 1)?;
+            ensure!(counts == [1; 5], "{}: {counts:?}", kind.name);
+            seen += 1;
+        }
+    }
+    ensure!(seen == 2);
+    Ok(())
+}
+
+/// All that are shared, and one of the others.
+fn one_event_wakes_all_shared_instances_and_one_exclusive<M: Multiplexer>() -> Result<()> {
+    let (exclusive, shared) = (EXCLUSIVE | Events::ET, Events::IN | Events::ET);
+    let source = KINDS[0].make()?;
+    let watches = [exclusive, shared, exclusive, shared];
+    let counts = woken::<M>(&source, watches, 3)?;
+    ensure!(counts == [3; 5], "{counts:?}");
     Ok(())
 }
 

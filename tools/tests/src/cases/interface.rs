@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The ioctl interface of repoll itself: versions by size, flags, NOP, CREATE.
 
-use crate::files::signal;
-use crate::multiplexer::{Multiplexer, Repoll};
+use crate::files::{signal, Scratch};
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::processes;
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
@@ -11,7 +12,7 @@ use anyhow::{ensure, Result};
 use repoll::sys::*;
 use repoll::{CreateFlags, Event, Events};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("interface":
@@ -26,6 +27,9 @@ pub fn tests() -> Vec<Test> {
         an_argument_shorter_than_the_first_version_is_einval,
         an_unknown_request_is_enotty,
         read_and_write_are_refused,
+        an_instance_that_is_opened_again_is_a_new_one,
+        an_instance_that_was_created_cannot_be_opened_again,
+        create_needs_no_device,
     )
 }
 
@@ -265,5 +269,60 @@ fn read_and_write_are_refused() -> Result<()> {
     let m = Repoll::new()?;
     ensure!(sys::read(m.as_raw_fd(), &mut [0; 8]).is_err());
     ensure!(sys::write(m.as_raw_fd(), &[0; 8]).is_err());
+    Ok(())
+}
+
+/// Through /proc, the device is opened once more.
+fn an_instance_that_is_opened_again_is_a_new_one() -> Result<()> {
+    let first = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    first.add(&fd, Events::IN, 1)?;
+    signal(&fd)?;
+    let path = format!("/proc/self/fd/{}", first.as_raw_fd());
+    let file = std::fs::File::options().read(true).write(true).open(path)?;
+    let second = Repoll::from(OwnedFd::from(file));
+    expect_none(&second)?;
+    second.add(&fd, Events::IN, 2)?;
+    expect_one(&second, 2)?;
+    expect_one(&first, 1).map(drop)
+}
+
+/// As one of the C epoll.
+fn an_instance_that_was_created_cannot_be_opened_again() -> Result<()> {
+    let made = Repoll::new()?.instance().create(CreateFlags::CLOEXEC)?;
+    for instance in [OwnedFd::from(made), Epoll::new()?.into()] {
+        let path = format!("/proc/self/fd/{}", instance.as_raw_fd());
+        expect_error(std::fs::File::open(path), libc::ENXIO)?;
+    }
+    Ok(())
+}
+
+/// A program that has left the device behind makes instances all the same.
+fn create_needs_no_device() -> Result<()> {
+    let m = Repoll::new()?;
+    let empty = Scratch::new();
+    std::fs::create_dir(empty.path())?;
+    let child = processes::fork(|| {
+        let body = || -> Result<()> {
+            std::os::unix::fs::chroot(empty.path())?;
+            expect_error(Repoll::new(), libc::ENOENT)?;
+            let made = m.instance().create(CreateFlags::CLOEXEC)?;
+            let made = Repoll::from(OwnedFd::from(made));
+            let fd = sys::eventfd()?;
+            made.add(&fd, Events::IN, 1)?;
+            signal(&fd)?;
+            expect_one(&made, 1).map(drop)
+        };
+        body().map_or_else(
+            |error| {
+                eprintln!("in the chroot: {error:#}");
+                1
+            },
+            |()| 0,
+        )
+    })?;
+    let status = child.wait();
+    std::fs::remove_dir(empty.path())?;
+    ensure!(status? == 0);
     Ok(())
 }

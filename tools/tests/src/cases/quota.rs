@@ -254,7 +254,7 @@ fn the_end_of_a_process_gives_its_watches_back<M: Multiplexer>() -> Result<()> {
             i32::from(body().is_err())
         })?;
         if let Some(signal) = signal {
-            processes::eventually_sleeps(child.0)?;
+            processes::eventually_waits(child.0)?;
             child.kill(signal)?;
         }
         ensure!(child.wait()? == signal.map_or(0, |signal| -signal));

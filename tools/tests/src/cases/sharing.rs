@@ -6,12 +6,13 @@ use crate::files::signal;
 use crate::multiplexer::Multiplexer;
 use crate::processes;
 use crate::registry::Test;
-use crate::support::{expect_none, expect_one, LONG};
+use crate::support::{eventually, expect_none, expect_one, LONG};
 use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::Events;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 
 pub fn tests() -> Vec<Test> {
     both!("sharing":
@@ -20,6 +21,8 @@ pub fn tests() -> Vec<Test> {
         a_child_may_add_what_the_parent_then_sees,
         an_instance_can_be_sent_to_another_descriptor_table,
         an_instance_in_flight_keeps_its_watches,
+        exec_closes_a_watched_file,
+        exec_closes_an_instance,
     )
 }
 
@@ -155,4 +158,48 @@ fn an_instance_in_flight_keeps_its_watches<M: Multiplexer>() -> Result<()> {
     signal(&fd)?;
     let m = M::from(receive_descriptor(&there)?);
     expect_one(&m, 1).map(drop)
+}
+
+/// A process that runs another program, with nothing of ours but what is not closed on exec.
+fn child_that_executes() -> Result<processes::Process> {
+    Ok(processes::fork(|| {
+        let error = std::process::Command::new("sleep").arg("1000").exec();
+        eprintln!("sleep: {error}");
+        1
+    })?)
+}
+
+/// The last close may be an exec.
+fn exec_closes_a_watched_file<M: Multiplexer>() -> Result<()> {
+    let m = M::new()?;
+    let (reader, writer) = sys::pipe()?;
+    m.add(&reader, Events::IN, 1)?;
+    sys::write(writer.as_raw_fd(), b"x")?;
+    expect_one(&m, 1)?;
+    let child = child_that_executes()?;
+    drop(reader);
+    eventually("exec has closed the file", || Ok(m.ready()?.is_empty()))?;
+    child.kill(libc::SIGKILL)?;
+    child.wait()?;
+    Ok(())
+}
+
+/// Its watches end with it, those of files that are still open too.
+fn exec_closes_an_instance<M: Multiplexer>() -> Result<()> {
+    let (m, outer) = (M::new()?, M::new()?);
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    outer.add(&m, Events::IN, 2)?;
+    signal(&fd)?;
+    expect_one(&outer, 2)?;
+    let child = child_that_executes()?;
+    drop(m);
+    eventually("exec has closed the instance", || {
+        Ok(outer.ready()?.is_empty())
+    })?;
+    signal(&fd)?;
+    expect_none(&outer)?;
+    child.kill(libc::SIGKILL)?;
+    child.wait()?;
+    Ok(())
 }

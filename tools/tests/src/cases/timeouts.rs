@@ -183,7 +183,7 @@ fn waiting_child<M: Multiplexer>() -> Result<(M, processes::Process)> {
         Ok(_) => 0,
     })?;
     // `fd` stays open in the child, and so does the watch.
-    sleep(3 * MOMENT);
+    processes::eventually_waits(child.0)?;
     Ok((m, child))
 }
 
@@ -214,7 +214,7 @@ fn kill_comes_before_an_event<M: Multiplexer>() -> Result<()> {
         let fd = sys::eventfd()?;
         m.add(&fd, Events::IN | trigger, 1)?;
         let child = processes::fork(|| m.wait(4, None).map_or(0, |events| events.len() as i32))?;
-        processes::eventually_sleeps(child.0)?;
+        processes::eventually_waits(child.0)?;
         processes::run_first()?;
         signal(&fd)?;
         child.kill(libc::SIGKILL)?;
