@@ -341,6 +341,7 @@ impl<T: HasLinks> Consumer<T> {
 
     /// Waits until an `item` whose bit was found set is in the queue for all to see, should its
     /// producer be between setting the bit and the push.
+    #[cold]
     pub(crate) fn await_push(&mut self, queue: &ReadyQueue<T>, item: &T) {
         if self.is_enrolled(queue, item) && item.links().queued.get() {
             self.await_listed(queue, item);
@@ -400,6 +401,7 @@ impl<'a, T: HasLinks> Scan<'a, T> {
 
     /// Whether `item` is to be put into one of our lists: its bit was clear, and is ours now. Else it
     /// is in the queue when this returns, if it is enrolled.
+    #[inline]
     fn claim(&mut self, item: &T) -> bool {
         if !self.queue.owns(item) {
             return false;
