@@ -52,7 +52,9 @@
 //! | `Eventpoll::waiters`, `pollers` | their own locks |
 //! | `Item::events` | `locked` to write; the callback reads it without, see `Item::set_interest` |
 //! | `Item::data` | `locked` |
-//! | a watch's entries, and its place in the table | the bucket's lock |
+//! | an item's node of the interest list | `locked` |
+//! | a watch's entries | ADD, until it puts the watch into the table; then the bucket's lock |
+//! | a watch's place in the table | the bucket's lock |
 //! | a watch's file pointer | the bucket's lock to write; RCU to take a reference through it |
 //! | an item's links of the ready queue | whoever set its *queued* bit, then the consumer |
 //!
@@ -72,6 +74,14 @@
 //! The bit is cleared *before* the poll, so an event that the poll does not see queues the item
 //! anew. [`kernel_ext::ready_queue`] has the argument why no event and no wake-up is lost.
 //!
+//! # Adding
+//!
+//! ADD, under `locked`, puts the item into the interest list, enrols it in the ready queue, polls the
+//! file, which puts the entries into its wait queues, and then puts the watch into the table of watched
+//! files. It holds the file meanwhile, so no last close comes that would not find the watch. Callbacks
+//! may come from the first entry on: they queue the item, and nobody takes it before `locked` is free.
+//! If something fails it all goes back in the reverse order.
+//!
 //! # Removal
 //!
 //! Three paths:
@@ -86,7 +96,8 @@
 //! queues, so no callback runs any more ([`kernel_ext::watch`]). The watch's own reference to the
 //! item then goes:
 //!
-//! - A and B drop it: they may sleep. They take the item out of the ready queue and the interest list.
+//! - A and B drop it: they may sleep. They take the item out of the ready queue and the interest list,
+//!   each of which owns a reference of its own.
 //! - C leaves it on `Eventpoll::closed`, before it lets go of the bucket's lock. The next one to take
 //!   `locked` takes the item out of queue and list ([`eventpoll::Locked::reap`]). B takes each item's
 //!   bucket lock before it looks at that list, so it leaves none behind.
