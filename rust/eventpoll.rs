@@ -88,6 +88,8 @@ pub(crate) struct Eventpoll {
     /// Those who poll the instance: poll(2), select(2), the C epoll, io_uring.
     #[pin]
     pub(crate) pollers: WaitQueue,
+    /// Whether somebody was one poller too many. Any context.
+    crowded: Atomic<bool>,
     /// Where it is among instances that watch each other.
     pub(crate) place: nesting::Place,
 }
@@ -125,6 +127,7 @@ impl Eventpoll {
                 closed: ClosedList::new(),
                 waiters <- new_wait_queue!("Eventpoll::waiters"),
                 pollers <- new_wait_queue!("Eventpoll::pollers"),
+                crowded: Atomic::new(false),
                 place: nesting::Place::new(),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -163,16 +166,21 @@ impl Eventpoll {
     /// Items that turn out not to be ready leave the ready queue, as in `__ep_eventpoll_poll()`: else
     /// poll(2) would say "ready", and WAIT would find nothing, for ever.
     ///
-    /// With more than [`MAX_POLLERS`] pollers it is in error, for the next one.
+    /// Once it had more than [`MAX_POLLERS`] pollers it stays in error, to all of them: one of them can't
+    /// be woken, and has no other way to know.
     ///
     /// `depth` is the number of instances whose mutexes the caller holds: those that watch this one,
     /// and each other.
     pub(crate) fn poll(&self, table: Option<&PollTable<'_>>, depth: u32) -> u32 {
-        if let Some(table) = table {
-            if !self.pollers.has_room(MAX_POLLERS) {
-                return events::ERR;
+        if let Some(table) = table.filter(|table| table.waits()) {
+            if self.pollers.has_room(MAX_POLLERS) {
+                register(table, self);
+            } else {
+                self.crowded.store(true, Relaxed);
             }
-            register(table, self);
+        }
+        if self.crowded.load(Relaxed) {
+            return events::ERR;
         }
         let mut locked = lock_nested(&self.locked, depth);
         locked.reap(self);

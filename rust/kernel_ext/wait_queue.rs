@@ -201,6 +201,12 @@ impl<'a> PollTable<'a> {
         }
     }
 
+    /// Whether the poller wants to be woken, and not only to look. As `poll_does_not_wait()`.
+    pub(crate) fn waits(&self) -> bool {
+        // SAFETY: The table is null or valid.
+        unsafe { self.table.as_ref() }.is_some_and(|table| table._qproc.is_some())
+    }
+
     /// What the file is ready for, as its driver says, which registers its wait queues by this table.
     pub(super) fn poll_file(&self) -> u32 {
         // SAFETY: The file is alive, and the table is null or valid.
