@@ -6,7 +6,7 @@ use crate::files::signal;
 use crate::multiplexer::Multiplexer;
 use crate::processes::{self, Process};
 use crate::registry::{skip, Test};
-use crate::support::{eventually, expect_none, expect_one, MOMENT};
+use crate::support::{eventually, expect_none, expect_one, memory_is_countable, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Context, Result};
 use repoll::Events;
@@ -87,6 +87,7 @@ const WATCHES: usize = 10_000;
 
 /// 10,000 of them, in a group without anything else.
 fn watches_are_charged_to_the_group_of_who_adds_them<M: Multiplexer>() -> Result<()> {
+    memory_is_countable()?;
     // What is not a watch is paid for by the group that we are in now.
     sys::allow_descriptors(WATCHES as u64 + 1000)?;
     let m = M::new()?;

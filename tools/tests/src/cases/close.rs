@@ -326,7 +326,7 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
 
 /// The end of the process that added them, against DEL, the last close, and the end of the instance.
 fn pollfree_comes_while_watches_are_ended<M: Multiplexer>() -> Result<()> {
-    for round in 0..crate::settings::get().loops(60) {
+    for round in 0..crate::settings::get().loops(30) {
         let m = M::new()?;
         let mut fds = (0..12)
             .map(|_| signals::signalfd(libc::SIGUSR1))

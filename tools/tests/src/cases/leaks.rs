@@ -3,10 +3,10 @@
 
 use crate::files::{eventfds, signal};
 use crate::multiplexer::{Multiplexer, Repoll};
-use crate::registry::{skip, Test};
+use crate::registry::Test;
 use crate::repoll_only;
 use crate::settings;
-use crate::support::{eventually, expect_error, open_descriptors};
+use crate::support::{eventually, expect_error, memory_is_countable, open_descriptors};
 use crate::sys;
 use anyhow::{ensure, Context, Result};
 use repoll::sys::repoll_ctl;
@@ -40,17 +40,9 @@ fn objects() -> Result<i64> {
     Ok(text.lines().skip(2).filter_map(active).sum())
 }
 
-/// KASAN keeps freed objects for a while, so counting says nothing there.
-fn has_kasan() -> bool {
-    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    symbols.lines().any(|line| line.ends_with(" kasan_report"))
-}
-
 /// Does something many times; neither objects nor descriptors may have grown with it.
 fn leaves_nothing(mut something: impl FnMut() -> Result<()>) -> Result<()> {
-    if has_kasan() {
-        return skip("KASAN keeps freed objects: they cannot be counted");
-    }
+    memory_is_countable()?;
     let times = settings::get().loops(TIMES);
     // Whatever is made once and kept.
     for _ in 0..200 {
