@@ -26,7 +26,8 @@
 //! hook looks at the bucket's first entry without its lock. That is enough to turn away files that
 //! nobody watches: whoever registered a watch of this file held a reference to it and has put it
 //! since; putting a reference releases, and the put of the last one, which came before the hook,
-//! acquires. So the hook sees the registration, if it was not undone.
+//! acquires. So the hook sees the registration, if it was not undone. Whoever undoes it is done with
+//! the file before that, and stores with release what the hook loads with acquire.
 //!
 //! # Lock order
 //!
@@ -144,6 +145,11 @@ impl Table {
         buckets.get(index).ok_or(EINVAL)
     }
 
+    fn has_watches(&self) -> bool {
+        let mut buckets = (0..1 << BUCKET_BITS).map_while(|index| self.bucket(index).ok());
+        buckets.any(|bucket| !bucket.first.load(Relaxed).is_null())
+    }
+
     /// The kind, if it is the one with this id.
     fn kind(&self, id: TypeId) -> Result {
         if !self.ready.load(Acquire) {
@@ -191,7 +197,7 @@ unsafe impl Sync for Registration {}
 pub(super) struct Linked<'a> {
     registration: &'a Registration,
     bucket: &'a Bucket,
-    guard: SpinLockGuard<'a, ()>,
+    _guard: SpinLockGuard<'a, ()>,
 }
 
 impl Registration {
@@ -273,7 +279,7 @@ impl Registration {
         linked.then_some(Linked {
             registration: self,
             bucket,
-            guard,
+            _guard: guard,
         })
     }
 
@@ -320,17 +326,12 @@ impl Registration {
     }
 }
 
-/// Proof that the lock of a registration's bucket is held, and that the registration was unlinked.
-pub(super) struct Unlinked<'a> {
-    _guard: SpinLockGuard<'a, ()>,
-}
-
-impl<'a> Linked<'a> {
-    /// Ends the registration: no notice will be given.
-    pub(super) fn unlink(self) -> Unlinked<'a> {
+impl Linked<'_> {
+    /// Ends the registration: no notice will be given. The caller must be done with the file's wait
+    /// queues: the hook may not see that there was a watch, and the file goes away.
+    pub(super) fn unlink(self) {
         // SAFETY: We hold the lock of the bucket of a registration that is linked.
         unsafe { self.registration.unlink(self.bucket) };
-        Unlinked { _guard: self.guard }
     }
 }
 
@@ -361,7 +362,7 @@ fn on_last_close(file: *mut bindings::file) {
     let Ok(bucket) = TABLE.bucket(TABLE.index(file)) else {
         return;
     };
-    if !bucket.first.load(Relaxed).is_null() {
+    if !bucket.first.load(Acquire).is_null() {
         end_watches(file, bucket);
     }
 }
@@ -488,30 +489,41 @@ impl LastClose {
                 name.as_mut_ptr().cast(),
                 bytes.len() as i32,
                 1,
-            ))?;
-            to_result(bindings::register_ftrace_function(ops))
-                .inspect_err(|_| bindings::ftrace_free_filter(ops))
+            ))
+            .and_then(|()| to_result(bindings::register_ftrace_function(ops)))
+            .inspect_err(|_| bindings::ftrace_free_filter(ops))
+        }
+    }
+}
+
+impl LastClose {
+    /// Never returns: the hook's code, and what it is to find, must stay.
+    fn stay() -> ! {
+        loop {
+            // SAFETY: Process context. An idle sleep: no hung task.
+            unsafe { bindings::schedule_timeout_idle(c_long::MAX) };
         }
     }
 }
 
 impl Drop for LastClose {
     fn drop(&mut self) {
+        if TABLE.has_watches() {
+            pr_emerg!("bug: there are watches left: the module stays, rmmod hangs; reboot\n");
+            Self::stay();
+        }
         let ops = OPS.0.get();
         // SAFETY: `OPS` is registered, by the type's invariants. When this succeeds, no CPU is in the
         // hook.
         let ret = unsafe { bindings::unregister_ftrace_function(ops) };
         if ret != 0 {
             // ftrace has been shut down by a bug of somebody else, with the call of the hook left in
-            // place. The hook's code must stay: never return.
+            // place.
             pr_emerg!(
                 "ftrace can't be told to let go ({}): the module stays, rmmod hangs; reboot\n",
                 ret
             );
-            loop {
-                // SAFETY: Process context. An idle sleep: no hung task.
-                unsafe { bindings::schedule_timeout_idle(c_long::MAX) };
-            }
+            Self::stay();
         }
         // SAFETY: Not registered any more.
         unsafe { bindings::ftrace_free_filter(ops) };

@@ -37,7 +37,8 @@
 //! A consumer that wants to queue an item anew, and finds its bit set, must not take that for "it is in
 //! the queue" while the producer is in that gap: the word would be zero though an item is ready. So
 //! it waits for the push ([`Consumer::await_push`]). The consumer may wait, the producer never does:
-//! it is inside of a wake-up, on another CPU, a few instructions from its push.
+//! it is on another CPU, a few instructions from its push. It can't be preempted there by the consumer:
+//! a callback holds a spinlock, and who else pushes must be the holder of the consumer's lock.
 //!
 //! # Ownership
 //!

@@ -97,8 +97,16 @@ impl<T: HasNode> Tree<T> {
     }
 
     /// Where `key` is, or would be: the link to its node, and the node that the link is part of.
-    fn search(&mut self, key: &T::Key) -> (*mut *mut bindings::rb_node, *mut bindings::rb_node) {
-        let mut link = &raw mut self.root.rb_node;
+    ///
+    /// # Safety
+    ///
+    /// `root` is that of a tree of `T`s, which is borrowed mutably.
+    unsafe fn search(
+        root: *mut bindings::rb_root,
+        key: &T::Key,
+    ) -> (*mut *mut bindings::rb_node, *mut bindings::rb_node) {
+        // SAFETY: By the contract.
+        let mut link = unsafe { &raw mut (*root).rb_node };
         let mut parent = ptr::null_mut();
         // SAFETY: Links are the root's or those of nodes of the tree, which are valid, and ours, by
         // the type's invariants.
@@ -123,10 +131,10 @@ impl<T: HasNode> Tree<T> {
 
     /// The item with this key.
     pub(crate) fn get(&mut self, key: &T::Key) -> Option<ArcBorrow<'_, T>> {
-        let (link, _) = self.search(key);
-        // SAFETY: The link is valid, and leads to nothing or to a node of the tree, which owns a
-        // reference to its item, and is borrowed.
+        // SAFETY: The tree is borrowed. The link is valid, and leads to nothing or to a node of the tree,
+        // which owns a reference to its item.
         unsafe {
+            let (link, _) = Self::search(&raw mut self.root, key);
             let node = *link;
             (!node.is_null()).then(|| ArcBorrow::from_raw(item_of::<T>(node)))
         }
@@ -134,29 +142,33 @@ impl<T: HasNode> Tree<T> {
 
     /// The place for an item with this key; `None` if there is one.
     pub(crate) fn vacancy(&mut self, key: &T::Key) -> Option<Vacancy<'_, T>> {
-        let (link, parent) = self.search(key);
+        let root = &raw mut self.root;
+        // SAFETY: The tree is borrowed.
+        let (link, parent) = unsafe { Self::search(root, key) };
         // SAFETY: The link is valid.
         unsafe { *link }.is_null().then_some(
-            // INVARIANT: The tree is borrowed, so it does not change.
+            // INVARIANT: The tree stays borrowed, so it does not change.
             Vacancy {
-                tree: self,
+                root,
                 link,
                 parent,
+                _tree: PhantomData,
             },
         )
     }
 
     /// Takes out the item with this key.
     pub(crate) fn remove(&mut self, key: &T::Key) -> Option<Arc<T>> {
-        let (link, _) = self.search(key);
-        // SAFETY: The link is valid, and leads to nothing or to a node of the tree. The reference to
-        // its item, which the tree owned, is given away.
+        let root = &raw mut self.root;
+        // SAFETY: The tree is borrowed. The link is valid, and leads to nothing or to a node of the tree.
+        // The reference to its item, which the tree owned, is given away.
         unsafe {
+            let (link, _) = Self::search(root, key);
             let node = *link;
             if node.is_null() {
                 return None;
             }
-            bindings::rb_erase(node, &raw mut self.root);
+            bindings::rb_erase(node, root);
             Some(Arc::from_raw(item_of::<T>(node)))
         }
     }
@@ -196,11 +208,12 @@ impl<T: HasNode> Drop for Tree<T> {
 ///
 /// # Invariants
 ///
-/// `link` is null, and where [`Tree::search`] would find the key, below `parent`.
+/// `root` is that of the tree, which is borrowed for `'a`; `link` is null, and where [`Tree::search`] would find the key, below `parent`.
 pub(crate) struct Vacancy<'a, T: HasNode> {
-    tree: &'a mut Tree<T>,
+    root: *mut bindings::rb_root,
     link: *mut *mut bindings::rb_node,
     parent: *mut bindings::rb_node,
+    _tree: PhantomData<&'a mut Tree<T>>,
 }
 
 impl<T: HasNode> Vacancy<'_, T> {
@@ -218,7 +231,7 @@ impl<T: HasNode> Vacancy<'_, T> {
                 ..pin_init::zeroed()
             });
             *self.link = node;
-            bindings::rb_insert_color(node, &raw mut self.tree.root);
+            bindings::rb_insert_color(node, self.root);
         }
         item
     }

@@ -183,8 +183,9 @@ impl<T: Watcher> Watch<T> {
     ///
     /// `poll` asks the file; [`poll_file`] does, for files that need nothing special.
     ///
-    /// EINVAL if it was attached before, ENOSPC if the file has too many watches, ENOMEM without memory for a further entry; then the
-    /// watch has ended, and is not in the queue. Process context, sleeps.
+    /// EINVAL, and nothing has changed, if it was attached before. ENOSPC if the file has too many
+    /// watches, ENOMEM without memory for a further entry; then the watch has ended, and is not in the
+    /// queue. Process context, sleeps.
     pub(crate) fn attach(
         this: &Arc<Self>,
         (queue, consumer): (&ReadyQueue<Self>, &mut Consumer<Self>),
@@ -236,10 +237,11 @@ impl<T: Watcher> Watch<T> {
         let Some(linked) = self.registration.lock() else {
             return false;
         };
-        let unlinked = linked.unlink();
-        // SAFETY: We hold the bucket's lock, and were the ones to unlink.
+        // First the entries, then the table: the hook, if it finds no watch in the bucket, does not take
+        // the lock, and the file and its wait queues go away.
+        // SAFETY: The registration is linked, and we hold the bucket's lock.
         unsafe { self.remove_entries() };
-        drop(unlinked);
+        linked.unlink();
         // SAFETY: The watch owned this reference while it was linked.
         drop(unsafe { Arc::from_raw(ptr::from_ref(self)) });
         true
@@ -247,8 +249,8 @@ impl<T: Watcher> Watch<T> {
 
     /// # Safety
     ///
-    /// The entries are the caller's: it has just unlinked the registration, and holds the bucket's
-    /// lock; or it is `attach`.
+    /// The entries are the caller's: it holds the bucket's lock, and the registration is linked, or was
+    /// until the caller unlinked it; or the caller is `attach`.
     unsafe fn remove_entries(&self) {
         self.entry.remove();
         // SAFETY: The list is the caller's.

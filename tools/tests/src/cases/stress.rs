@@ -20,6 +20,7 @@ pub fn tests() -> Vec<Test> {
         add_del_write_and_close_against_wait,
         watched_files_close_while_threads_wait,
         instances_close_while_events_arrive,
+        an_instance_and_its_only_file_close_together,
         timers_and_sockets_against_close,
     );
     tests.into_iter().map(|test| test.within(120)).collect()
@@ -152,6 +153,50 @@ fn instances_close_while_events_arrive() -> Result<()> {
 }
 
 /// Callbacks in hard interrupts and in softirqs, while what they call about goes away.
+/// The end of an instance must be done with the file's wait queue before the file's own end, which may not
+/// see that there was a watch, goes on.
+fn an_instance_and_its_only_file_close_together() -> Result<()> {
+    const PAIRS: usize = 64;
+    let end = Instant::now() + settings::get().stress();
+    while Instant::now() < end {
+        let instances = (0..PAIRS)
+            .map(|_| Ok(Repoll::new()?))
+            .collect::<Result<Vec<_>>>()?;
+        let files = eventfds(PAIRS)?;
+        for (m, fd) in instances.iter().zip(&files) {
+            m.add(fd, Events::IN, 1)?;
+        }
+        // Each waits until the other has come as far.
+        let closed = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let together = |own: usize, pair: usize| {
+            closed[own].store(pair + 1, SeqCst);
+            while closed[1 - own].load(SeqCst) <= pair {
+                std::hint::spin_loop();
+            }
+        };
+        scope(|threads| {
+            threads.spawn(|| {
+                for (pair, m) in instances.into_iter().enumerate() {
+                    together(0, pair);
+                    drop(m);
+                }
+            });
+            threads.spawn(|| {
+                for (pair, fd) in files.into_iter().enumerate() {
+                    together(1, pair);
+                    // The way to the watch's end is longer than that to the file's: sooner or later
+                    // they meet.
+                    for step in 0..pair * 100 {
+                        std::hint::black_box(step);
+                    }
+                    drop(fd);
+                }
+            });
+        });
+    }
+    still_works(&Repoll::new()?)
+}
+
 fn timers_and_sockets_against_close() -> Result<()> {
     let m = Repoll::new()?;
     let sender = std::net::UdpSocket::bind("127.0.0.1:0")?;
