@@ -23,7 +23,7 @@ mod ready_queue;
 mod ready_sync;
 
 use ready_queue::{Consumer, HasLinks, Links, Push, ReadyQueue};
-use ready_sync::{Arc, ArcBorrow};
+use ready_sync::Arc;
 use shuttle::{
     rand::{thread_rng, Rng},
     scheduler::{PctScheduler, RandomScheduler, Scheduler},
@@ -147,7 +147,7 @@ impl Instance {
 
     /// An item of it, watched, with nothing to read.
     fn item(&self, id: usize, trigger: Trigger, drops: &Arc<AtomicUsize>) -> Arc<Item> {
-        Arc::new(Item {
+        let item = Arc::new(Item {
             links: Links::new(&self.ready),
             id,
             trigger,
@@ -156,7 +156,10 @@ impl Instance {
             entry: Mutex::new(true),
             deleted: AtomicBool::new(false),
             drops: drops.clone(),
-        })
+        });
+        let mut consumer = self.consumer.lock().expect(POISON);
+        consumer.enrol(&self.ready, item.clone());
+        item
     }
 
     /// A write to the file, and the callback: `Watcher::woken()`. False if nobody watches.
@@ -165,7 +168,7 @@ impl Instance {
         if *entry {
             item.count.fetch_add(1, SeqCst);
             if item.armed.load(SeqCst) {
-                self.ready.push(ArcBorrow(item));
+                self.ready.push(item);
                 self.waiters.wake_one();
             }
         }
@@ -196,7 +199,7 @@ impl Instance {
 
     fn scan(&self, max: usize) -> Vec<(usize, usize)> {
         let mut consumer = self.consumer.lock().expect(POISON);
-        let mut scan = consumer.scan(&self.ready);
+        let mut scan = consumer.scan(&self.ready).expect("its consumer");
         let mut got: Vec<(usize, usize)> = Vec::new();
         while got.len() < max {
             let Some(item) = scan.next() else { break };
@@ -217,7 +220,7 @@ impl Instance {
             match item.trigger {
                 Trigger::Oneshot => item.armed.store(false, SeqCst),
                 Trigger::Edge => {}
-                Trigger::Level => scan.requeue(item.clone()),
+                Trigger::Level => scan.requeue(item),
             }
             // What a program does that was told, under the lock here: one reader at a time.
             let read = match item.trigger {
@@ -243,7 +246,7 @@ impl Instance {
         if item.deleted.load(SeqCst) {
             return;
         }
-        match self.ready.push(ArcBorrow(item)) {
+        match self.ready.push(item) {
             Push::Queued => self.waiters.wake_one(),
             Push::Already => consumer.await_push(&self.ready, item),
         }
@@ -253,9 +256,21 @@ impl Instance {
     fn delete(&self, item: &Arc<Item>) -> usize {
         let mut consumer = self.consumer.lock().expect(POISON);
         *item.entry.lock().expect(POISON) = false;
-        consumer.remove(&self.ready, item);
+        assert!(consumer.remove(&self.ready, item).is_some(), "not enrolled");
         item.deleted.store(true, SeqCst);
         item.count.swap(0, SeqCst)
+    }
+}
+
+impl Instance {
+    /// `Eventpoll::release()`.
+    fn release(&self, items: &[Arc<Item>]) {
+        for item in items {
+            if !item.deleted.load(SeqCst) {
+                self.delete(item);
+            }
+        }
+        assert!(self.ready.is_empty());
     }
 }
 
@@ -334,10 +349,12 @@ fn all_is_read(trigger_of: fn(usize) -> Trigger, delete: Option<usize>) {
     assert!(items.iter().all(|item| item.count.load(SeqCst) == 0));
     // Level-triggered items may be left, that are not ready any more.
     let mut consumer = ep.consumer.lock().expect(POISON);
-    let mut scan = consumer.scan(&ep.ready);
+    let mut scan = consumer.scan(&ep.ready).expect("its consumer");
     while scan.next().is_some() {}
     drop(scan);
     assert!(ep.ready.is_empty());
+    drop(consumer);
+    ep.release(&items);
     assert!(items.iter().all(|item| Arc::strong_count(item) == 1));
     drop(items);
     assert_eq!(drops.load(SeqCst), FILES);
@@ -415,6 +432,7 @@ fn a_level_reaches_all_waiters() {
             waiter.join().expect(POISON);
         }
         assert_eq!(item.count.load(SeqCst), 0);
+        ep.release(&[item]);
     });
 }
 
@@ -445,14 +463,19 @@ fn a_level_is_never_missed() {
                 }
             }));
         }
+        let observed = ep.clone();
         threads.push(thread::spawn(move || {
             for _ in 0..8 {
-                assert!(!ep.ready.is_empty(), "the second waiter misses the item");
+                assert!(
+                    !observed.ready.is_empty(),
+                    "the second waiter misses the item"
+                );
                 thread::yield_now();
             }
         }));
         for thread in threads {
             thread.join().expect(POISON);
         }
+        ep.release(&items);
     });
 }

@@ -4,33 +4,15 @@
 //!
 //! Same shape and same ordering as `rust/kernel_ext/ready_sync.rs`. Keep the two in step.
 
-use std::ops::Deref;
-
 use loom::{
     cell::UnsafeCell,
     sync::atomic::{
         fence, AtomicBool, AtomicUsize,
-        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+        Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
     },
 };
 
 pub(crate) use loom::sync::Arc;
-
-/// The kernel's borrowed reference.
-pub(crate) struct ArcBorrow<'a, T>(pub(crate) &'a Arc<T>);
-
-impl<T> Deref for ArcBorrow<'_, T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        self.0
-    }
-}
-
-impl<T> From<ArcBorrow<'_, T>> for Arc<T> {
-    fn from(borrow: ArcBorrow<'_, T>) -> Self {
-        borrow.0.clone()
-    }
-}
 
 /// A number that is given out once, and is not 0. Not a part of what is checked.
 pub(crate) fn unique_number() -> u64 {
@@ -58,8 +40,8 @@ macro_rules! fully_ordered {
 pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
-    pub(crate) fn new() -> Self {
-        Self(AtomicBool::new(false))
+    pub(crate) fn new(value: bool) -> Self {
+        Self(AtomicBool::new(value))
     }
 
     pub(crate) fn exchange(&self, value: bool) -> bool {
@@ -88,7 +70,14 @@ impl Word {
     }
 
     pub(crate) fn compare_exchange(&self, old: usize, new: usize) -> Result<usize, usize> {
-        self.0.compare_exchange(old, new, Release, Relaxed)
+        // Of one that fails the kernel's orders nothing, here the first fence stays: the caller has
+        // nothing to do then but to try again.
+        fence(SeqCst);
+        let result = self.0.compare_exchange(old, new, AcqRel, Relaxed);
+        if result.is_ok() {
+            fence(SeqCst);
+        }
+        result
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::{
     ready_queue::Push,
-    tests::{check, drain, items, join, push, Instance},
+    tests::{check, drain, items, join, Instance},
 };
 use loom::{
     sync::{
@@ -39,7 +39,8 @@ struct Eventfd {
 fn model(name: &str, barriers: Barriers) {
     check(name, None, move || {
         let ep = Instance::new();
-        let ([item], _) = items(&ep.ready);
+        let items = items::<1>(&ep);
+        let item = items[0].clone();
         // ONESHOT has fired: nothing is wanted.
         let wanted = Arc::new(AtomicBool::new(false));
         let file = Arc::new(Eventfd {
@@ -60,7 +61,7 @@ fn model(name: &str, barriers: Barriers) {
                     wants = wanted.load(Relaxed);
                 }
                 if wants {
-                    push(&ep.ready, &item);
+                    ep.ready.push(&item);
                 }
                 drop(lock);
             })
@@ -71,7 +72,7 @@ fn model(name: &str, barriers: Barriers) {
         if barriers.modify {
             fence(SeqCst);
         }
-        if file.readable.load(Relaxed) && push(&ep.ready, &item) == Push::Already {
+        if file.readable.load(Relaxed) && ep.ready.push(&item) == Push::Already {
             consumer.await_push(&ep.ready, &item);
         }
         join(writer);

@@ -7,29 +7,12 @@
 
 use std::{
     cell::UnsafeCell,
-    ops::Deref,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 pub(crate) use shuttle::sync::Arc;
-
-/// The kernel's borrowed reference.
-pub(crate) struct ArcBorrow<'a, T>(pub(crate) &'a Arc<T>);
-
-impl<T> Deref for ArcBorrow<'_, T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        self.0
-    }
-}
-
-impl<T> From<ArcBorrow<'_, T>> for Arc<T> {
-    fn from(borrow: ArcBorrow<'_, T>) -> Self {
-        borrow.0.clone()
-    }
-}
 
 /// A number that is given out once, and is not 0.
 pub(crate) fn unique_number() -> u64 {
@@ -46,8 +29,8 @@ pub(crate) fn relax() {
 pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
-    pub(crate) fn new() -> Self {
-        Self(AtomicBool::new(false))
+    pub(crate) fn new(value: bool) -> Self {
+        Self(AtomicBool::new(value))
     }
 
     pub(crate) fn exchange(&self, value: bool) -> bool {
