@@ -12,11 +12,18 @@
 //! # They can fail
 //!
 //! Each of these was done to a copy, and found within the everyday number of schedules by the tests
-//! named; `all` is all four of them.
+//! named.
 //!
 //! | Break | Caught by |
 //! |---|---|
-//! TABLE
+//! | the callback wakes before it pushes, or not if it has pushed | `a_level_reaches_all_waiters`, `level_triggered`, `edge_triggered`, `oneshot`, `all_triggers_and_a_delete` |
+//! | `deliver()` does not wake the next one | `a_level_reaches_all_waiters` |
+//! | `requeue()` and `put_back()` do not ask what the bit was | `a_level_is_never_missed`, `level_triggered`, `edge_triggered`, `oneshot`, `all_triggers_and_a_delete` |
+//! | `rest()` stores instead of compare-and-exchange | `level_triggered`, `edge_triggered`, `oneshot`, `all_triggers_and_a_delete` |
+//! | `BUSY` is cleared before the level-triggered are appended | `a_level_is_never_missed`, `a_level_reaches_all_waiters`, `level_triggered`, `all_triggers_and_a_delete` |
+//!
+//! Not caught: `push()` that returns early if a plain load finds the bit set (memory order: loom's
+//! matter), and `requeue()` and `put_back()` that do not wait for a push (loom's tests find it).
 
 #[path = "../../../rust/kernel_ext/ready_queue.rs"]
 mod ready_queue;
