@@ -845,7 +845,7 @@ fn order_of_a_scan() {
         let items = items::<6>(&ep);
         let mut consumer = ep.consumer.lock().expect(POISON);
         for item in &items[..4] {
-            ep.ready.push(&item);
+            ep.ready.push(item);
         }
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         for id in [0, 1] {
@@ -871,7 +871,7 @@ fn order_of_arrival() {
             let (ep, items) = (ep.clone(), items.each_ref().map(Arc::clone));
             thread::spawn(move || {
                 for item in &items {
-                    ep.ready.push(&item);
+                    ep.ready.push(item);
                 }
             })
         };
@@ -896,7 +896,7 @@ fn put_back_is_first() {
         let items = items::<3>(&ep);
         let mut consumer = ep.consumer.lock().expect(POISON);
         for item in &items[..2] {
-            ep.ready.push(&item);
+            ep.ready.push(item);
         }
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         let item = take(&mut scan, 0);
