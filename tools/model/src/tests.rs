@@ -56,7 +56,8 @@
 //! consumer to the stack only by a new event, which the reader then comes before); no fence at the end
 //! of `deliver()` (the word is not zero from a push to the end of the last scan that finds something,
 //! so whoever sleeps has been seen by the push). For a second waiter, which is not modelled here, are
-//! the wake-up for `Push::Already` and that at the end of `deliver()`: see `random.rs`.
+//! the wake-up at the end of `deliver()`, for which there is `random.rs`, and that for `Push::Already`,
+//! whose lack no test of this crate finds.
 
 use super::{
     ready_queue::{Consumer, HasLinks, Links, Push, ReadyQueue, Scan},
