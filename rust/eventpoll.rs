@@ -174,7 +174,7 @@ impl Eventpoll {
     pub(crate) fn poll(&self, table: Option<&PollTable<'_>>, depth: u32) -> u32 {
         if let Some(table) = table.filter(|table| table.waits()) {
             if self.pollers.has_room(MAX_POLLERS) {
-                register(table, self);
+                register(table, self, |ep| &ep.pollers);
             } else {
                 self.crowded.store(true, Relaxed);
             }

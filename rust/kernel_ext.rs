@@ -15,17 +15,21 @@
 //! | [`wait_queue`] | wait queues of our own: to be polled, to sleep on, to wake |
 //! | [`device`] | a misc device whose files can be polled, and anonymous files of its kind |
 //! | [`tree`] | a red-black tree whose nodes are part of its items |
+//! | [`fasync`] | signals to those who asked to be told by signal |
+//! | [`net`] | frames of a network interface, until it goes away |
 //! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
-//! | [`user`] | the count of a user's watches |
+//! | [`user`] | the counts of a user's watches and timers |
 //! | [`task`], [`time`] | the current task's signals; sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |
 
 pub(crate) mod atomic;
 pub(crate) mod bindings;
 pub(crate) mod device;
+pub(crate) mod fasync;
 pub(crate) mod fd;
 pub(crate) mod last_close;
 pub(crate) mod nested;
+pub(crate) mod net;
 pub(crate) mod ready_queue;
 mod ready_sync;
 pub(crate) mod task;

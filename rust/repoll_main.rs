@@ -42,6 +42,24 @@
 //! - The hook runs in the middle of a file's last close, wherever that happens, so it may run under
 //!   any mutex of anybody; it takes none.
 //!
+//! The event source ([`source`]) is apart from these; the two meet only in a wait queue, when an
+//! instance watches a source:
+//!
+//! ```text
+//!   Source::feeds          mutex, one per open file: what feeds its queue
+//!   > RTNL                 the kernel's mutex of network interfaces: to attach and detach
+//!     > Queue::state       spinlock with interrupts off, any context: where the buffers are
+//!
+//!   Queue::readers, writers, pollers
+//!                          wait queues' locks: pollers is a whead->lock of the above; taken while no
+//!                          other lock of a source is held but RTNL, and the mutex around it
+//! ```
+//!
+//! - What feeds a queue (the timer's interrupt, the packet handler, the notice that an interface goes,
+//!   the last under RTNL) takes `Queue::state` and the wait queues' locks, one after the other. It never
+//!   takes `feeds`, so the drop of a feed can wait for it under that.
+//! - User memory is copied with none of these held: [`source`]'s `queue` has the reasons.
+//!
 //! # Which lock protects which field
 //!
 //! | field | protected by |
@@ -57,6 +75,8 @@
 //! | a watch's place in the table | the bucket's lock |
 //! | a watch's file pointer | the bucket's lock to write; RCU to take a reference through it |
 //! | an item's links of the ready queue | whoever set its *queued* bit, then the consumer |
+//! | a source's buffers and counts | `Queue::state`; a buffer's bytes: who owns it |
+//! | a source's timer and attachment | `Source::feeds` |
 //!
 //! # The states of an item
 //!
@@ -116,6 +136,7 @@
 
 mod eventpoll;
 mod kernel_ext;
+mod source;
 
 use eventpoll::{
     item::Watched,
@@ -132,8 +153,12 @@ use kernel_ext::{
     device,
     last_close::LastClose,
     nested,
-    user::User, //
+    user::{
+        self,
+        User, //
+    }, //
 };
+use source::Source;
 
 module! {
     type: Repoll,
@@ -157,6 +182,8 @@ static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
 #[pin_data]
 struct Repoll {
     #[pin]
+    source: device::Registration<Source>,
+    #[pin]
     device: device::Registration<Eventpoll>,
     last_close: LastClose,
 }
@@ -169,6 +196,7 @@ impl kernel::InPlaceModule for Repoll {
         };
         MAX_USER_WATCHES.store(max, Relaxed);
         nested::init();
+        user::init();
         try_pin_init!(Self {
             last_close: {
                 if cfg!(CONFIG_PREEMPT_RT) {
@@ -179,6 +207,7 @@ impl kernel::InPlaceModule for Repoll {
                 Watched::notice_last_close()?
             },
             device <- device::Registration::new(),
+            source <- device::Registration::new(),
         })
     }
 }

@@ -23,10 +23,7 @@ use crate::kernel_ext::{
         repoll_wait,
         EventWriter, //
     },
-    wait_queue::{
-        PollTable,
-        WaitQueue, //
-    }, //
+    wait_queue::PollTable, //
 };
 use kernel::{
     fs::File,
@@ -50,10 +47,10 @@ const CREATE: u32 = 1;
 const CTL: u32 = 2;
 const WAIT: u32 = 3;
 
+#[vtable]
 impl Device for Eventpoll {
     type OwnerModule = crate::LocalModule;
     const NAME: &'static CStr = c"repoll";
-    const ANON_NAME: &'static CStr = c"[repoll]";
 
     fn open() -> Result<Arc<Self>> {
         Self::new()
@@ -61,10 +58,6 @@ impl Device for Eventpoll {
 
     fn release(this: Arc<Self>) {
         Eventpoll::release(&this);
-    }
-
-    fn pollers(&self) -> &WaitQueue {
-        &self.pollers
     }
 
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
@@ -99,7 +92,7 @@ fn create(arg: usize, size: usize) -> Result<isize> {
     if args.flags & !ext::CLOEXEC != 0 || args.__pad != 0 {
         return Err(EINVAL);
     }
-    anon_fd(Eventpoll::new()?, args.flags).map(|fd| fd as isize)
+    anon_fd(Eventpoll::new()?, c"[repoll]", args.flags).map(|fd| fd as isize)
 }
 
 #[inline(never)]

@@ -8,6 +8,8 @@
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/miscdevice.h>
+#include <linux/netdevice.h>
+#include <linux/rtnetlink.h>
 #include <linux/wait.h>
 #include "helpers.h"
 #include "repoll.h"

@@ -5,10 +5,53 @@
 //! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h),
 //! [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
 //!
-//! As `kernel::miscdevice`, which has no `->poll` yet.
+//! As `kernel::miscdevice`, which has no `->poll` and no `->fasync` yet. What a [`Device`] leaves out
+//! is a null pointer in its `struct file_operations`, so it costs nothing.
+//!
+//! # Examples
+//!
+//! A device that is readable while a counter is not zero:
+//!
+//! ```ignore
+//! #[pin_data]
+//! struct Counter {
+//!     count: Atomic<u32>,
+//!     #[pin]
+//!     pollers: WaitQueue,
+//! }
+//!
+//! #[vtable]
+//! impl Device for Counter {
+//!     type OwnerModule = crate::LocalModule;
+//!     const NAME: &'static CStr = c"counter";
+//!
+//!     fn open() -> Result<Arc<Self>> {
+//!         Arc::pin_init(
+//!             pin_init!(Self {
+//!                 count: Atomic::new(0),
+//!                 pollers <- new_wait_queue!("Counter::pollers"),
+//!             }),
+//!             GFP_KERNEL_ACCOUNT,
+//!         )
+//!     }
+//!
+//!     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
+//!         // First register, then look: what comes in between wakes the poller.
+//!         register(table, &*this, |counter| &counter.pollers);
+//!         if this.count.load(Relaxed) != 0 { events::IN } else { 0 }
+//!     }
+//!
+//!     fn ioctl(this: ArcBorrow<'_, Self>, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
+//!         this.count.add(1, Relaxed);
+//!         this.pollers.wake_pollers(events::IN, 0);
+//!         Ok(0)
+//!     }
+//! }
+//! ```
 
 use super::{
     bindings as ext,
+    fasync::Fasync,
     wait_queue::{
         PollTable,
         WaitQueue, //
@@ -17,6 +60,7 @@ use super::{
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     bindings,
+    error::VTABLE_DEFAULT_ERROR,
     error::{
         from_err_ptr,
         to_result, //
@@ -25,7 +69,12 @@ use kernel::{
     fs::{
         file::FileDescriptorReservation,
         File,
+        Kiocb,
         LocalFile, //
+    },
+    iov::{
+        IovIterDest,
+        IovIterSource, //
     },
     module::this_module,
     prelude::*,
@@ -44,22 +93,24 @@ use kernel::{
 /// The kind of file: what an open file of it is, and does.
 ///
 /// All are called in process context. The module can't be unloaded while a file is open.
+///
+/// A file that can be read or written is a stream: it has no position, and a call that finds
+/// nothing to do must not sleep if it was asked not to (`nonblock`: `O_NONBLOCK`, `RWF_NOWAIT`,
+/// io_uring). So io_uring needs no worker thread for it.
+#[vtable]
 pub(crate) trait Device: Sized + Send + Sync + 'static {
     /// The module that the code is in.
     type OwnerModule: kernel::ModuleMetadata;
     /// The device's name in `/dev`.
     const NAME: &'static CStr;
-    /// The name that its anonymous files have in `/proc/PID/fd`.
-    const ANON_NAME: &'static CStr;
 
     /// `open(2)`: what the new file is.
     fn open() -> Result<Arc<Self>>;
 
     /// The last reference to the file is gone.
-    fn release(this: Arc<Self>);
-
-    /// The wait queue of those who poll the file.
-    fn pollers(&self) -> &WaitQueue;
+    fn release(this: Arc<Self>) {
+        drop(this);
+    }
 
     /// `poll(2)` and its like: [`register`]s the poller, and returns the file's `EPOLL*` bits.
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32;
@@ -67,14 +118,43 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     /// `ioctl(2)`. The argument of a 32-bit caller is a pointer too.
     fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize>;
 
+    /// `read(2)`, `readv(2)`, io_uring's read: fills `to`, and returns how many bytes it put there.
+    fn read_iter(
+        _this: ArcBorrow<'_, Self>,
+        _nonblock: bool,
+        _to: &mut IovIterDest<'_>,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `write(2)` and its like: takes bytes out of `from`, and returns how many.
+    fn write_iter(
+        _this: ArcBorrow<'_, Self>,
+        _nonblock: bool,
+        _from: &mut IovIterSource<'_>,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Who gets a signal when the file becomes ready (`O_ASYNC`). It must be the same one each time,
+    /// and a part of `self`.
+    fn fasync(&self) -> &Fasync {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// A reader of `/proc/PID/fdinfo/N`: what there is to know besides what all files tell.
-    fn show_fdinfo(this: ArcBorrow<'_, Self>, out: &SeqFile);
+    fn show_fdinfo(_this: ArcBorrow<'_, Self>, _out: &SeqFile) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
-/// Makes a file descriptor, of the current task, of an anonymous file that is `device`.
+/// Makes a file descriptor, of the current task, of an anonymous file that is `device`, and that has
+/// `name` in `/proc/PID/fd`.
 ///
 /// `flags` may have `O_CLOEXEC`. EMFILE, ENFILE or ENOMEM; then `device` is released.
-pub(crate) fn anon_fd<T: Device>(device: Arc<T>, flags: u32) -> Result<c_int> {
+pub(crate) fn anon_fd<T: Device>(device: Arc<T>, name: &'static CStr, flags: u32) -> Result<c_int> {
+    // What `open` does for a stream is not done here.
+    const { assert!(!FileOps::<T>::IS_STREAM) };
     let fd = match FileDescriptorReservation::get_unused_fd_flags(flags) {
         Ok(fd) => fd,
         Err(e) => {
@@ -86,7 +166,7 @@ pub(crate) fn anon_fd<T: Device>(device: Arc<T>, flags: u32) -> Result<c_int> {
     // SAFETY: The name and the operations are static; the operations expect `private`.
     let file = from_err_ptr(unsafe {
         ext::anon_inode_getfile(
-            T::ANON_NAME.as_char_ptr(),
+            name.as_char_ptr(),
             FileOps::<T>::build(),
             private,
             (bindings::O_RDWR | flags) as c_int,
@@ -128,19 +208,36 @@ pub(crate) fn is_c_epoll(file: &LocalFile) -> bool {
     unsafe { ext::file_is_c_epoll(file.as_ptr()) }
 }
 
-/// Has a poller of `device`'s file woken through its [`Device::pollers`]. Does nothing if the table is
-/// that of another file.
-pub(crate) fn register<T: Device>(table: &PollTable<'_>, device: &T) {
+/// Has a poller of `device`'s file woken through the queue that `queue` finds in it. Does nothing if
+/// the table is that of another file.
+pub(crate) fn register<T: Device>(
+    table: &PollTable<'_>,
+    device: &T,
+    queue: for<'a> fn(&'a T) -> &'a WaitQueue,
+) {
     if get::<T>(table.file()).is_some_and(|polled| core::ptr::eq(&*polled, device)) {
-        // SAFETY: The queue is a part of what the file is, to which the file has a reference until it
-        // is released.
-        unsafe { table.register(device.pollers()) };
+        // SAFETY: By the type of `queue`, the queue lives as long as what the file is, to which the
+        // file has a reference until it is released.
+        unsafe { table.register(queue(device)) };
     }
 }
 
 struct FileOps<T: Device>(PhantomData<T>);
 
+/// `function`, if `implemented`.
+macro_rules! optional {
+    ($implemented:ident, $function:expr) => {
+        if T::$implemented {
+            Some($function)
+        } else {
+            None
+        }
+    };
+}
+
 impl<T: Device> FileOps<T> {
+    const IS_STREAM: bool = T::HAS_READ_ITER || T::HAS_WRITE_ITER;
+
     const OPS: bindings::file_operations = bindings::file_operations {
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(Self::open),
@@ -150,7 +247,11 @@ impl<T: Device> FileOps<T> {
         #[cfg(CONFIG_COMPAT)]
         compat_ioctl: bindings::compat_ptr_ioctl,
         #[cfg(CONFIG_PROC_FS)]
-        show_fdinfo: Some(Self::show_fdinfo),
+        show_fdinfo: optional!(HAS_SHOW_FDINFO, Self::show_fdinfo),
+        read_iter: optional!(HAS_READ_ITER, Self::read_iter),
+        splice_read: optional!(HAS_READ_ITER, bindings::copy_splice_read),
+        write_iter: optional!(HAS_WRITE_ITER, Self::write_iter),
+        fasync: optional!(HAS_FASYNC, Self::fasync),
         llseek: Some(bindings::noop_llseek),
         ..pin_init::zeroed()
     };
@@ -162,11 +263,18 @@ impl<T: Device> FileOps<T> {
     /// # Safety
     ///
     /// Called by the VFS for a file that is being opened.
-    unsafe extern "C" fn open(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         match T::open() {
             Ok(device) => {
                 // SAFETY: The private data of a file that is being opened is its driver's.
                 unsafe { (*file).private_data = device.into_foreign() };
+                if Self::IS_STREAM {
+                    // SAFETY: Nobody else has the file yet. stream_open() always succeeds.
+                    unsafe {
+                        bindings::stream_open(inode, file);
+                        (*file).f_mode |= ext::FMODE_NOWAIT;
+                    }
+                }
                 0
             }
             Err(e) => e.to_errno(),
@@ -213,6 +321,60 @@ impl<T: Device> FileOps<T> {
             Ok(ret) => ret as c_long,
             Err(e) => e.to_errno() as c_long,
         }
+    }
+
+    /// # Safety
+    ///
+    /// `kiocb` is that of a call on an open file of this kind, and valid for `'a`.
+    unsafe fn call<'a>(kiocb: *mut bindings::kiocb) -> (ArcBorrow<'a, T>, bool) {
+        // SAFETY: The file stays open, with its private data, for the duration of the call.
+        unsafe {
+            let nonblock = (*kiocb).ki_flags & ext::NOWAIT != 0
+                || (*(*kiocb).ki_filp).f_flags & bindings::O_NONBLOCK != 0;
+            (Kiocb::<Arc<T>>::from_raw(kiocb).file(), nonblock)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an open file of this kind, with a valid destination.
+    unsafe extern "C" fn read_iter(
+        kiocb: *mut bindings::kiocb,
+        to: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: By the contract; `to` is ours alone for the duration of the call.
+        let ((device, nonblock), to) = unsafe { (Self::call(kiocb), IovIterDest::from_raw(to)) };
+        match T::read_iter(device, nonblock, to) {
+            Ok(length) => length as isize,
+            Err(e) => e.to_errno() as isize,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an open file of this kind, with a valid source.
+    unsafe extern "C" fn write_iter(
+        kiocb: *mut bindings::kiocb,
+        from: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: By the contract; `from` is ours alone for the duration of the call.
+        let ((device, nonblock), from) =
+            unsafe { (Self::call(kiocb), IovIterSource::from_raw(from)) };
+        match T::write_iter(device, nonblock, from) {
+            Ok(length) => length as isize,
+            Err(e) => e.to_errno() as isize,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS for an open file of this kind, also when it is closed for the last time, if
+    /// it was told to send signals.
+    unsafe extern "C" fn fasync(fd: c_int, file: *mut bindings::file, on: c_int) -> c_int {
+        // SAFETY: The file has its private data until it is released, which comes after this.
+        let device = unsafe { Self::device(file) };
+        // SAFETY: The file is valid. The VFS takes it off the list before it is released.
+        unsafe { device.fasync().change(fd, file, on) }
     }
 
     /// # Safety

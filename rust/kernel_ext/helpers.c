@@ -2,12 +2,16 @@
 /* See helpers.h. Nothing here decides anything that Rust could decide. */
 #include <linux/file.h>
 #include <linux/magic.h>
+#include <linux/if_arp.h>
 #include <linux/mm.h>
+#include <linux/nsproxy.h>
 #include <linux/percpu_counter.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/rt.h>
 #include <linux/sched/deadline.h>
+#include <linux/skbuff.h>
 #include <linux/uaccess.h>
+#include <net/net_namespace.h>
 #include "helpers.h"
 
 __poll_t repoll_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
@@ -276,4 +280,67 @@ s64 repoll_helper_default_max_user_watches(s64 cost)
 
 	si_meminfo(&si);
 	return div64_s64((s64)((si.totalram - si.totalhigh) / 25) << PAGE_SHIFT, cost);
+}
+
+/* A reference to the network namespace of the current task. */
+struct net *repoll_helper_get_current_net(void)
+{
+	return get_net(current->nsproxy->net_ns);
+}
+
+void repoll_helper_put_net(struct net *net)
+{
+	put_net(net);
+}
+
+bool repoll_helper_net_capable_raw(struct net *net)
+{
+	return ns_capable(net->user_ns, CAP_NET_RAW);
+}
+
+/* Whether its frames begin with an Ethernet header. The loopback's do too. */
+bool repoll_helper_is_ethernet(struct net_device *dev)
+{
+	return dev->type == ARPHRD_ETHER || dev->type == ARPHRD_LOOPBACK;
+}
+
+struct net_device *repoll_helper_notified_device(void *info)
+{
+	return netdev_notifier_info_to_dev(info);
+}
+
+/* What a packet handler gets begins after the MAC header, which is still there. */
+static u32 repoll_mac_length(struct sk_buff *skb)
+{
+	return skb->data - skb_mac_header(skb);
+}
+
+u32 repoll_helper_frame_length(struct sk_buff *skb)
+{
+	return repoll_mac_length(skb) + skb->len;
+}
+
+/* The frame may be shared: it is only read. */
+bool repoll_helper_frame_copy(struct sk_buff *skb, void *to, u32 length)
+{
+	u32 mac = min(length, repoll_mac_length(skb));
+
+	memcpy(to, skb_mac_header(skb), mac);
+	return !skb_copy_bits(skb, 0, to + mac, length - mac);
+}
+
+/* As packet_rcv(): not what the host sent to itself as a copy. */
+bool repoll_helper_frame_is_ours(struct sk_buff *skb)
+{
+	return skb->pkt_type != PACKET_LOOPBACK && skb_mac_header_was_set(skb);
+}
+
+void repoll_helper_consume_skb(struct sk_buff *skb)
+{
+	consume_skb(skb);
+}
+
+u16 repoll_helper_htons(u16 value)
+{
+	return (__force u16)htons(value);
 }

@@ -7,10 +7,12 @@
 #ifndef REPOLL_HELPERS_H
 #define REPOLL_HELPERS_H
 
+#include <asm/ioctls.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/ftrace.h>
 #include <linux/mutex.h>
+#include <linux/netdevice.h>
 #include <linux/poll.h>
 #include <linux/sched/user.h>
 #include <linux/wait.h>
@@ -51,6 +53,27 @@ struct user_struct *repoll_helper_get_current_user(void);
 bool repoll_helper_user_charge_watch(struct user_struct *user, s64 max);
 void repoll_helper_user_uncharge_watch(struct user_struct *user);
 s64 repoll_helper_default_max_user_watches(s64 cost);
+
+struct net *repoll_helper_get_current_net(void);
+void repoll_helper_put_net(struct net *net);
+bool repoll_helper_net_capable_raw(struct net *net);
+bool repoll_helper_is_ethernet(struct net_device *dev);
+struct net_device *repoll_helper_notified_device(void *info);
+u32 repoll_helper_frame_length(struct sk_buff *skb);
+bool repoll_helper_frame_copy(struct sk_buff *skb, void *to, u32 length);
+bool repoll_helper_frame_is_ours(struct sk_buff *skb);
+void repoll_helper_consume_skb(struct sk_buff *skb);
+u16 repoll_helper_htons(u16 value);
+
+static const unsigned int REPOLL_CONST_FMODE_NOWAIT = (__force unsigned int)FMODE_NOWAIT;
+static const int REPOLL_CONST_NOWAIT = IOCB_NOWAIT;
+static const unsigned int REPOLL_CONST_BAND_IN = POLL_IN;
+static const unsigned int REPOLL_CONST_BAND_OUT = POLL_OUT;
+static const unsigned int REPOLL_CONST_BAND_HUP = POLL_HUP;
+static const unsigned int REPOLL_CONST_WRNORM = (__force unsigned int)EPOLLWRNORM;
+static const unsigned long REPOLL_CONST_INTERFACE_GONE = NETDEV_UNREGISTER;
+static const unsigned int REPOLL_CONST_FIRST_ETHERTYPE = ETH_P_802_3_MIN;
+static const unsigned int REPOLL_CONST_BYTES_TO_READ = FIONREAD;
 
 static const unsigned int REPOLL_CONST_POLLFREE = (__force unsigned int)POLLFREE;
 static const unsigned int REPOLL_CONST_CLOEXEC = O_CLOEXEC;

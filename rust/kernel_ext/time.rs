@@ -8,18 +8,19 @@ use super::bindings as ext;
 use core::ptr;
 use kernel::bindings;
 
+/// The monotonic clock, in nanoseconds. Any context.
+pub(crate) fn now() -> i64 {
+    // SAFETY: Can be called in any context.
+    unsafe { bindings::ktime_get() }
+}
+
 /// A point in time of the monotonic clock, in nanoseconds.
 pub(crate) struct Deadline(i64);
 
 impl Deadline {
     /// `wait` nanoseconds from now; what is too far away becomes the end of time.
     pub(crate) fn after(wait: i64) -> Self {
-        Self(Self::now().saturating_add(wait))
-    }
-
-    fn now() -> i64 {
-        // SAFETY: Can be called in any context.
-        unsafe { bindings::ktime_get() }
+        Self(now().saturating_add(wait))
     }
 
     /// Sleeps in the state that the task is in, until woken or until the deadline, with the slack
@@ -27,7 +28,7 @@ impl Deadline {
     pub(super) fn sleep(deadline: Option<&Deadline>) -> bool {
         let mut expires: bindings::ktime_t = deadline.map_or(0, |deadline| deadline.0);
         let (expires, slack) = if deadline.is_some() {
-            let left = expires.saturating_sub(Self::now());
+            let left = expires.saturating_sub(now());
             if left <= 0 {
                 return false;
             }

@@ -48,4 +48,18 @@ declare_trace! {
     fn deliver(ep: u32, item: u64, fd: i32, events: u32, data: u64);
     /// An item is gone.
     fn remove(ep: u32, item: u64, fd: i32, reason: u32);
+    /// A message entered a source's queue.
+    fn source_arrive(source: u32, kind: u32, length: u32, queued: u32);
+    /// A message was dropped: `REPOLL_DROP_*`.
+    fn source_drop(source: u32, kind: u32, length: u32, reason: u32);
+    /// A read returns a length, or a negative errno.
+    fn source_read(source: u32, nonblock: u32, ret: i64);
+    /// A write returns a length, or a negative errno.
+    fn source_write(source: u32, nonblock: u32, ret: i64);
+    /// A task goes to sleep in a read (0) or a write (1).
+    fn source_sleep(source: u32, writer: u32);
+    /// A source was polled, and said for what it is ready.
+    fn source_poll(source: u32, events: u32);
+    /// Sleepers, pollers and owners of signals are told of events.
+    fn source_wake(source: u32, events: u32, sleepers: u32, pollers: u32, signal: u32);
 }

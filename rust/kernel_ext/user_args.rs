@@ -13,7 +13,10 @@ use kernel::{
     }, //
 };
 
-pub(crate) use ext::{repoll_create, repoll_ctl, repoll_wait};
+pub(crate) use ext::{
+    repoll_create, repoll_ctl, repoll_source_attach, repoll_source_header, repoll_source_setup,
+    repoll_source_status, repoll_source_timer, repoll_wait,
+};
 
 /// A structure of the user interface: integers only, no padding, grows at its end.
 ///
@@ -32,6 +35,16 @@ unsafe impl UserArg for u64 {}
 unsafe impl UserArg for repoll_create {}
 // SAFETY: Integers, and no padding between them.
 unsafe impl UserArg for repoll_ctl {}
+// SAFETY: Integers, and no padding between them.
+unsafe impl UserArg for repoll_source_setup {}
+// SAFETY: Integers, and no padding between them.
+unsafe impl UserArg for repoll_source_status {}
+// SAFETY: Integers, and no padding between them.
+unsafe impl UserArg for repoll_source_timer {}
+// SAFETY: Integers, and no padding between them.
+unsafe impl UserArg for repoll_source_attach {}
+// SAFETY: Integers, and no padding between them.
+unsafe impl UserArg for repoll_source_header {}
 // SAFETY: Integers, and no padding between them.
 unsafe impl UserArg for repoll_wait {
     const MIN_SIZE: usize = ext::REPOLL_WAIT_SIZE_VER0 as usize;
@@ -84,6 +97,36 @@ fn read_odd(address: usize, size: usize, known: &mut [MaybeUninit<u8>]) -> Resul
         }
     }
     Ok(())
+}
+
+/// The bytes of a structure, as userspace has them.
+pub(crate) fn as_bytes<T: UserArg>(value: &T) -> &[u8] {
+    // SAFETY: The structure has no padding, by the contract of the trait, so all bytes are initialised.
+    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+/// Writes a result of which the caller's version has `size` bytes: what the caller does not know is
+/// left out, what we do not know is zero. EINVAL if it is shorter than its first version, EFAULT if it
+/// can't be written. Process context.
+pub(crate) fn write<T: UserArg>(address: usize, size: usize, value: &T) -> Result {
+    if size < T::MIN_SIZE {
+        return Err(EINVAL);
+    }
+    let bytes = as_bytes(value);
+    let mut writer = UserSlice::new(UserPtr::from_addr(address), size).writer();
+    writer.write_slice(&bytes[..size.min(bytes.len())])?;
+    while !writer.is_empty() {
+        writer.write_slice(&[0; 64][..writer.len().min(64)])?;
+    }
+    Ok(())
+}
+
+/// Writes an `int`. EFAULT if it can't be written. Process context.
+pub(crate) fn write_int(address: usize, value: i32) -> Result {
+    let user = UserPtr::from_addr(address);
+    UserSlice::new(user, size_of::<i32>())
+        .writer()
+        .write_slice(&value.to_ne_bytes())
 }
 
 /// The caller's array of `struct epoll_event`, filled from its start.

@@ -109,6 +109,12 @@ impl WaitQueue {
         }
     }
 
+    /// Wakes all sleepers. Any context.
+    pub(crate) fn wake_all(&self) {
+        // SAFETY: The queue is initialised, by the type's invariants.
+        unsafe { bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 0, ptr::null_mut()) };
+    }
+
     /// Tells those who poll the queue that `events` (`EPOLL*` bits) are there. Any context.
     ///
     /// If this is called by an entry of a queue of the same kind, `depth` is that queue's
@@ -144,13 +150,37 @@ impl WaitQueue {
         deadline: Option<&Deadline>,
         ready: impl FnOnce() -> bool,
     ) -> bool {
+        let prepare = |entry| {
+            // SAFETY: As in `sleep`.
+            unsafe { ext::prepare_to_wait_first(self.head.get(), entry) };
+        };
+        self.sleep(prepare, deadline, ready)
+    }
+
+    /// As [`WaitQueue::sleep_exclusive`], but the one that came first is woken first, and there is no
+    /// time limit: what `prepare_to_wait_exclusive()` is for.
+    pub(crate) fn sleep_in_line(&self, ready: impl FnOnce() -> bool) {
+        let prepare = |entry| {
+            let state = bindings::TASK_INTERRUPTIBLE as c_int;
+            // SAFETY: As in `sleep`.
+            unsafe { bindings::prepare_to_wait_exclusive(self.head.get(), entry, state) };
+        };
+        self.sleep(prepare, None, ready);
+    }
+
+    /// `prepare` puts the entry into the queue, and changes the task's state.
+    #[inline]
+    fn sleep(
+        &self,
+        prepare: impl FnOnce(*mut bindings::wait_queue_entry),
+        deadline: Option<&Deadline>,
+        ready: impl FnOnce() -> bool,
+    ) -> bool {
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: `entry` is valid for writes and stays in place until `finish_wait()` has made sure
         // that it is in no queue; the queue is initialised.
-        unsafe {
-            ext::init_wait_func(entry.get(), Some(wake_and_remove));
-            ext::prepare_to_wait_first(self.head.get(), entry.get());
-        }
+        unsafe { ext::init_wait_func(entry.get(), Some(wake_and_remove)) };
+        prepare(entry.get());
         let timed_out = !ready() && !Deadline::sleep(deadline);
         // SAFETY: As above. Sets the task running.
         unsafe { bindings::finish_wait(self.head.get(), entry.get()) };

@@ -36,6 +36,11 @@
 #define REPOLL_REMOVE_DEL	0	/* EPOLL_CTL_DEL */
 #define REPOLL_REMOVE_CLOSED	1	/* the last close of the watched file */
 #define REPOLL_REMOVE_RELEASE	2	/* the last close of the instance */
+
+/* Why a message was dropped. */
+#define REPOLL_DROP_FULL	0	/* no room */
+#define REPOLL_DROP_TOO_LONG	1	/* longer than a message may be */
+#define REPOLL_DROP_OTHER	2	/* hung up meanwhile, or it could not be copied */
 #endif
 
 #define repoll_show_context(c) __print_symbolic(c, \
@@ -212,6 +217,140 @@ TRACE_EVENT(repoll_remove,
 				   { REPOLL_REMOVE_DEL, "del" },
 				   { REPOLL_REMOVE_CLOSED, "last-close" },
 				   { REPOLL_REMOVE_RELEASE, "release" }))
+);
+
+/*
+ * The event source, /dev/repoll-source. source numbers its open files.
+ */
+#define repoll_show_kind(k) __print_symbolic(k, \
+	{ 0, "write" }, { 1, "timer" }, { 2, "frame" })
+
+/* A message entered the queue, and is one of @queued now. */
+TRACE_EVENT(repoll_source_arrive,
+	TP_PROTO(u32 source, u32 kind, u32 length, u32 queued),
+	TP_ARGS(source, kind, length, queued),
+	TP_STRUCT__entry(
+		__field(u32, source)
+		__field(u32, kind)
+		__field(u32, length)
+		__field(u32, queued)
+		__field(u32, context)
+	),
+	TP_fast_assign(
+		__entry->source = source;
+		__entry->kind = kind;
+		__entry->length = length;
+		__entry->queued = queued;
+		__entry->context = in_nmi() ? 3 : in_hardirq() ? 2 : in_serving_softirq() ? 1 : 0;
+	),
+	TP_printk("source=%u kind=%s length=%u queued=%u context=%s",
+		  __entry->source, repoll_show_kind(__entry->kind), __entry->length,
+		  __entry->queued, repoll_show_context(__entry->context))
+);
+
+/* A message of a timer or an interface did not enter it. */
+TRACE_EVENT(repoll_source_drop,
+	TP_PROTO(u32 source, u32 kind, u32 length, u32 reason),
+	TP_ARGS(source, kind, length, reason),
+	TP_STRUCT__entry(
+		__field(u32, source)
+		__field(u32, kind)
+		__field(u32, length)
+		__field(u32, reason)
+	),
+	TP_fast_assign(
+		__entry->source = source;
+		__entry->kind = kind;
+		__entry->length = length;
+		__entry->reason = reason;
+	),
+	TP_printk("source=%u kind=%s length=%u reason=%s",
+		  __entry->source, repoll_show_kind(__entry->kind), __entry->length,
+		  __print_symbolic(__entry->reason,
+				   { REPOLL_DROP_FULL, "full" },
+				   { REPOLL_DROP_TOO_LONG, "too-long" },
+				   { REPOLL_DROP_OTHER, "other" }))
+);
+
+/* A read or a write returns; a task goes to sleep in one. */
+DECLARE_EVENT_CLASS(repoll_source_io,
+	TP_PROTO(u32 source, u32 nonblock, s64 ret),
+	TP_ARGS(source, nonblock, ret),
+	TP_STRUCT__entry(
+		__field(u32, source)
+		__field(u32, nonblock)
+		__field(s64, ret)
+	),
+	TP_fast_assign(
+		__entry->source = source;
+		__entry->nonblock = nonblock;
+		__entry->ret = ret;
+	),
+	TP_printk("source=%u nonblock=%u ret=%lld",
+		  __entry->source, __entry->nonblock, __entry->ret)
+);
+
+DEFINE_EVENT(repoll_source_io, repoll_source_read,
+	TP_PROTO(u32 source, u32 nonblock, s64 ret),
+	TP_ARGS(source, nonblock, ret)
+);
+
+DEFINE_EVENT(repoll_source_io, repoll_source_write,
+	TP_PROTO(u32 source, u32 nonblock, s64 ret),
+	TP_ARGS(source, nonblock, ret)
+);
+
+TRACE_EVENT(repoll_source_sleep,
+	TP_PROTO(u32 source, u32 writer),
+	TP_ARGS(source, writer),
+	TP_STRUCT__entry(
+		__field(u32, source)
+		__field(u32, writer)
+	),
+	TP_fast_assign(
+		__entry->source = source;
+		__entry->writer = writer;
+	),
+	TP_printk("source=%u who=%s", __entry->source,
+		  __print_symbolic(__entry->writer, { 0, "reader" }, { 1, "writer" }))
+);
+
+/* Somebody asked what it is ready for, and was told. */
+TRACE_EVENT(repoll_source_poll,
+	TP_PROTO(u32 source, u32 events),
+	TP_ARGS(source, events),
+	TP_STRUCT__entry(
+		__field(u32, source)
+		__field(u32, events)
+	),
+	TP_fast_assign(
+		__entry->source = source;
+		__entry->events = events;
+	),
+	TP_printk("source=%u events=0x%x", __entry->source, __entry->events)
+);
+
+/* Whoever is to be told, is: by sleepers and pollers woken, and by signal. */
+TRACE_EVENT(repoll_source_wake,
+	TP_PROTO(u32 source, u32 events, u32 sleepers, u32 pollers, u32 signal),
+	TP_ARGS(source, events, sleepers, pollers, signal),
+	TP_STRUCT__entry(
+		__field(u32, source)
+		__field(u32, events)
+		__field(u32, sleepers)
+		__field(u32, pollers)
+		__field(u32, signal)
+	),
+	TP_fast_assign(
+		__entry->source = source;
+		__entry->events = events;
+		__entry->sleepers = sleepers;
+		__entry->pollers = pollers;
+		__entry->signal = signal;
+	),
+	TP_printk("source=%u events=0x%x sleepers=%u pollers=%u signal=%u",
+		  __entry->source, __entry->events, __entry->sleepers,
+		  __entry->pollers, __entry->signal)
 );
 
 #endif /* _REPOLL_TRACE_H */

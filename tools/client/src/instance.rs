@@ -226,7 +226,7 @@ fn nanoseconds(timeout: Duration) -> i64 {
 }
 
 /// The result of a system call, -1 turned into the error that it stands for.
-fn check(result: i32) -> io::Result<i32> {
+pub(crate) fn check(result: i32) -> io::Result<i32> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

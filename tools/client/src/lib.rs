@@ -23,10 +23,14 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A [`Source`] is the other side: `/dev/repoll-source`, a queue of messages that can be watched.
 
 mod event;
 mod instance;
+mod source;
 pub mod sys;
 
 pub use event::{Event, Events};
 pub use instance::{CreateFlags, Instance, DEVICE};
+pub use source::{Kind, Message, Source, Status, SOURCE_DEVICE};

@@ -26,6 +26,11 @@ mod tests {
         assert_eq!(REPOLL_IOCTL_CREATE, ioc(1, 1, size_of::<repoll_create>()));
         assert_eq!(REPOLL_IOCTL_CTL, ioc(1, 2, size_of::<repoll_ctl>()));
         assert_eq!(REPOLL_IOCTL_WAIT, ioc(1, 3, size_of::<repoll_wait>()));
+        assert_eq!(REPOLL_IOCTL_SOURCE_SETUP, ioc(1, 0x20, 16));
+        assert_eq!(REPOLL_IOCTL_SOURCE_STATUS, ioc(2, 0x21, 56));
+        assert_eq!(REPOLL_IOCTL_SOURCE_TIMER_SET, ioc(1, 0x22, 16));
+        assert_eq!(REPOLL_IOCTL_SOURCE_ATTACH, ioc(1, 0x23, 24));
+        assert_eq!(REPOLL_IOCTL_SOURCE_DETACH, ioc(0, 0x24, 0));
     }
 
     #[test]

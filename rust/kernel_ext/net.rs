@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames of a network interface, from the softirq that its driver hands them over in.
+//!
+//! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
+//! [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
+//!
+//! What `net/packet/af_packet.c` does for a socket, for anything: `dev_add_pack()`, and a notifier
+//! for the day when the interface goes away.
+//!
+//! # Examples
+//!
+//! ```ignore
+//! struct Counter(Atomic<u64>);
+//!
+//! impl Receiver for Counter {
+//!     fn receive(&self, _frame: &Frame<'_>) {
+//!         self.0.add(1, Relaxed);
+//!     }
+//!
+//!     fn gone(&self) {
+//!         pr_info!("no more frames\n");
+//!     }
+//! }
+//!
+//! let net = Arc::new(Net::current(), GFP_KERNEL)?;
+//! let attachment = Attachment::new(net, c"eth0", 0x88b5, Counter(Atomic::new(0)))?;
+//! // Frames are counted until:
+//! drop(attachment);
+//! ```
+
+use super::{
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
+    bindings as ext, //
+};
+use core::{marker::PhantomData, ptr};
+use kernel::{
+    bindings,
+    ffi::{c_int, c_ulong, c_void},
+    prelude::*,
+    sync::Arc,
+    types::Opaque, //
+};
+
+/// A counted reference to a network namespace, which does not go away while there is one.
+///
+/// # Invariants
+///
+/// Owns a reference to the namespace.
+pub(crate) struct Net(*mut bindings::net);
+
+// SAFETY: The reference may be dropped on any thread.
+unsafe impl Send for Net {}
+// SAFETY: What can be done with a shared reference only reads what does not change.
+unsafe impl Sync for Net {}
+
+impl Net {
+    /// That of the current task. Process context.
+    pub(crate) fn current() -> Self {
+        // INVARIANT: The reference is ours.
+        // SAFETY: A task that runs has a namespace.
+        Self(unsafe { ext::get_current_net() })
+    }
+
+    /// Whether the current task has `CAP_NET_RAW` in it. Process context.
+    pub(crate) fn capable_raw(&self) -> bool {
+        // SAFETY: The namespace is valid, by the type's invariants.
+        unsafe { ext::net_capable_raw(self.0) }
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours, by the type's invariants.
+        unsafe { ext::put_net(self.0) };
+    }
+}
+
+/// Held while network interfaces do not come and go: the RTNL mutex.
+struct Rtnl(PhantomData<*mut ()>);
+
+impl Rtnl {
+    fn lock() -> Self {
+        // SAFETY: Process context; unlocked by the same task, since the guard is not `Send`.
+        unsafe { ext::rtnl_lock() };
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Rtnl {
+    fn drop(&mut self) {
+        // SAFETY: Locked by `lock`.
+        unsafe { ext::rtnl_unlock() };
+    }
+}
+
+/// Who gets the frames.
+pub(crate) trait Receiver: Send + Sync + 'static {
+    /// A frame has come. It may be shared with others, so it can only be read.
+    ///
+    /// Softirq (NET_RX), or a task with softirqs off; on several CPUs at the same time. Must not sleep.
+    fn receive(&self, frame: &Frame<'_>);
+
+    /// The interface goes away, or to another namespace. Called once at the most, under the RTNL mutex:
+    /// it may sleep, but must not wait for anyone who waits for that. A frame that is on its way on
+    /// another CPU may still come after this.
+    fn gone(&self);
+}
+
+/// A frame that has come in, with its MAC header.
+///
+/// # Invariants
+///
+/// The `sk_buff` is valid, and has a MAC header before its data.
+pub(crate) struct Frame<'a>(*mut bindings::sk_buff, PhantomData<&'a ()>);
+
+impl Frame<'_> {
+    /// How long it is in bytes, with its MAC header. (A tag that the driver took off is not counted.)
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: By the type's invariants.
+        unsafe { ext::frame_length(self.0) as usize }
+    }
+
+    /// Copies its beginning, as much as `to` is long. False if it can't be read, or is shorter.
+    pub(crate) fn copy_to(&self, to: &mut [u8]) -> bool {
+        if to.len() > self.len() {
+            return false;
+        }
+        // SAFETY: The frame is as long as `to`, which may be written.
+        unsafe { ext::frame_copy(self.0, to.as_mut_ptr().cast(), to.len() as u32) }
+    }
+}
+
+/// A receiver of the frames of one interface that have one EtherType.
+///
+/// # Invariants
+///
+/// - `interface` is written under the RTNL mutex. It is not null if and only if `packet` is in the list
+///   of that interface's packet handlers. The interface is valid then: before it is freed,
+///   `NETDEV_UNREGISTER` is sent to `notifier`, under that mutex.
+/// - `notifier` is registered in `net` from the end of [`Attachment::new`] until the drop.
+///
+/// # Why nothing is called too late
+///
+/// `packet_notifier()` and `packet_do_bind()` exclude each other by a spinlock and by looking whether
+/// the device is listed still. Here both the search for the interface, with `dev_add_pack()`, and the
+/// notice that it goes, run under the RTNL mutex, which whoever unregisters an interface holds from
+/// the moment when it can no longer be found until all notices are sent. So either the search does not find
+/// it, or the notice comes after, and finds `interface` set.
+///
+/// The drop takes the handler out of its list, if the notice has not, and the notifier out of its chain,
+/// which is only walked under the RTNL mutex. Then it waits until all who were in an RCU section when
+/// the handler was taken out, by itself or by the notice, have left it: `receive` is only called in one.
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+pub(crate) struct Attachment<T: Receiver> {
+    #[pin]
+    packet: Opaque<ext::packet_type>,
+    #[pin]
+    notifier: Opaque<bindings::notifier_block>,
+    interface: Atomic<*mut bindings::net_device>,
+    net: Arc<Net>,
+    receiver: T,
+}
+
+// SAFETY: May be dropped by another thread than it was made by.
+unsafe impl<T: Receiver> Send for Attachment<T> {}
+// SAFETY: A shared reference only gives access to the receiver, which is `Sync`.
+unsafe impl<T: Receiver> Sync for Attachment<T> {}
+
+impl<T: Receiver> Attachment<T> {
+    /// Has `receiver` get the frames of an interface.
+    ///
+    /// ENODEV if there is no interface of that name in `net`; EINVAL if it has no Ethernet header, or
+    /// if `ethertype` is none, but a length or a protocol of Linux's own (below 0x0600); ENOMEM.
+    /// Process context, sleeps.
+    pub(crate) fn new(
+        net: Arc<Net>,
+        name: &CStr,
+        ethertype: u16,
+        receiver: T,
+    ) -> Result<Pin<KBox<Self>>> {
+        if u32::from(ethertype) < ext::FIRST_ETHERTYPE {
+            return Err(EINVAL);
+        }
+        let this = KBox::pin_init(
+            pin_init!(Self {
+                packet <- Opaque::ffi_init(|slot: *mut ext::packet_type| {
+                    let mut packet: ext::packet_type = pin_init::zeroed();
+                    // SAFETY: No requirements.
+                    packet.type_ = unsafe { ext::htons(ethertype) };
+                    packet.func = Some(Self::receive);
+                    // SAFETY: `slot` is valid for writes.
+                    unsafe { slot.write(packet) };
+                }),
+                notifier <- Opaque::ffi_init(|slot: *mut bindings::notifier_block| {
+                    let mut notifier: bindings::notifier_block = pin_init::zeroed();
+                    notifier.notifier_call = Some(Self::notice);
+                    // SAFETY: `slot` is valid for writes.
+                    unsafe { slot.write(notifier) };
+                }),
+                interface: Atomic::new(ptr::null_mut()),
+                net,
+                receiver,
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        // SAFETY: The namespace is valid, and the notifier stays in place until the drop takes it out of the
+        // chain (which is an error that does no harm if this fails). It is told of the interfaces that
+        // there are at once, and takes no interest, as none is its own yet.
+        kernel::error::to_result(unsafe {
+            ext::register_netdevice_notifier_net(this.net.0, this.notifier.get())
+        })?;
+        this.attach(name)?;
+        Ok(this)
+    }
+
+    fn attach(&self, name: &CStr) -> Result {
+        let _rtnl = Rtnl::lock();
+        // SAFETY: The namespace is valid, and the RTNL mutex is held.
+        let interface = unsafe { ext::__dev_get_by_name(self.net.0, name.as_char_ptr()) };
+        if interface.is_null() {
+            return Err(ENODEV);
+        }
+        // SAFETY: The interface is valid while the RTNL mutex is held.
+        if !unsafe { ext::is_ethernet(interface) } {
+            return Err(EINVAL);
+        }
+        // INVARIANT: Under the RTNL mutex; the handler is put into the list.
+        // SAFETY: The handler is in no list yet, and stays in place until it is in none.
+        unsafe {
+            (*self.packet.get()).dev = interface;
+            ext::dev_add_pack(self.packet.get());
+        }
+        self.interface.store(interface, Relaxed);
+        Ok(())
+    }
+
+    /// Takes the handler out of its list, if it is in one. It may still be running.
+    fn detach(&self, _rtnl: &Rtnl) -> bool {
+        // INVARIANT: Under the RTNL mutex; the handler is taken out of the list.
+        if self.interface.load(Relaxed).is_null() {
+            return false;
+        }
+        self.interface.store(ptr::null_mut(), Relaxed);
+        // SAFETY: The handler is in the list, and its interface is valid, by the type's invariants.
+        unsafe { ext::__dev_remove_pack(self.packet.get()) };
+        true
+    }
+
+    /// # Safety
+    ///
+    /// Called by the network core in an RCU section, for the `packet` of an attachment, with a
+    /// reference to `skb`.
+    unsafe extern "C" fn receive(
+        skb: *mut bindings::sk_buff,
+        _dev: *mut bindings::net_device,
+        packet: *mut ext::packet_type,
+        _orig_dev: *mut bindings::net_device,
+    ) -> c_int {
+        // CAST: `packet` is the first field of an `Attachment`, which is `repr(C)`.
+        // SAFETY: The drop waits for the end of the RCU section.
+        let this = unsafe { &*packet.cast::<Self>() };
+        // SAFETY: The reference to the `sk_buff` is ours.
+        unsafe {
+            if ext::frame_is_ours(skb) {
+                // INVARIANT: It has a MAC header, and the interface is one whose frames have it before
+                // what a handler gets.
+                this.receiver.receive(&Frame(skb, PhantomData));
+            }
+            ext::consume_skb(skb);
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by the network core under the RTNL mutex, for the `notifier` of an attachment.
+    unsafe extern "C" fn notice(
+        notifier: *mut bindings::notifier_block,
+        event: c_ulong,
+        info: *mut c_void,
+    ) -> c_int {
+        if event as u64 == ext::INTERFACE_GONE as u64 {
+            // SAFETY: The notifier is that of an attachment, which takes it out of the chain before it
+            // goes away.
+            let this =
+                unsafe { &*kernel::container_of!(Opaque::cast_from(notifier), Self, notifier) };
+            // SAFETY: `info` is what notices about interfaces come with.
+            let interface = unsafe { ext::notified_device(info) };
+            if ptr::eq(this.interface.load(Relaxed), interface) {
+                // Not locked here: our caller has, and the guard must not unlock it.
+                let rtnl = core::mem::ManuallyDrop::new(Rtnl(PhantomData));
+                this.detach(&rtnl);
+                this.receiver.gone();
+            }
+        }
+        bindings::NOTIFY_DONE as c_int
+    }
+}
+
+#[pinned_drop]
+impl<T: Receiver> PinnedDrop for Attachment<T> {
+    fn drop(self: Pin<&mut Self>) {
+        self.detach(&Rtnl::lock());
+        // SAFETY: The namespace is valid. No notice is under way when this returns, and none that it
+        // makes up finds an interface of ours.
+        unsafe {
+            ext::unregister_netdevice_notifier_net(self.net.0, self.notifier.get());
+            ext::synchronize_net();
+        }
+    }
+}
