@@ -107,7 +107,11 @@ impl Source {
         let argument = sys::repoll_source_setup {
             messages,
             message_size,
-            flags: if headers { sys::REPOLL_SOURCE_HEADERS } else { 0 },
+            flags: if headers {
+                sys::REPOLL_SOURCE_HEADERS
+            } else {
+                0
+            },
             __pad: 0,
         };
         // SAFETY: the request only reads a `repoll_source_setup`.
@@ -291,9 +295,8 @@ const F_SETSIG: i32 = 10;
 impl Read for &Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // SAFETY: `buffer` may be written for its length.
-        let length = unsafe {
-            libc::read(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len())
-        };
+        let length =
+            unsafe { libc::read(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
         usize::try_from(length).map_err(|_| io::Error::last_os_error())
     }
 }
@@ -302,8 +305,7 @@ impl Read for &Source {
 impl Write for &Source {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // SAFETY: `bytes` may be read for its length.
-        let length =
-            unsafe { libc::write(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+        let length = unsafe { libc::write(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
         usize::try_from(length).map_err(|_| io::Error::last_os_error())
     }
 

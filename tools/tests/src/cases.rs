@@ -18,6 +18,7 @@ mod network;
 mod quota;
 mod references;
 mod sharing;
+mod source;
 mod sources;
 mod stress;
 mod threads;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<Test> {
         contexts::tests,
         network::tests,
         cgroup::tests,
+        source::tests,
         leaks::tests,
         quota::tests,
         stress::tests,

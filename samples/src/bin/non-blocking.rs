@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Non-blocking I/O, the second of five models: the call says that there is nothing to do, and the
+//! program comes again later, or does something else.
+//!
+//! In the trace: `repoll_source_read` and `repoll_source_write` with `ret=-11`, which is EAGAIN.
+
+use repoll::Source;
+use std::io::{self, ErrorKind, Read, Write};
+
+fn main() -> io::Result<()> {
+    let mut source = Source::open_nonblocking()?;
+    source.set_up(3, 64, false)?;
+    let mut buffer = [0; 64];
+    match source.read(&mut buffer) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => println!("read: not now ({error})"),
+        other => println!("read: {other:?}?"),
+    }
+    let mut written = 0;
+    let error = loop {
+        match source.write(b"a message") {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    println!("write: {written} messages, then not now ({error})");
+    while let Ok(length) = source.read(&mut buffer) {
+        println!("read: {:?}", String::from_utf8_lossy(&buffer[..length]));
+    }
+    println!("read: the queue is empty again");
+    Ok(())
+}
