@@ -18,21 +18,21 @@ fn main() -> io::Result<()> {
         threads.spawn(|| {
             sleep(A_MOMENT);
             println!("other thread: writes");
-            (&source).write(b"a message")
+            (&source).write_all(b"a message")
         });
         println!("read: the queue is empty, so this sleeps");
         let mut buffer = [0; 64];
         let length = (&source).read(&mut buffer)?;
         println!("read: {:?}", String::from_utf8_lossy(&buffer[..length]));
 
-        (&source).write(b"first")?;
+        (&source).write_all(b"first")?;
         threads.spawn(|| {
             sleep(A_MOMENT);
             println!("other thread: reads");
             (&source).read(&mut [0; 64])
         });
         println!("write: the queue is full, so this sleeps");
-        (&source).write(b"second")?;
+        (&source).write_all(b"second")?;
         println!("write: done");
         Ok(())
     })

@@ -56,6 +56,5 @@ fn arm(source: &Source) -> Result<(), Box<dyn Error>> {
 
 /// Reads it: with select, poll and level-triggered epoll a file is ready until that is done.
 fn drain(mut source: &Source) -> Result<(), Box<dyn Error>> {
-    source.read(&mut [0; 8])?;
-    Ok(())
+    Ok(source.read_exact(&mut [0; 8])?)
 }

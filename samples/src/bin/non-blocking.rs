@@ -17,10 +17,10 @@ fn main() -> io::Result<()> {
     }
     let mut written = 0;
     let error = loop {
-        match source.write(b"a message") {
-            Ok(_) => written += 1,
-            Err(error) => break error,
+        if let Err(error) = source.write_all(b"a message") {
+            break error;
         }
+        written += 1;
     };
     println!("write: {written} messages, then not now ({error})");
     while let Ok(length) = source.read(&mut buffer) {

@@ -18,6 +18,21 @@ pub enum Command {
     Tcp(Traffic),
     /// `tcp-echo PORT COUNT BYTES [GAP]`: the same, one at a time, each must come back.
     TcpEcho(Traffic),
+    /// `frames ETHERTYPE COUNT BYTES [GAP]`: sends COUNT Ethernet frames, GAP milliseconds apart.
+    Frames(Frames),
+}
+
+/// How many frames, and of what kind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frames {
+    /// Written in hexadecimal.
+    pub ethertype: u16,
+    /// How many frames.
+    pub count: u32,
+    /// How long each one is with its header, in bytes.
+    pub bytes: usize,
+    /// The pause before each frame.
+    pub gap: Duration,
 }
 
 /// How much of it, and where to.
@@ -35,6 +50,8 @@ pub struct Traffic {
 
 /// The most that fits into a UDP datagram over IPv4.
 const MOST_BYTES: usize = 65_507;
+/// What an Ethernet frame may have, without its checksum.
+const FRAME_BYTES: std::ops::RangeInclusive<usize> = 60..=1514;
 
 impl FromStr for Command {
     type Err = Error;
@@ -48,6 +65,7 @@ impl FromStr for Command {
             "udp-echo" => Self::UdpEcho(traffic(&mut words)?),
             "tcp" => Self::Tcp(traffic(&mut words)?),
             "tcp-echo" => Self::TcpEcho(traffic(&mut words)?),
+            "frames" => Self::Frames(frames(&mut words)?),
             other => bail!("unknown command {other:?}"),
         };
         if let Some(word) = words.next() {
@@ -57,31 +75,57 @@ impl FromStr for Command {
     }
 }
 
+/// The next word, as a number.
+fn number<'a>(words: &mut impl Iterator<Item = &'a str>, what: &str) -> Result<u64> {
+    let word = words.next().with_context(|| format!("{what} is missing"))?;
+    word.parse()
+        .with_context(|| format!("{what} is not a number: {word:?}"))
+}
+
+/// The last word, if there is one more, as milliseconds.
+fn gap<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Duration> {
+    match words.next() {
+        Some(word) => {
+            let milliseconds = word
+                .parse()
+                .with_context(|| format!("the gap is not a number: {word:?}"))?;
+            Ok(Duration::from_millis(milliseconds))
+        }
+        None => Ok(Duration::ZERO),
+    }
+}
+
 fn traffic<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Traffic> {
-    let mut number = |what: &str| -> Result<u64> {
-        let word = words.next().with_context(|| format!("{what} is missing"))?;
-        word.parse()
-            .with_context(|| format!("{what} is not a number: {word:?}"))
-    };
-    let port = number("the port").and_then(|port| Ok(u16::try_from(port)?))?;
-    let count = number("the count").and_then(|count| Ok(u32::try_from(count)?))?;
-    let bytes = number("the length").and_then(|bytes| Ok(usize::try_from(bytes)?))?;
+    let port = u16::try_from(number(words, "the port")?)?;
+    let count = u32::try_from(number(words, "the count")?)?;
+    let bytes = usize::try_from(number(words, "the length")?)?;
     ensure!(
         (1..=MOST_BYTES).contains(&bytes),
         "the length must be 1 to {MOST_BYTES} bytes"
     );
-    let gap = match words.next() {
-        Some(word) => Duration::from_millis(
-            word.parse()
-                .with_context(|| format!("the gap is not a number: {word:?}"))?,
-        ),
-        None => Duration::ZERO,
-    };
     Ok(Traffic {
         port,
         count,
         bytes,
-        gap,
+        gap: gap(words)?,
+    })
+}
+
+fn frames<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Frames> {
+    let word = words.next().context("the EtherType is missing")?;
+    let ethertype = u16::from_str_radix(word, 16)
+        .with_context(|| format!("the EtherType is not hexadecimal: {word:?}"))?;
+    let count = u32::try_from(number(words, "the count")?)?;
+    let bytes = usize::try_from(number(words, "the length")?)?;
+    ensure!(
+        FRAME_BYTES.contains(&bytes),
+        "the length must be {FRAME_BYTES:?} bytes"
+    );
+    Ok(Frames {
+        ethertype,
+        count,
+        bytes,
+        gap: gap(words)?,
     })
 }
 
@@ -101,6 +145,15 @@ mod tests {
                 gap: Duration::from_millis(5),
             })
         );
+        assert_eq!(
+            "frames 88b5 3 60".parse::<Command>()?,
+            Command::Frames(Frames {
+                ethertype: 0x88b5,
+                count: 3,
+                bytes: 60,
+                gap: Duration::ZERO,
+            })
+        );
         Ok(())
     }
 
@@ -115,6 +168,10 @@ mod tests {
             ("udp 7007 1 0", "the length must be"),
             ("udp 7007 1 65508", "the length must be"),
             ("udp 7007 1 1 1 1", "unexpected"),
+            ("frames", "the EtherType is missing"),
+            ("frames xyz 1 60", "the EtherType is not hexadecimal"),
+            ("frames 88b5 1 59", "the length must be"),
+            ("frames 88b5 1 60 x", "the gap is not a number"),
         ] {
             let error = line.parse::<Command>().expect_err(line).to_string();
             assert!(error.contains(reason), "{line:?}: {error}");

@@ -45,3 +45,31 @@ impl Peer {
         }
     }
 }
+
+/// The Ethernet frame that repoll-peer sends as the one of this `number`, to all stations: different from
+/// its neighbours wherever it is cut.
+pub fn frame(ethertype: u16, number: u32, bytes: usize) -> Vec<u8> {
+    const EVERYBODY: [u8; 6] = [0xff; 6];
+    const PEER: [u8; 6] = [0x52, 0x54, 0, 0x70, 0x65, 0x72];
+    let mut frame = Vec::with_capacity(bytes);
+    frame.extend(EVERYBODY);
+    frame.extend(PEER);
+    frame.extend(ethertype.to_be_bytes());
+    frame.extend(number.to_be_bytes());
+    let rest = bytes.saturating_sub(frame.len());
+    frame.extend((0..rest).map(|at| (number as usize).wrapping_mul(31).wrapping_add(at) as u8));
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frame;
+
+    #[test]
+    fn frames_are_as_long_as_was_asked_for_and_numbered() {
+        let a = frame(0x88b5, 1, 60);
+        assert_eq!(a.len(), 60);
+        assert_eq!(a[12..18], [0x88, 0xb5, 0, 0, 0, 1]);
+        assert_ne!(a[18..], frame(0x88b5, 2, 60)[18..]);
+    }
+}

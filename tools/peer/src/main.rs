@@ -24,6 +24,9 @@ struct Options {
     /// Where the ports are that QEMU forwards into the guest.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     guest: IpAddr,
+    /// Where QEMU takes frames for the guest's second network interface, each in a datagram.
+    #[arg(long, default_value = "127.0.0.1:7101", value_parser = loopback)]
+    frames: SocketAddr,
     /// End when the process that started us ends.
     #[arg(long)]
     die_with_parent: bool,
@@ -45,7 +48,10 @@ fn main() -> Result<()> {
     println!("repoll-peer: listening on {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().context("cannot accept")?;
-        let guest = options.guest;
+        let guest = traffic::Guest {
+            address: options.guest,
+            frames: options.frames,
+        };
         std::thread::spawn(move || {
             if let Err(error) = serve(stream, guest) {
                 eprintln!("repoll-peer: {error:#}");
@@ -55,7 +61,7 @@ fn main() -> Result<()> {
 }
 
 /// Obeys one connection until it is closed.
-fn serve(stream: TcpStream, guest: IpAddr) -> Result<()> {
+fn serve(stream: TcpStream, guest: traffic::Guest) -> Result<()> {
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_nodelay(true)?;
     let mut lines = BufReader::new(stream.try_clone()?);
@@ -103,7 +109,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let client = TcpStream::connect(listener.local_addr()?)?;
         let (server, _) = listener.accept()?;
-        let thread = std::thread::spawn(move || serve(server, Ipv4Addr::LOCALHOST.into()));
+        let guest = traffic::Guest {
+            address: Ipv4Addr::LOCALHOST.into(),
+            frames: (Ipv4Addr::LOCALHOST, 9).into(),
+        };
+        let thread = std::thread::spawn(move || serve(server, guest));
         (&client).write_all(b"ping\nfly 1 2 3\n")?;
         let mut answers = BufReader::new(&client).lines();
         assert_eq!(answers.next().transpose()?.as_deref(), Some("ok here"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sends the packets. Every wait in here has a limit.
 
-use crate::command::{Command, Traffic};
+use crate::command::{Command, Frames, Traffic};
 use anyhow::{ensure, Context, Result};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -11,15 +11,36 @@ use std::time::{Duration, Instant};
 /// How long an echo may take; an emulated guest with a debug kernel is slow.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Where to send.
+#[derive(Clone, Copy)]
+pub struct Guest {
+    /// Where the ports are that QEMU forwards into the guest.
+    pub address: IpAddr,
+    /// Where QEMU takes frames.
+    pub frames: SocketAddr,
+}
+
 /// Does what the command says, and tells what was done.
-pub fn run(command: &Command, guest: IpAddr) -> Result<String> {
+pub fn run(command: &Command, guest: Guest) -> Result<String> {
+    let address = guest.address;
     match command {
         Command::Ping => Ok("here".to_owned()),
-        Command::Udp(traffic) => udp(traffic, guest),
-        Command::UdpEcho(traffic) => udp_echo(traffic, guest),
-        Command::Tcp(traffic) => tcp(traffic, guest),
-        Command::TcpEcho(traffic) => tcp_echo(traffic, guest),
+        Command::Udp(traffic) => udp(traffic, address),
+        Command::UdpEcho(traffic) => udp_echo(traffic, address),
+        Command::Tcp(traffic) => tcp(traffic, address),
+        Command::TcpEcho(traffic) => tcp_echo(traffic, address),
+        Command::Frames(wanted) => frames(wanted, guest.frames),
     }
+}
+
+fn frames(wanted: &Frames, to: SocketAddr) -> Result<String> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    for number in 0..wanted.count {
+        sleep(wanted.gap);
+        let frame = repoll_peer::frame(wanted.ethertype, number, wanted.bytes);
+        socket.send_to(&frame, to)?;
+    }
+    Ok(format!("sent {}", wanted.count))
 }
 
 fn udp(traffic: &Traffic, guest: IpAddr) -> Result<String> {
@@ -163,6 +184,24 @@ mod tests {
         });
         assert_eq!(tcp_echo(&traffic(port), HERE)?, "echoed 3 of 3");
         thread.join().expect("no panic")
+    }
+
+    #[test]
+    fn frames_are_sent_one_to_a_datagram() -> Result<()> {
+        let machine = UdpSocket::bind((HERE, 0))?;
+        let wanted = Frames {
+            ethertype: 0x88b5,
+            count: 2,
+            bytes: 60,
+            gap: Duration::ZERO,
+        };
+        assert_eq!(frames(&wanted, machine.local_addr()?)?, "sent 2");
+        for number in 0..2 {
+            let mut buffer = [0; 100];
+            let (length, _) = machine.recv_from(&mut buffer)?;
+            assert_eq!(buffer[..length], repoll_peer::frame(0x88b5, number, 60));
+        }
+        Ok(())
     }
 
     #[test]

@@ -19,6 +19,9 @@ mod quota;
 mod references;
 mod sharing;
 mod source;
+mod source_feeds;
+mod source_models;
+mod source_stress;
 mod sources;
 mod stress;
 mod threads;
@@ -54,6 +57,9 @@ pub fn all() -> Vec<Test> {
         network::tests,
         cgroup::tests,
         source::tests,
+        source_models::tests,
+        source_feeds::tests,
+        source_stress::tests,
         leaks::tests,
         quota::tests,
         stress::tests,

@@ -33,7 +33,7 @@ impl Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 12] = [
     Kind {
         name: "eventfd",
         make: eventfd,
@@ -77,6 +77,10 @@ pub const KINDS: [Kind; 11] = [
     Kind {
         name: "ptmx",
         make: ptmx,
+    },
+    Kind {
+        name: "source",
+        make: source,
     },
 ];
 
@@ -275,6 +279,11 @@ fn ptmx() -> Result<Source> {
     Ok(Source::new(master, move |_| {
         write_one(terminal.as_raw_fd())
     }))
+}
+
+/// Ours: the event source.
+fn source() -> Result<Source> {
+    Ok(Source::new(repoll::Source::open_nonblocking()?, write_one))
 }
 
 /// A path in the temporary folder, removed in the end.

@@ -3,7 +3,7 @@
 
 use crate::sys::{check, owned};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -89,4 +89,22 @@ pub fn signalfd(signal: i32) -> io::Result<OwnedFd> {
         )
         .into()
     })
+}
+
+/// The next signal that a signalfd has; `None` if there is none.
+pub fn next_signal(signalfd: &OwnedFd) -> io::Result<Option<libc::signalfd_siginfo>> {
+    // SAFETY: all zeroes is a valid value; it may be written for its length.
+    unsafe {
+        let mut info: libc::signalfd_siginfo = std::mem::zeroed();
+        let address = (&raw mut info).cast();
+        match check(libc::read(
+            signalfd.as_raw_fd(),
+            address,
+            size_of_val(&info),
+        )) {
+            Ok(_) => Ok(Some(info)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }

@@ -103,6 +103,26 @@ pub fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     check(unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) }).map(|n| n as usize)
 }
 
+/// preadv2(2) into one buffer, without a position.
+pub fn read_with(fd: RawFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+    let part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: `buffer` may be written for its length.
+    check(unsafe { libc::preadv2(fd, &part, 1, -1, flags) }).map(|n| n as usize)
+}
+
+/// pwritev2(2) from one buffer, without a position.
+pub fn write_with(fd: RawFd, bytes: &[u8], flags: i32) -> io::Result<usize> {
+    let part = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: `bytes` may be read for its length.
+    check(unsafe { libc::pwritev2(fd, &part, 1, -1, flags) }).map(|n| n as usize)
+}
+
 /// close(2) of a number: for descriptors that nobody owns, or that are not there.
 pub fn close(fd: RawFd) -> io::Result<()> {
     // SAFETY: the caller gave up the ownership with `into_raw_fd`.

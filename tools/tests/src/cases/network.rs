@@ -32,7 +32,8 @@ pub fn tests() -> Vec<Test> {
 const PORT: u16 = 7008;
 const COUNT: u32 = 8;
 
-fn peer() -> Result<Peer> {
+/// The world outside.
+pub fn peer() -> Result<Peer> {
     match settings::get().peer {
         Some(address) => Peer::connect(address),
         None => skip("no repoll-peer (REPOLL_PEER is not set)"),
@@ -40,7 +41,7 @@ fn peer() -> Result<Peer> {
 }
 
 /// How many interrupts the receive queues of virtio NICs have raised.
-fn input_interrupts() -> Result<u64> {
+pub fn input_interrupts() -> Result<u64> {
     let text = fs::read_to_string("/proc/interrupts")?;
     let lines = text.lines().filter(|line| {
         line.split_ascii_whitespace()

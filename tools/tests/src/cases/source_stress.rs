@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The event source under load: many readers and writers, killed and interrupted, and nothing is
+//! lost, doubled or left behind.
+
+use crate::cases::source::{open, read_messages};
+use crate::module::{load, references, unload, unload_when_unused, Reload};
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::processes::fork;
+use crate::registry::Test;
+use crate::support::{expect_error, MOMENT};
+use crate::sys::{self, check};
+use crate::{repoll_only, settings};
+use anyhow::{ensure, Context as _, Result};
+use repoll::{Events, Source};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Test> {
+    let tests = repoll_only!("source_stress":
+        every_message_is_read_once,
+        faulting_readers_lose_nothing,
+        the_killed_leave_nothing_behind,
+        the_module_stays_while_one_is_open,
+    );
+    tests.into_iter().map(|test| test.within(300)).collect()
+}
+
+const WRITERS: u32 = 4;
+
+/// A message: who wrote it, which of his it is, and a length and content that follow from these.
+fn message(writer: u32, number: u32) -> Vec<u8> {
+    let length = 12 + (writer.wrapping_mul(7).wrapping_add(number) % 50) as usize;
+    let mut bytes = Vec::with_capacity(length);
+    bytes.extend(writer.to_ne_bytes());
+    bytes.extend(number.to_ne_bytes());
+    bytes.resize(length - 4, (number ^ writer) as u8);
+    let sum: u32 = bytes.iter().fold(17, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u32::from(*byte))
+    });
+    bytes.extend(sum.to_ne_bytes());
+    bytes
+}
+
+/// What one reader has seen.
+#[derive(Default)]
+struct Seen {
+    /// The numbers of each writer, in order.
+    numbers: [Vec<u32>; WRITERS as usize],
+    ended: bool,
+}
+
+impl Seen {
+    /// Takes a message in; one of no writer is the end.
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes == b"end" {
+            self.ended = true;
+            return Ok(());
+        }
+        let word = |at: usize| -> Result<u32> {
+            let word = bytes.get(at..at + 4).context("a short message")?;
+            Ok(u32::from_ne_bytes(word.try_into()?))
+        };
+        let (writer, number) = (word(0)?, word(4)?);
+        ensure!(
+            bytes == message(writer, number),
+            "a changed message: {bytes:x?}"
+        );
+        let numbers = self.numbers.get_mut(writer as usize).context("writer")?;
+        ensure!(
+            numbers.last().is_none_or(|last| *last < number),
+            "{number} of writer {writer} after {:?}",
+            numbers.last()
+        );
+        numbers.push(number);
+        Ok(())
+    }
+}
+
+/// Reads by sleeping.
+fn sleeping_reader(mut source: &Source) -> Result<Seen> {
+    let mut seen = Seen::default();
+    let mut buffer = [0; 100];
+    while !seen.ended {
+        let length = source.read(&mut buffer)?;
+        seen.take(&buffer[..length])?;
+    }
+    Ok(seen)
+}
+
+/// Reads when it is told to, one message each time, or as many as there are.
+fn watching_reader<M: Multiplexer>(source: &Source, edge: bool) -> Result<Seen> {
+    let m = M::new()?;
+    let flags = if edge { Events::ET } else { Events::empty() };
+    m.add(source, Events::IN | flags, 1)?;
+    let mut seen = Seen::default();
+    let mut buffer = [0; 100];
+    while !seen.ended {
+        m.wait(1, None)?;
+        loop {
+            match sys::read_with(source.as_raw_fd(), &mut buffer, libc::RWF_NOWAIT) {
+                Ok(length) => seen.take(&buffer[..length])?,
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+            if seen.ended || !edge {
+                break;
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// All of everybody's numbers are there, once each.
+fn check_all(all: Vec<Seen>, each: u32) -> Result<()> {
+    for writer in 0..WRITERS as usize {
+        let mut numbers: Vec<u32> = all
+            .iter()
+            .flat_map(|seen| seen.numbers[writer].iter().copied())
+            .collect();
+        numbers.sort_unstable();
+        let right =
+            numbers.len() == each as usize && numbers.iter().zip(0..each).all(|(a, b)| *a == b);
+        ensure!(
+            right,
+            "of {each} messages of writer {writer}, {} came",
+            numbers.len()
+        );
+    }
+    Ok(())
+}
+
+fn every_message_is_read_once() -> Result<()> {
+    let each = settings::get().loops(25_000) as u32;
+    let source = Source::open()?;
+    // A queue that is full and empty again and again.
+    source.set_up(16, 64, false)?;
+    let readers: [fn(&Source) -> Result<Seen>; 5] = [
+        sleeping_reader,
+        sleeping_reader,
+        |s| watching_reader::<Epoll>(s, false),
+        |s| watching_reader::<Repoll>(s, false),
+        |s| watching_reader::<Repoll>(s, true),
+    ];
+    let all = scope(|threads| {
+        let source = &source;
+        let readers = readers.map(|reader| threads.spawn(move || reader(source)));
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                threads.spawn(move || -> Result<()> {
+                    for number in 0..each {
+                        let bytes = message(writer, number);
+                        ensure!((&mut &*source).write(&bytes)? == bytes.len());
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        }
+        for _ in &readers {
+            (&mut &*source).write_all(b"end")?;
+        }
+        let seen = readers
+            .into_iter()
+            .map(|reader| reader.join().map_err(|_| anyhow::anyhow!("panic"))?);
+        seen.collect::<Result<Vec<_>>>()
+    })?;
+    check_all(all, each)?;
+    let status = source.status()?;
+    let total = u64::from(WRITERS * each) + readers.len() as u64;
+    ensure!(
+        status.arrived == total && status.read == total,
+        "{status:?}"
+    );
+    // Every buffer is back.
+    source.set_up(1, 16, false)?;
+    Ok(())
+}
+
+/// Readers whose memory is not there compete with one that is well: each message comes to that one.
+fn faulting_readers_lose_nothing() -> Result<()> {
+    let each = settings::get().loops(3_000) as u32;
+    let source = Source::open()?;
+    source.set_up(8, 64, false)?;
+    let all = scope(|threads| {
+        let source = &source;
+        let bad: Vec<_> = (0..2)
+            .map(|_| {
+                threads.spawn(move || -> Result<u32> {
+                    let mut faults = 0;
+                    loop {
+                        // SAFETY: nothing is mapped there.
+                        let read = unsafe { libc::read(source.as_raw_fd(), 16 as *mut _, 100) };
+                        let result = check(read);
+                        expect_error(result, libc::EFAULT)?;
+                        faults += 1;
+                        if source.status()?.read >= u64::from(WRITERS * each) {
+                            return Ok(faults);
+                        }
+                    }
+                })
+            })
+            .collect();
+        let well = threads.spawn(move || -> Result<Vec<Vec<u8>>> {
+            let mut messages = Vec::new();
+            let mut buffer = [0; 100];
+            while messages.len() < (WRITERS * each) as usize {
+                let length = (&mut &*source).read(&mut buffer)?;
+                messages.push(buffer[..length].to_vec());
+            }
+            Ok(messages)
+        });
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                threads.spawn(move || -> Result<()> {
+                    for number in 0..each {
+                        (&mut &*source).write_all(&message(writer, number))?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        }
+        let messages = well.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        // One more each, for them to fail at.
+        (&mut &*source).write_all(b"end")?;
+        let mut faults = 0;
+        for bad in bad {
+            faults += bad.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        }
+        ensure!(faults > 2, "{faults} faults");
+        anyhow::Ok(messages)
+    })?;
+    // Two that fail at once may swap their messages, so the order is not checked.
+    let mut expected: Vec<_> = (0..WRITERS)
+        .flat_map(|writer| (0..each).map(move |number| message(writer, number)))
+        .collect();
+    let mut all = all;
+    all.sort_unstable();
+    expected.sort_unstable();
+    ensure!(
+        all == expected,
+        "{} of {} messages",
+        all.len(),
+        expected.len()
+    );
+    ensure!((&mut &source).read(&mut [0; 100])? == 3);
+    source.set_up(1, 16, false)?;
+    Ok(())
+}
+
+/// Readers and writers of all kinds, killed at any moment. Then every buffer is free or has a message.
+fn the_killed_leave_nothing_behind() -> Result<()> {
+    let source = Source::open()?;
+    source.set_up(4, 64, false)?;
+    let deadline = Instant::now() + settings::get().stress();
+    let mut random = 1u32;
+    let mut rounds = 0;
+    while Instant::now() < deadline {
+        let mut children = Vec::new();
+        for kind in 0..6 {
+            children.push(fork(|| loop {
+                let mut buffer = [0; 100];
+                let _ = match kind {
+                    0 | 1 => (&mut &source).read(&mut buffer).map(drop),
+                    2 | 3 => (&mut &source).write(&buffer[..40]).map(drop),
+                    4 => sys::poll(source.as_raw_fd(), libc::POLLIN, MOMENT).map(drop),
+                    _ => {
+                        sys::read_with(source.as_raw_fd(), &mut buffer, libc::RWF_NOWAIT).map(drop)
+                    }
+                };
+            })?);
+        }
+        for child in children {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            sleep(Duration::from_micros(u64::from(random >> 16) % 3000));
+            child.kill(libc::SIGKILL)?;
+            child.wait()?;
+        }
+        // A process that was killed may take a moment to let go; the file is ours, so nothing waits.
+        source.set_nonblocking(true)?;
+        read_messages(&source)?;
+        source
+            .set_up(4, 64, false)
+            .with_context(|| format!("round {rounds}: a buffer is missing"))?;
+        let status = source.status()?;
+        ensure!(status.arrived == status.read, "{status:?}");
+        source.set_nonblocking(false)?;
+        rounds += 1;
+    }
+    ensure!(rounds > 3, "{rounds} rounds");
+    Ok(())
+}
+
+fn the_module_stays_while_one_is_open() -> Result<()> {
+    let _reload = Reload::later()?;
+    for _ in 0..10 {
+        let source = open()?;
+        source.start_timer(Duration::from_nanos(1), None)?;
+        source.attach("lo", 0x88b5)?;
+        source.signal_this_process(libc::SIGURG)?;
+        ensure!(references() > 0, "it is not in use");
+        expect_error(unload(), libc::EWOULDBLOCK)?;
+        let m = Epoll::new()?;
+        m.add(&source, Events::IN, 1)?;
+        drop(source);
+        unload_when_unused()?;
+        load()?;
+    }
+    let mut source = open()?;
+    source.write_all(b"as ever")?;
+    ensure!(read_messages(&source)? == [b"as ever"]);
+    Ok(())
+}
