@@ -116,6 +116,10 @@ impl Drop for TimerCharge {
                 // It is there, so it can be removed.
                 let _ = timers.remove(at);
             }
+            if timers.is_empty() {
+                // Nothing is left behind by a module that is unloaded.
+                *timers = KVec::new();
+            }
         }
     }
 }

@@ -109,10 +109,12 @@ impl WaitQueue {
         }
     }
 
-    /// Wakes all sleepers. Any context.
-    pub(crate) fn wake_all(&self) {
-        // SAFETY: The queue is initialised, by the type's invariants.
-        unsafe { bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 0, ptr::null_mut()) };
+    /// Wakes all sleepers, and tells all pollers, the exclusive ones too, that `events` are there. Any
+    /// context.
+    pub(crate) fn wake_all(&self, events: u32) {
+        let key = ptr::without_provenance_mut(events as usize);
+        // SAFETY: The queue is initialised, by the type's invariants. The key is no pointer.
+        unsafe { bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 0, key) };
     }
 
     /// Tells those who poll the queue that `events` (`EPOLL*` bits) are there. Any context.

@@ -298,11 +298,10 @@ impl Queue {
             pollers.into(),
             signal.into(),
         );
-        self.readers.wake_all();
-        self.writers.wake_all();
-        if pollers {
-            self.pollers.wake_pollers(ext::HUP | ext::IN | ext::OUT, 0);
-        }
+        // It concerns all of them, not one.
+        self.readers.wake_all(0);
+        self.writers.wake_all(0);
+        self.pollers.wake_all(ext::HUP | ext::IN | ext::OUT);
     }
 
     /// Undoes a hang-up. Returns whether there was one. Process context.

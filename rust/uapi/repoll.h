@@ -131,7 +131,7 @@ struct repoll_source_setup {
  * @kind: REPOLL_SOURCE_WRITE, _TIMER or _FRAME.
  */
 struct repoll_source_header {
-	__u64 time __attribute__((aligned(8)));
+	__aligned_u64 time;
 	__u32 length;
 	__u32 kind;
 };
@@ -148,7 +148,8 @@ struct repoll_source_header {
  * @flags: REPOLL_SOURCE_ATTACHED, REPOLL_SOURCE_HUNG_UP.
  * @arrived: how many messages have entered the queue since the file was opened.
  * @read: how many have been read.
- * @dropped: how many a timer or an interface brought when there was no room.
+ * @dropped: how many a timer or an interface brought when there was no room, or
+ *	after a hang-up.
  * @too_long: how many frames were longer than @message_size, and so dropped.
  * @period: of the timer, in nanoseconds; 0 without one.
  */
@@ -157,11 +158,11 @@ struct repoll_source_status {
 	__u32 message_size;
 	__u32 queued;
 	__u32 flags;
-	__u64 arrived __attribute__((aligned(8)));
-	__u64 read __attribute__((aligned(8)));
-	__u64 dropped __attribute__((aligned(8)));
-	__u64 too_long __attribute__((aligned(8)));
-	__u64 period __attribute__((aligned(8)));
+	__aligned_u64 arrived;
+	__aligned_u64 read;
+	__aligned_u64 dropped;
+	__aligned_u64 too_long;
+	__aligned_u64 period;
 };
 
 /**
@@ -171,8 +172,8 @@ struct repoll_source_status {
  * @count: how many expiries there are to be; 0 for no end.
  */
 struct repoll_source_timer {
-	__u64 period __attribute__((aligned(8)));
-	__u64 count __attribute__((aligned(8)));
+	__aligned_u64 period;
+	__aligned_u64 count;
 };
 
 /**

@@ -576,7 +576,7 @@ fn an_interface_that_goes_hangs_up() -> Result<()> {
         m.add(&idle, Events::IN, 1)?;
         let result = scope(|threads| {
             let load = threads.spawn(|| peer.ask(&format!("frames {TYPE:x} 20000 100")));
-            let sleeper = threads.spawn(|| (&mut &idle).read(&mut [0; 2048]));
+            let sleepers = [(); 3].map(|()| threads.spawn(|| (&mut &idle).read(&mut [0; 2048])));
             let busy = threads.spawn(|| {
                 let mut read = 0u64;
                 loop {
@@ -598,8 +598,10 @@ fn an_interface_that_goes_hangs_up() -> Result<()> {
                 status.read == read && status.arrived == read,
                 "{read} {status:?}"
             );
-            let slept = sleeper.join().map_err(|_| anyhow::anyhow!("panic"))?;
-            expect_error(slept, libc::ENODEV)?;
+            for sleeper in sleepers {
+                let slept = sleeper.join().map_err(|_| anyhow::anyhow!("panic"))?;
+                expect_error(slept, libc::ENODEV)?;
+            }
             load.join().map_err(|_| anyhow::anyhow!("panic"))?.map(drop)
         });
         if result.is_ok() {
