@@ -17,6 +17,7 @@ mod registry;
 mod runner;
 mod settings;
 mod signals;
+mod stall;
 mod support;
 mod sys;
 

@@ -7,6 +7,7 @@ use crate::cases::source::{open, poll_now, read_messages};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes::fork;
 use crate::registry::{skip, Test};
+use crate::stall::StallingPage;
 use crate::support::{eventually, expect_error, LONG, MOMENT};
 use crate::sys::{self, check};
 use crate::{repoll_only, settings};
@@ -45,6 +46,7 @@ pub fn tests() -> Vec<Test> {
         detached_means_silence,
         an_interface_that_goes_hangs_up,
         an_interface_that_moves_hangs_up,
+        a_write_under_way_learns_of_the_hang_up,
         closing_and_removing_race,
     );
     tests.into_iter().map(|test| test.within(90)).collect()
@@ -681,6 +683,30 @@ fn an_interface_that_moves_hangs_up() -> Result<()> {
         bail!("the interface is not back");
     };
     Ok(())
+}
+
+/// It has its room already, and waits for its memory, when the source hangs up. A reader may have been told
+/// that nothing more comes.
+fn a_write_under_way_learns_of_the_hang_up() -> Result<()> {
+    let (_, name) = interface()?;
+    let device = virtio_device(&name)?;
+    let source = open()?;
+    source.attach(&name, TYPE)?;
+    let page = StallingPage::new()?;
+    let written = scope(|threads| {
+        let writer = threads.spawn(|| page.write(source.as_raw_fd(), 7));
+        let touched = page.wait_for_touch(LONG);
+        driver("unbind", &device)?;
+        let told = expect_error((&mut &source).read(&mut [0; 100]), libc::ENODEV);
+        page.let_go()?;
+        let written = writer.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        driver("bind", &device)?;
+        touched.and(told)?;
+        anyhow::Ok(written)
+    })?;
+    expect_error(written, libc::ENODEV)?;
+    ensure!(source.status()?.arrived == 0);
+    interface().map(drop)
 }
 
 /// Attach, close and detach in several threads, while the driver comes and goes.

@@ -2,12 +2,13 @@
 //! The event source under load: many readers and writers, killed and interrupted, and nothing is
 //! lost, doubled or left behind.
 
-use crate::cases::source::{open, read_messages};
+use crate::cases::source::{open, poll_now, read_messages};
 use crate::module::{load, references, unload, unload_when_unused, Reload};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes::fork;
 use crate::registry::Test;
-use crate::support::{expect_error, MOMENT};
+use crate::stall::StallingPage;
+use crate::support::{expect_error, LONG, MOMENT};
 use crate::sys::{self, check};
 use crate::{repoll_only, settings};
 use anyhow::{ensure, Context as _, Result};
@@ -21,6 +22,8 @@ pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("source_stress":
         every_message_is_read_once,
         faulting_readers_lose_nothing,
+        a_stalled_reader_holds_nobody_up,
+        a_stalled_writer_holds_nobody_up,
         the_killed_leave_nothing_behind,
         the_module_stays_while_one_is_open,
     );
@@ -251,6 +254,67 @@ fn faulting_readers_lose_nothing() -> Result<()> {
     );
     ensure!((&mut &source).read(&mut [0; 100])? == 3);
     source.set_up(1, 16, false)?;
+    Ok(())
+}
+
+/// A reader that waits for its memory has the message; all others go on without it.
+fn a_stalled_reader_holds_nobody_up() -> Result<()> {
+    let mut source = open()?;
+    source.set_up(3, 64, false)?;
+    for message in [b"first", b"later"] {
+        source.write_all(message)?;
+    }
+    let page = StallingPage::new()?;
+    let stalled = scope(|threads| {
+        let reader = threads.spawn(|| page.read(source.as_raw_fd(), 64));
+        let others = || -> Result<()> {
+            page.wait_for_touch(LONG)?;
+            ensure!(source.status()?.queued == 1);
+            ensure!(read_messages(&source)? == [b"later"]);
+            // What it holds is neither to be read, nor room.
+            ensure!(poll_now(&source)? & libc::POLLIN == 0);
+            expect_error(source.set_up(3, 64, false), libc::EBUSY)?;
+            (&mut &source).write_all(b"a")?;
+            (&mut &source).write_all(b"b")?;
+            expect_error((&mut &source).write(b"c"), libc::EAGAIN)?;
+            ensure!(read_messages(&source)?.len() == 2);
+            Ok(())
+        };
+        let result = others();
+        page.let_go()?;
+        let read = reader.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        result?;
+        Ok::<_, anyhow::Error>(read?)
+    })?;
+    ensure!(stalled == 5, "{stalled}");
+    source.set_up(3, 64, false)?;
+    Ok(())
+}
+
+/// A writer that waits for its memory has room; messages of others pass it.
+fn a_stalled_writer_holds_nobody_up() -> Result<()> {
+    let source = open()?;
+    source.set_up(2, 64, false)?;
+    let page = StallingPage::new()?;
+    scope(|threads| {
+        let writer = threads.spawn(|| page.write(source.as_raw_fd(), 7));
+        let others = || -> Result<()> {
+            page.wait_for_touch(LONG)?;
+            ensure!(source.status()?.queued == 0);
+            (&mut &source).write_all(b"passes")?;
+            expect_error((&mut &source).write(b"no room"), libc::EAGAIN)?;
+            ensure!(poll_now(&source)? & libc::POLLOUT == 0);
+            ensure!(read_messages(&source)? == [b"passes"]);
+            Ok(())
+        };
+        let result = others();
+        page.let_go()?;
+        let written = writer.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        result?;
+        ensure!(written? == 7);
+        anyhow::Ok(())
+    })?;
+    ensure!(read_messages(&source)? == [[0; 7]]);
     Ok(())
 }
 
