@@ -11,16 +11,21 @@
 //! | [`ready_queue`] | a queue from any context to one consumer |
 //! | [`nested`] | locks of one class inside of each other |
 //! | [`wait_queue`] | wait queues of our own: to be polled, to sleep on, to wake |
+//! | [`poll_wqueues`] | entries in the wait queues of many files, for one call of select(2) or poll(2) |
+//! | [`files`] | the current task's open files |
 //! | [`device`] | a misc device whose files can be polled, and anonymous files of its kind |
 //! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
+//! | [`user_array`] | arrays from and to userspace |
 //! | [`user`] | the count of a user's watches |
 //! | [`task`], [`time`] | the current task's signals; sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |
 
 pub(crate) mod bindings;
 pub(crate) mod device;
+pub(crate) mod files;
 pub(crate) mod last_close;
 pub(crate) mod nested;
+pub(crate) mod poll_wqueues;
 pub(crate) mod ready_queue;
 mod ready_sync;
 pub(crate) mod task;
@@ -28,5 +33,6 @@ pub(crate) mod time;
 pub(crate) mod trace;
 pub(crate) mod user;
 pub(crate) mod user_args;
+pub(crate) mod user_array;
 pub(crate) mod wait_queue;
 pub(crate) mod watch;

@@ -105,6 +105,9 @@
 
 mod eventpoll;
 mod kernel_ext;
+mod poll;
+mod scan;
+mod select;
 
 use eventpoll::{
     item::Watched,

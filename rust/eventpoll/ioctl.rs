@@ -49,6 +49,10 @@ const NOP: u32 = 0;
 const CREATE: u32 = 1;
 const CTL: u32 = 2;
 const WAIT: u32 = 3;
+const POLL: u32 = 4;
+const SELECT: u32 = 5;
+
+const IOWR: u32 = kernel::uapi::_IOC_WRITE | kernel::uapi::_IOC_READ;
 
 impl Device for Eventpoll {
     type OwnerModule = crate::LocalModule;
@@ -98,6 +102,8 @@ impl Device for Eventpoll {
                 trace::wait_exit(this.id, result.map_or_else(|e| e.to_errno(), |n| n as i32));
                 result.map(|n| n as isize)
             }
+            (POLL, IOWR) => crate::poll::poll(arg, size),
+            (SELECT, IOWR) => crate::select::select(arg, size),
             _ => Err(ENOTTY),
         }
     }
@@ -114,14 +120,7 @@ fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     if args.flags != 0 {
         return Err(EINVAL);
     }
-    if args.sigmask == 0 {
-        return unmasked_wait(ep, args);
-    }
-    if args.sigsetsize != size_of::<u64>() as u64 {
-        return Err(EINVAL);
-    }
-    let mask: u64 = read(args.sigmask as usize, size_of::<u64>())?;
-    task::with_sigmask(mask, || unmasked_wait(ep, args))
+    task::with_user_sigmask(args.sigmask, args.sigsetsize, || unmasked_wait(ep, args))
 }
 
 fn unmasked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {

@@ -8,6 +8,7 @@
 #define REPOLL_HELPERS_H
 
 #include <linux/fcntl.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/ftrace.h>
 #include <linux/mutex.h>
@@ -36,7 +37,16 @@ void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, un
 void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass);
 bool repoll_helper_read_words(u64 *to, unsigned long from, unsigned int words);
 bool repoll_helper_put_event(unsigned long to, u32 events, u64 data);
+bool repoll_helper_put_revents(unsigned long to, const u64 *pollfds, unsigned int count);
 bool repoll_helper_access_ok(unsigned long address, size_t size);
+
+unsigned long repoll_helper_fdget(unsigned int fd);
+unsigned int repoll_helper_max_fds(void);
+u64 repoll_helper_open_fds(unsigned int word);
+unsigned long repoll_helper_nofile_limit(void);
+
+void repoll_helper_set_current_state(unsigned int state);
+bool repoll_helper_sticky_timeouts(void);
 
 bool repoll_helper_fatal_signal_pending(void);
 void repoll_helper_set_wait_sigmask(u64 mask);
@@ -52,10 +62,19 @@ s64 repoll_helper_default_max_user_watches(s64 cost);
 
 static const unsigned int REPOLL_CONST_POLLFREE = (__force unsigned int)POLLFREE;
 static const unsigned int REPOLL_CONST_CLOEXEC = O_CLOEXEC;
+static const unsigned long REPOLL_CONST_FD_NEEDS_PUT = FDPUT_FPUT;
+static const unsigned long REPOLL_CONST_FD_FLAGS = FDPUT_FPUT | FDPUT_POS_UNLOCK;
 
 /* The epoll bits, without their __poll_t. */
 static const unsigned int REPOLL_CONST_IN = (__force unsigned int)EPOLLIN;
 static const unsigned int REPOLL_CONST_OUT = (__force unsigned int)EPOLLOUT;
+static const unsigned int REPOLL_CONST_PRI = (__force unsigned int)EPOLLPRI;
+static const unsigned int REPOLL_CONST_NVAL = (__force unsigned int)EPOLLNVAL;
+static const unsigned int REPOLL_CONST_RDBAND = (__force unsigned int)EPOLLRDBAND;
+static const unsigned int REPOLL_CONST_WRNORM = (__force unsigned int)EPOLLWRNORM;
+static const unsigned int REPOLL_CONST_WRBAND = (__force unsigned int)EPOLLWRBAND;
+static const unsigned int REPOLL_CONST_RDHUP = (__force unsigned int)EPOLLRDHUP;
+static const unsigned int REPOLL_CONST_MSG = (__force unsigned int)EPOLLMSG;
 static const unsigned int REPOLL_CONST_RDNORM = (__force unsigned int)EPOLLRDNORM;
 static const unsigned int REPOLL_CONST_ERR = (__force unsigned int)EPOLLERR;
 static const unsigned int REPOLL_CONST_HUP = (__force unsigned int)EPOLLHUP;

@@ -17,6 +17,11 @@ impl Deadline {
         Self(Self::now().saturating_add(wait))
     }
 
+    /// How many nanoseconds are left until then; 0 if it has passed. Any context.
+    pub(crate) fn left(&self) -> i64 {
+        self.0.saturating_sub(Self::now()).max(0)
+    }
+
     fn now() -> i64 {
         // SAFETY: Can be called in any context.
         unsafe { bindings::ktime_get() }
