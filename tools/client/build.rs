@@ -21,8 +21,8 @@ fn main() {
 
     let status = Command::new(&bindgen)
         .arg(&wrapper)
-        .args(["--allowlist-type", "repoll_(create|ctl|wait|ioctl)"])
-        .args(["--allowlist-var", "REPOLL_WAIT_SIZE_.*"])
+        .args(["--allowlist-type", "repoll_(create|ctl|wait|poll|select|counts|ioctl)"])
+        .args(["--allowlist-var", "REPOLL_(WAIT|COUNTS)_SIZE_.*"])
         .args(["--use-core", "--with-derive-default"])
         .args(["--default-enum-style", "consts"])
         .arg("--no-prepend-enum-name")
