@@ -7,12 +7,12 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    counts::Counts,
     kernel_ext::{
         bindings as ext,
         files,
         user_args::{
             read,
-            repoll_counts as Counts,
             repoll_poll, //
         },
         user_array::{

@@ -103,6 +103,7 @@
 //! entry after that. Who ends the watch loads the queue with acquire in an RCU section. See
 //! `wait_queue::Entry`.
 
+mod counts;
 mod eventpoll;
 mod kernel_ext;
 mod poll;

@@ -11,16 +11,19 @@
 
 #![forbid(unsafe_code)]
 
-use crate::kernel_ext::{
-    files,
-    poll_wqueues::PollWqueues,
-    task,
-    time::Deadline,
-    trace,
-    user_args::repoll_counts as Counts,
-    user_array::{
-        write,
-        write_words, //
+use crate::{
+    counts::{
+        reported,
+        Counts,
+        Tally, //
+    },
+    kernel_ext::{
+        files,
+        poll_wqueues::PollWqueues,
+        task,
+        time::Deadline,
+        trace,
+        user_array::write_words, //
     }, //
 };
 use kernel::prelude::*;
@@ -82,18 +85,20 @@ impl Call {
         if self.flags != 0 {
             return Err(EINVAL);
         }
-        let mut counts = Counts::default();
-        if self.counts != 0 {
-            write(self.counts, self.counts_size, &counts)?;
-        }
+        reported(self.counts, self.counts_size, |counts| {
+            self.counted(counts, body)
+        })
+        .map(|ready| ready as isize)
+    }
+
+    fn counted(
+        &self,
+        counts: &mut Counts,
+        body: impl FnOnce(&Timeout, &mut Counts) -> Result<usize>,
+    ) -> Result<usize> {
         let timeout = Timeout::after(self.timeout);
-        let mut result = task::with_user_sigmask(self.sigmask, self.sigsetsize, || {
-            body(&timeout, &mut counts)
-        });
-        if self.counts != 0 {
-            // It could be written when the call began. If it can't be now, the result still stands.
-            let _ = write(self.counts, self.counts_size, &counts);
-        }
+        let mut result =
+            task::with_user_sigmask(self.sigmask, self.sigsetsize, || body(&timeout, counts));
         if let Timeout::At(deadline) = &timeout {
             let written = !task::sticky_timeouts()
                 && write_words(self.timeout_address, &[deadline.left() as u64]).is_ok();
@@ -105,9 +110,9 @@ impl Call {
             task::pid(),
             self.kind,
             result.map_or_else(|e| e.to_errno(), |ready| ready as i32),
-            &counts,
+            counts,
         );
-        result.map(|ready| ready as isize)
+        result
     }
 
     /// Tells the tracepoint that all is read, and that the files are next.
@@ -166,12 +171,7 @@ pub(crate) fn scan(
         // All files have had their chance.
         queues.stop_adding();
         let Pass { polled, ready, .. } = this;
-        if counts.passes == 0 {
-            counts.polled_first = polled.into();
-        }
-        counts.passes += 1;
-        counts.polled += u64::from(polled);
-        counts.polled_last = polled.into();
+        counts.passed(polled as usize, 0);
         trace::scan_pass(
             task::pid(),
             counts.passes as u32,

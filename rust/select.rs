@@ -8,12 +8,12 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    counts::Counts,
     kernel_ext::{
         bindings as ext,
         files,
         user_args::{
             read,
-            repoll_counts as Counts,
             repoll_select, //
         },
         user_array::{

@@ -7,6 +7,10 @@ use super::{
     wait::wait,
     Eventpoll, //
 };
+use crate::counts::{
+    reported,
+    Tally, //
+};
 use crate::kernel_ext::{
     bindings as ext,
     device::{
@@ -120,13 +124,17 @@ fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     if args.flags != 0 {
         return Err(EINVAL);
     }
-    task::with_user_sigmask(args.sigmask, args.sigsetsize, || unmasked_wait(ep, args))
+    if args.counts == 0 {
+        return masked_wait(ep, args, &mut ());
+    }
+    reported(args.counts, args.counts_size, |counts| {
+        masked_wait(ep, args, counts)
+    })
 }
 
-fn unmasked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
-    wait(
-        ep,
-        EventWriter::new(args.events, args.maxevents)?,
-        args.timeout,
-    )
+fn masked_wait(ep: &Eventpoll, args: &repoll_wait, tally: &mut impl Tally) -> Result<usize> {
+    task::with_user_sigmask(args.sigmask, args.sigsetsize, || {
+        let out = EventWriter::new(args.events, args.maxevents)?;
+        wait(ep, out, args.timeout, tally)
+    })
 }

@@ -7,23 +7,34 @@ use super::{
     item::Reason,
     Eventpoll, //
 };
-use crate::kernel_ext::{
-    task,
-    time::Deadline,
-    user_args::EventWriter, //
+use crate::{
+    counts::Tally,
+    kernel_ext::{
+        task,
+        time::Deadline,
+        user_args::EventWriter, //
+    }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    bindings::epoll_event,
+    prelude::*, //
+};
 
 /// Delivers up to as many events as `out` has room for; waits for the first one, `timeout`
 /// nanoseconds at the most, without limit if that is negative. Returns how many.
 ///
 /// EINTR on a signal, EFAULT if `out` can't be written. Process context, sleeps.
-pub(crate) fn wait(ep: &Eventpoll, mut out: EventWriter, timeout: i64) -> Result<usize> {
+pub(crate) fn wait(
+    ep: &Eventpoll,
+    mut out: EventWriter,
+    timeout: i64,
+    tally: &mut impl Tally,
+) -> Result<usize> {
     let deadline = (timeout > 0).then(|| Deadline::after(timeout));
     let mut timed_out = timeout == 0;
     loop {
         if !ep.ready.is_empty() {
-            match deliver(ep, &mut out) {
+            match deliver(ep, &mut out, tally) {
                 Ok(0) => (),
                 result => return result,
             }
@@ -39,16 +50,17 @@ pub(crate) fn wait(ep: &Eventpoll, mut out: EventWriter, timeout: i64) -> Result
         timed_out = ep
             .waiters
             .sleep_exclusive(deadline.as_ref(), || !ep.ready.is_empty());
+        tally.slept(!timed_out);
     }
 }
 
 /// One pass over the ready queue. 0 if it turned out that nothing is ready.
-fn deliver(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
+fn deliver(ep: &Eventpoll, out: &mut EventWriter, tally: &mut impl Tally) -> Result<usize> {
     let result = if task::fatal_signal_pending() {
         // So that a task can be killed that never runs out of events.
         Err(EINTR)
     } else {
-        scan(ep, out)
+        scan(ep, out, tally)
     };
     // What we leave is for the next one: the wake-up that brought us here may have been the only
     // one. This is also what wakes the others for a level-triggered item.
@@ -58,24 +70,24 @@ fn deliver(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
     result
 }
 
-fn scan(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
+fn scan(ep: &Eventpoll, out: &mut EventWriter, tally: &mut impl Tally) -> Result<usize> {
     let mut locked = ep.locked.lock();
     locked.reap(ep);
     let mut scan = locked.consumer.scan(&ep.ready);
-    let mut delivered = 0;
+    let (mut polled, mut delivered) = (0, 0);
+    let mut result = Ok(());
     while !out.is_full() {
         let Some(item) = scan.next() else { break };
         // What called back need not be ready any more, or may be closed: then it leaves the queue.
         let ready = item.poll_now(1);
+        polled += 1;
         if ready == 0 {
             continue;
         }
         let data = item.data();
         if let Err(e) = out.write(ready, data) {
             scan.put_back(item);
-            if delivered == 0 {
-                return Err(e);
-            }
+            result = Err(e);
             break;
         }
         delivered += 1;
@@ -87,6 +99,10 @@ fn scan(ep: &Eventpoll, out: &mut EventWriter) -> Result<usize> {
             item.trace_queue(Reason::Level);
             scan.requeue(item);
         }
+    }
+    tally.passed(polled, delivered * size_of::<epoll_event>());
+    if delivered == 0 {
+        result?;
     }
     Ok(delivered)
 }

@@ -172,6 +172,8 @@ bool repoll_helper_put_revents(unsigned long to, const u64 *pollfds, unsigned in
 		     (__force u32)EPOLLWRNORM != POLLWRNORM ||
 		     (__force u32)EPOLLWRBAND != POLLWRBAND ||
 		     (__force u32)EPOLLMSG != POLLMSG || (__force u32)EPOLLRDHUP != POLLRDHUP);
+	if (!count)
+		return true;
 	if (!user_write_access_begin(user, (size_t)count * sizeof(*user)))
 		return false;
 	for (i = 0; i < count; i++)

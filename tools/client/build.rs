@@ -21,7 +21,10 @@ fn main() {
 
     let status = Command::new(&bindgen)
         .arg(&wrapper)
-        .args(["--allowlist-type", "repoll_(create|ctl|wait|poll|select|counts|ioctl)"])
+        .args([
+            "--allowlist-type",
+            "repoll_(create|ctl|wait|poll|select|counts|ioctl)",
+        ])
         .args(["--allowlist-var", "REPOLL_(WAIT|COUNTS)_SIZE_.*"])
         .args(["--use-core", "--with-derive-default"])
         .args(["--default-enum-style", "consts"])

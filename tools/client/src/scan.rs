@@ -201,7 +201,12 @@ impl Instance {
         timeout: Option<Duration>,
         counts: *mut Counts,
     ) -> io::Result<usize> {
-        let end = sets.iter().flatten().map(|set| set.end()).max().unwrap_or(0);
+        let end = sets
+            .iter()
+            .flatten()
+            .map(|set| set.end())
+            .max()
+            .unwrap_or(0);
         let [readfds, writefds, exceptfds] = sets.each_mut().map(|set| {
             set.as_mut().map_or(0, |set| {
                 set.words.resize(end / 64, 0);

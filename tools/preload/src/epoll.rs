@@ -140,6 +140,7 @@ pub unsafe fn wait(
         timeout,
         sigmask: mask.0 as u64,
         sigsetsize: mask.1 as u64,
+        ..Default::default()
     };
     // SAFETY: the request reads a `repoll_wait` and writes to the array, whose address it checks.
     let result = unsafe { raw::ioctl(epfd, uapi::REPOLL_IOCTL_WAIT, &raw const argument) };

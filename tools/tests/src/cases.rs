@@ -13,8 +13,11 @@ mod masks;
 mod module;
 mod nesting;
 mod network;
+mod poll;
 mod quota;
 mod references;
+mod scan;
+mod select;
 mod sharing;
 mod sources;
 mod stress;
@@ -41,6 +44,9 @@ pub fn all() -> Vec<Test> {
         watching::tests,
         nesting::tests,
         sharing::tests,
+        scan::tests,
+        poll::tests,
+        select::tests,
         threads::tests,
         references::tests,
         close::tests,

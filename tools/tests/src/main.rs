@@ -14,6 +14,7 @@ mod multiplexer;
 mod processes;
 mod registry;
 mod runner;
+mod scanner;
 mod settings;
 mod signals;
 mod support;
