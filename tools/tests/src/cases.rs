@@ -3,6 +3,7 @@
 
 mod close;
 mod contexts;
+mod counts;
 mod delivery;
 mod errors;
 mod exclusive;
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Test> {
         scan::tests,
         poll::tests,
         select::tests,
+        counts::tests,
         threads::tests,
         references::tests,
         close::tests,
