@@ -144,9 +144,10 @@ impl Side for Kernel {
     ) -> io::Result<usize> {
         let mut time = timeout.map(sys::timespec);
         let at = address(&mut time);
+        let number = libc::SYS_ppoll;
         // SAFETY: the time is ours; the rest is the caller's business.
-        let ready =
-            sys::check(unsafe { libc::syscall(libc::SYS_ppoll, fds, nfds, at, mask.0, mask.1) });
+        let ready = unsafe { libc::syscall(number, fds, nfds, at, mask.0, mask.1) };
+        let ready = sys::check(ready);
         *timeout = time.map(duration);
         Ok(ready? as usize)
     }
@@ -164,8 +165,8 @@ impl Side for Kernel {
         let [read, write, except] = sets;
         let number = libc::SYS_pselect6;
         // SAFETY: time and mask are ours; the rest is the caller's business.
-        let ready =
-            sys::check(unsafe { libc::syscall(number, nfds, read, write, except, at, &mask) });
+        let ready = unsafe { libc::syscall(number, nfds, read, write, except, at, &mask) };
+        let ready = sys::check(ready);
         *timeout = time.map(duration);
         Ok(ready? as usize)
     }

@@ -371,7 +371,7 @@ fn a_blocked_signal_does_not_end_the_call<S: Scanner>() -> Result<()> {
         // SAFETY: the call takes numbers only.
         unsafe { libc::kill(parent, libc::SIGUSR1) }
     })?;
-    let mask = 1u64 << (libc::SIGUSR1 - 1) | 1 << (libc::SIGCHLD - 1);
+    let mask = (1u64 << (libc::SIGUSR1 - 1)) | (1 << (libc::SIGCHLD - 1));
     let mut timeout = Some(10 * MOMENT);
     let found = scanner.readable_masked(&[raw(&fd)], &mut timeout, Mask::of(&mask))?;
     ensure!(found.is_empty(), "{found:?}");

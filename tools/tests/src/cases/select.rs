@@ -268,9 +268,10 @@ fn a_bad_set_is_efault<S: Side>() -> Result<()> {
             let mut sets = [0; 3];
             sets[which] = edge;
             let most = words as i32 * 64;
-            // SAFETY: the set is only for this.
-            let select =
-                |nfds| unsafe { side.select_at(nfds, sets, &mut { NOW }, Mask::default()) };
+            let select = |nfds| {
+                // SAFETY: the set is only for this.
+                unsafe { side.select_at(nfds, sets, &mut { NOW }, Mask::default()) }
+            };
             ensure!(select(most)? == 0);
             expect_error(select(most + 1), libc::EFAULT)?;
         }
