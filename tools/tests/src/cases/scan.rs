@@ -5,6 +5,7 @@ use crate::files::{eventfds, read_all, signal, KINDS};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes;
 use crate::registry::Test;
+use crate::repoll_only;
 use crate::scanner::{Kernel, Mask, Ours, Poll, Scanner, Select};
 use crate::scanners;
 use crate::settings;
@@ -46,6 +47,9 @@ pub fn tests() -> Vec<Test> {
         a_file_that_is_closed_meanwhile_is_held,
         events_are_not_missed,
     );
+    for test in repoll_only!("scan": many_threads_wait_for_files_that_close) {
+        tests.push(test.within(120));
+    }
     for kind in KINDS {
         fn each<S: Scanner>(kind: crate::files::Kind, name: &str) -> Test {
             Test::new(format!("scan.{}_wakes/{name}", kind.name), move || {
@@ -575,4 +579,101 @@ fn events_are_not_missed<S: Scanner>() -> Result<()> {
         }
         other.join().map_err(|_| anyhow::anyhow!("panic"))?
     })
+}
+
+/// 64 threads in POLL and SELECT on the same numbers, while what they stand for is closed, replaced
+/// and written to, and signals come.
+fn many_threads_wait_for_files_that_close() -> Result<()> {
+    const THREADS: usize = 64;
+    const FIRST: RawFd = 150;
+    const FILES: RawFd = 12;
+    let (poll, select) = (Poll::<Ours>::new()?, Select::<Ours>::new()?);
+    signals::handle_signal(libc::SIGUSR1, 0)?;
+    let over = AtomicBool::new(false);
+    let (pipes, calls) = (std::sync::Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let (tell, told) = channel();
+    // What has a number at the end is closed: each may be closed twice.
+    let replace = |round: usize| -> io::Result<()> {
+        let number = FIRST + (round * 7 % FILES as usize) as RawFd;
+        match round % 4 {
+            0 => drop(sys::close(number)),
+            1 => sys::dup_onto(raw(&sys::eventfd()?), number)?,
+            2 => {
+                let (reader, writer) = sys::pipe()?;
+                sys::dup_onto(raw(&reader), number)?;
+                if let Ok(mut pipes) = pipes.lock() {
+                    if pipes.len() >= 64 {
+                        pipes.remove(round % 64);
+                    }
+                    pipes.push(writer);
+                }
+            }
+            _ => {
+                let timer = sys::timerfd()?;
+                sys::arm(
+                    raw(&timer),
+                    Duration::from_micros(300),
+                    Duration::from_millis(1),
+                )?;
+                sys::dup_onto(raw(&timer), number)?;
+            }
+        }
+        Ok(())
+    };
+    scope(|threads| -> Result<()> {
+        for thread in 0..THREADS {
+            let tell = tell.clone();
+            let (poll, select, over, calls) = (&poll, &select, &over, &calls);
+            threads.spawn(move || {
+                let _ = tell.send(Thread::current());
+                let fds: Vec<_> = (FIRST..FIRST + FILES)
+                    .cycle()
+                    .skip(thread)
+                    .take(1 + thread % 15)
+                    .collect();
+                while !over.load(SeqCst) {
+                    // EBADF and EINTR are as good as any.
+                    let timeout = Some(Duration::from_millis(1 + thread as u64 % 9));
+                    let _ = match thread % 2 {
+                        0 => poll.readable(&fds, timeout),
+                        _ => select.readable(&fds, timeout),
+                    };
+                    calls.fetch_add(1, SeqCst);
+                }
+                // The signals have stopped when this is joined, by the scope.
+                sleep(10 * MOMENT);
+            });
+        }
+        let targets: Vec<_> = told.iter().take(THREADS).collect();
+        let end = Instant::now() + settings::get().stress();
+        let mut result = Ok(());
+        for round in 0.. {
+            if Instant::now() >= end || result.is_err() {
+                break;
+            }
+            result = replace(round);
+            let _ = sys::write(FIRST + round as RawFd % FILES, &1u64.to_ne_bytes());
+            if let (Ok(pipes), 0) = (pipes.lock(), round % 3) {
+                if let Some(pipe) = pipes.get(round % 64) {
+                    let _ = sys::write(raw(pipe), b"x");
+                }
+            }
+            if round % 5 == 0 {
+                targets[round / 5 % THREADS].kill(libc::SIGUSR1);
+            }
+        }
+        over.store(true, SeqCst);
+        Ok(result?)
+    })?;
+    ensure!(calls.load(SeqCst) > THREADS, "{calls:?}");
+    // Nobody holds a file any more.
+    for number in FIRST..FIRST + FILES {
+        drop(sys::close(number));
+    }
+    let pipes = pipes.into_inner().map_err(|_| anyhow::anyhow!("panic"))?;
+    ensure!(!pipes.is_empty());
+    for writer in pipes {
+        expect_error(sys::write(raw(&writer), b"x"), libc::EPIPE)?;
+    }
+    Ok(())
 }
