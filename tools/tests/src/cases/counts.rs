@@ -25,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         entries_beyond_the_first_are_counted_too,
         select_counts_what_it_does,
         a_sleep_and_a_wake_up_are_counted,
+        a_wake_up_for_other_events_does_not_reach_the_task,
         wait_counts_what_it_does,
         failures_are_counted,
         counts_of_another_size,
@@ -204,6 +205,27 @@ fn a_sleep_and_a_wake_up_are_counted() -> Result<()> {
             sleeps: 1,
         },
     )
+}
+
+/// Else each write would cost a pass over all files.
+fn a_wake_up_for_other_events_does_not_reach_the_task() -> Result<()> {
+    let instance = Instance::open()?;
+    let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    let mut array = [PollFd::new(&near, PollEvents::PRI)];
+    let mut counts = Counts::default();
+    let ready = scope(|threads| {
+        threads.spawn(|| {
+            for _ in 0..10 {
+                sleep(Duration::from_millis(10));
+                let _ = sys::write(far.as_raw_fd(), b"x");
+            }
+        });
+        instance.poll_counted(&mut array, Some(20 * MOMENT), &mut counts)
+    })?;
+    ensure!(ready == 0);
+    ensure!(counts.wakeups == 0, "{} wake-ups", counts.wakeups);
+    ensure!(counts.passes == 2 && counts.sleeps == 1);
+    Ok(())
 }
 
 fn wait_counted(m: &Repoll, max: usize, timeout: i64, counts: &mut Counts) -> Result<usize> {
