@@ -31,7 +31,8 @@ pub fn plot(comparison: &Comparison) -> Result<String> {
         }
         area.present().map_err(|e| failed(&e))?;
     }
-    Ok(svg.replace('\n', ""))
+    let licence = "><!-- SPDX-License-Identifier: GPL-2.0 -->";
+    Ok(svg.replacen('>', licence, 1).replace('\n', ""))
 }
 
 fn draw<'a>(

@@ -259,7 +259,9 @@ fn a_hundred_thousand_descriptors<S: Side>() -> Result<()> {
         });
         side.poll(&mut fds, Some(LONG))
     })?;
-    ensure!(ready == COUNT, "{ready}");
+    // It may have come in the midst of a pass.
+    ensure!(ready > 0 && ready <= COUNT, "{ready}");
+    ensure!(side.poll(&mut fds, None)? == COUNT);
     ensure!(fds.iter().all(|fd| fd.revents == libc::POLLIN));
     Ok(())
 }
