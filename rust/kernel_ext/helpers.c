@@ -164,14 +164,10 @@ bool repoll_helper_put_revents(unsigned long to, const u64 *pollfds, unsigned in
 	unsigned int i;
 
 	BUILD_BUG_ON(sizeof(*user) != sizeof(u64));
-	BUILD_BUG_ON((__force u32)EPOLLIN != POLLIN || (__force u32)EPOLLPRI != POLLPRI ||
-		     (__force u32)EPOLLOUT != POLLOUT || (__force u32)EPOLLERR != POLLERR ||
-		     (__force u32)EPOLLHUP != POLLHUP || (__force u32)EPOLLNVAL != POLLNVAL ||
-		     (__force u32)EPOLLRDNORM != POLLRDNORM ||
-		     (__force u32)EPOLLRDBAND != POLLRDBAND ||
-		     (__force u32)EPOLLWRNORM != POLLWRNORM ||
-		     (__force u32)EPOLLWRBAND != POLLWRBAND ||
-		     (__force u32)EPOLLMSG != POLLMSG || (__force u32)EPOLLRDHUP != POLLRDHUP);
+#define SAME(event) static_assert((__force u32)EPOLL##event == POLL##event)
+	SAME(IN); SAME(PRI); SAME(OUT); SAME(ERR); SAME(HUP); SAME(NVAL); SAME(RDNORM);
+	SAME(RDBAND); SAME(WRNORM); SAME(WRBAND); SAME(MSG); SAME(RDHUP);
+#undef SAME
 	if (!count)
 		return true;
 	if (!user_write_access_begin(user, (size_t)count * sizeof(*user)))
