@@ -31,24 +31,9 @@ pub(crate) fn reported<R>(
     result
 }
 
-/// What WAIT tells of its doings: to [`Counts`], or to `()`, which is not interested and costs
-/// nothing.
-pub(crate) trait Tally {
-    /// It has gone through the ready queue: so many files were polled, so many bytes written.
-    fn passed(&mut self, polled: usize, bytes_out: usize);
-    /// It slept; whether it was woken, rather than out of time.
-    fn slept(&mut self, woken: bool);
-}
-
-impl Tally for () {
-    #[inline(always)]
-    fn passed(&mut self, _polled: usize, _bytes_out: usize) {}
-    #[inline(always)]
-    fn slept(&mut self, _woken: bool) {}
-}
-
-impl Tally for Counts {
-    fn passed(&mut self, polled: usize, bytes_out: usize) {
+impl Counts {
+    /// The call has gone through its files: so many were polled, so many bytes written.
+    pub(crate) fn passed(&mut self, polled: usize, bytes_out: usize) {
         let polled = polled as u64;
         if self.passes == 0 {
             self.polled_first = polled;
@@ -59,7 +44,8 @@ impl Tally for Counts {
         self.bytes_out += bytes_out as u64;
     }
 
-    fn slept(&mut self, woken: bool) {
+    /// It slept; whether it was woken, rather than out of time.
+    pub(crate) fn slept(&mut self, woken: bool) {
         self.sleeps += 1;
         self.wakeups += u64::from(woken);
     }

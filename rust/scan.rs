@@ -14,8 +14,7 @@
 use crate::{
     counts::{
         reported,
-        Counts,
-        Tally, //
+        Counts, //
     },
     kernel_ext::{
         files,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::counts::{
     reported,
-    Tally, //
+    Counts, //
 };
 use crate::kernel_ext::{
     bindings as ext,
@@ -124,17 +124,30 @@ fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     if args.flags != 0 {
         return Err(EINVAL);
     }
-    if args.counts == 0 {
-        return masked_wait(ep, args, &mut ());
+    if args.counts != 0 {
+        return counted_wait(ep, args);
     }
+    masked_wait(ep, args, None)
+}
+
+#[cold]
+fn counted_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     reported(args.counts, args.counts_size, |counts| {
-        masked_wait(ep, args, counts)
+        masked_wait(ep, args, Some(counts))
     })
 }
 
-fn masked_wait(ep: &Eventpoll, args: &repoll_wait, tally: &mut impl Tally) -> Result<usize> {
+#[inline]
+fn masked_wait(ep: &Eventpoll, args: &repoll_wait, counts: Option<&mut Counts>) -> Result<usize> {
+    if args.sigmask == 0 {
+        return unmasked_wait(ep, args, counts);
+    }
     task::with_user_sigmask(args.sigmask, args.sigsetsize, || {
-        let out = EventWriter::new(args.events, args.maxevents)?;
-        wait(ep, out, args.timeout, tally)
+        unmasked_wait(ep, args, counts)
     })
+}
+
+fn unmasked_wait(ep: &Eventpoll, args: &repoll_wait, counts: Option<&mut Counts>) -> Result<usize> {
+    let out = EventWriter::new(args.events, args.maxevents)?;
+    wait(ep, out, args.timeout, counts)
 }

@@ -7,13 +7,11 @@ use super::{
     item::Reason,
     Eventpoll, //
 };
-use crate::{
-    counts::Tally,
-    kernel_ext::{
-        task,
-        time::Deadline,
-        user_args::EventWriter, //
-    }, //
+use crate::counts::Counts;
+use crate::kernel_ext::{
+    task,
+    time::Deadline,
+    user_args::EventWriter, //
 };
 use kernel::{
     bindings::epoll_event,
@@ -28,13 +26,13 @@ pub(crate) fn wait(
     ep: &Eventpoll,
     mut out: EventWriter,
     timeout: i64,
-    tally: &mut impl Tally,
+    mut counts: Option<&mut Counts>,
 ) -> Result<usize> {
     let deadline = (timeout > 0).then(|| Deadline::after(timeout));
     let mut timed_out = timeout == 0;
     loop {
         if !ep.ready.is_empty() {
-            match deliver(ep, &mut out, tally) {
+            match deliver(ep, &mut out, counts.as_deref_mut()) {
                 Ok(0) => (),
                 result => return result,
             }
@@ -50,18 +48,25 @@ pub(crate) fn wait(
         timed_out = ep
             .waiters
             .sleep_exclusive(deadline.as_ref(), || !ep.ready.is_empty());
-        tally.slept(!timed_out);
+        if let Some(counts) = &mut counts {
+            counts.slept(!timed_out);
+        }
     }
 }
 
 /// One pass over the ready queue. 0 if it turned out that nothing is ready.
-fn deliver(ep: &Eventpoll, out: &mut EventWriter, tally: &mut impl Tally) -> Result<usize> {
+fn deliver(ep: &Eventpoll, out: &mut EventWriter, counts: Option<&mut Counts>) -> Result<usize> {
+    let mut stale = 0;
     let result = if task::fatal_signal_pending() {
         // So that a task can be killed that never runs out of events.
         Err(EINTR)
     } else {
-        scan(ep, out, tally)
+        scan(ep, out, &mut stale)
     };
+    if let Some(counts) = counts {
+        let delivered = result.unwrap_or(0);
+        counts.passed(delivered + stale, delivered * size_of::<epoll_event>());
+    }
     // What we leave is for the next one: the wake-up that brought us here may have been the only
     // one. This is also what wakes the others for a level-triggered item.
     if !ep.ready.is_empty() && ep.waiters.has_sleepers() {
@@ -70,24 +75,27 @@ fn deliver(ep: &Eventpoll, out: &mut EventWriter, tally: &mut impl Tally) -> Res
     result
 }
 
-fn scan(ep: &Eventpoll, out: &mut EventWriter, tally: &mut impl Tally) -> Result<usize> {
+/// `stale` counts the items that are polled, and not delivered.
+fn scan(ep: &Eventpoll, out: &mut EventWriter, stale: &mut usize) -> Result<usize> {
     let mut locked = ep.locked.lock();
     locked.reap(ep);
     let mut scan = locked.consumer.scan(&ep.ready);
-    let (mut polled, mut delivered) = (0, 0);
-    let mut result = Ok(());
+    let mut delivered = 0;
     while !out.is_full() {
         let Some(item) = scan.next() else { break };
         // What called back need not be ready any more, or may be closed: then it leaves the queue.
         let ready = item.poll_now(1);
-        polled += 1;
         if ready == 0 {
+            *stale += 1;
             continue;
         }
         let data = item.data();
         if let Err(e) = out.write(ready, data) {
+            *stale += 1;
             scan.put_back(item);
-            result = Err(e);
+            if delivered == 0 {
+                return Err(e);
+            }
             break;
         }
         delivered += 1;
@@ -99,10 +107,6 @@ fn scan(ep: &Eventpoll, out: &mut EventWriter, tally: &mut impl Tally) -> Result
             item.trace_queue(Reason::Level);
             scan.requeue(item);
         }
-    }
-    tally.passed(polled, delivered * size_of::<epoll_event>());
-    if delivered == 0 {
-        result?;
     }
     Ok(delivered)
 }

@@ -88,10 +88,6 @@ impl Comparison {
                 let fds: Vec<_> = files.some(watched).collect();
                 let ready = if all { &fds[..] } else { &fds[watched - 1..] };
                 for method in Method::ALL {
-                    eprintln!(
-                        "DEBUG {method:?} {watched} {all} at {}",
-                        call::now() / 1_000_000
-                    );
                     let point = Bench {
                         clock,
                         sides: &sides,
