@@ -120,6 +120,7 @@ fn create(args: &repoll_create) -> Result<isize> {
     anon_fd(Eventpoll::new()?, args.flags).map(|fd| fd as isize)
 }
 
+#[inline(always)]
 fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     if args.flags != 0 {
         return Err(EINVAL);
@@ -131,13 +132,14 @@ fn checked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
 }
 
 #[cold]
+#[inline(never)]
 fn counted_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     reported(args.counts, args.counts_size, |counts| {
         masked_wait(ep, args, Some(counts))
     })
 }
 
-#[inline]
+#[inline(always)]
 fn masked_wait(ep: &Eventpoll, args: &repoll_wait, counts: Option<&mut Counts>) -> Result<usize> {
     if args.sigmask == 0 {
         return unmasked_wait(ep, args, counts);
