@@ -39,8 +39,8 @@ test-debug: ## the guest tests on a kernel with KASAN and lockdep (the first tim
 test-long: ## what takes longer: stress and loops, also with slab poisoning
 	@$(HARNESS)/test long
 
-bench: ## count instructions, the C epoll and repoll side by side (2 minutes; JSON=FILE)
-	@$(HARNESS)/bench $(if $(JSON),--json $(JSON))
+bench: ## count instructions: the C epoll and repoll, and select and poll beside them (4 minutes; JSON=FILE SVG=FILE)
+	@$(HARNESS)/bench $(if $(JSON),--json $(JSON)) $(if $(SVG),--svg $(SVG))
 
 check: ## formatting, lints, licence lines
 	@$(HARNESS)/check

@@ -9,15 +9,17 @@
 //! | [`watch`] | an entry with a Rust callback in the wait queue of somebody else's file |
 //! | [`last_close`] | notice of a watched file's last close |
 //! | [`ready_queue`] | a queue from any context to one consumer |
-//! | [`fd`] | the file of a descriptor, for the time of a system call |
 //! | [`atomic`] | the kernel crate's atomics, inline |
 //! | [`nested`] | locks of one class inside of each other |
 //! | [`wait_queue`] | wait queues of our own: to be polled, to sleep on, to wake |
+//! | [`poll_wqueues`] | entries in the wait queues of many files, for one call of select(2) or poll(2) |
+//! | [`files`] | the current task's open files |
 //! | [`device`] | a misc device whose files can be polled, and anonymous files of its kind |
 //! | [`tree`] | a red-black tree whose nodes are part of its items |
 //! | [`fasync`] | signals to those who asked to be told by signal |
 //! | [`net`] | frames of a network interface, until it goes away |
 //! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
+//! | [`user_array`] | arrays from and to userspace |
 //! | [`user`] | the counts of a user's watches and timers |
 //! | [`task`], [`time`] | the current task's signals; sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |
@@ -26,10 +28,11 @@ pub(crate) mod atomic;
 pub(crate) mod bindings;
 pub(crate) mod device;
 pub(crate) mod fasync;
-pub(crate) mod fd;
+pub(crate) mod files;
 pub(crate) mod last_close;
 pub(crate) mod nested;
 pub(crate) mod net;
+pub(crate) mod poll_wqueues;
 pub(crate) mod ready_queue;
 mod ready_sync;
 pub(crate) mod task;
@@ -38,5 +41,6 @@ pub(crate) mod trace;
 pub(crate) mod tree;
 pub(crate) mod user;
 pub(crate) mod user_args;
+pub(crate) mod user_array;
 pub(crate) mod wait_queue;
 pub(crate) mod watch;

@@ -133,9 +133,20 @@
 //! takes its entry out of the queue, then stores a null queue with release, and does not touch the
 //! entry after that. Who ends the watch loads the queue with acquire in an RCU section. See
 //! `wait_queue::Entry`.
+//!
+//! # SELECT and POLL
+//!
+//! They have nothing to do with instances, and take none of the locks above. What a call needs is
+//! its own ([`kernel_ext::poll_wqueues`]): the callback of one of its entries, under `whead->lock`, sets
+//! a flag of the call and wakes its task. An entry holds its file, and is out of the queue before the
+//! call returns; so neither the last-close hook nor POLLFREE has anything to do with it.
 
+mod counts;
 mod eventpoll;
 mod kernel_ext;
+mod poll;
+mod scan;
+mod select;
 mod source;
 
 use eventpoll::{

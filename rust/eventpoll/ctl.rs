@@ -18,7 +18,7 @@ use super::{
 use crate::kernel_ext::{
     bindings as ext,
     device,
-    fd::HeldFile,
+    files::HeldFile,
     last_close::FileId,
     nested::TOPOLOGY,
     ready_queue::Push,

@@ -7,6 +7,10 @@ use super::{
     wait::wait,
     Eventpoll, //
 };
+use crate::counts::{
+    reported,
+    Counts, //
+};
 use crate::kernel_ext::{
     atomic::ordering::Relaxed,
     bindings as ext,
@@ -46,6 +50,10 @@ const NOP: u32 = 0;
 const CREATE: u32 = 1;
 const CTL: u32 = 2;
 const WAIT: u32 = 3;
+const POLL: u32 = 4;
+const SELECT: u32 = 5;
+
+const IOWR: u32 = kernel::uapi::_IOC_WRITE | kernel::uapi::_IOC_READ;
 
 #[vtable]
 impl Device for Eventpoll {
@@ -79,6 +87,8 @@ impl Device for Eventpoll {
             (CREATE, kernel::uapi::_IOC_WRITE) => create(arg, size),
             (CTL, kernel::uapi::_IOC_WRITE) => control(this, file, arg, size),
             (WAIT, kernel::uapi::_IOC_WRITE) => wait_for(&this, arg, size),
+            (POLL, IOWR) => crate::poll::poll(arg, size),
+            (SELECT, IOWR) => crate::select::select(arg, size),
             _ => Err(ENOTTY),
         }
     }
@@ -111,29 +121,27 @@ fn wait_for(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
     trace::wait_enter(ep.id, args.maxevents, args.timeout);
     let result = if args.flags != 0 {
         Err(EINVAL)
-    } else if args.sigmask == 0 {
-        unmasked_wait(ep, &args)
+    } else if args.sigmask | args.counts == 0 {
+        plain_wait(ep, &args, None)
     } else {
-        masked_wait(ep, &args)
+        special_wait(ep, &args)
     };
     trace::wait_exit(ep.id, result.map_or_else(|e| e.to_errno(), |n| n as i32));
     result.map(|n| n as isize)
 }
 
+/// With a signal mask, or counts, or both.
 #[inline(never)]
-fn masked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
-    if args.sigsetsize != size_of::<u64>() as u64 {
-        return Err(EINVAL);
-    }
-    let mask: u64 = read(args.sigmask as usize, size_of::<u64>())?;
-    task::with_sigmask(mask, || unmasked_wait(ep, args))
+fn special_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
+    reported(args.counts, args.counts_size, |counts| {
+        task::with_user_sigmask(args.sigmask, args.sigsetsize, || {
+            plain_wait(ep, args, Some(counts))
+        })
+    })
 }
 
 #[inline]
-fn unmasked_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
-    wait(
-        ep,
-        EventWriter::new(args.events, args.maxevents)?,
-        args.timeout,
-    )
+fn plain_wait(ep: &Eventpoll, args: &repoll_wait, counts: Option<&mut Counts>) -> Result<usize> {
+    let out = EventWriter::new(args.events, args.maxevents)?;
+    wait(ep, out, args.timeout, counts)
 }

@@ -7,6 +7,7 @@ use super::{
     item::Reason,
     Eventpoll, //
 };
+use crate::counts::Counts;
 use crate::kernel_ext::{
     atomic::{
         ordering::Full,
@@ -16,16 +17,26 @@ use crate::kernel_ext::{
     time::Deadline,
     user_args::EventWriter, //
 };
-use kernel::prelude::*;
+use kernel::{
+    bindings::epoll_event,
+    prelude::*, //
+};
 
 /// Delivers up to as many events as `out` has room for; waits for the first one, `timeout`
 /// nanoseconds at the most, without limit if that is negative. Returns how many.
 ///
 /// EINTR on a signal, EFAULT if `out` can't be written. Process context, sleeps.
+///
+/// `counts` is told of each pass and each sleep.
 #[inline]
-pub(crate) fn wait(ep: &Eventpoll, out: EventWriter, timeout: i64) -> Result<usize> {
+pub(crate) fn wait(
+    ep: &Eventpoll,
+    out: EventWriter,
+    timeout: i64,
+    mut counts: Option<&mut Counts>,
+) -> Result<usize> {
     if !ep.ready.is_empty() {
-        match deliver(ep, out) {
+        match deliver(ep, out, counts.as_deref_mut()) {
             Ok(0) => (),
             result => return result,
         }
@@ -33,12 +44,17 @@ pub(crate) fn wait(ep: &Eventpoll, out: EventWriter, timeout: i64) -> Result<usi
     if timeout == 0 {
         return Ok(0);
     }
-    sleep_and_deliver(ep, out, timeout)
+    sleep_and_deliver(ep, out, timeout, counts)
 }
 
 /// The rest of [`wait`], when nothing was ready.
 #[inline(never)]
-fn sleep_and_deliver(ep: &Eventpoll, out: EventWriter, timeout: i64) -> Result<usize> {
+fn sleep_and_deliver(
+    ep: &Eventpoll,
+    out: EventWriter,
+    timeout: i64,
+    mut counts: Option<&mut Counts>,
+) -> Result<usize> {
     let deadline = (timeout > 0).then(|| Deadline::after(timeout));
     loop {
         if task::signal_pending() {
@@ -47,10 +63,13 @@ fn sleep_and_deliver(ep: &Eventpoll, out: EventWriter, timeout: i64) -> Result<u
         let timed_out = ep
             .waiters
             .sleep_exclusive(deadline.as_ref(), || !ep.ready.is_empty());
+        if let Some(counts) = &mut counts {
+            counts.slept(!timed_out);
+        }
         // A wake-up may have been for us alone, and may come together with the time-out or a
         // signal. So look at the queue again before either is told.
         if !ep.ready.is_empty() {
-            match deliver(ep, out) {
+            match deliver(ep, out, counts.as_deref_mut()) {
                 Ok(0) => (),
                 result => return result,
             }
@@ -63,13 +82,18 @@ fn sleep_and_deliver(ep: &Eventpoll, out: EventWriter, timeout: i64) -> Result<u
 
 /// One pass over the ready queue. 0 if it turned out that nothing is ready.
 #[inline(never)]
-fn deliver(ep: &Eventpoll, out: EventWriter) -> Result<usize> {
+fn deliver(ep: &Eventpoll, out: EventWriter, counts: Option<&mut Counts>) -> Result<usize> {
+    let mut stale = 0;
     let result = if task::fatal_signal_pending() {
         // So that a task can be killed that never runs out of events.
         Err(EINTR)
     } else {
-        scan(ep, out)
+        scan(ep, out, &mut stale)
     };
+    if let Some(counts) = counts {
+        let delivered = result.unwrap_or(0);
+        counts.passed(delivered + stale, delivered * size_of::<epoll_event>());
+    }
     // What we leave is for the next one: the wake-up that brought us here may have been the only
     // one. This is also what wakes the others for a level-triggered item.
     if !ep.ready.is_empty() {
@@ -81,7 +105,9 @@ fn deliver(ep: &Eventpoll, out: EventWriter) -> Result<usize> {
     result
 }
 
-fn scan(ep: &Eventpoll, mut out: EventWriter) -> Result<usize> {
+/// `stale` counts the items that are polled, and not delivered.
+#[inline]
+fn scan(ep: &Eventpoll, mut out: EventWriter, stale: &mut usize) -> Result<usize> {
     let mut locked = ep.locked.lock();
     locked.reap(ep);
     let Some(mut scan) = locked.consumer.scan(&ep.ready) else {
@@ -92,10 +118,12 @@ fn scan(ep: &Eventpoll, mut out: EventWriter) -> Result<usize> {
         // What called back need not be ready any more, or may be closed: then it leaves the queue.
         let ready = item.poll_now(1);
         if ready == 0 {
+            *stale += 1;
             continue;
         }
         let data = item.data();
         if let Err(e) = out.write(ready, data) {
+            *stale += 1;
             scan.put_back(item);
             if out.written() == 0 {
                 return Err(e);

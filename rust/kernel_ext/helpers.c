@@ -2,10 +2,13 @@
 /* See helpers.h. Nothing here decides anything that Rust could decide. */
 #include <linux/file.h>
 #include <linux/magic.h>
+#include <linux/fdtable.h>
 #include <linux/if_arp.h>
 #include <linux/mm.h>
 #include <linux/nsproxy.h>
 #include <linux/percpu_counter.h>
+#include <linux/personality.h>
+#include <linux/resource.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/rt.h>
 #include <linux/sched/deadline.h>
@@ -201,9 +204,78 @@ fault:
 	return false;
 }
 
+/*
+ * Writes the field revents of @count struct pollfd, and nothing else of them.
+ * The kernel's poll bits are userspace's on the machines that we build for.
+ */
+bool repoll_helper_put_revents(unsigned long to, const u64 *pollfds, unsigned int count)
+{
+	const struct pollfd *from = (const struct pollfd *)pollfds;
+	struct pollfd __user *user = (struct pollfd __user *)to;
+	unsigned int i;
+
+	BUILD_BUG_ON(sizeof(*user) != sizeof(u64));
+#define SAME(event) static_assert((__force u32)EPOLL##event == POLL##event)
+	SAME(IN); SAME(PRI); SAME(OUT); SAME(ERR); SAME(HUP); SAME(NVAL); SAME(RDNORM);
+	SAME(RDBAND); SAME(WRNORM); SAME(WRBAND); SAME(MSG); SAME(RDHUP);
+#undef SAME
+	if (!count)
+		return true;
+	if (!user_write_access_begin(user, (size_t)count * sizeof(*user)))
+		return false;
+	for (i = 0; i < count; i++)
+		unsafe_put_user(from[i].revents, &user[i].revents, fault);
+	user_write_access_end();
+	return true;
+fault:
+	user_write_access_end();
+	return false;
+}
+
 bool repoll_helper_access_ok(unsigned long address, size_t size)
 {
 	return access_ok((void __user *)address, size);
+}
+
+/* How many descriptors the current task's table has room for. It does not shrink. */
+unsigned int repoll_helper_max_fds(void)
+{
+	unsigned int max;
+
+	rcu_read_lock();
+	max = files_fdtable(current->files)->max_fds;
+	rcu_read_unlock();
+	return max;
+}
+
+/* Which of the descriptors 64 * @word to 64 * @word + 63 are open. */
+u64 repoll_helper_open_fds(unsigned int word)
+{
+	struct fdtable *fdt;
+	u64 open = 0;
+
+	BUILD_BUG_ON(BITS_PER_LONG != 64);
+	rcu_read_lock();
+	fdt = files_fdtable(current->files);
+	if (word < fdt->max_fds / BITS_PER_LONG)
+		open = READ_ONCE(fdt->open_fds[word]);
+	rcu_read_unlock();
+	return open;
+}
+
+unsigned long repoll_helper_nofile_limit(void)
+{
+	return rlimit(RLIMIT_NOFILE);
+}
+
+void repoll_helper_set_current_state(unsigned int state)
+{
+	set_current_state(state);
+}
+
+bool repoll_helper_sticky_timeouts(void)
+{
+	return current->personality & STICKY_TIMEOUTS;
 }
 
 bool repoll_helper_fatal_signal_pending(void)

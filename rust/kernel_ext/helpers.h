@@ -9,6 +9,7 @@
 
 #include <asm/ioctls.h>
 #include <linux/fcntl.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/ftrace.h>
 #include <linux/mutex.h>
@@ -40,7 +41,15 @@ void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, un
 void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass);
 bool repoll_helper_read_words(u64 *to, unsigned long from, unsigned int words);
 bool repoll_helper_put_event(unsigned long to, u32 events, u64 data);
+bool repoll_helper_put_revents(unsigned long to, const u64 *pollfds, unsigned int count);
 bool repoll_helper_access_ok(unsigned long address, size_t size);
+
+unsigned int repoll_helper_max_fds(void);
+u64 repoll_helper_open_fds(unsigned int word);
+unsigned long repoll_helper_nofile_limit(void);
+
+void repoll_helper_set_current_state(unsigned int state);
+bool repoll_helper_sticky_timeouts(void);
 
 bool repoll_helper_fatal_signal_pending(void);
 void repoll_helper_set_wait_sigmask(u64 mask);
@@ -70,7 +79,6 @@ static const int REPOLL_CONST_NOWAIT = IOCB_NOWAIT;
 static const unsigned int REPOLL_CONST_BAND_IN = POLL_IN;
 static const unsigned int REPOLL_CONST_BAND_OUT = POLL_OUT;
 static const unsigned int REPOLL_CONST_BAND_HUP = POLL_HUP;
-static const unsigned int REPOLL_CONST_WRNORM = (__force unsigned int)EPOLLWRNORM;
 static const unsigned long REPOLL_CONST_INTERFACE_GONE = NETDEV_UNREGISTER;
 static const unsigned int REPOLL_CONST_FIRST_ETHERTYPE = ETH_P_802_3_MIN;
 static const unsigned int REPOLL_CONST_BYTES_TO_READ = FIONREAD;
@@ -81,6 +89,13 @@ static const unsigned int REPOLL_CONST_CLOEXEC = O_CLOEXEC;
 /* The epoll bits, without their __poll_t. */
 static const unsigned int REPOLL_CONST_IN = (__force unsigned int)EPOLLIN;
 static const unsigned int REPOLL_CONST_OUT = (__force unsigned int)EPOLLOUT;
+static const unsigned int REPOLL_CONST_PRI = (__force unsigned int)EPOLLPRI;
+static const unsigned int REPOLL_CONST_NVAL = (__force unsigned int)EPOLLNVAL;
+static const unsigned int REPOLL_CONST_RDBAND = (__force unsigned int)EPOLLRDBAND;
+static const unsigned int REPOLL_CONST_WRNORM = (__force unsigned int)EPOLLWRNORM;
+static const unsigned int REPOLL_CONST_WRBAND = (__force unsigned int)EPOLLWRBAND;
+static const unsigned int REPOLL_CONST_RDHUP = (__force unsigned int)EPOLLRDHUP;
+static const unsigned int REPOLL_CONST_MSG = (__force unsigned int)EPOLLMSG;
 static const unsigned int REPOLL_CONST_RDNORM = (__force unsigned int)EPOLLRDNORM;
 static const unsigned int REPOLL_CONST_ERR = (__force unsigned int)EPOLLERR;
 static const unsigned int REPOLL_CONST_HUP = (__force unsigned int)EPOLLHUP;

@@ -2,8 +2,43 @@
 
 //! The current task: its signals.
 
-use super::bindings as ext;
-use kernel::{current, prelude::*};
+use super::{
+    bindings as ext,
+    user_args, //
+};
+use kernel::{
+    bindings,
+    current,
+    prelude::*,
+    task::Pid, //
+};
+
+/// The number that tracers know the current task by. Process context.
+pub(crate) fn pid() -> Pid {
+    current!().pid()
+}
+
+/// Whether the current task's personality has it that time limits are not changed
+/// (`STICKY_TIMEOUTS`). Process context.
+pub(crate) fn sticky_timeouts() -> bool {
+    // SAFETY: Only reads the current task's own state.
+    unsafe { ext::sticky_timeouts() }
+}
+
+/// Begins to sleep: until the current task is woken, `schedule()` blocks. After this there is a full
+/// barrier, as after `set_current_state()`. Process context.
+///
+/// The caller must not do anything else that sleeps before it calls [`set_running`].
+pub(super) fn set_interruptible() {
+    // SAFETY: Only changes the current task's own state, to one that signals end.
+    unsafe { ext::set_current_state(bindings::TASK_INTERRUPTIBLE) };
+}
+
+/// Ends what [`set_interruptible`] began. Process context.
+pub(super) fn set_running() {
+    // SAFETY: Only changes the current task's own state.
+    unsafe { ext::set_current_state(bindings::TASK_RUNNING) };
+}
 
 /// Whether the current task has a signal to handle. Process context.
 pub(crate) fn signal_pending() -> bool {
@@ -16,16 +51,29 @@ pub(crate) fn fatal_signal_pending() -> bool {
     unsafe { ext::fatal_signal_pending() }
 }
 
-/// Calls `wait` with the current task's signal mask replaced by `mask` (bit 0 is signal 1; SIGKILL and
-/// SIGSTOP can't be blocked), as `set_user_sigmask()` and `restore_saved_sigmask_unless()`.
+/// Calls `wait` with the current task's signal mask replaced by the one at `address`, of `size` bytes
+/// (bit 0 is signal 1; SIGKILL and SIGSTOP can't be blocked); or just calls it if the address is 0. As
+/// `set_user_sigmask()` and `restore_saved_sigmask_unless()`.
 ///
-/// If `wait` fails with EINTR the old mask comes back only after the handlers of the signals that
-/// `mask` lets through have been called, on the way to userspace. Process context; not nested.
-pub(crate) fn with_sigmask<R>(mask: u64, wait: impl FnOnce() -> Result<R>) -> Result<R> {
+/// EINVAL if the size is not that of a mask, EFAULT if it can't be read. If `wait` fails with EINTR or
+/// ERESTARTNOHAND the old mask comes back only after the handlers of the signals that the new one lets
+/// through have been called, on the way to userspace. Process context; not nested.
+pub(crate) fn with_user_sigmask<R>(
+    address: u64,
+    size: u64,
+    wait: impl FnOnce() -> Result<R>,
+) -> Result<R> {
+    if address == 0 {
+        return wait();
+    }
+    if size != size_of::<u64>() as u64 {
+        return Err(EINVAL);
+    }
+    let mask: u64 = user_args::read(address as usize, size_of::<u64>())?;
     // SAFETY: Only changes the current task's mask.
     unsafe { ext::set_wait_sigmask(mask) };
     let result = wait();
-    if !matches!(result, Err(e) if e == EINTR) {
+    if !matches!(result, Err(e) if e == EINTR || e == ERESTARTNOHAND) {
         // SAFETY: As above.
         unsafe { ext::restore_sigmask() };
     }

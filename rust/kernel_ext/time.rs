@@ -23,6 +23,11 @@ impl Deadline {
         Self(now().saturating_add(wait))
     }
 
+    /// How many nanoseconds are left until then; 0 if it has passed. Any context.
+    pub(crate) fn left(&self) -> i64 {
+        self.0.saturating_sub(now()).max(0)
+    }
+
     /// Sleeps in the state that the task is in, until woken or until the deadline, with the slack
     /// that select(2) has. False if the deadline has passed. Process context.
     pub(super) fn sleep(deadline: Option<&Deadline>) -> bool {

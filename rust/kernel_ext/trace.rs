@@ -2,8 +2,8 @@
 
 //! The module's tracepoints, as safe functions: a static branch each while they are off.
 //!
-//! They are declared in `rust/trace/repoll_trace.h`. All arguments are plain values, and all may be
-//! called in any context. `kernel::declare_trace!` serves only tracepoints that are in the kernel's
+//! They are declared in `rust/trace/repoll_trace.h`. All arguments are plain values, or references to
+//! structures of them, and all may be called in any context. `kernel::declare_trace!` serves only tracepoints that are in the kernel's
 //! own bindings.
 
 use super::bindings as ext;
@@ -23,7 +23,7 @@ macro_rules! declare_trace {
                         key
                     )
                 } {
-                    // SAFETY: The tracepoint takes plain values.
+                    // SAFETY: The tracepoint takes plain values, and pointers that it reads at once.
                     unsafe { ext::[< rust_do_trace_repoll_ $name >]($($arg),*) };
                 }
             }
@@ -62,4 +62,14 @@ declare_trace! {
     fn source_poll(source: u32, events: u32);
     /// Sleepers, pollers and owners of signals are told of events.
     fn source_wake(source: u32, events: u32, sleepers: u32, pollers: u32, signal: u32);
+    /// A call of SELECT or POLL has read its sets or array, and begins.
+    fn scan_setup(task: i32, kind: u32, nfds: u32, bytes_in: u64, timeout: i64);
+    /// It has gone through its files once.
+    fn scan_pass(task: i32, pass: u32, polled: u32, entries: u32, ready: u32);
+    /// It is about to sleep.
+    fn scan_sleep(task: i32, sleep: u32, wakeups: u32);
+    /// A wait queue called one of its entries. The tracepoint itself looks in which context.
+    fn scan_wake(task: i32, fd: i32, key: u32, matched: u32);
+    /// It returns.
+    fn scan_result(task: i32, kind: u32, ret: i32, counts: &ext::repoll_counts);
 }

@@ -14,8 +14,9 @@ use kernel::{
 };
 
 pub(crate) use ext::{
-    repoll_create, repoll_ctl, repoll_source_attach, repoll_source_header, repoll_source_setup,
-    repoll_source_status, repoll_source_timer, repoll_wait,
+    repoll_counts, repoll_create, repoll_ctl, repoll_poll, repoll_select, repoll_source_attach,
+    repoll_source_header, repoll_source_setup, repoll_source_status, repoll_source_timer,
+    repoll_wait,
 };
 
 /// A structure of the user interface: integers only, no padding, grows at its end.
@@ -49,6 +50,12 @@ unsafe impl UserArg for repoll_source_header {}
 unsafe impl UserArg for repoll_wait {
     const MIN_SIZE: usize = ext::REPOLL_WAIT_SIZE_VER0 as usize;
 }
+// SAFETY: Integers, and no padding between them.
+unsafe impl UserArg for repoll_poll {}
+// SAFETY: Integers, and no padding between them.
+unsafe impl UserArg for repoll_select {}
+// SAFETY: Words.
+unsafe impl UserArg for repoll_counts {}
 
 /// Reads an argument of which the caller's version has `size` bytes, as `copy_struct_from_user()`:
 /// what is missing is zero; what is more than we know must be zero (E2BIG). EINVAL if it is shorter

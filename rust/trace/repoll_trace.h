@@ -17,6 +17,7 @@
 
 #include <linux/preempt.h>
 #include <linux/tracepoint.h>
+#include <repoll.h>
 
 #ifndef _REPOLL_TRACE_ONCE
 #define _REPOLL_TRACE_ONCE
@@ -41,6 +42,9 @@
 #define REPOLL_DROP_FULL	0	/* no room */
 #define REPOLL_DROP_TOO_LONG	1	/* longer than a message may be */
 #define REPOLL_DROP_OTHER	2	/* hung up meanwhile, or it could not be copied */
+/* Which call goes through its files. */
+#define REPOLL_SCAN_SELECT	0
+#define REPOLL_SCAN_POLL	1
 #endif
 
 #define repoll_show_context(c) __print_symbolic(c, \
@@ -351,6 +355,130 @@ TRACE_EVENT(repoll_source_wake,
 	TP_printk("source=%u events=0x%x sleepers=%u pollers=%u signal=%u",
 		  __entry->source, __entry->events, __entry->sleepers,
 		  __entry->pollers, __entry->signal)
+);
+
+#define repoll_show_scan(kind) __print_symbolic(kind, \
+	{ REPOLL_SCAN_SELECT, "select" }, { REPOLL_SCAN_POLL, "poll" })
+
+/* task: the pid of the task that makes the call, also in scan_wake. */
+TRACE_EVENT(repoll_scan_setup,
+	TP_PROTO(s32 task, u32 kind, u32 nfds, u64 bytes_in, s64 timeout),
+	TP_ARGS(task, kind, nfds, bytes_in, timeout),
+	TP_STRUCT__entry(
+		__field(s32, task)
+		__field(u32, kind)
+		__field(u32, nfds)
+		__field(u64, bytes_in)
+		__field(s64, timeout)
+	),
+	TP_fast_assign(
+		__entry->task = task;
+		__entry->kind = kind;
+		__entry->nfds = nfds;
+		__entry->bytes_in = bytes_in;
+		__entry->timeout = timeout;
+	),
+	TP_printk("task=%d call=%s nfds=%u bytes_in=%llu timeout=%lld",
+		  __entry->task, repoll_show_scan(__entry->kind), __entry->nfds,
+		  __entry->bytes_in, __entry->timeout)
+);
+
+/* entries: those in wait queues by now. */
+TRACE_EVENT(repoll_scan_pass,
+	TP_PROTO(s32 task, u32 pass, u32 polled, u32 entries, u32 ready),
+	TP_ARGS(task, pass, polled, entries, ready),
+	TP_STRUCT__entry(
+		__field(s32, task)
+		__field(u32, pass)
+		__field(u32, polled)
+		__field(u32, entries)
+		__field(u32, ready)
+	),
+	TP_fast_assign(
+		__entry->task = task;
+		__entry->pass = pass;
+		__entry->polled = polled;
+		__entry->entries = entries;
+		__entry->ready = ready;
+	),
+	TP_printk("task=%d pass=%u polled=%u entries=%u ready=%u",
+		  __entry->task, __entry->pass, __entry->polled,
+		  __entry->entries, __entry->ready)
+);
+
+/* wakeups: how many came before it; if there is a new one, it does not sleep. */
+TRACE_EVENT(repoll_scan_sleep,
+	TP_PROTO(s32 task, u32 sleep, u32 wakeups),
+	TP_ARGS(task, sleep, wakeups),
+	TP_STRUCT__entry(
+		__field(s32, task)
+		__field(u32, sleep)
+		__field(u32, wakeups)
+	),
+	TP_fast_assign(
+		__entry->task = task;
+		__entry->sleep = sleep;
+		__entry->wakeups = wakeups;
+	),
+	TP_printk("task=%d sleep=%u wakeups=%u",
+		  __entry->task, __entry->sleep, __entry->wakeups)
+);
+
+TRACE_EVENT(repoll_scan_wake,
+	TP_PROTO(s32 task, s32 fd, u32 key, u32 matched),
+	TP_ARGS(task, fd, key, matched),
+	TP_STRUCT__entry(
+		__field(s32, task)
+		__field(s32, fd)
+		__field(u32, key)
+		__field(u32, context)
+		__field(u32, matched)
+	),
+	TP_fast_assign(
+		__entry->task = task;
+		__entry->fd = fd;
+		__entry->key = key;
+		__entry->context = in_nmi() ? 3 : in_hardirq() ? 2 : in_serving_softirq() ? 1 : 0;
+		__entry->matched = matched;
+	),
+	TP_printk("task=%d fd=%d key=0x%x context=%s matched=%u",
+		  __entry->task, __entry->fd, __entry->key,
+		  repoll_show_context(__entry->context), __entry->matched)
+);
+
+/* ret: what is ready, or a negative errno (-514: the kernel restarts it, or says EINTR). */
+TRACE_EVENT(repoll_scan_result,
+	TP_PROTO(s32 task, u32 kind, s32 ret, const struct repoll_counts *counts),
+	TP_ARGS(task, kind, ret, counts),
+	TP_STRUCT__entry(
+		__field(s32, task)
+		__field(u32, kind)
+		__field(s32, ret)
+		__field(u32, passes)
+		__field(u64, polled)
+		__field(u32, entries)
+		__field(u32, wakeups)
+		__field(u32, sleeps)
+		__field(u64, bytes_in)
+		__field(u64, bytes_out)
+	),
+	TP_fast_assign(
+		__entry->task = task;
+		__entry->kind = kind;
+		__entry->ret = ret;
+		__entry->passes = counts->passes;
+		__entry->polled = counts->polled;
+		__entry->entries = counts->added;
+		__entry->wakeups = counts->wakeups;
+		__entry->sleeps = counts->sleeps;
+		__entry->bytes_in = counts->bytes_in;
+		__entry->bytes_out = counts->bytes_out;
+	),
+	TP_printk("task=%d call=%s ret=%d passes=%u polled=%llu entries=%u wakeups=%u sleeps=%u bytes_in=%llu bytes_out=%llu",
+		  __entry->task, repoll_show_scan(__entry->kind), __entry->ret,
+		  __entry->passes, __entry->polled, __entry->entries,
+		  __entry->wakeups, __entry->sleeps, __entry->bytes_in,
+		  __entry->bytes_out)
 );
 
 #endif /* _REPOLL_TRACE_H */

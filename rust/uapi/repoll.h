@@ -58,7 +58,11 @@ struct repoll_ctl {
  *	the wait, as for epoll_pwait(2); 0 for none.
  * @sigsetsize: size of the signal set in bytes, 8; not looked at without one.
  *
- * REPOLL_WAIT_SIZE_VER0 ends before @sigmask.
+ * @counts: address of a struct repoll_counts to be filled in; 0 for none.
+ * @counts_size: its size in bytes; not looked at without one.
+ *
+ * REPOLL_WAIT_SIZE_VER0 ends before @sigmask, REPOLL_WAIT_SIZE_VER1 before
+ * @counts.
  */
 struct repoll_wait {
 	__aligned_u64 events;
@@ -67,9 +71,102 @@ struct repoll_wait {
 	__s64 timeout __attribute__((aligned(8)));
 	__aligned_u64 sigmask;
 	__aligned_u64 sigsetsize;
+	__aligned_u64 counts;
+	__aligned_u64 counts_size;
 };
 
 #define REPOLL_WAIT_SIZE_VER0	24
+#define REPOLL_WAIT_SIZE_VER1	40
+
+/**
+ * struct repoll_counts - what one call did; filled in if the call asks for it
+ * @bytes_in: bytes read from the caller's sets or array.
+ * @bytes_out: bytes written to the caller's sets or array. (The arguments, the
+ *	signal mask and this structure are in neither.)
+ * @passes: how often it went through its files; REPOLL_WAIT: through what was
+ *	in the ready queue.
+ * @polled: files that it asked for their state, in all passes.
+ * @polled_first: in the first pass.
+ * @polled_last: in the last pass.
+ * @added: entries that it put into wait queues of files, and took out of them
+ *	before it returned.
+ * @wakeups: wake-ups that reached it: of one of its entries, for events that it
+ *	wants; REPOLL_WAIT: of the task, by the instance.
+ * @sleeps: how often it went to sleep.
+ *
+ * The structure is cleared when the call begins (EFAULT if that fails), and
+ * filled in when it ends, whatever its result. Versioned by size, as the
+ * arguments are: a smaller one gets the fields that it has, what the module
+ * does not know is zero. EINVAL if it is smaller than its first version,
+ * REPOLL_COUNTS_SIZE_VER0, or larger than a page (4096 bytes).
+ */
+struct repoll_counts {
+	__aligned_u64 bytes_in;
+	__aligned_u64 bytes_out;
+	__aligned_u64 passes;
+	__aligned_u64 polled;
+	__aligned_u64 polled_first;
+	__aligned_u64 polled_last;
+	__aligned_u64 added;
+	__aligned_u64 wakeups;
+	__aligned_u64 sleeps;
+};
+
+#define REPOLL_COUNTS_SIZE_VER0	72
+
+/**
+ * struct repoll_poll - argument of REPOLL_POLL
+ * @fds: address of an array of @nfds struct pollfd.
+ * @nfds: how many there are; at most RLIMIT_NOFILE.
+ * @flags: must be zero.
+ * @timeout: nanoseconds from now; 0 does not wait, a negative value waits
+ *	without limit. If it was positive, what is left of it is written here
+ *	when the call returns.
+ * @sigmask: as in struct repoll_wait.
+ * @sigsetsize: as in struct repoll_wait.
+ * @counts: as in struct repoll_wait.
+ * @counts_size: as in struct repoll_wait.
+ */
+struct repoll_poll {
+	__aligned_u64 fds;
+	__u32 nfds;
+	__u32 flags;
+	__s64 timeout __attribute__((aligned(8)));
+	__aligned_u64 sigmask;
+	__aligned_u64 sigsetsize;
+	__aligned_u64 counts;
+	__aligned_u64 counts_size;
+};
+
+/**
+ * struct repoll_select - argument of REPOLL_SELECT
+ * @readfds: address of a set of file descriptors, or 0.
+ * @writefds: the same.
+ * @exceptfds: the same.
+ * @nfds: the highest descriptor in any of the sets, plus 1. More than the
+ *	process can have open is taken as that many.
+ * @flags: must be zero.
+ * @timeout: as in struct repoll_poll.
+ * @sigmask: as in struct repoll_wait.
+ * @sigsetsize: as in struct repoll_wait.
+ * @counts: as in struct repoll_wait.
+ * @counts_size: as in struct repoll_wait.
+ *
+ * A set is an array of whole words of 64 bits, for 32-bit callers too, with
+ * room for @nfds bits; descriptor n is bit n % 64 of word n / 64.
+ */
+struct repoll_select {
+	__aligned_u64 readfds;
+	__aligned_u64 writefds;
+	__aligned_u64 exceptfds;
+	__s32 nfds;
+	__u32 flags;
+	__s64 timeout __attribute__((aligned(8)));
+	__aligned_u64 sigmask;
+	__aligned_u64 sigsetsize;
+	__aligned_u64 counts;
+	__aligned_u64 counts_size;
+};
 
 /* Does nothing and returns 0: the floor of every measurement. */
 #define REPOLL_NOP	_IO(REPOLL_IOC_MAGIC, 0)
@@ -79,6 +176,13 @@ struct repoll_wait {
 #define REPOLL_CTL	_IOW(REPOLL_IOC_MAGIC, 2, struct repoll_ctl)
 /* Waits for events, as epoll_wait(2). Returns how many it delivered. */
 #define REPOLL_WAIT	_IOW(REPOLL_IOC_MAGIC, 3, struct repoll_wait)
+/*
+ * poll(2) and ppoll(2), of any files; what the instance watches plays no part.
+ * Returns how many have something to tell.
+ */
+#define REPOLL_POLL	_IOWR(REPOLL_IOC_MAGIC, 4, struct repoll_poll)
+/* select(2) and pselect(2), likewise. Returns how many bits are set. */
+#define REPOLL_SELECT	_IOWR(REPOLL_IOC_MAGIC, 5, struct repoll_select)
 
 /*
  * /dev/repoll-source, the event source. Opening it makes a queue of messages

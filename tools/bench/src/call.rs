@@ -174,6 +174,68 @@ pub fn events(count: usize) -> &'static mut [epoll_event] {
     Box::leak(vec![epoll_event { events: 0, u64: 0 }; count].into_boxed_slice())
 }
 
+/// Words that calls may write to: they stay where they are, for ever.
+#[derive(Clone, Copy)]
+pub struct Words {
+    first: *mut u64,
+    count: usize,
+}
+
+impl Words {
+    /// So many zeros.
+    pub fn new(count: usize) -> Self {
+        let first = Box::into_raw(vec![0u64; count].into_boxed_slice()).cast();
+        Self { first, count }
+    }
+
+    /// Where they are.
+    pub fn address(self) -> usize {
+        self.first as usize
+    }
+
+    /// One of them. No call that may write to it is under way.
+    pub fn get(self, index: usize) -> u64 {
+        assert!(index < self.count);
+        // SAFETY: it is there for ever, and only ever looked at like this.
+        unsafe { self.first.add(index).read_volatile() }
+    }
+
+    /// Changes one of them. No call that may look at it is under way.
+    pub fn set(self, index: usize, value: u64) {
+        assert!(index < self.count);
+        // SAFETY: as above.
+        unsafe { self.first.add(index).write_volatile(value) };
+    }
+}
+
+/// What selects the files below `nfds` that can be read from, by the set at `set`.
+pub fn select(nfds: usize, set: Words) -> Call {
+    assert!(nfds <= set.count * 64);
+    // SAFETY: one set of so many bits; the fifth argument is none, so it waits without a limit.
+    unsafe { Call::new(libc::SYS_select, [nfds, set.address(), 0, 0]) }
+}
+
+/// What polls the array of `struct pollfd` in `fds`, without a time limit.
+pub fn poll(fds: Words) -> Call {
+    // SAFETY: an array of so many.
+    unsafe {
+        Call::new(
+            libc::SYS_poll,
+            [fds.address(), fds.count, -1isize as usize, 0],
+        )
+    }
+}
+
+/// An array of `struct pollfd`, for input.
+pub fn pollfds(fds: &[RawFd]) -> Words {
+    let array = Words::new(fds.len());
+    for (index, &fd) in fds.iter().enumerate() {
+        let events = u64::from(libc::POLLIN as u16);
+        array.set(index, u64::from(fd as u32) | (events << 32));
+    }
+    array
+}
+
 /// Where a request's number has the size of its argument: `_IOC_SIZESHIFT`, `_IOC_SIZEMASK`.
 const SIZE_SHIFT: u32 = 16;
 const SIZE_MASK: u32 = 0x3fff;

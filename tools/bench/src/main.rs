@@ -6,6 +6,7 @@
 
 mod call;
 mod clock;
+mod compare;
 mod memory;
 mod multiplexer;
 mod paths;
@@ -18,7 +19,7 @@ use clock::Clock;
 use multiplexer::Side;
 use paths::{Files, Watching};
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 use table::{Goal, Row};
@@ -29,6 +30,8 @@ use table::{Goal, Row};
     max_term_width = 100
 )]
 struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Also write the table as JSON to this file; `-` is a last line of the output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -44,9 +47,52 @@ struct Options {
     watched: u32,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Compares select, poll and epoll, the kernel's own and repoll's, as more files are watched
+    Compare {
+        /// Also write the figures as JSON to this file; `-` is a line of the output
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Draw them, as SVG, to this file; `-` is a last line of the output
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
+}
+
 fn main() -> Result<()> {
     let options = Options::parse();
     call::allow_files(u64::from(options.watched) + 2000)?;
+    warn_of_clock();
+    match &options.command {
+        Some(Command::Compare { json, svg }) => {
+            idle(&options);
+            let comparison = compare::Comparison::measure(&Clock::new())?;
+            print!("{}", comparison.text());
+            write_line(json.as_deref(), || Ok(comparison.json(&kernel())))?;
+            write_line(svg.as_deref(), || compare::plot(&comparison))
+        }
+        None => paths(&options),
+    }
+}
+
+/// Writes what `line` says to a file, or (`-`) to the output, if at all.
+fn write_line(path: Option<&Path>, line: impl FnOnce() -> Result<String>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let line = line()? + "\n";
+    if path.as_os_str() == "-" {
+        print!("{line}");
+        return Ok(());
+    }
+    fs::write(path, line).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn kernel() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().to_owned()
+}
+
+fn warn_of_clock() {
     let source =
         fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource")
             .unwrap_or_default();
@@ -56,21 +102,17 @@ fn main() -> Result<()> {
             source.trim()
         );
     }
+}
+
+fn paths(options: &Options) -> Result<()> {
     // Else a write may run the reader at once, and half of the round trips' calls never sleep.
     call::wake_without_preemption()?;
-    let mut bench = Bench::new(&options)?;
+    let mut bench = Bench::new(options)?;
     bench.run()?;
     print!("{}", table::text(&bench.rows));
-    if let Some(path) = &options.json {
-        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let json = table::json(release.trim(), &bench.rows) + "\n";
-        if path.as_os_str() == "-" {
-            print!("{json}");
-        } else {
-            fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-    }
-    Ok(())
+    write_line(options.json.as_deref(), || {
+        Ok(table::json(&kernel(), &bench.rows))
+    })
 }
 
 /// What is measured before the module is there.

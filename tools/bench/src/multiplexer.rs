@@ -92,6 +92,11 @@ impl Set {
         self.control(libc::EPOLL_CTL_ADD, fd, bits)
     }
 
+    /// The instance's descriptor.
+    pub fn descriptor(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
     /// What waits for up to `max` events, without limit or (`poll`) not at all.
     pub fn wait(&self, max: usize, poll: bool) -> Call {
         let own = self.fd.as_raw_fd();

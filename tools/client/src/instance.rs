@@ -214,14 +214,14 @@ impl Instance {
     /// # Safety
     ///
     /// `argument` is what `request` wants, and so is any memory that it points to in turn.
-    unsafe fn ioctl<T>(&self, request: u32, argument: *const T) -> io::Result<i32> {
+    pub(crate) unsafe fn ioctl<T>(&self, request: u32, argument: *const T) -> io::Result<i32> {
         // SAFETY: by the contract of this function.
         check(unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, argument) })
     }
 }
 
 /// The kernel's nanoseconds; 292 years are as good as no limit, and stay a limit.
-fn nanoseconds(timeout: Duration) -> i64 {
+pub(crate) fn nanoseconds(timeout: Duration) -> i64 {
     i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)
 }
 

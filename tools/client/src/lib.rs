@@ -5,6 +5,7 @@
 //! it has an *interest list*, which [`Instance::add`], [`Instance::modify`] and
 //! [`Instance::delete`] change as `epoll_ctl(2)` does, and [`Instance::wait`] reports what
 //! is ready as `epoll_wait(2)` does. Event bits and errors are those of epoll(7).
+//! [`Instance::poll`] and [`Instance::select`] are the older `poll(2)` and `select(2)`.
 //!
 //! ```no_run
 //! use repoll::{Event, Events, Instance};
@@ -28,9 +29,11 @@
 
 mod event;
 mod instance;
+mod scan;
 mod source;
 pub mod sys;
 
 pub use event::{Event, Events};
 pub use instance::{CreateFlags, Instance, DEVICE};
+pub use scan::{Counts, FdSet, PollEvents, PollFd};
 pub use source::{Kind, Message, Source, Status, SOURCE_DEVICE};

@@ -26,6 +26,8 @@ mod tests {
         assert_eq!(REPOLL_IOCTL_CREATE, ioc(1, 1, size_of::<repoll_create>()));
         assert_eq!(REPOLL_IOCTL_CTL, ioc(1, 2, size_of::<repoll_ctl>()));
         assert_eq!(REPOLL_IOCTL_WAIT, ioc(1, 3, size_of::<repoll_wait>()));
+        assert_eq!(REPOLL_IOCTL_POLL, ioc(3, 4, size_of::<repoll_poll>()));
+        assert_eq!(REPOLL_IOCTL_SELECT, ioc(3, 5, size_of::<repoll_select>()));
         assert_eq!(REPOLL_IOCTL_SOURCE_SETUP, ioc(1, 0x20, 16));
         assert_eq!(REPOLL_IOCTL_SOURCE_STATUS, ioc(2, 0x21, 56));
         assert_eq!(REPOLL_IOCTL_SOURCE_TIMER_SET, ioc(1, 0x22, 16));
@@ -34,11 +36,18 @@ mod tests {
     }
 
     #[test]
-    fn first_version_of_wait_ends_before_the_signal_mask() {
-        assert_eq!(
+    fn earlier_versions_end_before_later_fields() {
+        let offsets = [
             std::mem::offset_of!(repoll_wait, sigmask),
-            REPOLL_WAIT_SIZE_VER0 as usize
-        );
+            std::mem::offset_of!(repoll_wait, counts),
+            size_of::<repoll_counts>(),
+        ];
+        let sizes = [
+            REPOLL_WAIT_SIZE_VER0,
+            REPOLL_WAIT_SIZE_VER1,
+            REPOLL_COUNTS_SIZE_VER0,
+        ];
+        assert_eq!(offsets, sizes.map(|size| size as usize));
     }
     /// What bindgen says of the structures, for one kind of machine.
     fn layouts(target: &str) -> Vec<String> {

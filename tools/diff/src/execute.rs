@@ -4,7 +4,7 @@
 //! There is no model of the world beside the kernel's own: files and instances are descriptors
 //! with fixed numbers. So any part of a program is a program too, which shrinking needs.
 
-use crate::operation::{Bits, How, Kind, Name, Odd, Operation, Place};
+use crate::operation::{Bits, How, Kind, Name, Odd, Operation, Place, Scan};
 use crate::sys::{self, Memory};
 use repoll::Event;
 use std::ffi::CStr;
@@ -204,6 +204,19 @@ pub fn execute(operation: &Operation, memory: &Memory) -> Outcome {
             sys::poll(instance(side, n), all, 0)
                 .map_or_else(Answer::from, |bits| Answer::Polled(bits as u16 as u32))
         }),
+        Operation::Scan(call, milliseconds, ref what) => {
+            both(|side| Answer::Text(scan(side, call, milliseconds, None, what)))
+        }
+        Operation::MaskedScan(call, open, ref what) => {
+            let _blocked = sys::Blocked::new();
+            both(|side| {
+                let before = sys::handled(side);
+                let answer = scan(side, call, 1, Some(open), what);
+                let handled = sys::handled(side) - before;
+                let still = sys::is_pending(side);
+                Answer::Text(format!("{answer}, {handled} handled, pending {still}"))
+            })
+        }
         Operation::Fdinfo(n) => both(|side| fdinfo(instance(side, n))),
         Operation::Odd(n, odd) => both(|side| {
             let fd = instance(side, n);
@@ -242,6 +255,68 @@ pub fn wait(
         },
         Err(error) => error.into(),
     }
+}
+
+/// select(2) or poll(2), of the kernel or of repoll: the result, and what is found of each. (Not the
+/// time that is left: a call may take longer than it waits.)
+fn scan(
+    side: Side,
+    call: Scan,
+    milliseconds: u32,
+    open: Option<bool>,
+    what: &[(Name, u16)],
+) -> String {
+    let ours = (side == Side::Repoll).then_some(TEMPLATE);
+    let mask = open.map(|open| sys::mask(side, open));
+    let fds = what.iter().map(|&(name, _)| descriptor(side, name));
+    let mut found = Vec::new();
+    let result = match call {
+        Scan::Poll => {
+            let one = |(fd, &(_, events)): (RawFd, &(Name, u16))| libc::pollfd {
+                fd,
+                events: events as i16,
+                revents: 0x5a5a,
+            };
+            let mut array: Vec<_> = fds.zip(what).map(one).collect();
+            let result = sys::ppoll(ours, &mut array, milliseconds, mask.as_ref());
+            found.extend(array.iter().map(|fd| fd.revents as u16));
+            result
+        }
+        Scan::Select => {
+            // A bit that is in no set at the start.
+            let bits = [libc::POLLIN, libc::POLLOUT, libc::POLLPRI].map(|bit| bit as u16);
+            let mut sets = [[0; 16]; 3];
+            let room = sets[0].len() as RawFd * 64;
+            let all: Vec<_> = fds.collect();
+            let fits = |fd: RawFd| (0..room).contains(&fd);
+            for (&fd, &(_, events)) in all.iter().zip(what) {
+                for (set, bit) in sets.iter_mut().zip(bits) {
+                    if fits(fd) && events & bit != 0 {
+                        set[fd as usize / 64] |= 1 << (fd % 64);
+                    }
+                }
+            }
+            // The highest number is looked at; or, now and then, it is not.
+            let highest = all.iter().copied().filter(|&fd| fits(fd)).max();
+            let nfds = highest.map_or(0, |fd| fd + i32::from(what.len() % 5 != 4));
+            let result = sys::pselect(ours, nfds, &mut sets, milliseconds, mask.as_ref());
+            for &fd in &all {
+                let mut events = 0;
+                for (set, bit) in sets.iter().zip(bits) {
+                    if fits(fd) && set[fd as usize / 64] & (1 << (fd % 64)) != 0 {
+                        events |= bit;
+                    }
+                }
+                found.push(events);
+            }
+            result
+        }
+    };
+    let result = match result {
+        Ok(count) => count.to_string(),
+        Err(error) => error_name(error.raw_os_error().unwrap_or(0)),
+    };
+    format!("{result} {found:x?}")
 }
 
 /// WAIT with a signal mask, while a signal is pending. Each side has its own signal, and both are

@@ -5,7 +5,7 @@
 //! open, and so is whether a call succeeds) makes most operations meaningful. Some are not, so
 //! that errors are compared too.
 
-use crate::operation::{How, Kind, Name, Odd, Operation, Place, Step, Task};
+use crate::operation::{How, Kind, Name, Odd, Operation, Place, Scan, Step, Task};
 use crate::random::Random;
 use repoll::Events;
 
@@ -107,7 +107,8 @@ impl Generator<'_> {
             490..=539 => self.delete(),
             540..=559 => self.wrong_ctl(),
             560..=599 if !self.exclusive => self.during(),
-            560..=849 => self.traffic(),
+            820..=849 => self.scan(),
+            560..=819 => self.traffic(),
             850..=909 => self.open(),
             910..=934 => {
                 let n = self.file();
@@ -128,6 +129,37 @@ impl Generator<'_> {
             986..=991 => self.descriptor_passing(),
             _ => self.connection(),
         }
+    }
+
+    fn scan(&mut self) {
+        let call = self.random.pick(&[Scan::Select, Scan::Poll]);
+        let count = match self.random.below(10) {
+            0 => 0,
+            1..=6 => 1 + self.random.below(4),
+            // More than there is room for on the stack.
+            _ => 5 + self.random.below(40),
+        };
+        let what: Vec<_> = (0..count)
+            .map(|_| {
+                let name = match self.random.below(100) {
+                    0 => Name::Number(self.random.pick(&[-1, i32::MIN, 999, 5000])),
+                    1..=20 => Name::Instance(self.instance()),
+                    _ => Name::File(self.file()),
+                };
+                let bits = match self.random.below(4) {
+                    0 => self.random.next() as u16,
+                    1 => libc::POLLOUT as u16,
+                    _ => libc::POLLIN as u16,
+                };
+                (name, bits)
+            })
+            .collect();
+        let operation = if self.random.chance(10) {
+            Operation::MaskedScan(call, self.random.chance(60), what)
+        } else {
+            Operation::Scan(call, self.random.below(2) as u32, what)
+        };
+        self.push(operation);
     }
 
     /// What had this number is gone, from the lists too, unless there are duplicates.

@@ -17,7 +17,8 @@
 //!   sockets sent over Unix sockets. With TCP and UDP, softirqs may come between the two sides;
 //!   such a difference counts only if it comes again, three times.
 //! * EPOLLWAKEUP with `CAP_BLOCK_SUSPEND`, limits on watches, memory that runs out, other
-//!   multiplexers that watch an instance (besides poll(2)), 32-bit callers.
+//!   multiplexers that watch an instance (besides select and poll, of either side), 32-bit callers.
+//! * What select and poll leave of their time limit.
 //!
 //! # Does it find anything?
 //!

@@ -152,6 +152,15 @@ pub enum Odd {
     DupClose,
 }
 
+/// A call that goes through files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// select(2): of the events IN, OUT and PRI make the sets.
+    Select,
+    /// poll(2).
+    Poll,
+}
+
 /// What is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -195,6 +204,11 @@ pub enum Operation {
     Wait(u8, i32, u32, Place),
     /// poll(2) of the instance.
     Poll(u8),
+    /// select(2) or poll(2): milliseconds, and which events of what. The one side's are the
+    /// kernel's calls, the other's repoll's.
+    Scan(Scan, u32, Vec<(Name, u16)>),
+    /// The same with a pending signal, as [`Operation::Masked`].
+    MaskedScan(Scan, bool, Vec<(Name, u16)>),
     /// The instance's part of `/proc/self/fdinfo`.
     Fdinfo(u8),
     /// Something unusual.
@@ -261,6 +275,15 @@ impl fmt::Display for Place {
     }
 }
 
+impl fmt::Display for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scan::Select => "select-of",
+            Scan::Poll => "poll-of",
+        })
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -296,6 +319,17 @@ impl fmt::Display for Operation {
             }
             Self::Wait(ep, max, time, place) => write!(f, "wait e{ep} {max} {time}{place}"),
             Self::Poll(ep) => write!(f, "poll e{ep}"),
+            Self::Scan(call, time, what) => {
+                write!(f, "{call} {time}")?;
+                what.iter()
+                    .try_for_each(|(name, bits)| write!(f, " {name}={bits:#x}"))
+            }
+            Self::MaskedScan(call, open, what) => {
+                let mask = if *open { "open" } else { "blocked" };
+                write!(f, "{call} {mask}")?;
+                what.iter()
+                    .try_for_each(|(name, bits)| write!(f, " {name}={bits:#x}"))
+            }
             Self::Fdinfo(ep) => write!(f, "fdinfo e{ep}"),
             Self::Odd(ep, Odd::Read) => write!(f, "odd e{ep} read"),
             Self::Odd(ep, Odd::Write) => write!(f, "odd e{ep} write"),
@@ -390,6 +424,8 @@ fn parse(words: &[&str]) -> Result<Operation> {
         ["wait", ep, max, time, at] => {
             Operation::Wait(instance(ep)?, max.parse()?, time.parse()?, place(at)?)
         }
+        ["select-of", ref rest @ ..] => scan(Scan::Select, rest)?,
+        ["poll-of", ref rest @ ..] => scan(Scan::Poll, rest)?,
         ["poll", ep] => Operation::Poll(instance(ep)?),
         ["fdinfo", ep] => Operation::Fdinfo(instance(ep)?),
         ["odd", ep, "read"] => Operation::Odd(instance(ep)?, Odd::Read),
@@ -418,6 +454,22 @@ fn parse(words: &[&str]) -> Result<Operation> {
             Operation::Ctl(op, instance(ep)?, name(fd)?, bits(events)?, number(data)?)
         }
         _ => bail!("no such operation"),
+    })
+}
+
+fn scan(call: Scan, words: &[&str]) -> Result<Operation> {
+    let (first, rest) = words.split_first().context("no time")?;
+    let what = rest
+        .iter()
+        .map(|word| {
+            let (what, bits) = word.split_once('=').context("no events")?;
+            Ok((name(what)?, number(bits)? as u16))
+        })
+        .collect::<Result<_>>()?;
+    Ok(match *first {
+        "open" => Operation::MaskedScan(call, true, what),
+        "blocked" => Operation::MaskedScan(call, false, what),
+        time => Operation::Scan(call, time.parse()?, what),
     })
 }
 

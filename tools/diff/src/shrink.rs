@@ -108,6 +108,22 @@ fn variants(step: &Step) -> Vec<Step> {
                 push(Operation::Wait(*ep, *max - 1, *time, *at));
             }
         }
+        Operation::Scan(call, time, what) => {
+            push(Operation::Scan(*call, 0, what.clone()));
+            for n in 0..what.len() {
+                let mut fewer = what.clone();
+                fewer.remove(n);
+                push(Operation::Scan(*call, *time, fewer));
+            }
+        }
+        Operation::MaskedScan(call, open, what) => {
+            push(Operation::Scan(*call, 0, what.clone()));
+            for n in 0..what.len() {
+                let mut fewer = what.clone();
+                fewer.remove(n);
+                push(Operation::MaskedScan(*call, *open, fewer));
+            }
+        }
         Operation::Masked(ep, max, _) => push(Operation::Wait(*ep, *max, 0, Place::Good)),
         Operation::Write(n, size) if *size > 8 => push(Operation::Write(*n, 8)),
         Operation::Write(n, size) if *size != 8 && *size > 1 => push(Operation::Write(*n, 1)),

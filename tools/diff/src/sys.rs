@@ -4,8 +4,8 @@
 use crate::execute::Side;
 use anyhow::{ensure, Result};
 use repoll::sys::{
-    repoll_create, repoll_ctl, repoll_wait, REPOLL_IOCTL_CREATE, REPOLL_IOCTL_CTL,
-    REPOLL_IOCTL_WAIT,
+    repoll_create, repoll_ctl, repoll_poll, repoll_select, repoll_wait, REPOLL_IOCTL_CREATE,
+    REPOLL_IOCTL_CTL, REPOLL_IOCTL_POLL, REPOLL_IOCTL_SELECT, REPOLL_IOCTL_WAIT,
 };
 use repoll::{Event, Events};
 use std::ffi::CStr;
@@ -684,4 +684,85 @@ pub fn repoll_pwait(
     };
     // SAFETY: as `repoll_wait`; the mask lives through the call.
     check(unsafe { libc::ioctl(ep, REPOLL_IOCTL_WAIT as _, &argument) })
+}
+
+/// A set of descriptors for select(2).
+pub type FdSet = [u64; 16];
+
+/// The address of a mask and its size, if there is one.
+fn address_of(mask: Option<&libc::sigset_t>) -> [usize; 2] {
+    [
+        mask.map_or(0, |mask| std::ptr::from_ref(mask) as usize),
+        size_of::<u64>(),
+    ]
+}
+
+fn after(milliseconds: u32) -> libc::timespec {
+    libc::timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(milliseconds) * 1_000_000,
+    }
+}
+
+/// ppoll(2): the kernel's own, or that of the instance `ours`.
+pub fn ppoll(
+    ours: Option<RawFd>,
+    fds: &mut [libc::pollfd],
+    milliseconds: u32,
+    mask: Option<&libc::sigset_t>,
+) -> io::Result<i32> {
+    let [mask, size] = address_of(mask);
+    let mut time = after(milliseconds);
+    let Some(ours) = ours else {
+        let (array, count) = (fds.as_mut_ptr(), fds.len());
+        // SAFETY: array, time and mask live through the call.
+        let result = unsafe { libc::syscall(libc::SYS_ppoll, array, count, &mut time, mask, size) };
+        return check(result as i32);
+    };
+    let mut argument = repoll_poll {
+        fds: fds.as_mut_ptr() as u64,
+        nfds: fds.len() as u32,
+        timeout: time.tv_nsec,
+        sigmask: mask as u64,
+        sigsetsize: size as u64,
+        ..Default::default()
+    };
+    // SAFETY: the request reads and writes a `repoll_poll`; array and mask live through the call.
+    let result = unsafe { libc::ioctl(ours, REPOLL_IOCTL_POLL as _, &mut argument) };
+    check(result)
+}
+
+/// pselect(2), likewise.
+pub fn pselect(
+    ours: Option<RawFd>,
+    nfds: i32,
+    sets: &mut [FdSet; 3],
+    milliseconds: u32,
+    mask: Option<&libc::sigset_t>,
+) -> io::Result<i32> {
+    let mask = address_of(mask);
+    let mut time = after(milliseconds);
+    let at = sets.each_mut().map(|set| set.as_mut_ptr());
+    let Some(ours) = ours else {
+        let [read, write, except] = at;
+        let call = libc::SYS_pselect6;
+        // SAFETY: sets, time and mask live through the call; the sets have room for `nfds` bits, or
+        // for what the table of descriptors has.
+        let result = unsafe { libc::syscall(call, nfds, read, write, except, &mut time, &mask) };
+        return check(result as i32);
+    };
+    let [readfds, writefds, exceptfds] = at.map(|set| set as u64);
+    let mut argument = repoll_select {
+        readfds,
+        writefds,
+        exceptfds,
+        nfds,
+        timeout: time.tv_nsec,
+        sigmask: mask[0] as u64,
+        sigsetsize: mask[1] as u64,
+        ..Default::default()
+    };
+    // SAFETY: the request reads and writes a `repoll_select`; the rest as above.
+    let result = unsafe { libc::ioctl(ours, REPOLL_IOCTL_SELECT as _, &mut argument) };
+    check(result)
 }

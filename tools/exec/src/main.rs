@@ -12,7 +12,7 @@ mod watch;
 use anyhow::{bail, Context, Result};
 use clap::Parser;
 use program::Program;
-use repoll_preload::{statistics, LIBRARY, LIBRARY_VARIABLE};
+use repoll_preload::{scan, statistics, LIBRARY, LIBRARY_VARIABLE};
 use std::env;
 use std::ffi::OsString;
 use std::io::Write;
@@ -23,11 +23,11 @@ use std::process::ExitCode;
 /// Runs a program with its epoll calls on repoll
 #[derive(Debug, Parser)]
 #[command(
-    override_usage = "repoll-exec [--stats] [--] PROGRAM [ARGUMENT]...",
+    override_usage = "repoll-exec [--stats] [--select] [--poll] [--] PROGRAM [ARGUMENT]...",
     after_help = "\
 The program, and the programs that it runs in turn, must be dynamically linked 64-bit ones without
 setuid. Their calls of epoll_create, epoll_ctl, epoll_wait and their variants, also by way of
-syscall(), go to /dev/repoll. Calls on a C epoll that came from elsewhere stay with it.
+syscall(), go to /dev/repoll, and if asked those of select and poll too. Calls on a C epoll that came from elsewhere stay with it.
 What can't be carried: system calls that do not go through the C library (programs in Go,
 IORING_OP_EPOLL_CTL of io_uring, which libuv uses).
 
@@ -38,6 +38,14 @@ struct Options {
     /// Tell at the program's exit how many calls were carried, how many were not, and why
     #[arg(long)]
     stats: bool,
+
+    /// Carry its calls of select and pselect too
+    #[arg(long)]
+    select: bool,
+
+    /// Carry its calls of poll and ppoll too
+    #[arg(long)]
+    poll: bool,
 
     /// The program, and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -62,12 +70,29 @@ fn main() -> ExitCode {
         eprintln!("repoll-exec: {}: {obstacle}", program.name());
         return ExitCode::from(NOT_RUN);
     }
+    carry(options.select, options.poll);
     match run(&program, options.stats) {
         Ok(status) => status,
         Err(error) => {
             eprintln!("repoll-exec: {error:#}");
             ExitCode::from(FAILED)
         }
+    }
+}
+
+/// Tells the library what to carry besides epoll: these and nothing else.
+fn carry(select: bool, poll: bool) {
+    let calls = [(select, "select"), (poll, "poll")];
+    let calls: Vec<_> = calls
+        .iter()
+        .filter(|call| call.0)
+        .map(|call| call.1)
+        .collect();
+    let variable = scan::VARIABLE.to_string_lossy();
+    if calls.is_empty() {
+        env::remove_var(variable.as_ref());
+    } else {
+        env::set_var(variable.as_ref(), calls.join(","));
     }
 }
 

@@ -60,9 +60,10 @@ impl Shared {
 
 fn summary(counters: &Counters) -> String {
     let mut text = String::new();
-    let mut line = |what: &str, outcome: Outcome, why: &str| {
+    let mut line = |what: &str, outcome: Outcome, of: fn(&Call) -> bool, why: &str| {
         let calls: Vec<String> = Call::ALL
             .into_iter()
+            .filter(of)
             .map(|call| (name(call), counters.of(call, outcome)))
             .filter(|&(_, count)| count > 0)
             .map(|(name, count)| format!("{count} {name}"))
@@ -81,24 +82,27 @@ fn summary(counters: &Counters) -> String {
         1 => String::new(),
         more => format!(" (by {more} programs)"),
     };
-    line("carried by repoll", Outcome::Carried, &programs);
+    let all = |_: &Call| true;
+    line("carried by repoll", Outcome::Carried, all, &programs);
     line(
         "left to the C epoll",
         Outcome::NotOurs,
+        all,
         ": the descriptor is not repoll's",
     );
     let error = counters.device_error.load(Relaxed);
-    line(
-        "left to the C epoll",
-        Outcome::NoDevice,
-        &format!(
-            ": /dev/repoll can't be opened there: {}",
-            Error::from_raw_os_error(error)
-        ),
+    let why = format!(
+        ": /dev/repoll can't be opened there: {}",
+        Error::from_raw_os_error(error)
     );
+    let epoll = |call: &Call| call.is_epoll();
+    line("left to the C epoll", Outcome::NoDevice, epoll, &why);
+    let others = |call: &Call| !call.is_epoll();
+    line("left to the kernel", Outcome::NoDevice, others, &why);
     line(
         "refused before either",
         Outcome::Refused,
+        all,
         ": no such descriptor, or a bad argument",
     );
     text
@@ -109,6 +113,8 @@ fn name(call: Call) -> &'static str {
         Call::Create => "epoll_create",
         Call::Ctl => "epoll_ctl",
         Call::Wait => "epoll_wait",
+        Call::Select => "select",
+        Call::Poll => "poll",
     }
 }
 

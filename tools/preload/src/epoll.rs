@@ -140,6 +140,7 @@ pub unsafe fn wait(
         timeout,
         sigmask: mask.0 as u64,
         sigsetsize: mask.1 as u64,
+        ..Default::default()
     };
     // SAFETY: the request reads a `repoll_wait` and writes to the array, whose address it checks.
     let result = unsafe { raw::ioctl(epfd, uapi::REPOLL_IOCTL_WAIT, &raw const argument) };
@@ -162,7 +163,7 @@ pub unsafe fn wait(
 }
 
 /// `None` if the time is not a valid one. What is too long for the kernel is 292 years.
-fn nanoseconds(time: timespec) -> Option<i64> {
+pub(crate) fn nanoseconds(time: timespec) -> Option<i64> {
     if time.tv_sec < 0 || !(0..1_000_000_000).contains(&time.tv_nsec) {
         return None;
     }

@@ -4,11 +4,11 @@
 //! They are as their namesakes in the manual pages: -1 and `errno` on failure.
 
 use crate::epoll::{self, Limit, Mask};
-use crate::raw;
-use libc::{c_int, c_long, epoll_event, sigset_t, size_t, timespec};
+use crate::{memory, raw, scan};
+use libc::{c_int, c_long, c_void, epoll_event, pollfd, sigset_t, size_t, timespec, timeval};
 
 /// The size of the kernel's signal set, which is what the C library passes for its larger one.
-const KERNEL_SIGSET: size_t = 8;
+pub(crate) const KERNEL_SIGSET: size_t = 8;
 const NO_MASK: Mask = Mask(core::ptr::null(), 0);
 
 /// `epoll_create(2)`.
@@ -131,10 +131,50 @@ pub unsafe extern "C" fn syscall(
                 let limit = Limit::Time(d as *const timespec);
                 epoll::wait(int_a, events, int_c, limit, mask)
             }
-            _ => raw::call(number, [a, b, c, d, e, f]),
+            _ => scan_call(number, [a, b, c, d, e, f])
+                .unwrap_or_else(|| raw::call(number, [a, b, c, d, e, f])),
         }
     };
     raw::with_errno(result)
+}
+
+/// The calls of select and poll, if they are carried; `None` if the real call has to be made.
+///
+/// # Safety
+///
+/// As for the system call.
+unsafe fn scan_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Option<c_long> {
+    use scan::Limit;
+    let sets = [b, c, d].map(|set| set as *mut c_void);
+    let array = a as *mut pollfd;
+    // SAFETY: the arguments are those of the call, by the contract of this function.
+    unsafe {
+        match number {
+            libc::SYS_select if scan::carries_select() => {
+                scan::select(a as c_int, sets, Limit::Timeval(e as *mut timeval), NO_MASK)
+            }
+            libc::SYS_pselect6 if scan::carries_select() => {
+                // The sixth argument is the address of two: the mask and its size.
+                let mask = if f == 0 {
+                    NO_MASK
+                } else {
+                    let [mask, size] = memory::read(f as *const [usize; 2])?;
+                    Mask(mask as *const sigset_t, size)
+                };
+                let limit = Limit::Timespec(e as *mut timespec, true);
+                scan::select(a as c_int, sets, limit, mask)
+            }
+            libc::SYS_poll if scan::carries_poll() => {
+                scan::poll(array, b as u32, Limit::Milliseconds(c as c_int), NO_MASK)
+            }
+            libc::SYS_ppoll if scan::carries_poll() => {
+                let limit = Limit::Timespec(c as *mut timespec, true);
+                let mask = Mask(d as *const sigset_t, e as size_t);
+                scan::poll(array, b as u32, limit, mask)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// On a host there is no `/dev/repoll`, so these are about what is left to the C epoll.

@@ -23,11 +23,26 @@ pub enum Call {
     Ctl,
     /// `epoll_wait`, `epoll_pwait`, `epoll_pwait2`.
     Wait,
+    /// `select`, `pselect`.
+    Select,
+    /// `poll`, `ppoll`.
+    Poll,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Create, Self::Ctl, Self::Wait];
+    pub const ALL: [Self; 5] = [
+        Self::Create,
+        Self::Ctl,
+        Self::Wait,
+        Self::Select,
+        Self::Poll,
+    ];
+
+    /// Whether it is one of epoll's.
+    pub fn is_epoll(self) -> bool {
+        matches!(self, Self::Create | Self::Ctl | Self::Wait)
+    }
 }
 
 /// What became of a call.
@@ -35,7 +50,7 @@ impl Call {
 pub enum Outcome {
     /// An instance of repoll answered it.
     Carried,
-    /// It was left to the C epoll, because `/dev/repoll` could not be opened.
+    /// It was left to the kernel, because `/dev/repoll` could not be opened.
     NoDevice,
     /// It was left to the C epoll, because the descriptor is something else than an instance.
     NotOurs,

@@ -5,6 +5,7 @@ mod cgroup;
 mod close;
 mod compat;
 mod contexts;
+mod counts;
 mod delivery;
 mod errors;
 mod exclusive;
@@ -15,8 +16,11 @@ mod masks;
 mod module;
 mod nesting;
 mod network;
+mod poll;
 mod quota;
 mod references;
+mod scan;
+mod select;
 mod sharing;
 mod source;
 mod source_feeds;
@@ -50,6 +54,10 @@ pub fn all() -> Vec<Test> {
         compat::tests,
         nesting::tests,
         sharing::tests,
+        scan::tests,
+        poll::tests,
+        select::tests,
+        counts::tests,
         threads::tests,
         references::tests,
         close::tests,

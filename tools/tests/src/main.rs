@@ -15,6 +15,7 @@ mod multiplexer;
 mod processes;
 mod registry;
 mod runner;
+mod scanner;
 mod settings;
 mod signals;
 mod stall;

@@ -240,3 +240,68 @@ pub fn allow_descriptors(count: u64) -> io::Result<()> {
         check(libc::setrlimit(libc::RLIMIT_NOFILE, &limit)).map(drop)
     }
 }
+/// How many files the process may have open.
+pub fn file_limits() -> io::Result<libc::rlimit> {
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: there is room for the limits.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limits) })?;
+    Ok(limits)
+}
+
+/// Changes [`file_limits`].
+pub fn limit_files(soft: u64, hard: u64) -> io::Result<()> {
+    let limits = libc::rlimit {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: the limits are only read.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limits) }).map(drop)
+}
+
+/// Further descriptors of one file.
+pub fn copies(fd: &OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
+    (0..count).map(|_| fd.try_clone()).collect()
+}
+
+/// Pages of our own, for ever.
+fn map(bytes: usize) -> io::Result<*mut u8> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping, at an address that the kernel chooses.
+    let memory = unsafe { libc::mmap(null_mut(), bytes, protection, flags, -1, 0) };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(memory.cast())
+}
+
+const PAGE: usize = 4096;
+
+/// The address of a copy of `values` that ends where nothing is mapped; it stays there.
+pub fn before_a_hole<T: Copy>(values: &[T]) -> io::Result<usize> {
+    let bytes = size_of_val(values);
+    let room = bytes.next_multiple_of(PAGE);
+    let memory = map(room + PAGE)?;
+    // SAFETY: there is room for the values, and nobody uses the last page.
+    unsafe {
+        check(libc::munmap(memory.add(room).cast(), PAGE))?;
+        let copy = memory.add(room - bytes);
+        copy.copy_from_nonoverlapping(values.as_ptr().cast(), bytes);
+        Ok(copy as usize)
+    }
+}
+
+/// The address of a copy of `values` that can't be written to; it stays there.
+pub fn read_only<T: Copy>(values: &[T]) -> io::Result<usize> {
+    let bytes = size_of_val(values);
+    let memory = map(bytes.next_multiple_of(PAGE))?;
+    // SAFETY: there is room for the values.
+    unsafe {
+        memory.copy_from_nonoverlapping(values.as_ptr().cast(), bytes);
+        check(libc::mprotect(memory.cast(), bytes, libc::PROT_READ))?;
+    }
+    Ok(memory as usize)
+}

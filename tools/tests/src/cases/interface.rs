@@ -25,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         a_longer_argument_with_more_in_it_is_e2big,
         the_first_version_of_wait_is_understood,
         an_argument_shorter_than_the_first_version_is_einval,
+        poll_and_select_are_versioned_too,
         an_unknown_request_is_enotty,
         read_and_write_are_refused,
         an_instance_that_is_opened_again_is_a_new_one,
@@ -118,7 +119,13 @@ fn unknown_flags_are_einval() -> Result<()> {
 
 fn a_bad_pointer_to_the_argument_is_efault() -> Result<()> {
     let m = Repoll::new()?;
-    for request in [REPOLL_IOCTL_CREATE, REPOLL_IOCTL_CTL, REPOLL_IOCTL_WAIT] {
+    for request in [
+        REPOLL_IOCTL_CREATE,
+        REPOLL_IOCTL_CTL,
+        REPOLL_IOCTL_WAIT,
+        REPOLL_IOCTL_POLL,
+        REPOLL_IOCTL_SELECT,
+    ] {
         for address in [0, 1, 4096, usize::MAX - 4095, usize::MAX] {
             // SAFETY: nothing is mapped there that we use.
             let result = unsafe { sys::ioctl(m.as_raw_fd(), request, address) };
@@ -248,6 +255,27 @@ fn an_argument_shorter_than_the_first_version_is_einval() -> Result<()> {
         ioctl(&m, resized(REPOLL_IOCTL_CREATE, 4), &nothing),
         libc::EINVAL,
     )
+}
+
+fn poll_and_select_are_versioned_too() -> Result<()> {
+    fn check<T: Default>(m: &Repoll, request: u32) -> Result<()> {
+        let mut argument = Later::<T>::default();
+        let size = size_of::<T>();
+        let call = |argument: &Later<T>, size| ioctl(m, resized(request, size), argument);
+        ensure!(call(&argument, size + 16)? == 0);
+        for shorter in [0, 8, size - 8, size - 1] {
+            expect_error(call(&argument, shorter), libc::EINVAL)?;
+        }
+        for more in [[1, 0], [0, 1 << 63]] {
+            argument.more = more;
+            ensure!(call(&argument, size)? == 0);
+            expect_error(call(&argument, size + 16), libc::E2BIG)?;
+        }
+        Ok(())
+    }
+    let m = Repoll::new()?;
+    check::<repoll_poll>(&m, REPOLL_IOCTL_POLL)?;
+    check::<repoll_select>(&m, REPOLL_IOCTL_SELECT)
 }
 
 fn an_unknown_request_is_enotty() -> Result<()> {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The file of a descriptor, for the time of a system call.
+//! The current task's open files, by descriptor.
 //!
-//! C header: [`include/linux/file.h`](srctree/include/linux/file.h)
+//! C headers: [`include/linux/file.h`](srctree/include/linux/file.h),
+//! [`include/linux/fdtable.h`](srctree/include/linux/fdtable.h)
 
+use super::bindings as ext;
 use core::ops::Deref;
 use kernel::{
     bindings,
@@ -68,4 +70,24 @@ impl Drop for HeldFile {
             unsafe { bindings::fput(self.file()) };
         }
     }
+}
+
+/// How many descriptors the current task's table has room for. It grows, and does not shrink.
+/// Process context.
+pub(crate) fn table_size() -> usize {
+    // SAFETY: Only looks at the current task's table.
+    unsafe { ext::max_fds() as usize }
+}
+
+/// Which descriptors from `64 * word` on are open in the current task: 64 of them, the first one in
+/// the lowest bit. Process context.
+pub(crate) fn open_fds(word: usize) -> u64 {
+    // SAFETY: Only looks at the current task's table, as far as it goes.
+    u32::try_from(word).map_or(0, |word| unsafe { ext::open_fds(word) })
+}
+
+/// How many files the current task may have open (`RLIMIT_NOFILE`). Process context.
+pub(crate) fn limit() -> u64 {
+    // SAFETY: Only reads the current task's limit.
+    unsafe { ext::nofile_limit() as u64 }
 }

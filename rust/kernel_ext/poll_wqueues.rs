@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Waiting for many files for the length of one call: entries in the wait queues of all of them.
+//!
+//! C header: [`include/linux/poll.h`](srctree/include/linux/poll.h); the C side is `fs/select.c`
+//!
+//! # The raw API
+//!
+//! `struct poll_wqueues`: `->poll` of a file hands each of its wait queues to a queue function, which
+//! puts an entry there. The entry's function notes that there is something to look at, and wakes the
+//! task. The first entries are in the structure itself, on the caller's stack; further ones in pages.
+//!
+//! # The safe API
+//!
+//! A [`PollWqueues`] is pinned to the stack of the one call that it is for. [`PollWqueues::poll`] asks
+//! a file, and until [`PollWqueues::stop_adding`] adds entries; [`PollWqueues::sleep`] sleeps until
+//! one of them has been woken. Dropping it takes all entries out. Each entry holds its file, so the
+//! file's wait queue is there for as long as the entry is.
+//!
+//! # No wake-up is lost
+//!
+//! The task: adds its entries, looks at the files, sleeps. A waker: changes a file's state, wakes its
+//! queue. Three things can go wrong, and each is closed by a barrier, as in `fs/select.c`:
+//!
+//! - *The look comes before the change, the wake-up before the entry.* An entry is added under the
+//!   queue's lock before the file is looked at; `poll_wait()` has a full barrier between the two. The
+//!   waker has one between its change and its look at the queue (it takes the queue's lock, or
+//!   `wq_has_sleeper()` has it). So the waker finds the entry, or the task finds the change.
+//! - *The wake-up comes after the look, and before the sleep.* The callback sets `triggered`, then
+//!   wakes the task. The task sets its state, then, after a full barrier (`set_current_state()`), looks
+//!   at `triggered`, then schedules. `try_to_wake_up()` has a full barrier before it looks at the
+//!   task's state. So the task sees `triggered` and does not sleep, or the waker sees the state and
+//!   sets it to running, and `schedule()` returns.
+//! - *`triggered` is cleared after it was set for something that the next look does not see.* After
+//!   the sleep the task clears it, then, after a full barrier (`smp_store_mb()`), looks at the files
+//!   again. A callback that set it before that was preceded by its change of the file's state: the
+//!   `smp_wmb()` in the callback pairs with this barrier, since to take the queue's lock does not order
+//!   earlier writes before later ones. So the look sees that change. A callback that sets it later
+//!   is seen by the next sleep. The first look needs no such barrier: nothing was cleared before it.
+//!
+//! # POLLFREE
+//!
+//! A queue that goes away before its file tells non-blocking pollers by `POLLFREE`. Such queues belong
+//! to tasks (signalfd's to the signal handlers of whoever polls, binder's to the thread that does), and
+//! the task that polls is in this call until the entries are out: so `fs/select.c` need not heed it.
+//! That argument is about every driver there is. [`Entry`] heeds it anyway, for the sake of the
+//! multiplexer, at the cost of one test: so nothing here rests on the argument.
+
+use super::{
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
+    bindings as ext,
+    task,
+    time::Deadline,
+    trace,
+    wait_queue::Entry, //
+};
+use core::{
+    cell::{Cell, UnsafeCell},
+    marker::PhantomPinned,
+    mem::MaybeUninit,
+    ptr, //
+};
+use kernel::{
+    bindings,
+    current,
+    ffi::{c_int, c_uint, c_void},
+    fs::LocalFile,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        barrier::{
+            smp_mb,
+            Full,
+            Write, //
+        }, //
+    },
+    types::Opaque, //
+};
+
+/// As many entries as fit into what `fs/select.c` allows itself of the stack.
+const INLINE: usize =
+    (bindings::MAX_STACK_ALLOC - bindings::FRONTEND_STACK_ALLOC) as usize / size_of::<PollEntry>();
+/// As many as fit into a page, with what else is in a [`Page`].
+const PER_PAGE: usize = (bindings::PAGE_SIZE - 16) / size_of::<PollEntry>();
+
+/// The wait queues that one call of one task waits on; see the [module](self).
+///
+/// # Invariants
+///
+/// - `table` is first. Its queue function is [`add_entry`], or none.
+/// - `waiter.task` is the task that made this, which does not go away before it is dropped: it is not
+///   `Send`, and pinned to that task's stack.
+/// - The entries in `inline` and `pages` may be in wait queues; they and `waiter` stay in place.
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+pub(crate) struct PollWqueues {
+    #[pin]
+    table: Opaque<bindings::poll_table_struct>,
+    waiter: Waiter,
+    /// The descriptor that is being polled, for [`add_entry`].
+    fd: Cell<i32>,
+    added: Cell<u32>,
+    out_of_memory: Cell<bool>,
+    inline: Entries<INLINE>,
+    /// The page that is being filled, and from it the full ones.
+    pages: Cell<Option<KBox<Page>>>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+/// What the callbacks need: any context, at any time while there are entries.
+struct Waiter {
+    task: *mut bindings::task_struct,
+    pid: i32,
+    triggered: Atomic<u32>,
+    wakeups: Atomic<u32>,
+}
+
+/// One entry in a wait queue of a file.
+///
+/// # Invariants
+///
+/// `entry` is first. It is in a queue of `file`, or was.
+#[repr(C)]
+struct PollEntry {
+    entry: Entry,
+    file: ARef<LocalFile>,
+    /// Wake-ups for other events than these are ignored.
+    events: u32,
+    fd: i32,
+}
+
+/// Room for `N` entries, which stay where they are.
+///
+/// # Invariants
+///
+/// The first `used` ones are initialised.
+struct Entries<const N: usize> {
+    used: Cell<usize>,
+    entries: UnsafeCell<[MaybeUninit<PollEntry>; N]>,
+}
+
+struct Page {
+    next: Option<KBox<Page>>,
+    entries: Entries<PER_PAGE>,
+}
+
+const _: () = assert!(size_of::<Page>() <= bindings::PAGE_SIZE);
+
+impl<const N: usize> Entries<N> {
+    const fn new() -> Self {
+        // INVARIANT: None is used.
+        Self {
+            used: Cell::new(0),
+            entries: UnsafeCell::new([const { MaybeUninit::uninit() }; N]),
+        }
+    }
+
+    /// Puts `entry` into the next free place, from where it does not move; gives it back if there is
+    /// none.
+    fn push(&self, entry: PollEntry) -> Result<&PollEntry, PollEntry> {
+        let used = self.used.get();
+        if used == N {
+            return Err(entry);
+        }
+        // SAFETY: The place is in the array, and nobody has a reference to it, as it is not used.
+        // INVARIANT: One more is initialised.
+        unsafe {
+            let place = self.entries.get().cast::<PollEntry>().add(used);
+            place.write(entry);
+            self.used.set(used + 1);
+            Ok(&*place)
+        }
+    }
+
+    /// Takes the entries out of their wait queues, and lets the files go.
+    fn clear(&mut self) {
+        let entries = self.entries.get().cast::<PollEntry>();
+        // INVARIANT: None is used any more.
+        for index in 0..self.used.replace(0) {
+            // SAFETY: It is initialised. A callback may look at it until it is removed; then nobody
+            // does, and it is dropped, once.
+            unsafe {
+                let entry = entries.add(index);
+                (*entry).entry.remove();
+                entry.drop_in_place();
+            }
+        }
+    }
+}
+
+impl Page {
+    fn new(next: Option<KBox<Page>>) -> Result<KBox<Self>, Option<KBox<Page>>> {
+        let Ok(mut page) = KBox::<Self>::new_uninit(GFP_KERNEL_ACCOUNT) else {
+            return Err(next);
+        };
+        let this = page.as_mut_ptr();
+        // SAFETY: The fields are written one by one; the array of entries may be uninitialised.
+        // INVARIANT: No entry is used.
+        unsafe {
+            (&raw mut (*this).next).write(next);
+            (&raw mut (*this).entries.used).write(Cell::new(0));
+            Ok(page.assume_init())
+        }
+    }
+}
+
+impl PollWqueues {
+    /// For a call of the current task, which has not looked at any file yet. Process context.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            // INVARIANT: The queue function is `add_entry`; it is the current task.
+            table <- Opaque::ffi_init(|table| {
+                // SAFETY: `table` is valid for writes.
+                unsafe { ext::init_poll_funcptr(table, Some(add_entry), 0) };
+            }),
+            waiter: Waiter {
+                task: current!().as_ptr(),
+                pid: task::pid(),
+                triggered: Atomic::new(0),
+                wakeups: Atomic::new(0),
+            },
+            fd: Cell::new(-1),
+            added: Cell::new(0),
+            out_of_memory: Cell::new(false),
+            inline: Entries::new(),
+            pages: Cell::new(None),
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// What `file`, which is open as `fd`, is ready for, of `events` (`EPOLL*` bits, a hint to the
+    /// file's driver). Until [`PollWqueues::stop_adding`], it then wakes [`PollWqueues::sleep`] when it
+    /// has one of these events. Process context, sleeps.
+    #[inline]
+    pub(crate) fn poll(self: Pin<&Self>, file: &LocalFile, fd: i32, events: u32) -> u32 {
+        self.fd.set(fd);
+        // SAFETY: Nobody else uses the table. It is a part of `self`, as `add_entry` wants it; the
+        // pointer is made from a reference to all of that. The file is alive.
+        unsafe {
+            (*self.table.get())._key = events;
+            let table = ptr::from_ref(&*self).cast_mut();
+            ext::vfs_poll(file.as_ptr(), table.cast())
+        }
+    }
+
+    /// From now on [`PollWqueues::poll`] only asks.
+    pub(crate) fn stop_adding(&self) {
+        // SAFETY: Nobody else uses the table.
+        // INVARIANT: There is no queue function.
+        unsafe { (*self.table.get())._qproc = None };
+    }
+
+    /// How many entries have been added.
+    pub(crate) fn added(&self) -> u32 {
+        self.added.get()
+    }
+
+    /// Whether an entry could not be added for want of memory, so that a wake-up may be missed.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory.get()
+    }
+
+    /// How many wake-ups there have been for events that were asked for.
+    pub(crate) fn wakeups(&self) -> u32 {
+        self.waiter.wakeups.load(Relaxed)
+    }
+
+    /// Sleeps until a file wakes one of the entries, a signal comes, or `deadline`; not at all if one
+    /// was woken since the last time. False if the deadline has passed. Then the files must be looked
+    /// at again, whatever this returns. Process context.
+    pub(crate) fn sleep(&self, deadline: Option<&Deadline>) -> bool {
+        let triggered = &self.waiter.triggered;
+        // The state first, then the look: see the module.
+        task::set_interruptible();
+        let in_time = triggered.load(Relaxed) != 0 || Deadline::sleep(deadline);
+        task::set_running();
+        // smp_store_mb(): cleared first, then the next look at the files; and what was written
+        // before `triggered` was set is seen by it.
+        triggered.store(0, Relaxed);
+        smp_mb(Full);
+        in_time
+    }
+
+    /// The place for one more entry, filled.
+    fn push(&self, entry: PollEntry) -> Option<&PollEntry> {
+        let entry = match self.inline.push(entry) {
+            Ok(entry) => return Some(entry),
+            Err(entry) => entry,
+        };
+        // SAFETY: `push` and `drop` are the only ones to access the list, and neither calls the other.
+        let pages = unsafe { &mut *self.pages.as_ptr() };
+        let is_full = pages
+            .as_ref()
+            .is_none_or(|page| page.entries.used.get() == PER_PAGE);
+        if is_full {
+            match Page::new(pages.take()) {
+                Ok(page) => *pages = Some(page),
+                Err(next) => {
+                    *pages = next;
+                    return None;
+                }
+            }
+        }
+        pages.as_ref()?.entries.push(entry).ok()
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for PollWqueues {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Nothing is moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        this.inline.clear();
+        // One by one: there may be thousands, too many for a drop that goes down the list.
+        let mut next = this.pages.take();
+        while let Some(mut page) = next {
+            page.entries.clear();
+            next = page.next.take();
+        }
+    }
+}
+
+/// The queue function, `__pollwait()`.
+///
+/// # Safety
+///
+/// Called by a file's `->poll`, in process context, with the table of a [`PollWqueues`].
+unsafe extern "C" fn add_entry(
+    file: *mut bindings::file,
+    head: *mut bindings::wait_queue_head,
+    table: *mut bindings::poll_table_struct,
+) {
+    // CAST: The table is the first field of a `PollWqueues`, which is `repr(C)`.
+    let table = table.cast::<PollWqueues>();
+    // SAFETY: It is valid, by the contract, and pinned; its fields can be used through a shared
+    // reference, but for `table`, which nobody writes to meanwhile.
+    let (this, events) = unsafe { (&*table, (*(*table).table.get())._key) };
+    let entry = PollEntry {
+        entry: Entry::new(),
+        // SAFETY: The file is alive for the call; who polls it has a reference.
+        file: unsafe { LocalFile::from_raw_file(file) }.into(),
+        events,
+        fd: this.fd.get(),
+    };
+    let Some(entry) = this.push(entry) else {
+        this.out_of_memory.set(true);
+        return;
+    };
+    this.added.set(this.added.get() + 1);
+    let waiter = ptr::from_ref(&this.waiter).cast_mut();
+    // SAFETY: The entry is new. It and the waiter stay in place until it is removed, when `this` is
+    // dropped. Until then it holds the file, and with it the queue, unless that goes away before the
+    // file, with POLLFREE.
+    unsafe {
+        entry
+            .entry
+            .add(head, Some(wake), waiter.cast::<c_void>(), false)
+    };
+}
+
+/// The entries' function, `pollwake()`.
+///
+/// # Safety
+///
+/// Called by a wait queue, with its lock held, for an entry that `add_entry` added.
+unsafe extern "C" fn wake(
+    entry: *mut bindings::wait_queue_entry,
+    mode: c_uint,
+    sync: c_int,
+    key: *mut c_void,
+) -> c_int {
+    // CAST: The key of poll wake-ups is the event bits, not a pointer.
+    let key = key as usize as u32;
+    // CAST: The entry is the first field of an `Entry`, and that of a `PollEntry`; both are `repr(C)`.
+    // SAFETY: Entry and waiter are valid until the entry is removed, which waits for the queue's lock.
+    let (this, waiter) = unsafe {
+        (
+            &*entry.cast::<PollEntry>(),
+            &*Entry::private(entry).cast::<Waiter>(),
+        )
+    };
+    let matches = key == 0 || key & this.events != 0;
+    trace::scan_wake(waiter.pid, this.fd, key, matches.into());
+    let woken = if matches {
+        // SAFETY: The task is in the call that the entry is a part of.
+        unsafe { waiter.wake(mode, sync) }
+    } else {
+        0
+    };
+    if key & ext::POLLFREE != 0 {
+        // SAFETY: This is the last thing that we do.
+        unsafe { Entry::went_away(entry) };
+    }
+    woken
+}
+
+impl Waiter {
+    /// # Safety
+    ///
+    /// The task is there.
+    unsafe fn wake(&self, mode: c_uint, sync: c_int) -> c_int {
+        self.wakeups.fetch_add(1, Relaxed);
+        // What the file's owner wrote comes before `triggered`: pairs with the barrier in
+        // `PollWqueues::sleep`. See the module.
+        smp_mb(Write);
+        self.triggered.store(1, Relaxed);
+        // Nothing else tells try_to_wake_up() about `sync`: hence an entry that is in no queue.
+        let mut entry: bindings::wait_queue_entry = pin_init::zeroed();
+        entry.private = self.task.cast();
+        // SAFETY: The function reads only `private`, which is a task, by the contract.
+        unsafe { bindings::default_wake_function(&raw mut entry, mode, sync, ptr::null_mut()) }
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Arrays from and to userspace: short ones on the stack, long ones wherever there is room.
+
+use super::{
+    bindings as ext,
+    user_args::UserArg, //
+};
+use core::{
+    mem::MaybeUninit,
+    ops::{Deref, DerefMut}, //
+};
+use kernel::{
+    prelude::*,
+    transmute::FromBytes,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+/// `struct pollfd`, as userspace has it.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+pub(crate) struct PollFd {
+    pub(crate) fd: i32,
+    pub(crate) events: u16,
+    pub(crate) revents: u16,
+}
+
+const _: () = assert!(size_of::<PollFd>() == size_of::<u64>());
+
+// SAFETY: Integers.
+unsafe impl FromBytes for PollFd {}
+
+/// The contents of a caller's array.
+pub(crate) enum Array<'a, T> {
+    /// In the room that the reader of the array had for it.
+    Stack(&'a mut [T]),
+    /// Allocated.
+    Heap(KVVec<T>),
+}
+
+impl<'a, T: FromBytes> Array<'a, T> {
+    /// Reads `count` elements; into `room` if they fit. EFAULT, ENOMEM. Process context.
+    #[inline]
+    pub(crate) fn read(room: &'a mut [MaybeUninit<T>], address: u64, count: usize) -> Result<Self> {
+        if count <= room.len() {
+            let room = &mut room[..count];
+            copy_in(room, address)?;
+            // SAFETY: All elements are initialised, and any bytes make a valid one.
+            return Ok(Self::Stack(unsafe {
+                core::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<T>(), count)
+            }));
+        }
+        let mut heap = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        copy_in(&mut heap.spare_capacity_mut()[..count], address)?;
+        // SAFETY: There is room for so many, and they are initialised.
+        unsafe { heap.inc_len(count) };
+        Ok(Self::Heap(heap))
+    }
+}
+
+impl<T> Deref for Array<'_, T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Stack(slice) => slice,
+            Self::Heap(vec) => vec,
+        }
+    }
+}
+
+impl<T> DerefMut for Array<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::Stack(slice) => slice,
+            Self::Heap(vec) => vec,
+        }
+    }
+}
+
+fn copy_in<T: FromBytes>(to: &mut [MaybeUninit<T>], address: u64) -> Result {
+    let length = size_of_val(to);
+    // SAFETY: The same memory, of which any bytes may be written.
+    let bytes = unsafe {
+        core::slice::from_raw_parts_mut(to.as_mut_ptr().cast::<MaybeUninit<u8>>(), length)
+    };
+    UserSlice::new(UserPtr::from_addr(address as usize), length)
+        .reader()
+        .read_raw(bytes)
+}
+
+/// Zero words: in `room` if they fit. ENOMEM. Process context.
+pub(crate) fn zeroed(room: &mut [u64], count: usize) -> Result<Array<'_, u64>> {
+    Ok(match room.get_mut(..count) {
+        Some(room) => Array::Stack(room),
+        None => Array::Heap(KVVec::from_elem(0, count, GFP_KERNEL_ACCOUNT)?),
+    })
+}
+
+/// Fills `words` from the caller's memory. EFAULT. Process context.
+pub(crate) fn read_words(words: &mut [u64], address: u64) -> Result {
+    // SAFETY: What is initialised may be taken as what need not be; only whole words are written.
+    let words = unsafe {
+        core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<MaybeUninit<u64>>(), words.len())
+    };
+    copy_in(words, address)
+}
+
+/// Writes `words` to the caller's memory. EFAULT. Process context.
+pub(crate) fn write_words(address: u64, words: &[u64]) -> Result {
+    // SAFETY: Words may be looked at as bytes.
+    let bytes = unsafe {
+        core::slice::from_raw_parts(words.as_ptr().cast::<u8>(), core::mem::size_of_val(words))
+    };
+    UserSlice::new(UserPtr::from_addr(address as usize), bytes.len())
+        .writer()
+        .write_slice(bytes)
+}
+
+/// Writes back what [`PollFd::revents`] says, to the array that `fds` was read from. EFAULT. Process
+/// context.
+pub(crate) fn write_revents(address: u64, fds: &[PollFd]) -> Result {
+    // SAFETY: There are so many; the address is checked.
+    let written =
+        unsafe { ext::put_revents(address as usize, fds.as_ptr().cast(), fds.len() as u32) };
+    if written {
+        Ok(())
+    } else {
+        Err(EFAULT)
+    }
+}
+
+/// Writes a structure of which the caller's version has `size` bytes, as `copy_struct_to_user()`: what
+/// the caller has no room for is left out, what it has more is zero. EINVAL if it is shorter than its
+/// first version or longer than a page, EFAULT if it can't be written. Process context.
+pub(crate) fn write<T: UserArg>(address: u64, size: u64, value: &T) -> Result {
+    const LIMIT: usize = 4096;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    if size < T::MIN_SIZE || size > LIMIT {
+        return Err(EINVAL);
+    }
+    // SAFETY: There are no bytes in a `UserArg` that are not initialised.
+    let bytes = unsafe {
+        core::slice::from_raw_parts(core::ptr::from_ref(value).cast::<u8>(), size_of::<T>())
+    };
+    let mut writer = UserSlice::new(UserPtr::from_addr(address as usize), size).writer();
+    writer.write_slice(&bytes[..size.min(bytes.len())])?;
+    while !writer.is_empty() {
+        let zeros = [0u8; 64];
+        writer.write_slice(&zeros[..writer.len().min(zeros.len())])?;
+    }
+    Ok(())
+}

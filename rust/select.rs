@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! SELECT: what select(2) and pselect(2) do, over three sets of descriptors.
+//!
+//! The C side is `core_sys_select()` in `fs/select.c`. A set is of any size: the 1024 of `FD_SETSIZE`
+//! are the C library's.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    counts::Counts,
+    kernel_ext::{
+        bindings as ext,
+        files,
+        user_args::{
+            read,
+            repoll_select, //
+        },
+        user_array::{
+            read_words,
+            write_words,
+            zeroed, //
+        }, //
+    },
+    scan::{
+        scan,
+        Call,
+        Pass,
+        Timeout, //
+    }, //
+};
+use core::mem::offset_of;
+use kernel::prelude::*;
+
+/// What counts as readable, writable, exceptional; in the order of the sets. A descriptor that was
+/// closed meanwhile is all of them.
+const KINDS: [u32; 3] = [
+    ext::RDNORM | ext::RDBAND | ext::IN | ext::HUP | ext::ERR | ext::NVAL,
+    ext::WRBAND | ext::WRNORM | ext::OUT | ext::ERR | ext::NVAL,
+    ext::PRI | ext::NVAL,
+];
+
+/// How many words are kept on the stack, for three sets in and three out.
+const ON_STACK: usize = 256 / size_of::<u64>();
+
+/// One word of each of the three sets.
+type Words = [u64; 3];
+
+/// The three sets, as words that belong together: what is asked, and the answer.
+struct Sets<'a> {
+    asked: [&'a mut [u64]; 3],
+    ready: [&'a mut [u64]; 3],
+}
+
+/// The ioctl; see `uapi/repoll.h`. Not inlined: the other ioctls need none of its stack.
+#[inline(never)]
+pub(crate) fn select(arg: usize, size: usize) -> Result<isize> {
+    let args: repoll_select = read(arg, size)?;
+    let call = Call {
+        kind: ext::REPOLL_SCAN_SELECT,
+        nfds: args.nfds as u32,
+        flags: args.flags,
+        timeout: args.timeout,
+        timeout_address: (arg + offset_of!(repoll_select, timeout)) as u64,
+        sigmask: args.sigmask,
+        sigsetsize: args.sigsetsize,
+        counts: args.counts,
+        counts_size: args.counts_size,
+    };
+    let sets = [args.readfds, args.writefds, args.exceptfds];
+    call.make(|timeout, counts| select_sets(&call, args.nfds, sets, timeout, counts))
+}
+
+fn select_sets(
+    call: &Call,
+    nfds: i32,
+    addresses: [u64; 3],
+    timeout: &Timeout,
+    counts: &mut Counts,
+) -> Result<usize> {
+    let nfds = usize::try_from(nfds)
+        .map_err(|_| EINVAL)?
+        .min(files::table_size());
+    let words = nfds.div_ceil(64);
+    let mut room = [0; ON_STACK];
+    let mut memory = zeroed(&mut room, 6 * words)?;
+    let mut sets = Sets::new(&mut memory, words);
+    for (set, address) in sets.asked.iter_mut().zip(addresses) {
+        if address != 0 {
+            read_words(set, address)?;
+            counts.bytes_in += size_of_val(*set) as u64;
+        }
+    }
+    let words = sets.check(nfds)?;
+    call.trace_setup(counts.bytes_in);
+    let ready = scan(timeout, counts, |pass| {
+        for word in 0..words {
+            sets.poll_word(pass, word);
+        }
+    })?;
+    for (set, address) in sets.ready.iter().zip(addresses) {
+        if address != 0 {
+            write_words(address, set)?;
+            counts.bytes_out += size_of_val(*set) as u64;
+        }
+    }
+    Ok(ready)
+}
+
+impl<'a> Sets<'a> {
+    /// Sets of so many words, in memory for six of them.
+    fn new(memory: &'a mut [u64], words: usize) -> Self {
+        let mut rest = memory;
+        let mut next = || {
+            let (set, others) = core::mem::take(&mut rest).split_at_mut(words);
+            rest = others;
+            set
+        };
+        Self {
+            asked: [next(), next(), next()],
+            ready: [next(), next(), next()],
+        }
+    }
+
+    fn asked(&self, word: usize) -> Words {
+        [0, 1, 2].map(|set: usize| self.asked[set][word])
+    }
+
+    /// Forgets the bits from `nfds` on. EBADF if a descriptor in a set is not open. Returns the number
+    /// of words up to the last one that has a bit.
+    fn check(&mut self, nfds: usize) -> Result<usize> {
+        if nfds % 64 != 0 {
+            for set in &mut self.asked {
+                set[nfds / 64] &= (1 << (nfds % 64)) - 1;
+            }
+        }
+        let mut used = 0;
+        for word in 0..nfds.div_ceil(64) {
+            let [input, output, except] = self.asked(word);
+            let any = input | output | except;
+            if any != 0 {
+                if any & !files::open_fds(word) != 0 {
+                    return Err(EBADF);
+                }
+                used = word + 1;
+            }
+        }
+        Ok(used)
+    }
+
+    /// Finds out about the 64 files of a word.
+    #[inline]
+    fn poll_word(&mut self, pass: &mut Pass<'_>, word: usize) {
+        let asked = self.asked(word);
+        let mut rest = asked[0] | asked[1] | asked[2];
+        let mut found: Words = [0; 3];
+        while rest != 0 {
+            let index = rest.trailing_zeros();
+            let bit = 1 << index;
+            rest &= !bit;
+            let wants = |set: usize| asked[set] & bit != 0;
+            // As in C: the exceptional ones are always asked for, and wake the call.
+            let mut events = KINDS[2];
+            for set in [0, 1] {
+                if wants(set) {
+                    events |= KINDS[set];
+                }
+            }
+            let fd = (word * 64) as i32 + index as i32;
+            let ready = pass.poll(fd, events).unwrap_or(ext::NVAL);
+            for set in [0, 1, 2] {
+                if wants(set) && ready & KINDS[set] != 0 {
+                    found[set] |= bit;
+                    pass.found();
+                }
+            }
+        }
+        for (set, found) in found.into_iter().enumerate() {
+            self.ready[set][word] = found;
+        }
+    }
+}

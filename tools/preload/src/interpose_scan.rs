@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `select` and `poll` of the C library, which the program finds here instead.
+//!
+//! If they are not to be carried, or can't be, the C library's own are called: found when the library
+//! is loaded, so that they stay cancellation points of `pthread_cancel(3)`.
+
+use crate::epoll::Mask;
+use crate::interpose::KERNEL_SIGSET;
+use crate::raw;
+use crate::scan::{self, Limit};
+use core::ffi::CStr;
+use core::mem::transmute;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use libc::{c_int, c_void, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
+
+const NO_MASK: Mask = Mask(core::ptr::null(), 0);
+
+type Select =
+    unsafe extern "C" fn(c_int, *mut fd_set, *mut fd_set, *mut fd_set, *mut timeval) -> c_int;
+type Pselect = unsafe extern "C" fn(
+    c_int,
+    *mut fd_set,
+    *mut fd_set,
+    *mut fd_set,
+    *const timespec,
+    *const sigset_t,
+) -> c_int;
+type Poll = unsafe extern "C" fn(*mut pollfd, nfds_t, c_int) -> c_int;
+type Ppoll = unsafe extern "C" fn(*mut pollfd, nfds_t, *const timespec, *const sigset_t) -> c_int;
+type PollChk = unsafe extern "C" fn(*mut pollfd, nfds_t, c_int, size_t) -> c_int;
+type PpollChk =
+    unsafe extern "C" fn(*mut pollfd, nfds_t, *const timespec, *const sigset_t, size_t) -> c_int;
+
+/// The next definition of a function, after ours.
+struct Next {
+    name: &'static CStr,
+    found: AtomicPtr<c_void>,
+}
+
+impl Next {
+    const fn new(name: &'static CStr) -> Self {
+        Self {
+            name,
+            found: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    /// Where it is. Not to be called first in a signal handler: hence [`find`].
+    fn get(&self) -> *mut c_void {
+        let found = self.found.load(Relaxed);
+        if !found.is_null() {
+            return found;
+        }
+        // SAFETY: the name ends in a zero byte.
+        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        if found.is_null() {
+            // The C library has them all.
+            // SAFETY: it takes nothing and does not return.
+            unsafe { libc::abort() };
+        }
+        self.found.store(found, Relaxed);
+        found
+    }
+}
+
+static SELECT: Next = Next::new(c"select");
+static PSELECT: Next = Next::new(c"pselect");
+static POLL: Next = Next::new(c"poll");
+static PPOLL: Next = Next::new(c"ppoll");
+static POLL_CHK: Next = Next::new(c"__poll_chk");
+static PPOLL_CHK: Next = Next::new(c"__ppoll_chk");
+
+/// Finds the C library's functions. To be called before the program runs.
+pub fn find() {
+    for next in [&SELECT, &PSELECT, &POLL, &PPOLL, &POLL_CHK, &PPOLL_CHK] {
+        next.get();
+    }
+}
+
+fn returned(result: libc::c_long) -> c_int {
+    raw::with_errno(result) as c_int
+}
+
+/// `select(2)`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[no_mangle]
+pub unsafe extern "C" fn select(
+    nfds: c_int,
+    readfds: *mut fd_set,
+    writefds: *mut fd_set,
+    exceptfds: *mut fd_set,
+    timeout: *mut timeval,
+) -> c_int {
+    if scan::carries_select() {
+        let sets = [readfds, writefds, exceptfds].map(<*mut fd_set>::cast);
+        // SAFETY: by the contract of this function.
+        let result = unsafe { scan::select(nfds, sets, Limit::Timeval(timeout), NO_MASK) };
+        if let Some(result) = result {
+            return returned(result);
+        }
+    }
+    // SAFETY: it is the function of that name, with our arguments.
+    unsafe {
+        let next = transmute::<*mut c_void, Select>(SELECT.get());
+        next(nfds, readfds, writefds, exceptfds, timeout)
+    }
+}
+
+/// `pselect(2)`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[no_mangle]
+pub unsafe extern "C" fn pselect(
+    nfds: c_int,
+    readfds: *mut fd_set,
+    writefds: *mut fd_set,
+    exceptfds: *mut fd_set,
+    timeout: *const timespec,
+    sigmask: *const sigset_t,
+) -> c_int {
+    if scan::carries_select() {
+        let sets = [readfds, writefds, exceptfds].map(<*mut fd_set>::cast);
+        let limit = Limit::Timespec(timeout.cast_mut(), false);
+        // SAFETY: by the contract of this function.
+        let result = unsafe { scan::select(nfds, sets, limit, Mask(sigmask, KERNEL_SIGSET)) };
+        if let Some(result) = result {
+            return returned(result);
+        }
+    }
+    // SAFETY: it is the function of that name, with our arguments.
+    unsafe {
+        let next = transmute::<*mut c_void, Pselect>(PSELECT.get());
+        next(nfds, readfds, writefds, exceptfds, timeout, sigmask)
+    }
+}
+
+/// `poll(2)`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[no_mangle]
+pub unsafe extern "C" fn poll(fds: *mut pollfd, nfds: nfds_t, timeout: c_int) -> c_int {
+    if scan::carries_poll() {
+        let limit = Limit::Milliseconds(timeout);
+        // SAFETY: by the contract of this function.
+        if let Some(result) = unsafe { scan::poll(fds, nfds as u32, limit, NO_MASK) } {
+            return returned(result);
+        }
+    }
+    // SAFETY: it is the function of that name, with our arguments.
+    unsafe { transmute::<*mut c_void, Poll>(POLL.get())(fds, nfds, timeout) }
+}
+
+/// `ppoll(2)`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[no_mangle]
+pub unsafe extern "C" fn ppoll(
+    fds: *mut pollfd,
+    nfds: nfds_t,
+    timeout: *const timespec,
+    sigmask: *const sigset_t,
+) -> c_int {
+    if scan::carries_poll() {
+        let limit = Limit::Timespec(timeout.cast_mut(), false);
+        let mask = Mask(sigmask, KERNEL_SIGSET);
+        // SAFETY: by the contract of this function.
+        if let Some(result) = unsafe { scan::poll(fds, nfds as u32, limit, mask) } {
+            return returned(result);
+        }
+    }
+    // SAFETY: it is the function of that name, with our arguments.
+    unsafe { transmute::<*mut c_void, Ppoll>(PPOLL.get())(fds, nfds, timeout, sigmask) }
+}
+
+/// Whether the array is as long as its caller's compiler knows it to be.
+fn fits(nfds: nfds_t, bytes: size_t) -> bool {
+    bytes / size_of::<pollfd>() >= nfds as usize
+}
+
+/// What `poll(2)` is for programs that are compiled with `_FORTIFY_SOURCE`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[no_mangle]
+pub unsafe extern "C" fn __poll_chk(
+    fds: *mut pollfd,
+    nfds: nfds_t,
+    timeout: c_int,
+    bytes: size_t,
+) -> c_int {
+    if fits(nfds, bytes) {
+        // SAFETY: by the contract of this function.
+        return unsafe { poll(fds, nfds, timeout) };
+    }
+    // SAFETY: it is the function of that name, with our arguments; it ends the program.
+    unsafe { transmute::<*mut c_void, PollChk>(POLL_CHK.get())(fds, nfds, timeout, bytes) }
+}
+
+/// What `ppoll(2)` is for programs that are compiled with `_FORTIFY_SOURCE`.
+///
+/// # Safety
+///
+/// As for the real one.
+#[no_mangle]
+pub unsafe extern "C" fn __ppoll_chk(
+    fds: *mut pollfd,
+    nfds: nfds_t,
+    timeout: *const timespec,
+    sigmask: *const sigset_t,
+    bytes: size_t,
+) -> c_int {
+    if fits(nfds, bytes) {
+        // SAFETY: by the contract of this function.
+        return unsafe { ppoll(fds, nfds, timeout, sigmask) };
+    }
+    // SAFETY: it is the function of that name, with our arguments; it ends the program.
+    unsafe {
+        let next = transmute::<*mut c_void, PpollChk>(PPOLL_CHK.get());
+        next(fds, nfds, timeout, sigmask, bytes)
+    }
+}

@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What SELECT, POLL and WAIT say that they did, when asked; and their tracepoints.
+
+use super::contexts::{recording, records_of};
+use crate::files::{eventfds, signal};
+use crate::multiplexer::{Multiplexer, Repoll};
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::scanner::{pollfds, set_of, Ours, Side};
+use crate::support::{expect_error, LONG, MOMENT};
+use crate::sys;
+use anyhow::{ensure, Context, Result};
+use repoll::sys::{repoll_poll, repoll_select, repoll_wait, REPOLL_COUNTS_SIZE_VER0};
+use repoll::{Counts, Event, Events, FdSet, Instance, PollEvents, PollFd};
+use repoll_trace::record::Record;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::thread::{scope, sleep};
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    repoll_only!("counts":
+        poll_counts_what_it_does,
+        poll_adds_no_entries_once_something_is_found,
+        a_file_may_have_several_wait_queues,
+        entries_beyond_the_first_are_counted_too,
+        select_counts_what_it_does,
+        a_sleep_and_a_wake_up_are_counted,
+        a_wake_up_for_other_events_does_not_reach_the_task,
+        wait_counts_what_it_does,
+        failures_are_counted,
+        counts_of_another_size,
+        bad_counts_are_refused_before_anything_is_done,
+        unknown_flags_are_einval,
+        the_tracepoints_say_the_same,
+    )
+}
+
+const SHORT: Option<Duration> = Some(Duration::from_millis(1));
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+fn interest(fds: &[OwnedFd]) -> Vec<PollFd> {
+    fds.iter()
+        .map(|fd| PollFd::new(fd, PollEvents::IN))
+        .collect()
+}
+
+fn expect(counts: &Counts, expected: Counts) -> Result<()> {
+    let list = |c: &Counts| {
+        [
+            ("bytes_in", c.bytes_in),
+            ("bytes_out", c.bytes_out),
+            ("passes", c.passes),
+            ("polled", c.polled),
+            ("polled_first", c.polled_first),
+            ("polled_last", c.polled_last),
+            ("added", c.added),
+            ("wakeups", c.wakeups),
+            ("sleeps", c.sleeps),
+        ]
+    };
+    let (got, expected) = (list(counts), list(&expected));
+    ensure!(got == expected, "{got:?} instead of {expected:?}");
+    Ok(())
+}
+
+fn poll_counts_what_it_does() -> Result<()> {
+    let instance = Instance::open()?;
+    let fds = eventfds(3)?;
+    let mut counts = Counts::default();
+    let mut array = interest(&fds);
+    array.push(PollFd::new(&-1, PollEvents::IN));
+    ensure!(instance.poll_counted(&mut array, SHORT, &mut counts)? == 0);
+    expect(
+        &counts,
+        Counts {
+            bytes_in: 4 * 8,
+            bytes_out: 4 * 2,
+            passes: 2,
+            polled: 6,
+            polled_first: 3,
+            polled_last: 3,
+            added: 3,
+            wakeups: 0,
+            sleeps: 1,
+        },
+    )?;
+    ensure!(instance.poll_counted(&mut array, NOW, &mut counts)? == 0);
+    expect(
+        &counts,
+        Counts {
+            bytes_in: 32,
+            bytes_out: 8,
+            passes: 1,
+            polled: 3,
+            polled_first: 3,
+            polled_last: 3,
+            ..Default::default()
+        },
+    )
+}
+
+/// But it polls the rest.
+fn poll_adds_no_entries_once_something_is_found() -> Result<()> {
+    let instance = Instance::open()?;
+    let fds = eventfds(10)?;
+    signal(&fds[4])?;
+    let mut counts = Counts::default();
+    ensure!(instance.poll_counted(&mut interest(&fds), Some(LONG), &mut counts)? == 1);
+    expect(
+        &counts,
+        Counts {
+            bytes_in: 80,
+            bytes_out: 20,
+            passes: 1,
+            polled: 10,
+            polled_first: 10,
+            polled_last: 10,
+            // The one that is found has added its entry before it was looked at.
+            added: 5,
+            ..Default::default()
+        },
+    )
+}
+
+fn a_file_may_have_several_wait_queues() -> Result<()> {
+    let instance = Instance::open()?;
+    let terminal = crate::files::KINDS
+        .iter()
+        .find(|kind| kind.name == "fifo")
+        .context("a fifo")?
+        .make()?;
+    let mut counts = Counts::default();
+    let mut array = [PollFd::new(&terminal.fd, PollEvents::IN)];
+    ensure!(instance.poll_counted(&mut array, SHORT, &mut counts)? == 0);
+    ensure!(
+        counts.added == 2 && counts.polled_first == 1,
+        "{}",
+        counts.added
+    );
+    Ok(())
+}
+
+/// Nine are on the stack, sixty-three in each page.
+fn entries_beyond_the_first_are_counted_too() -> Result<()> {
+    let instance = Instance::open()?;
+    let fds = eventfds(600)?;
+    let mut counts = Counts::default();
+    for count in [1, 9, 10, 72, 73, 135, 136, 600] {
+        let mut array = interest(&fds[..count]);
+        ensure!(instance.poll_counted(&mut array, SHORT, &mut counts)? == 0);
+        ensure!(counts.added == count as u64, "{} of {count}", counts.added);
+    }
+    Ok(())
+}
+
+fn select_counts_what_it_does() -> Result<()> {
+    let instance = Instance::open()?;
+    let fds = eventfds(3)?;
+    let mut set = FdSet::new();
+    fds.iter().for_each(|fd| set.insert(fd));
+    let words = (fds[2].as_raw_fd() as u64).div_ceil(64) * 8;
+    let (mut other, mut counts) = (set.clone(), Counts::default());
+    let sets = [Some(&mut set), None, Some(&mut other)];
+    ensure!(instance.select_counted(sets, SHORT, &mut counts)? == 0);
+    expect(
+        &counts,
+        Counts {
+            bytes_in: 2 * words,
+            bytes_out: 2 * words,
+            passes: 2,
+            polled: 6,
+            polled_first: 3,
+            polled_last: 3,
+            added: 3,
+            wakeups: 0,
+            sleeps: 1,
+        },
+    )
+}
+
+fn a_sleep_and_a_wake_up_are_counted() -> Result<()> {
+    let instance = Instance::open()?;
+    let fds = eventfds(2)?;
+    let mut array = interest(&fds);
+    let mut counts = Counts::default();
+    let ready = scope(|threads| {
+        threads.spawn(|| {
+            sleep(3 * MOMENT);
+            signal(&fds[1])
+        });
+        instance.poll_counted(&mut array, Some(LONG), &mut counts)
+    })?;
+    ensure!(ready == 1);
+    expect(
+        &counts,
+        Counts {
+            bytes_in: 16,
+            bytes_out: 4,
+            passes: 2,
+            polled: 4,
+            polled_first: 2,
+            polled_last: 2,
+            added: 2,
+            wakeups: 1,
+            sleeps: 1,
+        },
+    )
+}
+
+/// Else each write would cost a pass over all files.
+fn a_wake_up_for_other_events_does_not_reach_the_task() -> Result<()> {
+    let instance = Instance::open()?;
+    // A write to an eventfd is IN, and nothing else.
+    let fd = sys::eventfd()?;
+    let mut array = [PollFd::new(&fd, PollEvents::PRI)];
+    let mut counts = Counts::default();
+    let ready = scope(|threads| {
+        threads.spawn(|| {
+            for _ in 0..10 {
+                sleep(Duration::from_millis(10));
+                let _ = signal(&fd);
+            }
+        });
+        instance.poll_counted(&mut array, Some(20 * MOMENT), &mut counts)
+    })?;
+    ensure!(ready == 0);
+    ensure!(counts.wakeups == 0, "{} wake-ups", counts.wakeups);
+    ensure!(counts.passes == 2 && counts.sleeps == 1);
+    Ok(())
+}
+
+fn wait_counted(m: &Repoll, max: usize, timeout: i64, counts: &mut Counts) -> Result<usize> {
+    let mut events = vec![Event::default(); max];
+    let argument = repoll_wait {
+        events: events.as_mut_ptr() as u64,
+        maxevents: max as i32,
+        timeout,
+        counts: std::ptr::from_mut(counts) as u64,
+        counts_size: size_of::<Counts>() as u64,
+        ..Default::default()
+    };
+    // SAFETY: events and counts are ours.
+    Ok(unsafe { m.wait_raw(&argument) }?)
+}
+
+fn wait_counts_what_it_does() -> Result<()> {
+    let m = Repoll::new()?;
+    let fds = eventfds(100)?;
+    for fd in &fds {
+        m.add(fd, Events::IN, 0)?;
+    }
+    let mut counts = Counts::default();
+    ensure!(wait_counted(&m, 10, 0, &mut counts)? == 0);
+    expect(&counts, Counts::default())?;
+    for fd in &fds[..3] {
+        signal(fd)?;
+    }
+    ensure!(wait_counted(&m, 10, 0, &mut counts)? == 3);
+    let event = size_of::<Event>() as u64;
+    let once = |polled: u64, delivered: u64| Counts {
+        bytes_out: delivered * event,
+        passes: 1,
+        polled,
+        polled_first: polled,
+        polled_last: polled,
+        ..Default::default()
+    };
+    expect(&counts, once(3, 3))?;
+    // One of them is not ready any more.
+    crate::files::read_all(fds[1].as_raw_fd())?;
+    ensure!(wait_counted(&m, 10, 0, &mut counts)? == 2);
+    expect(&counts, once(3, 2))?;
+    for fd in &fds[..3] {
+        crate::files::read_all(fd.as_raw_fd())?;
+    }
+    ensure!(wait_counted(&m, 10, 1_000_000, &mut counts)? == 0);
+    ensure!(counts.sleeps == 1 && counts.wakeups == 0 && counts.polled == 2);
+    let delivered = scope(|threads| {
+        threads.spawn(|| {
+            sleep(3 * MOMENT);
+            signal(&fds[50])
+        });
+        wait_counted(&m, 10, -1, &mut counts)
+    })?;
+    ensure!(delivered == 1);
+    expect(
+        &counts,
+        Counts {
+            wakeups: 1,
+            sleeps: 1,
+            ..once(1, 1)
+        },
+    )
+}
+
+fn failures_are_counted() -> Result<()> {
+    let instance = Instance::open()?;
+    let fd = sys::eventfd()?;
+    crate::signals::handle_signal(libc::SIGUSR1, 0)?;
+    let number = crate::signals::Thread::current();
+    let mut counts = Counts::default();
+    let mut array = [PollFd::new(&fd, PollEvents::IN)];
+    let result = scope(|threads| {
+        threads.spawn(|| {
+            sleep(3 * MOMENT);
+            number.kill(libc::SIGUSR1);
+        });
+        instance.poll_counted(&mut array, None, &mut counts)
+    });
+    expect_error(result, libc::EINTR)?;
+    ensure!(counts.passes == 2 && counts.sleeps == 1 && counts.wakeups == 0);
+    Ok(())
+}
+
+fn counts_of_another_size() -> Result<()> {
+    let ours = Ours::new()?;
+    let fds = eventfds(2)?;
+    let numbers: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut array = pollfds(&numbers, libc::POLLIN);
+    let mut room = [u64::MAX; 20];
+    let ver0 = REPOLL_COUNTS_SIZE_VER0 as usize;
+    let mut poll = |size: usize, room: &mut [u64]| {
+        let mut argument = repoll_poll {
+            fds: array.as_mut_ptr() as u64,
+            nfds: 2,
+            counts: room.as_mut_ptr() as u64,
+            counts_size: size as u64,
+            ..Default::default()
+        };
+        // SAFETY: the array is ours, and no more is written to the counts than there is room.
+        unsafe { ours.poll_raw(&mut argument) }
+    };
+    ensure!(poll(ver0 + 16, &mut room)? == 0);
+    ensure!(room[..2] == [16, 4] && room[ver0 / 8..ver0 / 8 + 2] == [0, 0]);
+    ensure!(room[ver0 / 8 + 2..].iter().all(|word| *word == u64::MAX));
+    for size in [0, 1, 8, ver0 - 1, 4097, usize::MAX] {
+        expect_error(poll(size, &mut room), libc::EINVAL)?;
+    }
+    Ok(())
+}
+
+fn bad_counts_are_refused_before_anything_is_done() -> Result<()> {
+    let ours = Ours::new()?;
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN | Events::ET, 1)?;
+    signal(&fd)?;
+    let mut array = pollfds(&[fd.as_raw_fd()], libc::POLLIN);
+    let mut set = set_of(&[fd.as_raw_fd()], 64);
+    let mut event = Event::default();
+    let read_only = sys::read_only(&[0u64; 9])?;
+    for address in [1, 4096, usize::MAX - 4095, read_only] {
+        let (counts, counts_size) = (address as u64, size_of::<Counts>() as u64);
+        let mut poll = repoll_poll {
+            fds: array.as_mut_ptr() as u64,
+            nfds: 1,
+            timeout: -1,
+            counts,
+            counts_size,
+            ..Default::default()
+        };
+        let mut select = repoll_select {
+            readfds: set.as_mut_ptr() as u64,
+            nfds: 64,
+            timeout: -1,
+            counts,
+            counts_size,
+            ..Default::default()
+        };
+        let wait = repoll_wait {
+            events: std::ptr::from_mut(&mut event) as u64,
+            maxevents: 1,
+            timeout: -1,
+            counts,
+            counts_size,
+            ..Default::default()
+        };
+        // SAFETY: array, set and event are ours; the counts can't be written.
+        unsafe {
+            expect_error(ours.poll_raw(&mut poll), libc::EFAULT)?;
+            expect_error(ours.select_raw(&mut select), libc::EFAULT)?;
+            expect_error(m.wait_raw(&wait), libc::EFAULT)?;
+        }
+    }
+    ensure!(array[0].revents == 0);
+    // The edge is still there.
+    ensure!(m.ready_data()? == [1]);
+    Ok(())
+}
+
+fn unknown_flags_are_einval() -> Result<()> {
+    let ours = Ours::new()?;
+    for flags in [1, 1 << 31, u32::MAX] {
+        let mut poll = repoll_poll {
+            flags,
+            ..Default::default()
+        };
+        let mut select = repoll_select {
+            flags,
+            ..Default::default()
+        };
+        // SAFETY: there are no arrays and no sets.
+        unsafe {
+            expect_error(ours.poll_raw(&mut poll), libc::EINVAL)?;
+            expect_error(ours.select_raw(&mut select), libc::EINVAL)?;
+        }
+    }
+    Ok(())
+}
+
+fn field<'a>(record: &'a Record, name: &str) -> Result<&'a str> {
+    record
+        .field(name)
+        .with_context(|| format!("no {name} in {record:?}"))
+}
+
+fn the_tracepoints_say_the_same() -> Result<()> {
+    let instance = Instance::open()?;
+    let fds = eventfds(3)?;
+    let session = recording()?;
+    let mut array = interest(&fds);
+    let mut counts = Counts::default();
+    scope(|threads| {
+        threads.spawn(|| {
+            sleep(3 * MOMENT);
+            signal(&fds[1])
+        });
+        instance.poll_counted(&mut array, Some(LONG), &mut counts)
+    })?;
+    let mut set = FdSet::new();
+    set.insert(&fds[0]);
+    ensure!(instance.select([Some(&mut set), None, None], SHORT)? == 0);
+
+    // SAFETY: takes nothing.
+    let me = unsafe { libc::gettid() }.to_string();
+    let mut trail = Vec::new();
+    records_of(&session, "repoll_scan_result")?;
+    for record in session.read()?.records {
+        if record.event.starts_with("repoll_scan_") {
+            ensure!(field(&record, "task")? == me, "{record:?}");
+            trail.push(record);
+        }
+    }
+    let names: Vec<_> = trail
+        .iter()
+        .map(|record| record.event.trim_start_matches("repoll_scan_"))
+        .collect();
+    let one = ["setup", "pass", "sleep", "wake", "pass", "result"];
+    let other = ["setup", "pass", "sleep", "pass", "result"];
+    ensure!(names == [&one[..], &other[..]].concat(), "{names:?}");
+    let wake = &trail[3];
+    ensure!(field(wake, "fd")? == fds[1].as_raw_fd().to_string());
+    ensure!(field(wake, "matched")? == "1" && field(wake, "context")? == "task");
+    let result = &trail[5];
+    ensure!(field(result, "call")? == "poll" && field(result, "ret")? == "1");
+    for (name, value) in [
+        ("passes", counts.passes),
+        ("polled", counts.polled),
+        ("entries", counts.added),
+        ("wakeups", counts.wakeups),
+        ("sleeps", counts.sleeps),
+        ("bytes_in", counts.bytes_in),
+        ("bytes_out", counts.bytes_out),
+    ] {
+        ensure!(field(result, name)? == value.to_string(), "{name}");
+    }
+    ensure!(field(&trail[10], "call")? == "select" && field(&trail[10], "ret")? == "0");
+    Ok(())
+}

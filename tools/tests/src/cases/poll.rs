@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+//! POLL, in what it has of its own; what it shares with SELECT is in [`super::scan`].
+
+use crate::files::{eventfds, signal};
+use crate::registry::Test;
+use crate::scanner::{pollfds, Kernel, Mask, Side};
+use crate::sides;
+use crate::support::{expect_error, LONG};
+use crate::sys;
+use anyhow::{ensure, Result};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    let mut tests = sides!("poll":
+        a_negative_descriptor_is_passed_over,
+        a_closed_descriptor_is_pollnval,
+        err_and_hup_need_not_be_asked_for,
+        every_event_bit_is_answered_as_the_kernel_does,
+        the_answers_are_cleared,
+        a_descriptor_may_be_given_often,
+        no_descriptors_are_no_error,
+        more_than_the_limit_of_open_files_is_einval,
+        a_bad_array_is_efault,
+        an_array_that_cannot_be_written_is_efault,
+        a_file_without_poll_is_always_ready,
+        an_array_of_any_length_is_read_and_answered,
+    );
+    tests.extend(
+        sides!("poll": a_hundred_thousand_descriptors)
+            .into_iter()
+            .map(|test| test.within(120)),
+    );
+    tests
+}
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+const CLOSED: RawFd = 987;
+
+fn revents(fds: &[libc::pollfd]) -> Vec<i16> {
+    fds.iter().map(|fd| fd.revents).collect()
+}
+
+fn a_negative_descriptor_is_passed_over<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let fd = sys::eventfd()?;
+    signal(&fd)?;
+    let mut fds = pollfds(&[-1, fd.as_raw_fd(), i32::MIN, -CLOSED], libc::POLLIN);
+    fds.iter_mut().for_each(|fd| fd.revents = 0x7fff);
+    ensure!(side.poll(&mut fds, NOW)? == 1);
+    ensure!(revents(&fds) == [0, libc::POLLIN, 0, 0], "{fds:?}");
+    ensure!(side.poll(&mut pollfds(&[-1], -1), NOW)? == 0);
+    Ok(())
+}
+
+fn a_closed_descriptor_is_pollnval<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let fd = sys::eventfd()?;
+    for (events, closed) in [(0, CLOSED), (libc::POLLIN, i32::MAX), (-1, 1 << 20)] {
+        let mut fds = pollfds(&[closed, fd.as_raw_fd()], events & !libc::POLLOUT);
+        // It does not wait for the other one.
+        ensure!(side.poll(&mut fds, None)? == 1);
+        ensure!(revents(&fds) == [libc::POLLNVAL, 0], "{fds:?}");
+    }
+    Ok(())
+}
+
+fn err_and_hup_need_not_be_asked_for<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let (reader, writer) = sys::pipe()?;
+    let (other_reader, other_writer) = sys::pipe()?;
+    drop((writer, other_reader));
+    let mut fds = pollfds(&[reader.as_raw_fd(), other_writer.as_raw_fd()], 0);
+    ensure!(side.poll(&mut fds, None)? == 2);
+    ensure!(revents(&fds) == [libc::POLLHUP, libc::POLLERR], "{fds:?}");
+    Ok(())
+}
+
+/// Each bit alone, and all, on files in several states.
+fn every_event_bit_is_answered_as_the_kernel_does<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let (near, far) = UnixStream::pair()?;
+    let (reader, writer) = sys::pipe()?;
+    let event = sys::eventfd()?;
+    let numbers = [
+        near.as_raw_fd(),
+        reader.as_raw_fd(),
+        writer.as_raw_fd(),
+        event.as_raw_fd(),
+        CLOSED,
+        -1,
+    ];
+    let compare = |state: &str| -> Result<()> {
+        for events in (0..16).map(|bit| 1 << bit).chain([0, -1, 0x3ff]) {
+            let (mut ours, mut theirs) = (pollfds(&numbers, events), pollfds(&numbers, events));
+            let results = (side.poll(&mut ours, NOW)?, Kernel.poll(&mut theirs, NOW)?);
+            ensure!(
+                results.0 == results.1 && revents(&ours) == revents(&theirs),
+                "{state}, {events:#x}: {ours:?}, not {theirs:?}"
+            );
+        }
+        Ok(())
+    };
+    compare("new")?;
+    signal(&event)?;
+    sys::write(writer.as_raw_fd(), b"x")?;
+    sys::write(far.as_raw_fd(), b"x")?;
+    compare("written to")?;
+    far.shutdown(std::net::Shutdown::Write)?;
+    compare("shut down")?;
+    drop((far, reader));
+    compare("closed")
+}
+
+fn the_answers_are_cleared<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let fd = sys::eventfd()?;
+    let mut fds = pollfds(&[fd.as_raw_fd()], libc::POLLIN);
+    fds[0].revents = -1;
+    ensure!(side.poll(&mut fds, Some(Duration::from_millis(1)))? == 0);
+    ensure!(
+        fds[0].revents == 0 && fds[0].events == libc::POLLIN,
+        "{fds:?}"
+    );
+    Ok(())
+}
+
+fn a_descriptor_may_be_given_often<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let fd = sys::eventfd()?;
+    signal(&fd)?;
+    let mut fds = pollfds(&[fd.as_raw_fd(); 100], libc::POLLIN);
+    for one in &mut fds[50..] {
+        one.events = libc::POLLOUT;
+    }
+    ensure!(side.poll(&mut fds, Some(LONG))? == 100);
+    ensure!(fds[49].revents == libc::POLLIN && fds[50].revents == libc::POLLOUT);
+    Ok(())
+}
+
+fn no_descriptors_are_no_error<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let poll = |at: usize, timeout| {
+        // SAFETY: nothing is written there.
+        unsafe { side.poll_at(at, 0, &mut { timeout }, Mask::default()) }
+    };
+    for address in [0, 1, 4096, usize::MAX] {
+        ensure!(poll(address, NOW)? == 0);
+        ensure!(poll(address, Some(Duration::from_millis(2)))? == 0);
+    }
+    Ok(())
+}
+
+fn more_than_the_limit_of_open_files_is_einval<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    const LIMIT: u64 = 50;
+    sys::limit_files(LIMIT, sys::file_limits()?.rlim_max)?;
+    let mut fds = pollfds(&[-1; LIMIT as usize + 1], libc::POLLIN);
+    ensure!(side.poll(&mut fds[..LIMIT as usize], NOW)? == 0);
+    expect_error(side.poll(&mut fds, NOW), libc::EINVAL)?;
+    for count in [LIMIT as u32 + 1, i32::MAX as u32, u32::MAX] {
+        // It comes before the address is looked at.
+        // SAFETY: nothing is there.
+        let result = unsafe { side.poll_at(1, count, &mut { NOW }, Mask::default()) };
+        expect_error(result, libc::EINVAL)?;
+    }
+    Ok(())
+}
+
+fn a_bad_array_is_efault<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    for address in [0, 1, 4096, usize::MAX - 4095, usize::MAX] {
+        for timeout in [NOW, None] {
+            // SAFETY: nothing is mapped there.
+            let result = unsafe { side.poll_at(address, 1, &mut { timeout }, Mask::default()) };
+            expect_error(result, libc::EFAULT)?;
+        }
+    }
+    // The first descriptors are there, the last one is not; few ones and many.
+    for count in [2, 30, 31, 33, 500, 513] {
+        let fds = pollfds(&vec![-1; count - 1], libc::POLLIN);
+        let edge = sys::before_a_hole(&fds)?;
+        // SAFETY: the array is only for this.
+        let poll = |count| unsafe { side.poll_at(edge, count, &mut { NOW }, Mask::default()) };
+        ensure!(poll(count as u32 - 1)? == 0);
+        expect_error(poll(count as u32), libc::EFAULT)?;
+    }
+    Ok(())
+}
+
+fn an_array_that_cannot_be_written_is_efault<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let fd = sys::eventfd()?;
+    for count in [1, 40] {
+        let address = sys::read_only(&pollfds(&vec![fd.as_raw_fd(); count], libc::POLLIN))?;
+        // SAFETY: the array can't be written to.
+        let poll = |timeout: &mut Option<Duration>| unsafe {
+            side.poll_at(address, count as u32, timeout, Mask::default())
+        };
+        expect_error(poll(&mut { NOW }), libc::EFAULT)?;
+        let mut timeout = Some(LONG);
+        signal(&fd)?;
+        expect_error(poll(&mut timeout), libc::EFAULT)?;
+        ensure!(timeout.is_some_and(|left| left < LONG), "{timeout:?}");
+        crate::files::read_all(fd.as_raw_fd())?;
+    }
+    Ok(())
+}
+
+fn a_file_without_poll_is_always_ready<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let file = std::fs::File::open("/")?;
+    let mut fds = pollfds(&[file.as_raw_fd()], libc::POLLIN | libc::POLLOUT);
+    ensure!(side.poll(&mut fds, None)? == 1);
+    ensure!(
+        fds[0].revents == libc::POLLIN | libc::POLLOUT,
+        "{}",
+        fds[0].revents
+    );
+    Ok(())
+}
+
+/// Lengths around those at which memory is had in another way.
+fn an_array_of_any_length_is_read_and_answered<S: Side>() -> Result<()> {
+    let side = S::new()?;
+    let files = eventfds(700)?;
+    let numbers: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
+    for count in [
+        1, 8, 9, 10, 29, 30, 31, 32, 33, 71, 72, 73, 134, 135, 542, 700,
+    ] {
+        for ready in [0, count / 2, count - 1] {
+            // First nobody is ready: all are waited for.
+            let mut fds = pollfds(&numbers[..count], libc::POLLIN);
+            ensure!(side.poll(&mut fds, Some(Duration::from_micros(1)))? == 0);
+            signal(&files[ready])?;
+            ensure!(side.poll(&mut fds, Some(LONG))? == 1);
+            let found: Vec<_> = (0..count).filter(|&n| fds[n].revents != 0).collect();
+            ensure!(found == [ready], "of {count}: {found:?}, not {ready}");
+            crate::files::read_all(numbers[ready])?;
+        }
+    }
+    Ok(())
+}
+
+fn a_hundred_thousand_descriptors<S: Side>() -> Result<()> {
+    const COUNT: usize = 100_000;
+    let side = S::new()?;
+    let fd = sys::eventfd()?;
+    sys::limit_files(COUNT as u64 + 1000, COUNT as u64 + 1000)?;
+    let copies = sys::copies(&fd, COUNT)?;
+    let numbers: Vec<_> = copies.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut fds = pollfds(&numbers, libc::POLLIN);
+    ensure!(side.poll(&mut fds, Some(Duration::from_millis(1)))? == 0);
+    let ready = std::thread::scope(|threads| {
+        threads.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            signal(&fd)
+        });
+        side.poll(&mut fds, Some(LONG))
+    })?;
+    // It may have come in the midst of a pass.
+    ensure!(ready > 0 && ready <= COUNT, "{ready}");
+    ensure!(side.poll(&mut fds, None)? == COUNT);
+    ensure!(fds.iter().all(|fd| fd.revents == libc::POLLIN));
+    Ok(())
+}
