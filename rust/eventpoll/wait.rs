@@ -12,8 +12,10 @@ use crate::kernel_ext::{
         ordering::Full,
         smp_mb, //
     },
+    bindings as ext,
     task,
     time::Deadline,
+    trace::trace,
     user_args::EventWriter, //
 };
 use kernel::prelude::*;
@@ -44,9 +46,11 @@ fn sleep_and_deliver(ep: &Eventpoll, out: EventWriter, timeout: i64) -> Result<u
         if task::signal_pending() {
             return Err(EINTR);
         }
+        trace!(wait_sleep(ep.id));
         let timed_out = ep
             .waiters
             .sleep_exclusive(deadline.as_ref(), || !ep.ready.is_empty());
+        trace!(wait_wake(ep.id, why_awake(ep, timed_out)));
         // A wake-up may have been for us alone, and may come together with the time-out or a
         // signal. So look at the queue again before either is told.
         if !ep.ready.is_empty() {
@@ -58,6 +62,19 @@ fn sleep_and_deliver(ep: &Eventpoll, out: EventWriter, timeout: i64) -> Result<u
         if timed_out {
             return Ok(0);
         }
+    }
+}
+
+/// For the tracepoint.
+fn why_awake(ep: &Eventpoll, timed_out: bool) -> u32 {
+    if !ep.ready.is_empty() {
+        ext::REPOLL_WOKEN_EVENT
+    } else if timed_out {
+        ext::REPOLL_WOKEN_TIMEOUT
+    } else if task::signal_pending() {
+        ext::REPOLL_WOKEN_SIGNAL
+    } else {
+        ext::REPOLL_WOKEN_NOTHING
     }
 }
 
@@ -75,6 +92,7 @@ fn deliver(ep: &Eventpoll, out: EventWriter) -> Result<usize> {
     if !ep.ready.is_empty() {
         smp_mb(Full);
         if ep.waiters.has_entries() {
+            trace!(wake(ep.id, 1, 0, ext::REPOLL_WAKE_LEFT));
             ep.waiters.wake_one(false);
         }
     }
@@ -87,8 +105,12 @@ fn scan(ep: &Eventpoll, mut out: EventWriter) -> Result<usize> {
     let Some(mut scan) = locked.consumer.scan(&ep.ready) else {
         return Ok(0);
     };
+    trace!(scan_begin(ep.id, ext::REPOLL_SCAN_WAIT));
+    let mut taken = 0;
+    let mut result = Ok(());
     while !out.is_full() {
         let Some(item) = scan.next() else { break };
+        taken += 1;
         // What called back need not be ready any more, or may be closed: then it leaves the queue.
         let ready = item.poll_now(1);
         if ready == 0 {
@@ -96,10 +118,9 @@ fn scan(ep: &Eventpoll, mut out: EventWriter) -> Result<usize> {
         }
         let data = item.data();
         if let Err(e) = out.write(ready, data) {
+            item.trace_queue(Reason::Back);
             scan.put_back(item);
-            if out.written() == 0 {
-                return Err(e);
-            }
+            result = Err(e);
             break;
         }
         item.trace_deliver(ready, data);
@@ -111,5 +132,9 @@ fn scan(ep: &Eventpoll, mut out: EventWriter) -> Result<usize> {
             scan.requeue(item);
         }
     }
-    Ok(out.written())
+    trace!(scan_end(ep.id, taken, out.written() as u32));
+    match result {
+        Err(e) if out.written() == 0 => Err(e),
+        _ => Ok(out.written()),
+    }
 }
