@@ -2,8 +2,8 @@
 //! Shows what repoll does, from its tracepoints and the kernel's.
 //!
 //! [`tracefs`] records, [`recorder`] decides what and how long, [`dat`] is the file that it makes;
-//! [`record`] reads it, [`story`] finds the lives of events in it, and [`render`], [`stat`] and
-//! [`export`] tell them.
+//! [`record`] reads it, [`story`] finds the lives of events in it, and [`render`], [`stat`],
+//! [`export`] and [`report`] tell them.
 
 pub mod dat;
 pub mod export;
@@ -14,6 +14,7 @@ mod pages;
 pub mod record;
 pub mod recorder;
 pub mod render;
+pub mod report;
 pub mod signals;
 pub mod stat;
 pub mod story;

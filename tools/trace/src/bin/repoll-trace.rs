@@ -10,7 +10,7 @@ use repoll_trace::render::{self, Color};
 use repoll_trace::stat::{self, Statistics};
 use repoll_trace::story::{self, Protocol, Story};
 use repoll_trace::tracefs::{self, Session};
-use repoll_trace::{dat, export, signals};
+use repoll_trace::{dat, export, report, signals};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -43,6 +43,18 @@ enum Action {
         /// As JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Makes a page that shows it as a picture, to be stepped through; one HTML file that needs no network.
+    Report {
+        /// What was recorded.
+        #[arg(default_value = "trace.dat")]
+        file: PathBuf,
+        /// Where to write it; - for standard output.
+        #[arg(short, long, default_value = "trace.html")]
+        output: PathBuf,
+        /// How many steps to show, at the most.
+        #[arg(long, default_value_t = 5000)]
+        steps: usize,
     },
     /// Makes a timeline in Chrome's JSON format, for https://ui.perfetto.dev and chrome://tracing.
     Export {
@@ -159,6 +171,23 @@ fn run() -> Result<ExitCode> {
                 print(&format!("{}\n", serde_json::to_string_pretty(&statistics)?))?;
             } else {
                 print(&stat::render(&statistics))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Report {
+            file,
+            output,
+            steps,
+        } => {
+            let trace = load(&file)?;
+            let stories = story::all(&trace.records);
+            let statistics = Statistics::of(&trace.records, &stories, &Filter::default());
+            let page = report::page(&trace, &stories, &statistics, steps)?;
+            if output == Path::new("-") {
+                print(&page)?;
+            } else {
+                create(&output)?.write_all(page.as_bytes())?;
+                eprintln!("Open {} in a browser.", output.display());
             }
             Ok(ExitCode::SUCCESS)
         }
