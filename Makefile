@@ -10,7 +10,7 @@ else
 HARNESS := $(CURDIR)/tools/harness
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run modules test test-debug test-long bench check shell rust-analyzer clean distclean
+.PHONY: help setup run lab modules test test-debug test-long bench check shell rust-analyzer clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
@@ -21,6 +21,9 @@ setup: ## get and build everything that the rest needs, into the cache (once, at
 
 run: ## boot a guest, send it packets from outside, show the path of one through the module
 	@$(HARNESS)/run
+
+lab: ## try what is said of select, poll and epoll, and say what holds (a minute; CLAIMS='word...' picks some)
+	@$(HARNESS)/quick --memory 1G --timeout 300 -- repoll-lab $(CLAIMS)
 
 ifdef KDIR
 modules: ## build repoll.ko; with KDIR=/path against any configured kernel tree, without the cache

@@ -22,6 +22,7 @@ use crate::kernel_ext::{
         ordering::Relaxed,
         Atomic, //
     },
+    bindings as ext,
     device::register,
     last_close::FileId,
     nested::lock_nested,
@@ -29,7 +30,7 @@ use crate::kernel_ext::{
         Consumer,
         ReadyQueue, //
     },
-    trace,
+    trace::trace,
     tree::{
         HasNode,
         Tree, //
@@ -115,7 +116,7 @@ impl Eventpoll {
     /// An instance that watches nothing, of the current user.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let user = User::current()?;
-        Arc::pin_init(
+        let ep = Arc::pin_init(
             pin_init!(Self {
                 id: INSTANCES.fetch_add(1, Relaxed).wrapping_add(1),
                 user,
@@ -131,7 +132,9 @@ impl Eventpoll {
                 place: nesting::Place::new(),
             }),
             GFP_KERNEL_ACCOUNT,
-        )
+        )?;
+        trace!(create(ep.id));
+        Ok(ep)
     }
 
     /// Whether [`Eventpoll::wake`] would find anyone to wake. To be asked right after a push, which is
@@ -152,7 +155,12 @@ impl Eventpoll {
         let waiters = self.waiters.has_entries();
         let pollers = self.pollers.has_entries();
         if waiters || pollers {
-            trace::wake(self.id, waiters.into(), pollers.into());
+            trace!(wake(
+                self.id,
+                waiters.into(),
+                pollers.into(),
+                ext::REPOLL_WAKE_EVENT
+            ));
         }
         let woken = waiters && self.waiters.wake_one(sync);
         if pollers {
@@ -177,6 +185,7 @@ impl Eventpoll {
                 register(table, self, |ep| &ep.pollers);
             } else {
                 self.crowded.store(true, Relaxed);
+                trace!(limit(self.id, -1, ext::REPOLL_LIMIT_POLLERS, 0));
             }
         }
         if self.crowded.load(Relaxed) {
@@ -187,13 +196,19 @@ impl Eventpoll {
         let Some(mut scan) = locked.consumer.scan(&self.ready) else {
             return 0;
         };
+        trace!(scan_begin(self.id, ext::REPOLL_SCAN_POLL));
+        let mut taken = 0;
+        let mut ready = 0;
         while let Some(item) = scan.next() {
+            taken += 1;
             if item.poll_now(depth + 1) != 0 {
                 scan.put_back(item);
-                return events::IN | events::RDNORM;
+                ready = events::IN | events::RDNORM;
+                break;
             }
         }
-        0
+        trace!(scan_end(self.id, taken, (ready != 0).into()));
+        ready
     }
 
     /// The interest list, in the format of the C epoll's.
@@ -220,7 +235,9 @@ impl Eventpoll {
     /// Ends all watches. The instance's file has been closed for the last time: nobody waits, polls
     /// or controls it any more.
     pub(crate) fn release(&self) {
+        trace!(release(self.id));
         if self.pollers.has_entries() {
+            trace!(wake(self.id, 0, 1, ext::REPOLL_WAKE_RELEASE));
             self.pollers.wake_pollers(events::IN, 0);
         }
         self.place.set_file(FileId::NONE);

@@ -21,7 +21,7 @@ use crate::{
         poll_wqueues::PollWqueues,
         task,
         time::Deadline,
-        trace,
+        trace::trace,
         user_array::write_words, //
     }, //
 };
@@ -105,18 +105,24 @@ impl Call {
                 result = Err(EINTR);
             }
         }
-        trace::scan_result(
+        trace!(scan_result(
             task::pid(),
             self.kind,
             result.map_or_else(|e| e.to_errno(), |ready| ready as i32),
             counts,
-        );
+        ));
         result
     }
 
     /// Tells the tracepoint that all is read, and that the files are next.
     pub(crate) fn trace_setup(&self, bytes_in: u64) {
-        trace::scan_setup(task::pid(), self.kind, self.nfds, bytes_in, self.timeout);
+        trace!(scan_setup(
+            task::pid(),
+            self.kind,
+            self.nfds,
+            bytes_in,
+            self.timeout
+        ));
     }
 }
 
@@ -172,13 +178,13 @@ pub(crate) fn scan(
         queues.stop_adding();
         let Pass { polled, ready, .. } = this;
         counts.passed(polled as usize, 0);
-        trace::scan_pass(
+        trace!(scan_pass(
             task::pid(),
             counts.passes as u32,
             polled,
             queues.added(),
             ready as u32,
-        );
+        ));
         if ready != 0 {
             break Ok(ready);
         }
@@ -192,7 +198,11 @@ pub(crate) fn scan(
             break Ok(0);
         }
         counts.sleeps += 1;
-        trace::scan_sleep(task::pid(), counts.sleeps as u32, queues.wakeups());
+        trace!(scan_sleep(
+            task::pid(),
+            counts.sleeps as u32,
+            queues.wakeups()
+        ));
         timed_out = !queues.sleep(timeout.deadline());
     };
     counts.added = queues.added().into();

@@ -31,7 +31,7 @@ use crate::kernel_ext::{
         Net, //
     },
     task,
-    trace,
+    trace::trace,
     user_args::as_bytes,
     wait_queue::{
         PollTable,
@@ -106,7 +106,7 @@ impl Device for Source {
         // the poller, one that came before is seen.
         register(table, &*this, |source| &source.queue.pollers);
         let events = this.queue.events();
-        trace::source_poll(this.queue.id, events);
+        trace!(source_poll(this.queue.id, events));
         events
     }
 
@@ -116,7 +116,11 @@ impl Device for Source {
         to: &mut IovIterDest<'_>,
     ) -> Result<usize> {
         let result = read(&this.queue, nonblock, to);
-        trace::source_read(this.queue.id, nonblock.into(), outcome(&result));
+        trace!(source_read(
+            this.queue.id,
+            nonblock.into(),
+            outcome(&result)
+        ));
         result
     }
 
@@ -126,7 +130,11 @@ impl Device for Source {
         from: &mut IovIterSource<'_>,
     ) -> Result<usize> {
         let result = write(&this.queue, nonblock, from);
-        trace::source_write(this.queue.id, nonblock.into(), outcome(&result));
+        trace!(source_write(
+            this.queue.id,
+            nonblock.into(),
+            outcome(&result)
+        ));
         result
     }
 
@@ -234,7 +242,7 @@ fn wait_for<T>(
         if task::signal_pending() {
             return Err(ERESTARTSYS);
         }
-        trace::source_sleep(queue.id, writer);
+        trace!(source_sleep(queue.id, writer));
         sleepers.sleep_in_line(|| queue.events() & events != 0);
     }
 }

@@ -22,7 +22,7 @@ use crate::kernel_ext::{
     last_close::FileId,
     nested::TOPOLOGY,
     ready_queue::Push,
-    trace,
+    trace::trace,
     user_args::repoll_ctl,
     watch::{
         poll_file,
@@ -50,14 +50,14 @@ pub(crate) fn ctl(
     max_user_watches: i64,
 ) -> Result {
     let result = change(ep, own, args, max_user_watches);
-    trace::ctl(
+    trace!(ctl(
         ep.id,
         args.op,
         args.fd,
         args.events,
         args.data,
-        result.map_or_else(|e| e.to_errno(), |()| 0),
-    );
+        result.map_or_else(|e| e.to_errno(), |()| 0)
+    ));
     result
 }
 
@@ -154,9 +154,19 @@ impl New<'_> {
         // Instances above or below: see the whole, before our mutex is taken.
         let _topology = TOPOLOGY.lock();
         let ways_ok = match &self.target {
-            Some(inner) => nesting::check_instance(&ep, inner)?,
-            None => nesting::check_file(&ep, self.key.file)?,
-        };
+            Some(inner) => nesting::check_instance(&ep, inner),
+            None => nesting::check_file(&ep, self.key.file),
+        }
+        .inspect_err(|e| {
+            if *e == ELOOP {
+                trace!(limit(
+                    ep.id,
+                    self.key.fd,
+                    ext::REPOLL_LIMIT_DEPTH,
+                    e.to_errno()
+                ));
+            }
+        })?;
         let mut locked = ep.locked.lock();
         self.add_locked(ep, &mut locked, ways_ok)
     }
@@ -180,6 +190,12 @@ impl New<'_> {
             self.data,
         )?;
         if !ways_ok {
+            trace!(limit(
+                ep.id,
+                self.key.fd,
+                ext::REPOLL_LIMIT_PATHS,
+                EINVAL.to_errno()
+            ));
             return Err(EINVAL);
         }
         let item = vacancy.insert(Watch::new(item, &ep.ready)?);
@@ -195,9 +211,19 @@ impl New<'_> {
                 Some(inner) => inner.poll(Some(table), 1),
             },
         );
-        let ready = attached.inspect_err(|_| {
+        let ready = attached.inspect_err(|e| {
             interest.remove(&key);
+            if *e == ENOSPC {
+                trace!(limit(
+                    ep.id,
+                    self.key.fd,
+                    ext::REPOLL_LIMIT_FILE,
+                    e.to_errno()
+                ));
+            }
         })?;
+        item.trace_add();
+        item.trace_poll(ready);
         // Callbacks may have queued it by now; whoever takes it from the queue has our lock.
         if ready & wanted != 0 {
             locked.queue(&ep, &item, Reason::Add);

@@ -19,7 +19,7 @@ use crate::kernel_ext::{
         Device, //
     },
     task,
-    trace,
+    trace::trace,
     user_args::{
         read,
         repoll_create,
@@ -118,7 +118,7 @@ fn control(ep: ArcBorrow<'_, Eventpoll>, file: &File, arg: usize, size: usize) -
 #[inline(never)]
 fn wait_for(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
     let args: repoll_wait = read(arg, size)?;
-    trace::wait_enter(ep.id, args.maxevents, args.timeout);
+    trace!(wait_enter(ep.id, args.maxevents, args.timeout));
     let result = if args.flags != 0 {
         Err(EINVAL)
     } else if args.sigmask | args.counts == 0 {
@@ -126,7 +126,10 @@ fn wait_for(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
     } else {
         special_wait(ep, &args)
     };
-    trace::wait_exit(ep.id, result.map_or_else(|e| e.to_errno(), |n| n as i32));
+    trace!(wait_exit(
+        ep.id,
+        result.map_or_else(|e| e.to_errno(), |n| n as i32)
+    ));
     result.map(|n| n as isize)
 }
 

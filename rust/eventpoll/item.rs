@@ -16,7 +16,7 @@ use crate::kernel_ext::{
     bindings as ext,
     last_close::FileId,
     ready_queue::Push,
-    trace,
+    trace::trace,
     wait_queue::{
         poll_now,
         WakeUp, //
@@ -78,6 +78,7 @@ pub(crate) enum Reason {
     Add = ext::REPOLL_QUEUE_ADD,
     Mod = ext::REPOLL_QUEUE_MOD,
     Level = ext::REPOLL_QUEUE_LEVEL,
+    Back = ext::REPOLL_QUEUE_BACK,
 }
 
 /// Numbers items, for the tracepoints.
@@ -93,7 +94,9 @@ impl Item {
         events: u32,
         data: u64,
     ) -> Result<Self> {
-        ep.user.charge_watch(max)?;
+        ep.user.charge_watch(max).inspect_err(|e| {
+            trace!(limit(ep.id, key.fd, ext::REPOLL_LIMIT_USER, e.to_errno()));
+        })?;
         Ok(Self {
             ep,
             id: ITEMS.fetch_add(1, Relaxed).wrapping_add(1),
@@ -129,27 +132,55 @@ impl Item {
         self.events.store(events, Relaxed);
         self.data.store(data, Relaxed);
         smp_mb(Full);
+        trace!(modify(self.ep.id, self.id, self.fd, events, data));
     }
 
     /// ONESHOT has fired: nothing is wanted until MOD.
     pub(crate) fn disarm(&self) {
         self.events.store(self.events() & events::PRIVATE, Relaxed);
+        trace!(disarm(self.ep.id, self.id, self.fd));
     }
 
     pub(crate) fn trace_queue(&self, reason: Reason) {
-        trace::queue(self.ep.id, self.id, self.fd, reason as u32);
+        trace!(queue(self.ep.id, self.id, self.fd, reason as u32));
     }
 
     pub(crate) fn trace_remove(&self, reason: Removal) {
-        trace::remove(self.ep.id, self.id, self.fd, reason as u32);
+        trace!(remove(self.ep.id, self.id, self.fd, reason as u32));
     }
 
     pub(crate) fn trace_deliver(&self, events: u32, data: u64) {
-        trace::deliver(self.ep.id, self.id, self.fd, events, data);
+        trace!(deliver(self.ep.id, self.id, self.fd, events, data));
+    }
+
+    pub(crate) fn trace_add(&self) {
+        trace!(add(
+            self.ep.id,
+            self.id,
+            self.fd,
+            self.events(),
+            self.data(),
+            self.file.to_bits(),
+            self.target().map_or(0, |inner| inner.id)
+        ));
+    }
+
+    pub(crate) fn trace_poll(&self, ready: u32) {
+        trace!(poll(self.ep.id, self.id, self.fd, self.events(), ready));
+    }
+
+    fn trace_callback_exit(&self, woken: bool, used: bool) {
+        trace!(callback_exit(
+            self.ep.id,
+            self.id,
+            self.fd,
+            woken.into(),
+            used.into()
+        ));
     }
 
     fn trace_callback(&self, wake: WakeUp, outcome: u32) {
-        trace::callback(self.ep.id, self.id, self.fd, wake.events, outcome);
+        trace!(callback(self.ep.id, self.id, self.fd, wake.events, outcome));
     }
 }
 
@@ -167,7 +198,10 @@ impl Watched {
     #[inline]
     pub(crate) fn poll_now(&self, depth: u32) -> u32 {
         match self.file() {
-            None => 0,
+            None => {
+                self.trace_poll(0);
+                0
+            }
             Some(file) => self.poll_file(&file, depth),
         }
     }
@@ -180,6 +214,7 @@ impl Watched {
             None => poll_now(file, events),
             Some(inner) => inner.poll(None, depth),
         };
+        self.trace_poll(ready);
         ready & events
     }
 }
@@ -198,6 +233,7 @@ impl Item {
             Ok(()) => Ok(events),
             Err(outcome) => {
                 self.trace_callback(wake, outcome);
+                self.trace_callback_exit(false, false);
                 Err(events & events::EXCLUSIVE == 0)
             }
         }
@@ -212,7 +248,9 @@ impl Item {
             .ep
             .wake(wake.sync, wake.events & events::URING_WAKE, depth);
         let shared = events & events::EXCLUSIVE == 0;
-        shared || (woken && !wake.last && events::uses_up(events, wake.events))
+        let used = !shared && woken && !wake.last && events::uses_up(events, wake.events);
+        self.trace_callback_exit(woken, used);
+        shared || used
     }
 }
 
@@ -249,6 +287,7 @@ impl Watcher for Item {
         if this.ep.has_sleepers() {
             this.wake_sleepers(wake, events)
         } else {
+            this.trace_callback_exit(false, false);
             events & events::EXCLUSIVE == 0
         }
     }

@@ -13,8 +13,10 @@ use crate::kernel_ext::{
         ordering::Full,
         smp_mb, //
     },
+    bindings as ext,
     task,
     time::Deadline,
+    trace::trace,
     user_args::EventWriter, //
 };
 use kernel::{
@@ -60,12 +62,14 @@ fn sleep_and_deliver(
         if task::signal_pending() {
             return Err(EINTR);
         }
+        trace!(wait_sleep(ep.id));
         let timed_out = ep
             .waiters
             .sleep_exclusive(deadline.as_ref(), || !ep.ready.is_empty());
         if let Some(counts) = &mut counts {
             counts.slept(!timed_out);
         }
+        trace!(wait_wake(ep.id, why_awake(ep, timed_out)));
         // A wake-up may have been for us alone, and may come together with the time-out or a
         // signal. So look at the queue again before either is told.
         if !ep.ready.is_empty() {
@@ -80,54 +84,68 @@ fn sleep_and_deliver(
     }
 }
 
+/// For the tracepoint.
+fn why_awake(ep: &Eventpoll, timed_out: bool) -> u32 {
+    if !ep.ready.is_empty() {
+        ext::REPOLL_WOKEN_EVENT
+    } else if timed_out {
+        ext::REPOLL_WOKEN_TIMEOUT
+    } else if task::signal_pending() {
+        ext::REPOLL_WOKEN_SIGNAL
+    } else {
+        ext::REPOLL_WOKEN_NOTHING
+    }
+}
+
 /// One pass over the ready queue. 0 if it turned out that nothing is ready.
 #[inline(never)]
 fn deliver(ep: &Eventpoll, out: EventWriter, counts: Option<&mut Counts>) -> Result<usize> {
-    let mut stale = 0;
+    let mut polled = 0;
     let result = if task::fatal_signal_pending() {
         // So that a task can be killed that never runs out of events.
         Err(EINTR)
     } else {
-        scan(ep, out, &mut stale)
+        scan(ep, out, &mut polled)
     };
     if let Some(counts) = counts {
         let delivered = result.unwrap_or(0);
-        counts.passed(delivered + stale, delivered * size_of::<epoll_event>());
+        counts.passed(polled, delivered * size_of::<epoll_event>());
     }
     // What we leave is for the next one: the wake-up that brought us here may have been the only
     // one. This is also what wakes the others for a level-triggered item.
     if !ep.ready.is_empty() {
         smp_mb(Full);
         if ep.waiters.has_entries() {
+            trace!(wake(ep.id, 1, 0, ext::REPOLL_WAKE_LEFT));
             ep.waiters.wake_one(false);
         }
     }
     result
 }
 
-/// `stale` counts the items that are polled, and not delivered.
+/// `polled` counts the items that it takes.
 #[inline]
-fn scan(ep: &Eventpoll, mut out: EventWriter, stale: &mut usize) -> Result<usize> {
+fn scan(ep: &Eventpoll, mut out: EventWriter, polled: &mut usize) -> Result<usize> {
     let mut locked = ep.locked.lock();
     locked.reap(ep);
     let Some(mut scan) = locked.consumer.scan(&ep.ready) else {
         return Ok(0);
     };
+    trace!(scan_begin(ep.id, ext::REPOLL_SCAN_WAIT));
+    let mut result = Ok(());
     while !out.is_full() {
         let Some(item) = scan.next() else { break };
+        *polled += 1;
         // What called back need not be ready any more, or may be closed: then it leaves the queue.
         let ready = item.poll_now(1);
         if ready == 0 {
-            *stale += 1;
             continue;
         }
         let data = item.data();
         if let Err(e) = out.write(ready, data) {
-            *stale += 1;
+            item.trace_queue(Reason::Back);
             scan.put_back(item);
-            if out.written() == 0 {
-                return Err(e);
-            }
+            result = Err(e);
             break;
         }
         item.trace_deliver(ready, data);
@@ -139,5 +157,9 @@ fn scan(ep: &Eventpoll, mut out: EventWriter, stale: &mut usize) -> Result<usize
             scan.requeue(item);
         }
     }
-    Ok(out.written())
+    trace!(scan_end(ep.id, *polled as u32, out.written() as u32));
+    match result {
+        Err(e) if out.written() == 0 => Err(e),
+        _ => Ok(out.written()),
+    }
 }

@@ -54,7 +54,7 @@ use super::{
     bindings as ext,
     task,
     time::Deadline,
-    trace,
+    trace::trace,
     wait_queue::Entry, //
 };
 use core::{
@@ -384,7 +384,7 @@ unsafe extern "C" fn wake(
         )
     };
     let matches = key == 0 || key & this.events != 0;
-    trace::scan_wake(waiter.pid, this.fd, key, matches.into());
+    trace!(scan_wake(waiter.pid, this.fd, key, matches.into()));
     let woken = if matches {
         // SAFETY: The task is in the call that the entry is a part of.
         unsafe { waiter.wake(mode, sync) }

@@ -1,53 +1,107 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's tracepoints, as safe functions: a static branch each while they are off.
+//! The module's tracepoints: a static branch each while they are off.
 //!
-//! They are declared in `rust/trace/repoll_trace.h`. All arguments are plain values, or references to
-//! structures of them, and all may be called in any context. `kernel::declare_trace!` serves only tracepoints that are in the kernel's
-//! own bindings.
+//! They are declared in `rust/trace/repoll_trace.h`. All arguments are plain values, or
+//! references to structures of them, and all may be called in any context. `kernel::declare_trace!` serves only tracepoints that are in the kernel's
+//! own bindings, and evaluates their arguments also while they are off: the branch is opaque to
+//! the compiler, which so can't put it before the loads. [`trace!`] evaluates them behind it, as
+//! the macros of C do.
 
 use super::bindings as ext;
 use kernel::bindings;
 
-macro_rules! declare_trace {
-    ($($(#[$attr:meta])* fn $name:ident($($arg:ident : $type:ty),* $(,)?);)*) => {$(
-        kernel::macros::paste! {
-            $(#[$attr])*
-            #[inline(always)]
-            pub(crate) fn $name($($arg: $type),*) {
-                // SAFETY: The static key is that of a tracepoint of this module.
-                if unsafe {
-                    kernel::jump_label::static_branch_unlikely!(
-                        ext::[< __tracepoint_repoll_ $name >],
-                        bindings::tracepoint,
-                        key
-                    )
-                } {
-                    // SAFETY: The tracepoint takes plain values, and pointers that it reads at once.
-                    unsafe { ext::[< rust_do_trace_repoll_ $name >]($($arg),*) };
-                }
-            }
+/// Calls a tracepoint, with arguments that are evaluated only if it is on: `trace!(create(ep.id))`.
+macro_rules! trace {
+    ($name:ident($($arg:expr),* $(,)?)) => {
+        if $crate::kernel_ext::trace::is_on::$name() {
+            $crate::kernel_ext::trace::record::$name($($arg),*);
         }
-    )*}
+    };
+}
+pub(crate) use trace;
+
+macro_rules! declare_trace {
+    ($($(#[$attr:meta])* fn $name:ident($($arg:ident : $type:ty),* $(,)?);)*) => {
+        /// Whether somebody listens to a tracepoint. For [`trace!`].
+        pub(crate) mod is_on {
+            use super::*;
+            $(
+                #[doc = concat!("See [`", stringify!($name), "`](super::record::", stringify!($name), ").")]
+                #[inline(always)]
+                pub(crate) fn $name() -> bool {
+                    kernel::macros::paste! {
+                        // SAFETY: The static key is that of a tracepoint of this module.
+                        unsafe {
+                            kernel::jump_label::static_branch_unlikely!(
+                                ext::[< __tracepoint_repoll_ $name >],
+                                bindings::tracepoint,
+                                key
+                            )
+                        }
+                    }
+                }
+            )*
+        }
+
+        /// What the tracepoints record. For [`trace!`].
+        pub(crate) mod record {
+            use super::*;
+            $(
+                $(#[$attr])*
+                #[cold]
+                pub(crate) fn $name($($arg: $type),*) {
+                    kernel::macros::paste! {
+                        // SAFETY: The tracepoint takes plain values.
+                        unsafe { ext::[< rust_do_trace_repoll_ $name >]($($arg),*) };
+                    }
+                }
+            )*
+        }
+    }
 }
 
 declare_trace! {
-    /// A change of the interest list, with its result.
+    /// There is an instance more.
+    fn create(ep: u32);
+    /// The last close of an instance.
+    fn release(ep: u32);
+    /// A change of the interest list was asked for, with its result.
     fn ctl(ep: u32, op: i32, fd: i32, events: u32, data: u64, ret: i32);
-    /// A watched file's wait queue called back. The tracepoint itself looks in which context.
-    fn callback(ep: u32, item: u64, fd: i32, key: u32, outcome: u32);
-    /// An item entered the ready queue.
-    fn queue(ep: u32, item: u64, fd: i32, reason: u32);
-    /// Waiters (at most one of them) or pollers are woken.
-    fn wake(ep: u32, waiters: u32, pollers: u32);
-    /// A wait begins.
-    fn wait_enter(ep: u32, maxevents: i32, timeout: i64);
-    /// A wait returns.
-    fn wait_exit(ep: u32, ret: i32);
-    /// An event was copied to the waiter.
-    fn deliver(ep: u32, item: u64, fd: i32, events: u32, data: u64);
+    /// An item is in the interest list. `target` is the instance that it watches, or 0.
+    fn add(ep: u32, item: u64, fd: i32, events: u32, data: u64, file: usize, target: u32);
+    /// What is wanted of an item has changed.
+    fn modify(ep: u32, item: u64, fd: i32, events: u32, data: u64);
     /// An item is gone.
     fn remove(ep: u32, item: u64, fd: i32, reason: u32);
+    /// One of our limits is the reason why an ADD is refused.
+    fn limit(ep: u32, fd: i32, limit: u32, ret: i32);
+    /// A watched file was asked what it is ready for.
+    fn poll(ep: u32, item: u64, fd: i32, events: u32, ready: u32);
+    /// A watched file's wait queue called back. The tracepoint itself looks in which context.
+    fn callback(ep: u32, item: u64, fd: i32, key: u32, outcome: u32);
+    /// A callback returns: whether it woke a waiter, and whether that used up the wake-up.
+    fn callback_exit(ep: u32, item: u64, fd: i32, woken: u32, used: u32);
+    /// An item enters the ready queue.
+    fn queue(ep: u32, item: u64, fd: i32, reason: u32);
+    /// ONESHOT has fired.
+    fn disarm(ep: u32, item: u64, fd: i32);
+    /// Waiters (at most one of them) or pollers are to be woken.
+    fn wake(ep: u32, waiters: u32, pollers: u32, reason: u32);
+    /// A wait begins.
+    fn wait_enter(ep: u32, maxevents: i32, timeout: i64);
+    /// A waiter is about to sleep.
+    fn wait_sleep(ep: u32);
+    /// A waiter is awake again.
+    fn wait_wake(ep: u32, reason: u32);
+    /// A wait returns.
+    fn wait_exit(ep: u32, ret: i32);
+    /// A pass over the ready queue begins.
+    fn scan_begin(ep: u32, by: u32);
+    /// A pass has ended: how many items were polled, and how many of them had events.
+    fn scan_end(ep: u32, taken: u32, ready: u32);
+    /// An event was copied to the waiter.
+    fn deliver(ep: u32, item: u64, fd: i32, events: u32, data: u64);
     /// A message entered a source's queue.
     fn source_arrive(source: u32, kind: u32, length: u32, queued: u32);
     /// A message was dropped: `REPOLL_DROP_*`.

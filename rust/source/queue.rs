@@ -44,7 +44,7 @@ use crate::kernel_ext::{
         Fasync, //
     },
     time,
-    trace,
+    trace::trace,
     user_args::{
         repoll_source_header,
         repoll_source_setup,
@@ -282,7 +282,7 @@ impl Queue {
             }
         };
         drop(state);
-        trace::source_drop(self.id, kind as u32, length as u32, reason);
+        trace!(source_drop(self.id, kind as u32, length as u32, reason));
     }
 
     /// The network interface is gone: messages can still be read, then there are none. Any context.
@@ -291,13 +291,13 @@ impl Queue {
         let signal = self.fasync.signal(Band::Hup);
         let sleepers = self.readers.has_entries() | self.writers.has_entries();
         let pollers = self.pollers.has_entries();
-        trace::source_wake(
+        trace!(source_wake(
             self.id,
             ext::HUP,
             sleepers.into(),
             pollers.into(),
-            signal.into(),
-        );
+            signal.into()
+        ));
         // It concerns all of them, not one.
         self.readers.wake_all(0);
         self.writers.wake_all(0);
@@ -358,13 +358,13 @@ impl Queue {
         let pollers = polled && self.pollers.has_entries();
         let signal = polled && self.fasync.signal(band);
         if asleep || pollers || signal {
-            trace::source_wake(
+            trace!(source_wake(
                 self.id,
                 events,
                 asleep.into(),
                 pollers.into(),
-                signal.into(),
-            );
+                signal.into()
+            ));
         }
         if asleep {
             sleepers.wake_one(false);
@@ -433,7 +433,7 @@ impl Reserved<'_> {
         state.arrived = state.arrived.wrapping_add(1);
         let queued = state.queued.len() as u32;
         drop(state);
-        trace::source_arrive(self.queue.id, kind as u32, length, queued);
+        trace!(source_arrive(self.queue.id, kind as u32, length, queued));
         self.queue.tell_readers();
         Ok(())
     }

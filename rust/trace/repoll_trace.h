@@ -2,8 +2,12 @@
 /*
  * The tracepoints of repoll, system "repoll". Documentation/tracepoints.rst
  * tells when each one fires. Instances have a number (ep), watches have one
- * that is unique within the module's life (item), so that one event can be
- * followed across contexts.
+ * (item); neither is used twice within the module's life, so that one event
+ * can be followed across contexts.
+ *
+ * What has a beginning and an end in one thread also follows Perfetto's
+ * convention for kernel track events (track_event_type and slice_name), and
+ * so is drawn as a slice.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM repoll
@@ -32,11 +36,34 @@
 #define REPOLL_QUEUE_ADD	1	/* it was ready when it was added */
 #define REPOLL_QUEUE_MOD	2	/* it was ready when it was modified */
 #define REPOLL_QUEUE_LEVEL	3	/* level-triggered: delivered, looked at again by the next wait */
+#define REPOLL_QUEUE_BACK	4	/* it could not be copied to the waiter: the first of the next wait */
 
 /* Why an item was removed. */
 #define REPOLL_REMOVE_DEL	0	/* EPOLL_CTL_DEL */
 #define REPOLL_REMOVE_CLOSED	1	/* the last close of the watched file */
 #define REPOLL_REMOVE_RELEASE	2	/* the last close of the instance */
+
+/* Why someone is woken. */
+#define REPOLL_WAKE_EVENT	0	/* an item is ready */
+#define REPOLL_WAKE_LEFT	1	/* a wait has left something for the next one */
+#define REPOLL_WAKE_RELEASE	2	/* the last close of the instance */
+
+/* What a waiter finds when it is awake. */
+#define REPOLL_WOKEN_EVENT	0	/* the ready queue is not empty */
+#define REPOLL_WOKEN_TIMEOUT	1	/* the time is over */
+#define REPOLL_WOKEN_SIGNAL	2	/* a signal is pending */
+#define REPOLL_WOKEN_NOTHING	3	/* none of these: another waiter was quicker */
+
+/* Who looks through the ready queue. */
+#define REPOLL_SCAN_WAIT	0	/* REPOLL_WAIT */
+#define REPOLL_SCAN_POLL	1	/* someone who polls the instance */
+
+/* Which limit was hit. */
+#define REPOLL_LIMIT_USER	0	/* the watches of a user: ENOSPC */
+#define REPOLL_LIMIT_FILE	1	/* the watches of one file: ENOSPC */
+#define REPOLL_LIMIT_DEPTH	2	/* instances in instances: ELOOP */
+#define REPOLL_LIMIT_PATHS	3	/* ways from a file to an outermost instance: EINVAL */
+#define REPOLL_LIMIT_POLLERS	4	/* pollers of one instance: EPOLLERR */
 
 /* Why a message was dropped. */
 #define REPOLL_DROP_FULL	0	/* no room */
@@ -47,16 +74,47 @@
 #define REPOLL_SCAN_POLL	1
 #endif
 
+#define repoll_context() \
+	(in_nmi() ? 3 : in_hardirq() ? 2 : in_serving_softirq() ? 1 : 0)
 #define repoll_show_context(c) __print_symbolic(c, \
 	{ 0, "task" }, { 1, "softirq" }, { 2, "hardirq" }, { 3, "nmi" })
 
+/* An instance is there: /dev/repoll was opened, or REPOLL_CREATE. */
+TRACE_EVENT(repoll_create,
+	TP_PROTO(u32 ep),
+	TP_ARGS(ep),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+	),
+	TP_printk("ep=%u",
+		  __entry->ep)
+);
+
+/* The last close of an instance: its items are removed after this. */
+TRACE_EVENT(repoll_release,
+	TP_PROTO(u32 ep),
+	TP_ARGS(ep),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+	),
+	TP_printk("ep=%u",
+		  __entry->ep)
+);
+
+/* The end of a REPOLL_CTL. ret: 0 or a negative errno. */
 TRACE_EVENT(repoll_ctl,
 	TP_PROTO(u32 ep, s32 op, s32 fd, u32 events, u64 data, s32 ret),
 	TP_ARGS(ep, op, fd, events, data, ret),
 	TP_STRUCT__entry(
 		__field(u32, ep)
-		__field(s32, op)
 		__field(s32, fd)
+		__field(s32, op)
 		__field(u32, events)
 		__field(u64, data)
 		__field(s32, ret)
@@ -71,114 +129,42 @@ TRACE_EVENT(repoll_ctl,
 	),
 	TP_printk("ep=%u op=%s fd=%d events=0x%x data=0x%llx ret=%d",
 		  __entry->ep,
-		  __print_symbolic(__entry->op, { 1, "ADD" }, { 2, "DEL" }, { 3, "MOD" }),
+		  __print_symbolic(__entry->op,
+				   { 1, "ADD" },
+				   { 2, "DEL" },
+				   { 3, "MOD" }),
 		  __entry->fd, __entry->events, __entry->data, __entry->ret)
 );
 
-TRACE_EVENT(repoll_callback,
-	TP_PROTO(u32 ep, u64 item, s32 fd, u32 key, u32 outcome),
-	TP_ARGS(ep, item, fd, key, outcome),
+/* An item is in the interest list. file: the watched file; target: the instance that it is, or 0. */
+TRACE_EVENT(repoll_add,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 events, u64 data, unsigned long file, u32 target),
+	TP_ARGS(ep, item, fd, events, data, file, target),
 	TP_STRUCT__entry(
 		__field(u32, ep)
 		__field(s32, fd)
 		__field(u64, item)
-		__field(u32, key)
-		__field(u32, context)
-		__field(u32, outcome)
+		__field(u32, events)
+		__field(u64, data)
+		__field(void *, file)
+		__field(u32, target)
 	),
 	TP_fast_assign(
 		__entry->ep = ep;
 		__entry->item = item;
 		__entry->fd = fd;
-		__entry->key = key;
-		__entry->context = in_nmi() ? 3 : in_hardirq() ? 2 : in_serving_softirq() ? 1 : 0;
-		__entry->outcome = outcome;
+		__entry->events = events;
+		__entry->data = data;
+		__entry->file = (void *)file;
+		__entry->target = target;
 	),
-	TP_printk("ep=%u item=%llu fd=%d key=0x%x context=%s outcome=%s",
-		  __entry->ep, __entry->item, __entry->fd, __entry->key,
-		  repoll_show_context(__entry->context),
-		  __print_symbolic(__entry->outcome,
-				   { REPOLL_CB_QUEUED, "queued" },
-				   { REPOLL_CB_ALREADY, "already-queued" },
-				   { REPOLL_CB_MISMATCH, "mismatch" },
-				   { REPOLL_CB_DISARMED, "disarmed" }))
+	TP_printk("ep=%u item=%llu fd=%d events=0x%x data=0x%llx file=%p target=%u",
+		  __entry->ep, __entry->item, __entry->fd, __entry->events, __entry->data,
+		  __entry->file, __entry->target)
 );
 
-TRACE_EVENT(repoll_queue,
-	TP_PROTO(u32 ep, u64 item, s32 fd, u32 reason),
-	TP_ARGS(ep, item, fd, reason),
-	TP_STRUCT__entry(
-		__field(u32, ep)
-		__field(s32, fd)
-		__field(u64, item)
-		__field(u32, reason)
-	),
-	TP_fast_assign(
-		__entry->ep = ep;
-		__entry->item = item;
-		__entry->fd = fd;
-		__entry->reason = reason;
-	),
-	TP_printk("ep=%u item=%llu fd=%d reason=%s",
-		  __entry->ep, __entry->item, __entry->fd,
-		  __print_symbolic(__entry->reason,
-				   { REPOLL_QUEUE_CALLBACK, "callback" },
-				   { REPOLL_QUEUE_ADD, "add" },
-				   { REPOLL_QUEUE_MOD, "mod" },
-				   { REPOLL_QUEUE_LEVEL, "level" }))
-);
-
-/* waiters, pollers: whether someone slept in a wait, and watched the instance. */
-TRACE_EVENT(repoll_wake,
-	TP_PROTO(u32 ep, u32 waiters, u32 pollers),
-	TP_ARGS(ep, waiters, pollers),
-	TP_STRUCT__entry(
-		__field(u32, ep)
-		__field(u32, waiters)
-		__field(u32, pollers)
-	),
-	TP_fast_assign(
-		__entry->ep = ep;
-		__entry->waiters = waiters;
-		__entry->pollers = pollers;
-	),
-	TP_printk("ep=%u waiters=%u pollers=%u",
-		  __entry->ep, __entry->waiters, __entry->pollers)
-);
-
-TRACE_EVENT(repoll_wait_enter,
-	TP_PROTO(u32 ep, s32 maxevents, s64 timeout),
-	TP_ARGS(ep, maxevents, timeout),
-	TP_STRUCT__entry(
-		__field(u32, ep)
-		__field(s32, maxevents)
-		__field(s64, timeout)
-	),
-	TP_fast_assign(
-		__entry->ep = ep;
-		__entry->maxevents = maxevents;
-		__entry->timeout = timeout;
-	),
-	TP_printk("ep=%u maxevents=%d timeout=%lld",
-		  __entry->ep, __entry->maxevents, __entry->timeout)
-);
-
-/* ret: events delivered, or a negative errno. */
-TRACE_EVENT(repoll_wait_exit,
-	TP_PROTO(u32 ep, s32 ret),
-	TP_ARGS(ep, ret),
-	TP_STRUCT__entry(
-		__field(u32, ep)
-		__field(s32, ret)
-	),
-	TP_fast_assign(
-		__entry->ep = ep;
-		__entry->ret = ret;
-	),
-	TP_printk("ep=%u ret=%d", __entry->ep, __entry->ret)
-);
-
-TRACE_EVENT(repoll_deliver,
+/* What is wanted of an item has changed. */
+TRACE_EVENT(repoll_modify,
 	TP_PROTO(u32 ep, u64 item, s32 fd, u32 events, u64 data),
 	TP_ARGS(ep, item, fd, events, data),
 	TP_STRUCT__entry(
@@ -196,10 +182,10 @@ TRACE_EVENT(repoll_deliver,
 		__entry->data = data;
 	),
 	TP_printk("ep=%u item=%llu fd=%d events=0x%x data=0x%llx",
-		  __entry->ep, __entry->item, __entry->fd, __entry->events,
-		  __entry->data)
+		  __entry->ep, __entry->item, __entry->fd, __entry->events, __entry->data)
 );
 
+/* An item is gone. */
 TRACE_EVENT(repoll_remove,
 	TP_PROTO(u32 ep, u64 item, s32 fd, u32 reason),
 	TP_ARGS(ep, item, fd, reason),
@@ -221,6 +207,327 @@ TRACE_EVENT(repoll_remove,
 				   { REPOLL_REMOVE_DEL, "del" },
 				   { REPOLL_REMOVE_CLOSED, "last-close" },
 				   { REPOLL_REMOVE_RELEASE, "release" }))
+);
+
+/* One of our limits was hit. ret: the errno of the ADD that it refuses, 0 for pollers. */
+TRACE_EVENT(repoll_limit,
+	TP_PROTO(u32 ep, s32 fd, u32 limit, s32 ret),
+	TP_ARGS(ep, fd, limit, ret),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u32, limit)
+		__field(s32, ret)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->fd = fd;
+		__entry->limit = limit;
+		__entry->ret = ret;
+	),
+	TP_printk("ep=%u fd=%d limit=%s ret=%d",
+		  __entry->ep, __entry->fd,
+		  __print_symbolic(__entry->limit,
+				   { REPOLL_LIMIT_USER, "watches-of-user" },
+				   { REPOLL_LIMIT_FILE, "watches-of-file" },
+				   { REPOLL_LIMIT_DEPTH, "nesting" },
+				   { REPOLL_LIMIT_PATHS, "paths" },
+				   { REPOLL_LIMIT_POLLERS, "pollers" }),
+		  __entry->ret)
+);
+
+/* A watched file was asked. ready: what it said, of interest or not; 0 if it is closed. */
+TRACE_EVENT(repoll_poll,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 events, u32 ready),
+	TP_ARGS(ep, item, fd, events, ready),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+		__field(u32, events)
+		__field(u32, ready)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+		__entry->events = events;
+		__entry->ready = ready;
+	),
+	TP_printk("ep=%u item=%llu fd=%d events=0x%x ready=0x%x",
+		  __entry->ep, __entry->item, __entry->fd, __entry->events, __entry->ready)
+);
+
+/* A watched file woke its wait queue. key: for what, or 0 if the waker did not say. */
+TRACE_EVENT(repoll_callback,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 key, u32 outcome),
+	TP_ARGS(ep, item, fd, key, outcome),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+		__field(u32, key)
+		__field(u32, context)
+		__field(u32, outcome)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+		__entry->key = key;
+		__entry->context = repoll_context();
+		__entry->outcome = outcome;
+	),
+	TP_printk("ep=%u item=%llu fd=%d key=0x%x context=%s outcome=%s",
+		  __entry->ep, __entry->item, __entry->fd, __entry->key,
+		  repoll_show_context(__entry->context),
+		  __print_symbolic(__entry->outcome,
+				   { REPOLL_CB_QUEUED, "queued" },
+				   { REPOLL_CB_ALREADY, "already-queued" },
+				   { REPOLL_CB_MISMATCH, "mismatch" },
+				   { REPOLL_CB_DISARMED, "disarmed" }))
+);
+
+/* The end of a callback. woken: a waiter was; used: no further exclusive watcher of the file is called. */
+TRACE_EVENT(repoll_callback_exit,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 woken, u32 used),
+	TP_ARGS(ep, item, fd, woken, used),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+		__field(u32, woken)
+		__field(u32, used)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+		__entry->woken = woken;
+		__entry->used = used;
+	),
+	TP_printk("ep=%u item=%llu fd=%d woken=%u used=%u",
+		  __entry->ep, __entry->item, __entry->fd, __entry->woken, __entry->used)
+);
+
+/* An item enters the ready queue. */
+TRACE_EVENT(repoll_queue,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 reason),
+	TP_ARGS(ep, item, fd, reason),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+		__field(u32, reason)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+		__entry->reason = reason;
+	),
+	TP_printk("ep=%u item=%llu fd=%d reason=%s",
+		  __entry->ep, __entry->item, __entry->fd,
+		  __print_symbolic(__entry->reason,
+				   { REPOLL_QUEUE_CALLBACK, "callback" },
+				   { REPOLL_QUEUE_ADD, "add" },
+				   { REPOLL_QUEUE_MOD, "mod" },
+				   { REPOLL_QUEUE_LEVEL, "level" },
+				   { REPOLL_QUEUE_BACK, "back" }))
+);
+
+/* ONESHOT has fired: nothing is wanted until MOD. */
+TRACE_EVENT(repoll_disarm,
+	TP_PROTO(u32 ep, u64 item, s32 fd),
+	TP_ARGS(ep, item, fd),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+	),
+	TP_printk("ep=%u item=%llu fd=%d",
+		  __entry->ep, __entry->item, __entry->fd)
+);
+
+/* A waiter (waiters) or those who poll the instance (pollers) are to be woken. */
+TRACE_EVENT(repoll_wake,
+	TP_PROTO(u32 ep, u32 waiters, u32 pollers, u32 reason),
+	TP_ARGS(ep, waiters, pollers, reason),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(u32, waiters)
+		__field(u32, pollers)
+		__field(u32, reason)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->waiters = waiters;
+		__entry->pollers = pollers;
+		__entry->reason = reason;
+	),
+	TP_printk("ep=%u waiters=%u pollers=%u reason=%s",
+		  __entry->ep, __entry->waiters, __entry->pollers,
+		  __print_symbolic(__entry->reason,
+				   { REPOLL_WAKE_EVENT, "event" },
+				   { REPOLL_WAKE_LEFT, "left" },
+				   { REPOLL_WAKE_RELEASE, "release" }))
+);
+
+/* The beginning of a REPOLL_WAIT. timeout: in nanoseconds, negative for none. */
+TRACE_EVENT(repoll_wait_enter,
+	TP_PROTO(u32 ep, s32 maxevents, s64 timeout),
+	TP_ARGS(ep, maxevents, timeout),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, maxevents)
+		__field(s64, timeout)
+		__field(char, track_event_type)
+		__string(slice_name, "WAIT")
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->maxevents = maxevents;
+		__entry->timeout = timeout;
+		__entry->track_event_type = 'B';
+		__assign_str(slice_name);
+	),
+	TP_printk("ep=%u maxevents=%d timeout=%lld",
+		  __entry->ep, __entry->maxevents, __entry->timeout)
+);
+
+/* A waiter is about to sleep. */
+TRACE_EVENT(repoll_wait_sleep,
+	TP_PROTO(u32 ep),
+	TP_ARGS(ep),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(char, track_event_type)
+		__string(slice_name, "sleep")
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->track_event_type = 'B';
+		__assign_str(slice_name);
+	),
+	TP_printk("ep=%u",
+		  __entry->ep)
+);
+
+/* A waiter is awake again. reason: what it finds. */
+TRACE_EVENT(repoll_wait_wake,
+	TP_PROTO(u32 ep, u32 reason),
+	TP_ARGS(ep, reason),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(u32, reason)
+		__field(char, track_event_type)
+		__string(slice_name, "sleep")
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->reason = reason;
+		__entry->track_event_type = 'E';
+		__assign_str(slice_name);
+	),
+	TP_printk("ep=%u reason=%s",
+		  __entry->ep,
+		  __print_symbolic(__entry->reason,
+				   { REPOLL_WOKEN_EVENT, "event" },
+				   { REPOLL_WOKEN_TIMEOUT, "timeout" },
+				   { REPOLL_WOKEN_SIGNAL, "signal" },
+				   { REPOLL_WOKEN_NOTHING, "nothing" }))
+);
+
+/* The end of a REPOLL_WAIT. ret: events delivered, or a negative errno. */
+TRACE_EVENT(repoll_wait_exit,
+	TP_PROTO(u32 ep, s32 ret),
+	TP_ARGS(ep, ret),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, ret)
+		__field(char, track_event_type)
+		__string(slice_name, "WAIT")
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->ret = ret;
+		__entry->track_event_type = 'E';
+		__assign_str(slice_name);
+	),
+	TP_printk("ep=%u ret=%d",
+		  __entry->ep, __entry->ret)
+);
+
+/* A pass over the ready queue begins, under the mutex of the instance. */
+TRACE_EVENT(repoll_scan_begin,
+	TP_PROTO(u32 ep, u32 by),
+	TP_ARGS(ep, by),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(u32, by)
+		__field(char, track_event_type)
+		__string(slice_name, "scan")
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->by = by;
+		__entry->track_event_type = 'B';
+		__assign_str(slice_name);
+	),
+	TP_printk("ep=%u by=%s",
+		  __entry->ep,
+		  __print_symbolic(__entry->by,
+				   { REPOLL_SCAN_WAIT, "wait" },
+				   { REPOLL_SCAN_POLL, "poll" }))
+);
+
+/* A pass has ended. taken: items polled; ready: those that had events. */
+TRACE_EVENT(repoll_scan_end,
+	TP_PROTO(u32 ep, u32 taken, u32 ready),
+	TP_ARGS(ep, taken, ready),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(u32, taken)
+		__field(u32, ready)
+		__field(char, track_event_type)
+		__string(slice_name, "scan")
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->taken = taken;
+		__entry->ready = ready;
+		__entry->track_event_type = 'E';
+		__assign_str(slice_name);
+	),
+	TP_printk("ep=%u taken=%u ready=%u",
+		  __entry->ep, __entry->taken, __entry->ready)
+);
+
+/* An event was copied to the waiter. */
+TRACE_EVENT(repoll_deliver,
+	TP_PROTO(u32 ep, u64 item, s32 fd, u32 events, u64 data),
+	TP_ARGS(ep, item, fd, events, data),
+	TP_STRUCT__entry(
+		__field(u32, ep)
+		__field(s32, fd)
+		__field(u64, item)
+		__field(u32, events)
+		__field(u64, data)
+	),
+	TP_fast_assign(
+		__entry->ep = ep;
+		__entry->item = item;
+		__entry->fd = fd;
+		__entry->events = events;
+		__entry->data = data;
+	),
+	TP_printk("ep=%u item=%llu fd=%d events=0x%x data=0x%llx",
+		  __entry->ep, __entry->item, __entry->fd, __entry->events, __entry->data)
 );
 
 /*
@@ -245,7 +552,7 @@ TRACE_EVENT(repoll_source_arrive,
 		__entry->kind = kind;
 		__entry->length = length;
 		__entry->queued = queued;
-		__entry->context = in_nmi() ? 3 : in_hardirq() ? 2 : in_serving_softirq() ? 1 : 0;
+		__entry->context = repoll_context();
 	),
 	TP_printk("source=%u kind=%s length=%u queued=%u context=%s",
 		  __entry->source, repoll_show_kind(__entry->kind), __entry->length,

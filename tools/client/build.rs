@@ -25,10 +25,7 @@ fn main() {
             "--allowlist-type",
             "repoll_(create|ctl|wait|poll|select|counts|source_.*|ioctl)",
         ])
-        .args([
-            "--allowlist-var",
-            "REPOLL_((WAIT|COUNTS)_SIZE|SOURCE)_.*",
-        ])
+        .args(["--allowlist-var", "REPOLL_((WAIT|COUNTS)_SIZE|SOURCE)_.*"])
         .args(["--use-core", "--with-derive-default"])
         .args(["--default-enum-style", "consts"])
         .arg("--no-prepend-enum-name")

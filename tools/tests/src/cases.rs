@@ -30,6 +30,8 @@ mod sources;
 mod stress;
 mod threads;
 mod timeouts;
+mod tracepoints;
+mod tracing;
 mod triggers;
 mod uring;
 mod watching;
@@ -62,6 +64,8 @@ pub fn all() -> Vec<Test> {
         references::tests,
         close::tests,
         contexts::tests,
+        tracepoints::tests,
+        tracing::tests,
         network::tests,
         cgroup::tests,
         source::tests,

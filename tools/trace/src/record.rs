@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the kernel wrote: one event per line of tracefs' `trace` file.
+//! Recorded events, in the order of time.
 
+use crate::format::Format;
+use crate::pages;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// In which context an event was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,21 @@ pub enum Context {
     Nmi,
 }
 
+impl Context {
+    /// From the flags that each record has.
+    fn of(flags: u8) -> Self {
+        const HARDIRQ: u8 = 0x08;
+        const SOFTIRQ: u8 = 0x10;
+        const NMI: u8 = 0x40;
+        match flags {
+            flags if flags & NMI != 0 => Self::Nmi,
+            flags if flags & HARDIRQ != 0 => Self::Hardirq,
+            flags if flags & SOFTIRQ != 0 => Self::Softirq,
+            _ => Self::Task,
+        }
+    }
+}
+
 impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -28,158 +47,211 @@ impl fmt::Display for Context {
 }
 
 /// One recorded event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Record {
-    /// The name of the process that was running, interrupted or not.
-    pub comm: String,
-    /// Its thread's number; 0 when the CPU was idle.
+    /// Nanoseconds of the trace clock.
+    pub time: u64,
+    /// The thread that was running, interrupted or not; 0 when the CPU was idle.
     pub pid: i32,
     /// The CPU.
     pub cpu: u32,
     /// The context.
     pub context: Context,
-    /// Microseconds of the trace clock.
-    pub time: u64,
-    /// The event's name.
-    pub event: String,
-    /// The rest of the line: mostly `name=value`, separated by spaces.
-    pub fields: String,
+    /// The thread's name.
+    pub comm: Arc<str>,
+    format: Arc<Format>,
+    data: Box<[u8]>,
 }
 
 impl Record {
-    /// The value of a field, written as `name=value` or `name = value`.
+    /// The event's name.
+    pub fn event(&self) -> &str {
+        &self.format.name
+    }
+
+    /// Whether it is this event.
+    pub fn is(&self, event: &str) -> bool {
+        self.format.name == event
+    }
+
+    /// A field that is a text, or whose value has a name.
     pub fn field(&self, name: &str) -> Option<&str> {
-        // The last one: a process may call itself `x pid=1`.
-        let at = self
-            .fields
-            .rmatch_indices(name)
-            .map(|(at, _)| at)
-            .filter(|at| *at == 0 || self.fields[..*at].ends_with([' ', ',']))
-            .find_map(|at| {
-                let rest = &self.fields[at + name.len()..];
-                rest.strip_prefix(" = ").or_else(|| rest.strip_prefix('='))
-            })?;
-        let end = at.find([' ', ',']).unwrap_or(at.len());
-        Some(&at[..end])
+        self.format.text(&self.data, name)
     }
 
-    /// The value of a field as a number, decimal or `0x`.
+    /// A field that is a number; its bits, if it is an unsigned one of 64.
     pub fn number(&self, name: &str) -> Option<i64> {
-        let text = self.field(name)?;
-        match text.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16)
-                .ok()
-                .map(|value| value as i64),
-            None => text.parse().ok(),
-        }
-    }
-}
-
-/// The records of a `trace` file, in its order, which is that of time.
-pub fn parse(text: &str) -> Vec<Record> {
-    text.lines().filter_map(parse_line).collect()
-}
-
-/// One line, such as ` echo-server-71 [000] d.s2. 12.345678: sk_data_ready: family=2 …`;
-/// `None` for comments and for what is no event.
-fn parse_line(line: &str) -> Option<Record> {
-    if line.starts_with('#') {
-        return None;
-    }
-    // The name of a process may hold anything, so it is what follows that must fit.
-    line.match_indices(" [")
-        .find_map(|(at, _)| parse_at(&line[..at], &line[at + 2..]))
-}
-
-fn parse_at(task: &str, rest: &str) -> Option<Record> {
-    let (comm, pid) = task.trim().rsplit_once('-')?;
-    let (cpu, rest) = rest.split_once("] ")?;
-    let (flags, rest) = rest.trim_start().split_once(' ')?;
-    let (time, rest) = rest.trim_start().split_once(": ")?;
-    let (event, fields) = rest.split_once(':')?;
-    Some(Record {
-        comm: comm.to_owned(),
-        pid: pid.trim().parse().ok()?,
-        cpu: cpu.parse().ok()?,
-        context: context(flags)?,
-        time: microseconds(time)?,
-        event: event.to_owned(),
-        fields: fields.trim().to_owned(),
-    })
-}
-
-/// The third flag tells the context; a capital H is a hardirq that came in a softirq.
-fn context(flags: &str) -> Option<Context> {
-    match flags.chars().nth(2)? {
-        '.' => Some(Context::Task),
-        's' => Some(Context::Softirq),
-        'h' | 'H' => Some(Context::Hardirq),
-        'z' | 'Z' => Some(Context::Nmi),
-        _ => None,
-    }
-}
-
-fn microseconds(time: &str) -> Option<u64> {
-    let (seconds, fraction) = time.split_once('.')?;
-    if fraction.len() != 6 {
-        return None;
-    }
-    let seconds: u64 = seconds.parse().ok()?;
-    Some(seconds * 1_000_000 + fraction.parse::<u64>().ok()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_taken_apart() {
-        let line = "     echo-server-71      [001] d.s2.    12.000078: sk_data_ready: family=2 protocol=17 func=udp_enqueue_schedule_skb";
-        let record = parse_line(line).expect("a record");
-        assert_eq!(record.comm, "echo-server");
-        assert_eq!((record.pid, record.cpu), (71, 1));
-        assert_eq!(record.context, Context::Softirq);
-        assert_eq!(record.time, 12_000_078);
-        assert_eq!(record.event, "sk_data_ready");
-        assert_eq!(record.number("protocol"), Some(17));
-        assert_eq!(record.field("func"), Some("udp_enqueue_schedule_skb"));
-        assert_eq!(record.field("proto"), None);
+        self.format.number(&self.data, name)
     }
 
-    #[test]
-    fn names_of_processes_may_hold_anything() {
-        let line = "  a [0] b-c: d-9 [000] ..... 1.000000: sched_waking: comm=x pid=1 pid=42 prio=120 target_cpu=001";
-        let record = parse_line(line).expect("a record");
-        assert_eq!((record.comm.as_str(), record.pid), ("a [0] b-c: d", 9));
-        assert_eq!(record.number("pid"), Some(42));
-        assert_eq!(record.number("target_cpu"), Some(1));
-    }
-
-    #[test]
-    fn contexts_are_told_apart() {
-        for (flags, expected) in [
-            ("d.h1.", Context::Hardirq),
-            ("dNH2.", Context::Hardirq),
-            ("..s1.", Context::Softirq),
-            (".....", Context::Task),
-            ("b..2.", Context::Task),
-        ] {
-            assert_eq!(context(flags), Some(expected), "{flags}");
+    /// A field in words; `?` if there is none of this name.
+    pub fn show(&self, name: &str) -> String {
+        match (self.field(name), self.number(name)) {
+            (Some(text), _) => text.to_owned(),
+            (None, Some(number)) => number.to_string(),
+            (None, None) => "?".to_owned(),
         }
     }
 
-    #[test]
-    fn fields_with_spaces_around_the_sign_are_read() {
-        let line = "x-1 [000] ..... 1.000000: sock_send_length: sk address = 0000000012345678, family = AF_INET protocol = IPPROTO_UDP, length = 64, error = 0, flags = 0x0";
-        let record = parse_line(line).expect("a record");
-        assert_eq!(record.number("length"), Some(64));
-        assert_eq!(record.number("flags"), Some(0));
-        assert_eq!(record.field("protocol"), Some("IPPROTO_UDP"));
+    /// The names of the event's own fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.format.names()
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.event())?;
+        self.names()
+            .try_for_each(|name| write!(f, " {name}={}", self.show(name)))
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "[{} {}/{} cpu {} {} {self}]",
+            self.time, self.comm, self.pid, self.cpu, self.context
+        )
+    }
+}
+
+/// What was recorded.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// In the order of time.
+    pub records: Vec<Record>,
+    /// How many events did not fit into the buffers.
+    pub lost: u64,
+    /// What is wrong with it, one line each: it is cut short, say.
+    pub warnings: Vec<String>,
+}
+
+/// Makes a [`Trace`] of formats and pages.
+pub struct Builder {
+    formats: HashMap<u16, Arc<Format>>,
+    names: HashMap<i32, Arc<str>>,
+    unknown: Arc<str>,
+    trace: Trace,
+}
+
+impl Builder {
+    /// A trace of events that have these formats.
+    pub fn new(formats: impl IntoIterator<Item = Format>) -> Self {
+        let idle = (0, Arc::from("idle"));
+        Self {
+            formats: formats
+                .into_iter()
+                .map(|format| (format.id, Arc::new(format)))
+                .collect(),
+            names: HashMap::from([idle]),
+            unknown: Arc::from("?"),
+            trace: Trace::default(),
+        }
     }
 
-    #[test]
-    fn what_is_no_event_is_left_out() {
-        let text = "# tracer: nop\n#\n##### CPU 1 buffer started ####\nCPU:1 [LOST 12 EVENTS]\n\nrubbish\n x-1 [000] ..... 1.5: short: \n";
-        assert_eq!(parse(text), []);
+    /// Names of threads, as in `saved_cmdlines`: a number and a name on each line.
+    pub fn names(&mut self, text: &str) {
+        for line in text.lines() {
+            if let Some((pid, name)) = line.split_once(' ') {
+                if let Ok(pid) = pid.parse() {
+                    self.names.insert(pid, Arc::from(name));
+                }
+            }
+        }
+    }
+
+    /// Events that are known to be missing.
+    pub fn lost(&mut self, count: u64) {
+        self.trace.lost += count;
+    }
+
+    /// Something to be told about the trace.
+    pub fn warn(&mut self, warning: String) {
+        self.trace.warnings.push(warning);
+    }
+
+    /// The pages of one CPU.
+    pub fn pages(&mut self, cpu: u32, bytes: &[u8], page_size: usize) {
+        let mut damaged = 0;
+        for page in bytes.chunks(page_size) {
+            let result = pages::events(page, |time, data| self.event(cpu, time, data));
+            damaged += usize::from(result.is_err());
+        }
+        if damaged > 0 {
+            self.warn(format!(
+                "{damaged} of CPU {cpu}'s pages are damaged: their events are missing"
+            ));
+        }
+    }
+
+    fn event(&mut self, cpu: u32, time: u64, data: &[u8]) {
+        // The fields that all events have: a number of 16 bits, flags, a counter, the thread.
+        let &[id0, id1, flags, _, pid0, pid1, pid2, pid3, ..] = data else {
+            return;
+        };
+        let Some(format) = self.formats.get(&u16::from_le_bytes([id0, id1])) else {
+            return;
+        };
+        let pid = i32::from_le_bytes([pid0, pid1, pid2, pid3]);
+        self.trace.records.push(Record {
+            time,
+            pid,
+            cpu,
+            context: Context::of(flags),
+            comm: self.unknown.clone(),
+            format: format.clone(),
+            data: data.into(),
+        });
+    }
+
+    /// The trace, with its records in order, and each thread's name where it is known.
+    pub fn finish(mut self) -> Trace {
+        self.trace.records.sort_by_key(|record| record.time);
+        // Names change: what the trace says is nearer to the event than the list.
+        self.learn_names();
+        for record in &mut self.trace.records {
+            let told = match record.format.name.as_str() {
+                "sched_switch" => Some(("next_pid", "next_comm")),
+                "sched_process_exec" => Some(("pid", "filename")),
+                _ => None,
+            };
+            if let Some((pid, name)) = told {
+                let pid = record.number(pid).unwrap_or(0) as i32;
+                if let Some(name) = record.field(name).filter(|_| pid != 0) {
+                    let name: String = name
+                        .rsplit('/')
+                        .next()
+                        .unwrap_or(name)
+                        .chars()
+                        .take(15)
+                        .collect();
+                    if self.names.get(&pid).is_none_or(|known| **known != *name) {
+                        self.names.insert(pid, Arc::from(name));
+                    }
+                }
+            }
+            if let Some(name) = self.names.get(&record.pid) {
+                record.comm = name.clone();
+            }
+        }
+        self.trace
+    }
+
+    /// The first name that the trace tells of each thread.
+    fn learn_names(&mut self) {
+        for record in &self.trace.records {
+            let (pid, name) = match record.format.name.as_str() {
+                "sched_switch" => ("prev_pid", "prev_comm"),
+                "sched_waking" => ("pid", "comm"),
+                _ => continue,
+            };
+            if let (Some(pid), Some(name)) = (record.number(pid), record.field(name)) {
+                self.names
+                    .entry(pid as i32)
+                    .or_insert_with(|| Arc::from(name));
+            }
+        }
     }
 }

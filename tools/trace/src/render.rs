@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Prints the way of a packet, to be read by people.
+//! Prints stories, to be read by people.
 
 use crate::record::Context;
-use crate::story::{Protocol, Stories, Story};
+use crate::story::{Packets, Protocol, Story};
 use std::fmt::Write;
 use std::io::IsTerminal;
 
@@ -36,19 +36,10 @@ const YELLOW: &str = "\x1b[33m";
 const GREEN: &str = "\x1b[32m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The whole way of the packet with the median duration, as a table; empty without any.
-pub fn table(stories: &Stories, color: bool) -> String {
-    let Some(story) = stories.median() else {
-        return String::new();
-    };
+/// One story, a step on each line.
+pub fn story(story: &Story, color: bool) -> String {
     let paint = |code, text: String| paint(color, code, text);
     let mut out = String::new();
-    let what = match story.protocol {
-        Protocol::Udp => "One UDP packet from outside the guest, and the process it wakes",
-        Protocol::Tcp => "One TCP packet from outside the guest, and the process it wakes",
-    };
-    line(&mut out, &paint(BOLD, what.to_owned()));
-    line(&mut out, "");
     let heading = "  time µs     +µs  CPU  context   step          what happens";
     line(&mut out, &paint(DIM, heading.to_owned()));
     let start = story.steps.first().map_or(0, |step| step.time);
@@ -56,12 +47,12 @@ pub fn table(stories: &Stories, color: bool) -> String {
     for (index, step) in story.steps.iter().enumerate() {
         let difference = match index {
             0 => String::new(),
-            _ => (step.time - last).to_string(),
+            _ => whole_micros(step.time.saturating_sub(last)),
         };
         last = step.time;
         let row = format!(
             "{:>9}{}  {:>3}  {}  {:<12}  {}",
-            step.time - start,
+            whole_micros(step.time - start),
             paint(DIM, format!("{difference:>8}")),
             step.cpu,
             paint(context_color(step.context), format!("{:<8}", step.context)),
@@ -70,58 +61,113 @@ pub fn table(stories: &Stories, color: bool) -> String {
         );
         line(&mut out, row.trim_end());
     }
+    if let Some(missing) = story.missing {
+        line(
+            &mut out,
+            &format!("  The trace does not show the step \"{missing}\"."),
+        );
+    }
+    out
+}
+
+/// What a story is about, and what it is called in a list.
+pub fn title(number: usize, story: &Story) -> String {
+    let who = match story.receiver.as_str() {
+        "" => "nobody".to_owned(),
+        who => who.to_owned(),
+    };
+    format!(
+        "#{number}  {:<9}  instance {} item {} fd {}  {:>8} µs  to {who}{}",
+        story.cause,
+        story.ep,
+        story.item,
+        story.fd,
+        micros(story.duration()),
+        story
+            .missing
+            .map_or(String::new(), |step| format!("  (no \"{step}\")"))
+    )
+}
+
+/// The whole way of the packet with the median duration, as a table; empty without any.
+pub fn packet(packets: &Packets<'_>, protocol: Protocol, color: bool) -> String {
+    let Some(median) = packets.median() else {
+        return String::new();
+    };
+    let title = format!("One {protocol} packet from outside the guest, and the process it wakes");
+    let mut out = String::new();
+    line(&mut out, &paint(color, BOLD, title));
+    line(&mut out, "");
+    out += &story(median, color);
     line(&mut out, "");
     line(
         &mut out,
-        &paint(BOLD, format!("  {}", total(story, stories))),
+        &paint(color, BOLD, format!("  {}", total(median, packets))),
     );
     out
 }
 
 /// The same in one line, for a second protocol.
-pub fn summary(stories: &Stories) -> Option<String> {
-    let story = stories.median()?;
+pub fn summary(packets: &Packets<'_>, protocol: Protocol) -> Option<String> {
+    let story = packets.median()?;
     Some(format!(
-        "{} takes the same {} steps: {}",
-        story.protocol,
+        "{protocol} takes the same way, {} steps: {}",
         story.steps.len(),
-        total(story, stories)
+        total(story, packets)
     ))
 }
 
-fn total(story: &Story, stories: &Stories) -> String {
-    let text = format!("{} µs from the interrupt to the echo", story.duration());
-    match (stories.whole.first(), stories.whole.last()) {
-        (Some(least), Some(most)) if stories.whole.len() > 1 => format!(
+fn total(story: &Story, packets: &Packets<'_>) -> String {
+    let text = format!(
+        "{} µs from the interrupt to the echo",
+        whole_micros(story.duration())
+    );
+    match (packets.whole.first(), packets.whole.last()) {
+        (Some(least), Some(most)) if packets.whole.len() > 1 => format!(
             "{text}, the median of {} packets ({} to {} µs)",
-            stories.whole.len(),
-            least.duration(),
-            most.duration()
+            packets.whole.len(),
+            whole_micros(least.duration()),
+            whole_micros(most.duration())
         ),
         _ => text,
     }
 }
 
-/// Why there is no story, if there is none, and what was lost; one line per reason.
-pub fn trouble(stories: &Stories, protocol: Protocol, lost: u64) -> String {
+/// Why there is no packet, if there is none; one line per reason.
+pub fn trouble(packets: &Packets<'_>, protocol: Protocol) -> String {
     let mut out = String::new();
-    if stories.whole.is_empty() && stories.broken.is_empty() {
+    if packets.whole.is_empty() && packets.broken.is_empty() {
         line(
             &mut out,
             &format!("No {protocol} packet from outside reached a watched socket."),
         );
     }
-    let none = stories.whole.is_empty();
-    for (step, count) in stories.broken.iter().filter(|_| none) {
+    let none = packets.whole.is_empty();
+    for (step, count) in packets.broken.iter().filter(|_| none) {
         line(&mut out, &format!("{count} {protocol} packets could not be followed: no event for the step \"{step}\"."));
     }
-    if lost > 0 {
-        line(
-            &mut out,
-            &format!("{lost} events were lost: the trace buffers were full."),
-        );
-    }
     out
+}
+
+/// What was lost, in one line; empty if nothing was.
+pub fn lost(lost: u64) -> String {
+    match lost {
+        0 => String::new(),
+        lost => format!("{lost} events were lost: the trace buffers were full (record --buffer makes them larger).\n"),
+    }
+}
+
+/// Nanoseconds as microseconds, with one digit of their fraction where that tells something.
+pub fn micros(nanoseconds: u64) -> String {
+    if nanoseconds < 1_000_000 {
+        format!("{}.{}", nanoseconds / 1000, nanoseconds % 1000 / 100)
+    } else {
+        whole_micros(nanoseconds)
+    }
+}
+
+fn whole_micros(nanoseconds: u64) -> String {
+    ((nanoseconds + 500) / 1000).to_string()
 }
 
 fn context_color(context: Context) -> &'static str {

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Recording, through a trace instance of our own that disturbs nobody else's.
 
-use crate::record::{parse, Record};
+use crate::dat::{self, Head};
+use crate::pages;
+use crate::record::Trace;
 use anyhow::{bail, Context, Result};
-use std::fs;
-use std::io::ErrorKind;
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::fd::FromRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Mutex;
@@ -22,24 +27,51 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 #[derive(Debug)]
 pub struct Session {
     path: PathBuf,
+    page_size: usize,
+    /// The bytes of each CPU's buffer.
+    buffer: usize,
+    cpus: Vec<Cpu>,
+    /// The names of the events that were enabled, by system.
+    enabled: BTreeMap<String, Vec<String>>,
 }
 
-/// What was recorded.
-#[derive(Debug, Default)]
-pub struct Trace {
-    /// In the order of time.
-    pub records: Vec<Record>,
-    /// How many events did not fit into the buffers.
-    pub lost: u64,
+/// One CPU's buffer.
+#[derive(Debug)]
+struct Cpu {
+    folder: PathBuf,
+    raw: File,
+    /// The pages that were taken out of the buffer, in a file without a name.
+    pages: File,
 }
 
 impl Session {
-    /// Makes an instance that records nothing yet, with time stamps of `CLOCK_MONOTONIC`.
+    /// Makes an instance that records nothing yet, with time stamps of `CLOCK_MONOTONIC`. What is
+    /// taken out of its buffers is kept in memory.
     ///
     /// # Errors
     ///
     /// When tracefs is not mounted, and those of `mkdir(2)` on it: one must be root.
     pub fn new() -> Result<Self> {
+        Self::with(4096, &mut anonymous)
+    }
+
+    /// The same with `buffer` KiB for each CPU, and the pages kept in unnamed files in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::new`], and those of making files there.
+    pub fn spooled(buffer: u32, folder: &Path) -> Result<Self> {
+        Self::with(buffer, &mut || {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .custom_flags(libc::O_TMPFILE)
+                .open(folder);
+            file.with_context(|| format!("cannot make a file in {}", folder.display()))
+        })
+    }
+
+    fn with(buffer: u32, pages: &mut dyn FnMut() -> Result<File>) -> Result<Self> {
         let instances = Path::new(TRACEFS).join("instances");
         if !instances.is_dir() {
             bail!("tracefs is not mounted at {TRACEFS} (mount -t tracefs tracefs {TRACEFS})");
@@ -47,14 +79,41 @@ impl Session {
         remove_stale(&instances);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = instances.join(format!("{PREFIX}{}-{number}", std::process::id()));
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        if let Ok(mut live) = LIVE.lock() {
-            live.push(path.clone());
-        }
-        let session = Self { path };
+        // The way out on a signal must know of it: no instance is there that it does not see.
+        let mut live = LIVE
+            .lock()
+            .map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
+        fs::create_dir(&path)
+            .with_context(|| format!("cannot make {} (one must be root)", path.display()))?;
+        live.push(path.clone());
+        drop(live);
+        let mut session = Self {
+            path,
+            page_size: 0,
+            buffer: buffer as usize * 1024,
+            cpus: Vec::new(),
+            enabled: BTreeMap::new(),
+        };
         session.write("tracing_on", "0")?;
         session.write("trace_clock", "mono")?;
-        session.write("buffer_size_kb", "4096")?;
+        session.write("buffer_size_kb", &buffer.to_string())?;
+        session.page_size = page_size(&session.text("events/header_page")?)
+            .context("events/header_page has no size")?;
+        for cpu in 0.. {
+            let folder = session.path.join(format!("per_cpu/cpu{cpu}"));
+            if !folder.exists() {
+                break;
+            }
+            let raw = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(folder.join("trace_pipe_raw"))?;
+            session.cpus.push(Cpu {
+                folder,
+                raw,
+                pages: pages()?,
+            });
+        }
         Ok(session)
     }
 
@@ -63,8 +122,29 @@ impl Session {
     /// # Errors
     ///
     /// When tracefs refuses.
-    pub fn enable(&self, system: &str, event: &str) -> Result<bool> {
-        self.enable_path(&format!("events/{system}/{event}/enable"))
+    pub fn enable(&mut self, system: &str, event: &str) -> Result<bool> {
+        self.enable_where(system, event, "")
+    }
+
+    /// The same for those records that pass a filter, in the kernel's language.
+    ///
+    /// # Errors
+    ///
+    /// When tracefs refuses.
+    pub fn enable_where(&mut self, system: &str, event: &str, filter: &str) -> Result<bool> {
+        let folder = format!("events/{system}/{event}");
+        if !self.path.join(&folder).exists() {
+            return Ok(false);
+        }
+        if !filter.is_empty() {
+            self.write(&format!("{folder}/filter"), filter)?;
+        }
+        self.write(&format!("{folder}/enable"), "1")?;
+        self.enabled
+            .entry(system.to_owned())
+            .or_default()
+            .push(event.to_owned());
+        Ok(true)
     }
 
     /// Enables all events of a system; `false` when this kernel has no such system.
@@ -72,16 +152,44 @@ impl Session {
     /// # Errors
     ///
     /// When tracefs refuses.
-    pub fn enable_system(&self, system: &str) -> Result<bool> {
-        self.enable_path(&format!("events/{system}/enable"))
+    pub fn enable_system(&mut self, system: &str) -> Result<bool> {
+        let events = self.events_of(system)?;
+        for event in &events {
+            self.enable(system, event)?;
+        }
+        Ok(!events.is_empty())
     }
 
-    fn enable_path(&self, path: &str) -> Result<bool> {
-        if !self.path.join(path).exists() {
-            return Ok(false);
+    /// The names of a system's events; none if this kernel has no such system.
+    ///
+    /// # Errors
+    ///
+    /// When tracefs refuses.
+    pub fn events_of(&self, system: &str) -> Result<Vec<String>> {
+        let mut events = Vec::new();
+        match fs::read_dir(self.path.join("events").join(system)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            entries => {
+                for entry in entries? {
+                    let entry = entry?;
+                    if entry.file_type()?.is_dir() {
+                        events.extend(entry.file_name().into_string());
+                    }
+                }
+            }
         }
-        self.write(path, "1")?;
-        Ok(true)
+        events.sort();
+        Ok(events)
+    }
+
+    /// Whether an event has a field, so that it can be filtered by it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such event.
+    pub fn has_field(&self, system: &str, event: &str, field: &str) -> Result<bool> {
+        let format = self.text(&format!("events/{system}/{event}/format"))?;
+        Ok(format.contains(&format!(" {field};")))
     }
 
     /// Begins to record.
@@ -93,55 +201,136 @@ impl Session {
         self.write("tracing_on", "1")
     }
 
-    /// Forgets what was recorded so far.
-    ///
-    /// # Errors
-    ///
-    /// When tracefs refuses.
-    pub fn clear(&self) -> Result<()> {
-        self.write("trace", "")
-    }
-
     /// Stops to record, and reads what was recorded.
     ///
     /// # Errors
     ///
     /// When tracefs refuses.
-    pub fn stop(&self) -> Result<Trace> {
-        self.write("tracing_on", "0")?;
+    pub fn stop(&mut self) -> Result<Trace> {
+        self.finish()?;
         self.read()
     }
 
-    /// Reads what was recorded so far.
+    /// Stops to record.
     ///
     /// # Errors
     ///
     /// When tracefs refuses.
-    pub fn read(&self) -> Result<Trace> {
-        Ok(Trace {
-            records: parse(&self.text()?),
-            lost: self.lost()?,
-        })
-    }
-
-    /// What was recorded so far, as the kernel writes it.
-    ///
-    /// # Errors
-    ///
-    /// When tracefs refuses.
-    pub fn text(&self) -> Result<String> {
-        let text = fs::read(self.path.join("trace")).context("cannot read the trace")?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+    pub fn finish(&self) -> Result<()> {
+        self.write("tracing_on", "0")
     }
 
     /// How many events were overwritten or dropped, over all CPUs.
-    fn lost(&self) -> Result<u64> {
-        let mut lost = 0;
-        for cpu in fs::read_dir(self.path.join("per_cpu"))? {
-            let stats = fs::read_to_string(cpu?.path().join("stats"))?;
-            lost += lost_in(&stats);
+    ///
+    /// # Errors
+    ///
+    /// When tracefs refuses.
+    pub fn lost(&self) -> Result<u64> {
+        let stats = self
+            .cpus
+            .iter()
+            .map(|cpu| fs::read_to_string(cpu.folder.join("stats")));
+        Ok(stats
+            .collect::<io::Result<Vec<_>>>()?
+            .iter()
+            .map(|stats| dat::lost_in(stats))
+            .sum())
+    }
+
+    /// Reads what was recorded so far, from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// When tracefs refuses.
+    pub fn read(&mut self) -> Result<Trace> {
+        let mut file = io::Cursor::new(Vec::new());
+        self.save(&mut file)?;
+        dat::read(file.get_ref())
+    }
+
+    /// Takes what was recorded out of the buffers if they begin to fill.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the buffers, and of writing to where it is kept.
+    pub fn drain(&mut self) -> Result<()> {
+        let mut fills = false;
+        for cpu in &self.cpus {
+            let stats = fs::read_to_string(cpu.folder.join("stats"))?;
+            fills |= dat::count_in(&stats, &["bytes"]) as usize > self.buffer / 8;
         }
-        Ok(lost)
+        if !fills {
+            return Ok(());
+        }
+        // A page that is not full is the last one. To look for another may itself make events, which
+        // would make one, for ever.
+        let full = self.page_size * 3 / 4;
+        self.take_pages(|page| pages::used(page) > full)
+    }
+
+    /// Takes pages while `more` says so of the one before, but no more than the buffers hold.
+    fn take_pages(&mut self, more: impl Fn(&[u8]) -> bool) -> Result<()> {
+        let mut page = vec![0; self.page_size];
+        for cpu in &mut self.cpus {
+            for _ in 0..=self.buffer / self.page_size {
+                match cpu.raw.read(&mut page) {
+                    Ok(0) => break,
+                    Ok(count) => {
+                        // A short one is a page all the same.
+                        page[count..].fill(0);
+                        let kept = cpu.pages.write_all(&page);
+                        kept.context("cannot keep what was recorded")?;
+                        if !more(&page) {
+                            break;
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error).context("cannot read the trace"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was recorded so far, from the beginning, as `trace.dat`.
+    ///
+    /// # Errors
+    ///
+    /// When tracefs refuses, and those of writing.
+    pub fn save(&mut self, out: &mut (impl Write + Seek)) -> Result<()> {
+        self.take_pages(|_| true)?;
+        let mut head = Head {
+            page_size: self.page_size as u32,
+            header_page: self.bytes("events/header_page")?,
+            header_event: self.bytes("events/header_event")?,
+            names: fs::read(Path::new(TRACEFS).join("saved_cmdlines"))?,
+            clock: self.text("trace_clock")?,
+            ..Head::default()
+        };
+        for (system, events) in &self.enabled {
+            let formats = events
+                .iter()
+                .map(|event| self.bytes(&format!("events/{system}/{event}/format")));
+            head.systems
+                .push((system.clone(), formats.collect::<Result<_>>()?));
+        }
+        let mut pages = Vec::new();
+        for (number, cpu) in self.cpus.iter().enumerate() {
+            let stats = fs::read_to_string(cpu.folder.join("stats"))?;
+            head.stats.push(format!("CPU: {number}\n{stats}"));
+            pages.push(cpu.pages.try_clone()?);
+        }
+        dat::write(out, &head, &mut pages)
+    }
+
+    fn bytes(&self, file: &str) -> Result<Vec<u8>> {
+        let path = self.path.join(file);
+        read_large(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    fn text(&self, file: &str) -> Result<String> {
+        Ok(String::from_utf8_lossy(&self.bytes(file)?).into_owned())
     }
 
     fn write(&self, file: &str, text: &str) -> Result<()> {
@@ -152,6 +341,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // Else they would keep the instance in use.
+        self.cpus.clear();
         remove(&self.path);
         if let Ok(mut live) = LIVE.lock() {
             live.retain(|path| *path != self.path);
@@ -195,14 +386,41 @@ fn owner(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }
 
-/// The events that one CPU's `stats` call lost.
-fn lost_in(stats: &str) -> u64 {
-    stats
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .filter(|(name, _)| matches!(*name, "overrun" | "commit overrun" | "dropped events"))
-        .filter_map(|(_, count)| count.trim().parse::<u64>().ok())
-        .sum()
+/// A whole file, in large pieces: some of tracefs give all at once, or only their beginning.
+fn read_large(path: &Path) -> io::Result<Vec<u8>> {
+    const PIECE: usize = 1 << 16;
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    loop {
+        let length = bytes.len();
+        bytes.resize(length + PIECE, 0);
+        let count = file.read(&mut bytes[length..])?;
+        bytes.truncate(length + count);
+        if count == 0 {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// A file in memory.
+fn anonymous() -> Result<File> {
+    // SAFETY: the name is a C string; a descriptor that is returned is ours alone.
+    unsafe {
+        match libc::memfd_create(c"trace".as_ptr(), libc::MFD_CLOEXEC) {
+            fd if fd >= 0 => Ok(File::from_raw_fd(fd)),
+            _ => Err(io::Error::last_os_error()).context("cannot make a file in memory"),
+        }
+    }
+}
+
+/// The size of a page: its last field, `data`, ends it.
+fn page_size(header: &str) -> Option<usize> {
+    let line = header.lines().find(|line| line.contains("char data;"))?;
+    let of = |key: &str| -> Option<usize> {
+        let (_, rest) = line.split_once(key)?;
+        rest.split(';').next()?.parse().ok()
+    };
+    of("offset:")?.checked_add(of("size:")?)
 }
 
 #[cfg(test)]
@@ -217,8 +435,12 @@ mod tests {
     }
 
     #[test]
-    fn lost_events_are_summed() {
-        let stats = "entries: 3\noverrun: 7\ncommit overrun: 1\nbytes: 9\ndropped events: 2\n";
-        assert_eq!(lost_in(stats), 10);
+    fn the_page_is_as_long_as_its_header_says() {
+        let header = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
+            \tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n\
+            \tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n\
+            \tfield: char data;\toffset:16;\tsize:4080;\tsigned:0;\n";
+        assert_eq!(page_size(header), Some(4096));
+        assert_eq!(page_size(""), None);
     }
 }

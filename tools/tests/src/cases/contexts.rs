@@ -31,7 +31,7 @@ pub fn tests() -> Vec<Test> {
 
 /// A recording of repoll's tracepoints.
 pub fn recording() -> Result<Session> {
-    let session = Session::new()?;
+    let mut session = Session::new()?;
     ensure!(
         session.enable_system("repoll")?,
         "no tracepoints: is the module loaded?"
@@ -41,18 +41,18 @@ pub fn recording() -> Result<Session> {
 }
 
 /// The records of one event, after something of it has come.
-pub fn records_of(session: &Session, event: &str) -> Result<Vec<Record>> {
+pub fn records_of(session: &mut Session, event: &str) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     eventually(event, || {
         records = session.read()?.records;
-        records.retain(|record| record.event == event);
+        records.retain(|record| record.is(event));
         Ok(!records.is_empty())
     })?;
     Ok(records)
 }
 
 /// All callbacks that put the file into the queue ran in this context.
-pub fn check_context(session: &Session, expected: Context) -> Result<()> {
+pub fn check_context(session: &mut Session, expected: Context) -> Result<()> {
     let callbacks = records_of(session, "repoll_callback")?;
     let mut queued = callbacks
         .iter()
@@ -89,14 +89,14 @@ fn kind_calls_back_in(kind: &str, context: Context) -> Result<()> {
         .context("no such kind")?;
     let source = kind.make()?;
     let m = Repoll::new()?;
-    let session = recording()?;
+    let mut session = recording()?;
     m.add(&source.fd, Events::IN, 1)?;
     for _ in 0..5 {
         source.trigger()?;
         expect_one(&m, 1)?;
         source.drain()?;
     }
-    check_context(&session, context)
+    check_context(&mut session, context)
 }
 
 fn eventfd_calls_back_in_a_task() -> Result<()> {
@@ -124,14 +124,14 @@ fn tcp_over_loopback_calls_back_in_a_softirq() -> Result<()> {
 fn trail(records: &[Record]) -> Vec<&str> {
     let ours = records
         .iter()
-        .filter_map(|record| record.event.strip_prefix("repoll_"));
+        .filter_map(|record| record.event().strip_prefix("repoll_"));
     ours.collect()
 }
 
 fn one_event_leaves_its_whole_trail() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    let session = recording()?;
+    let mut session = recording()?;
     m.add(&fd, Events::IN | Events::ET, 0x77)?;
     let sleeper = Sleeper::default();
     sleeper.is_this_thread();
@@ -174,7 +174,7 @@ fn one_event_leaves_its_whole_trail() -> Result<()> {
     let deliver = trace
         .records
         .iter()
-        .find(|r| r.event == "repoll_deliver")
+        .find(|r| r.is("repoll_deliver"))
         .context("deliver")?;
     ensure!(deliver.number("data") == Some(0x77), "{deliver:?}");
     ensure!(
@@ -184,13 +184,13 @@ fn one_event_leaves_its_whole_trail() -> Result<()> {
     let exit = trace
         .records
         .iter()
-        .find(|r| r.event == "repoll_wait_exit")
+        .find(|r| r.is("repoll_wait_exit"))
         .context("exit")?;
     ensure!(exit.number("ret") == Some(1), "{exit:?}");
     let wake = trace
         .records
         .iter()
-        .find(|r| r.event == "repoll_wake")
+        .find(|r| r.is("repoll_wake"))
         .context("wake")?;
     ensure!(wake.number("waiters") == Some(1), "{wake:?}");
     Ok(())
@@ -202,7 +202,7 @@ fn a_callback_says_what_it_did() -> Result<()> {
     m.add(&reader, Events::IN | Events::ONESHOT, 1)?;
     let fd = sys::eventfd()?;
     m.add(&fd, Events::PRI, 2)?;
-    let session = recording()?;
+    let mut session = recording()?;
     sys::write(writer.as_raw_fd(), b"x")?;
     let again = sys::eventfd()?;
     m.add(&again, Events::IN, 3)?;
@@ -212,7 +212,7 @@ fn a_callback_says_what_it_did() -> Result<()> {
     read_all(reader.as_raw_fd())?;
     sys::write(writer.as_raw_fd(), b"x")?;
     signal(&fd)?;
-    let callbacks = records_of(&session, "repoll_callback")?;
+    let callbacks = records_of(&mut session, "repoll_callback")?;
     let outcomes: Vec<_> = callbacks
         .iter()
         .filter_map(|r| r.field("outcome"))
@@ -229,7 +229,7 @@ fn a_callback_says_what_it_did() -> Result<()> {
 fn each_way_into_the_queue_is_named() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    let session = recording()?;
+    let mut session = recording()?;
     signal(&fd)?;
     m.add(&fd, Events::IN | Events::ONESHOT, 1)?;
     expect_one(&m, 1)?;
@@ -239,7 +239,7 @@ fn each_way_into_the_queue_is_named() -> Result<()> {
     ensure!(m.ready()?.is_empty());
     signal(&fd)?;
     expect_one(&m, 1)?;
-    let queued = records_of(&session, "repoll_queue")?;
+    let queued = records_of(&mut session, "repoll_queue")?;
     let reasons: Vec<_> = queued.iter().filter_map(|r| r.field("reason")).collect();
     ensure!(
         reasons == ["add", "mod", "level", "callback", "level"],
@@ -251,7 +251,7 @@ fn each_way_into_the_queue_is_named() -> Result<()> {
 fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
     for kind in KINDS {
         let m = Repoll::new()?;
-        let session = recording()?;
+        let mut session = recording()?;
         let Source { fd, means } = kind.make()?;
         m.add(&fd, Events::IN, 1)?;
         m.delete(&fd)?;
@@ -259,7 +259,7 @@ fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
         let copy = fd.try_clone()?;
         drop(fd);
         sleep(MOMENT);
-        let early = records_of(&session, "repoll_remove")?;
+        let early = records_of(&mut session, "repoll_remove")?;
         ensure!(early.len() == 1, "{}: {early:?}", kind.name);
         drop(copy);
         drop(means);
@@ -268,7 +268,7 @@ fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
         drop(m);
         let mut reasons = Vec::new();
         let all = eventually("three removals", || {
-            let records = records_of(&session, "repoll_remove")?;
+            let records = records_of(&mut session, "repoll_remove")?;
             reasons = records
                 .iter()
                 .filter_map(|r| r.field("reason").map(str::to_owned))
@@ -288,11 +288,11 @@ fn an_event_in_the_queue_wakes_nobody_twice() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
     m.add(&fd, Events::IN, 1)?;
-    let session = recording()?;
+    let mut session = recording()?;
     for _ in 0..10 {
         signal(&fd)?;
     }
-    let queued = records_of(&session, "repoll_queue")?;
+    let queued = records_of(&mut session, "repoll_queue")?;
     ensure!(queued.len() == 1, "{queued:?}");
     expect_one(&m, 1).map(drop)
 }

@@ -68,7 +68,7 @@ fn udp_from_outside_calls_back_in_a_softirq() -> Result<()> {
     let m = Repoll::new()?;
     m.add(&socket, Events::IN, 1)?;
     let before = input_interrupts()?;
-    let session = recording()?;
+    let mut session = recording()?;
     let received = scope(|threads| -> Result<u32> {
         let sender = threads.spawn(|| peer.ask(&format!("udp {PORT} {COUNT} 100 5")));
         let mut received = 0;
@@ -87,7 +87,7 @@ fn udp_from_outside_calls_back_in_a_softirq() -> Result<()> {
     ensure!(received == COUNT, "{received}");
     let rose = input_interrupts()? - before;
     ensure!(rose > 0, "the NIC raised no interrupt");
-    check_context(&session, Context::Softirq)
+    check_context(&mut session, Context::Softirq)
 }
 
 fn tcp_from_outside_calls_back_in_a_softirq() -> Result<()> {
@@ -96,7 +96,7 @@ fn tcp_from_outside_calls_back_in_a_softirq() -> Result<()> {
     let m = Repoll::new()?;
     m.add(&listener, Events::IN, 1)?;
     let before = input_interrupts()?;
-    let session = recording()?;
+    let mut session = recording()?;
     scope(|threads| {
         let sender = threads.spawn(|| peer.ask(&format!("tcp {PORT} {COUNT} 100 5")));
         expect_one(&m, 1).context("the connection")?;
@@ -120,7 +120,7 @@ fn tcp_from_outside_calls_back_in_a_softirq() -> Result<()> {
     })?;
     let rose = input_interrupts()? - before;
     ensure!(rose > 0, "the NIC raised no interrupt");
-    check_context(&session, Context::Softirq)
+    check_context(&mut session, Context::Softirq)
 }
 
 fn udp_from_outside_is_reported_until_drained() -> Result<()> {

@@ -258,7 +258,7 @@ fn sleeping_readers(
     body: impl FnOnce(std::sync::mpsc::Receiver<Vec<u8>>) -> Result<()>,
 ) -> Result<()> {
     scope(|threads| {
-        let session = recording()?;
+        let mut session = recording()?;
         let (sender, receiver) = channel();
         for _ in 0..count {
             let sender = sender.clone();
@@ -269,7 +269,7 @@ fn sleeping_readers(
             });
         }
         eventually("all sleep", || {
-            Ok(records_of(&session, "repoll_source_sleep")?.len() as u32 == count)
+            Ok(records_of(&mut session, "repoll_source_sleep")?.len() as u32 == count)
         })?;
         // The last one to say so may not be in the queue yet.
         sleep(MOMENT);
@@ -285,7 +285,7 @@ fn sleeping_readers(
 fn each_message_wakes_one_reader() -> Result<()> {
     let source = Source::open()?;
     sleeping_readers(&source, 4, |read| {
-        let session = recording()?;
+        let mut session = recording()?;
         for n in 1..=3u8 {
             (&mut &source).write_all(&[n])?;
             ensure!(read.recv_timeout(LONG)? == [n]);
@@ -297,7 +297,7 @@ fn each_message_wakes_one_reader() -> Result<()> {
         let slept = trace
             .records
             .iter()
-            .any(|r| r.event == "repoll_source_sleep");
+            .any(|r| r.event() == "repoll_source_sleep");
         ensure!(!slept, "a reader was woken for nothing");
         Ok(())
     })
@@ -324,10 +324,10 @@ fn room_wakes_a_writer() -> Result<()> {
 
 fn a_reader_too_small_hands_its_wake_up_on() -> Result<()> {
     let source = Source::open()?;
-    let session = recording()?;
-    let asleep = |count| {
+    let mut session = recording()?;
+    let mut asleep = |count| {
         eventually("they sleep", || {
-            Ok(records_of(&session, "repoll_source_sleep")?.len() == count)
+            Ok(records_of(&mut session, "repoll_source_sleep")?.len() == count)
         })?;
         sleep(MOMENT);
         anyhow::Ok(())

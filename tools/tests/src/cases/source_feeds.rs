@@ -64,7 +64,7 @@ fn once(n: u64) -> Option<NonZeroU64> {
 fn a_timer_sends_numbers_from_a_hard_interrupt() -> Result<()> {
     let mut source = Source::open()?;
     source.set_up(64, 16, true)?;
-    let session = recording()?;
+    let mut session = recording()?;
     source.start_timer(Duration::from_millis(5), once(10))?;
     let mut buffer = [0; 32];
     let mut last = (0, Duration::ZERO);
@@ -82,7 +82,7 @@ fn a_timer_sends_numbers_from_a_hard_interrupt() -> Result<()> {
     source.set_nonblocking(true)?;
     sleep(2 * MOMENT);
     expect_error(source.read(&mut buffer), libc::EAGAIN)?;
-    let arrived = records_of(&session, "repoll_source_arrive")?;
+    let arrived = records_of(&mut session, "repoll_source_arrive")?;
     for record in arrived {
         ensure!(record.field("context") == Some("hardirq"), "{record:?}");
         ensure!(record.field("kind") == Some("timer"), "{record:?}");
@@ -92,10 +92,10 @@ fn a_timer_sends_numbers_from_a_hard_interrupt() -> Result<()> {
 
 fn a_timer_wakes_a_sleeping_reader() -> Result<()> {
     let mut source = Source::open()?;
-    let session = recording()?;
+    let mut session = recording()?;
     source.start_timer(2 * MOMENT, once(1))?;
     ensure!(source.read(&mut [0; 8])? == 8);
-    let slept = records_of(&session, "repoll_source_sleep")?;
+    let slept = records_of(&mut session, "repoll_source_sleep")?;
     ensure!(slept.len() == 1, "{slept:?}");
     Ok(())
 }
@@ -128,7 +128,7 @@ fn a_timer_ends_and_is_replaced() -> Result<()> {
 fn a_timer_drops_the_newest() -> Result<()> {
     let source = open()?;
     source.set_up(4, 16, false)?;
-    let session = recording()?;
+    let mut session = recording()?;
     source.start_timer(Duration::from_millis(2), None)?;
     eventually("it overflows", || {
         let status = source.status()?;
@@ -139,8 +139,8 @@ fn a_timer_drops_the_newest() -> Result<()> {
     let trace = session.stop()?.records;
     let came: Vec<_> = trace
         .iter()
-        .filter(|r| r.event == "repoll_source_arrive" || r.field("reason") == Some("full"))
-        .map(|r| r.event.as_str())
+        .filter(|r| r.event() == "repoll_source_arrive" || r.field("reason") == Some("full"))
+        .map(|r| r.event())
         .collect();
     // Four found room; all that came after did not.
     ensure!(
@@ -269,7 +269,7 @@ fn frames_arrive_once_in_order_in_a_softirq() -> Result<()> {
     source.set_up(COUNT, 1514, true)?;
     source.attach(&name, TYPE)?;
     ensure!(source.status()?.attached);
-    let session = recording()?;
+    let mut session = recording()?;
     let interrupts = input_interrupts()?;
     scope(|threads| {
         let sender = threads.spawn(|| peer.ask(&format!("frames {TYPE:x} {COUNT} 100 1")));
@@ -292,7 +292,7 @@ fn frames_arrive_once_in_order_in_a_softirq() -> Result<()> {
     source.set_nonblocking(true)?;
     sleep(MOMENT);
     ensure!(read_messages(&source)?.is_empty(), "more than was sent");
-    let records = records_of(&session, "repoll_source_arrive")?;
+    let records = records_of(&mut session, "repoll_source_arrive")?;
     ensure!(records.len() == COUNT as usize, "{}", records.len());
     for record in records {
         ensure!(record.field("context") == Some("softirq"), "{record:?}");
@@ -380,7 +380,7 @@ fn frames_over_the_limits_are_counted() -> Result<()> {
     let source = open()?;
     source.set_up(3, 100, false)?;
     source.attach(&name, TYPE)?;
-    let session = recording()?;
+    let mut session = recording()?;
     peer.ask(&format!("frames {TYPE:x} 5 100 1"))?;
     peer.ask(&format!("frames {TYPE:x} 2 101 1"))?;
     eventually("they come", || {
@@ -390,7 +390,7 @@ fn frames_over_the_limits_are_counted() -> Result<()> {
     let kept = read_messages(&source)?;
     let expected: Vec<_> = (0..3).map(|n| repoll_peer::frame(TYPE, n, 100)).collect();
     ensure!(kept == expected, "the oldest were not kept");
-    let drops = records_of(&session, "repoll_source_drop")?;
+    let drops = records_of(&mut session, "repoll_source_drop")?;
     let reasons: Vec<_> = drops.iter().filter_map(|r| r.field("reason")).collect();
     ensure!(
         reasons == ["full", "full", "too-long", "too-long"],

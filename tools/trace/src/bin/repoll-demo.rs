@@ -7,10 +7,10 @@
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
 use repoll_peer::Peer;
+use repoll_trace::record::Trace;
 use repoll_trace::render::{self, Color};
-use repoll_trace::story::{Protocol, Stories};
-use repoll_trace::tracefs::Trace;
-use repoll_trace::{signals, tracefs};
+use repoll_trace::story::{self, Packets, Protocol};
+use repoll_trace::{recorder, signals, tracefs};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -58,16 +58,20 @@ fn main() -> Result<()> {
         options.count, options.bytes
     );
 
-    let udp_stories = Stories::find(&udp.records, Protocol::Udp);
-    let tcp_stories = Stories::find(&tcp.records, Protocol::Tcp);
-    print!("{}", render::table(&udp_stories, options.color.enabled()));
-    if let Some(summary) = render::summary(&tcp_stories) {
+    let udp_stories = story::all(&udp.records);
+    let tcp_stories = story::all(&tcp.records);
+    let udp_packets = Packets::among(&udp_stories, Protocol::Udp);
+    let tcp_packets = Packets::among(&tcp_stories, Protocol::Tcp);
+    let color = options.color.enabled();
+    print!("{}", render::packet(&udp_packets, Protocol::Udp, color));
+    if let Some(summary) = render::summary(&tcp_packets, Protocol::Tcp) {
         println!("  {summary}");
     }
-    eprint!("{}", render::trouble(&udp_stories, Protocol::Udp, udp.lost));
-    eprint!("{}", render::trouble(&tcp_stories, Protocol::Tcp, tcp.lost));
+    eprint!("{}", render::trouble(&udp_packets, Protocol::Udp));
+    eprint!("{}", render::trouble(&tcp_packets, Protocol::Tcp));
+    eprint!("{}", render::lost(udp.lost + tcp.lost));
     ensure!(
-        !udp_stories.whole.is_empty() && !tcp_stories.whole.is_empty(),
+        !udp_packets.whole.is_empty() && !tcp_packets.whole.is_empty(),
         "no packet could be followed all the way"
     );
     Ok(())
@@ -80,8 +84,7 @@ fn traffic(options: &Options, peer: &Peer, command: &str) -> Result<Trace> {
     } = options;
     // The first one warms up: address resolution, caches.
     peer.ask(&format!("{command} {port} 1 {bytes}"))?;
-    let session = repoll_trace::story_session()?;
-    session.start()?;
+    let mut session = recorder::story()?;
     peer.ask(&format!("{command} {port} {count} {bytes} {GAP}"))?;
     session.stop()
 }

@@ -1,0 +1,609 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The tracepoints: that each one fires, and that its fields are right.
+
+use crate::cases::contexts::recording;
+use crate::files::{eventfds, read_all, signal};
+use crate::module::{load_with, unload_when_unused, Reload};
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::signals::{handle_signal, Thread};
+use crate::support::{expect_error, expect_one, LONG, MOMENT};
+use crate::sys;
+use anyhow::{ensure, Context as _, Result};
+use repoll::Events;
+use repoll_trace::record::Record;
+use std::os::fd::AsRawFd;
+use std::thread::{scope, sleep};
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    let tests = repoll_only!("tracepoints":
+        an_instance_comes_and_goes,
+        an_item_comes_changes_and_goes,
+        a_failed_change_is_told,
+        the_watched_instance_is_named,
+        nesting_too_deep_is_a_limit,
+        too_many_ways_are_a_limit,
+        too_many_watches_of_a_file_are_a_limit,
+        too_many_watches_of_a_user_are_a_limit,
+        a_poll_says_what_the_file_said,
+        a_callback_says_whom_it_woke,
+        an_exclusive_callback_says_whether_it_used_the_wakeup,
+        a_nested_wakeup_is_inside_of_the_other,
+        what_is_left_wakes_the_next_waiter,
+        a_waiter_says_why_it_is_awake,
+        a_scan_counts,
+        what_cannot_be_copied_goes_back,
+        oneshot_disarms,
+    );
+    tests.into_iter().map(|test| test.within(60)).collect()
+}
+
+/// The events of the bits of interest that nobody has to ask for.
+const ALWAYS: i64 = (libc::EPOLLERR | libc::EPOLLHUP) as i64;
+
+/// What of repoll is recorded while `body` runs.
+fn recorded(body: impl FnOnce() -> Result<()>) -> Result<Vec<Record>> {
+    let mut session = recording()?;
+    body()?;
+    let trace = session.stop()?;
+    ensure!(
+        trace.lost == 0 && trace.warnings.is_empty(),
+        "{:?}",
+        trace.warnings
+    );
+    Ok(trace.records)
+}
+
+/// The records of one event.
+fn all<'a>(records: &'a [Record], event: &str) -> Vec<&'a Record> {
+    let name = format!("repoll_{event}");
+    records.iter().filter(|record| record.is(&name)).collect()
+}
+
+/// The only record of one event.
+fn one<'a>(records: &'a [Record], event: &str) -> Result<&'a Record> {
+    let found = all(records, event);
+    ensure!(
+        found.len() == 1,
+        "one {event} is expected: {found:#?} in {records:#?}"
+    );
+    Ok(found[0])
+}
+
+/// Asserts that a record has these numbers in its fields.
+fn expect(record: &Record, fields: &[(&str, i64)]) -> Result<()> {
+    for (name, value) in fields {
+        ensure!(
+            record.number(name) == Some(*value),
+            "{name}={value:#x} is expected: {record:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Asserts that a record has these words in its fields.
+fn expect_words(record: &Record, fields: &[(&str, &str)]) -> Result<()> {
+    for (name, value) in fields {
+        ensure!(
+            record.field(name) == Some(value),
+            "{name}={value} is expected: {record:?}"
+        );
+    }
+    Ok(())
+}
+
+fn number(record: &Record, name: &str) -> Result<i64> {
+    record
+        .number(name)
+        .with_context(|| format!("{record:?} has no {name}"))
+}
+
+fn an_instance_comes_and_goes() -> Result<()> {
+    let records = recorded(|| {
+        drop(Repoll::new()?);
+        Ok(())
+    })?;
+    let create = one(&records, "create")?;
+    let release = one(&records, "release")?;
+    ensure!(number(create, "ep")? > 0);
+    expect(release, &[("ep", number(create, "ep")?)])?;
+    ensure!(create.time <= release.time);
+    Ok(())
+}
+
+fn an_item_comes_changes_and_goes() -> Result<()> {
+    let fd = sys::eventfd()?;
+    let copy = fd.try_clone()?;
+    let records = recorded(|| {
+        let m = Repoll::new()?;
+        m.add(&fd, Events::IN, 0x1122_3344_5566_7788)?;
+        m.add(&copy, Events::PRI, 2)?;
+        m.modify(&fd, Events::PRI | Events::ET, 3)?;
+        m.delete(&fd)?;
+        Ok(())
+    })?;
+    let ep = number(one(&records, "create")?, "ep")?;
+    let [first, second] = all(&records, "add")[..] else {
+        anyhow::bail!("two items: {records:#?}");
+    };
+    let item = number(first, "item")?;
+    let number_of = |fd: &dyn AsRawFd| i64::from(fd.as_raw_fd());
+    expect(
+        first,
+        &[
+            ("ep", ep),
+            ("fd", number_of(&fd)),
+            ("events", i64::from(libc::EPOLLIN) | ALWAYS),
+            ("data", 0x1122_3344_5566_7788),
+            ("target", 0),
+        ],
+    )?;
+    expect(
+        second,
+        &[("fd", number_of(&copy)), ("file", number(first, "file")?)],
+    )?;
+    ensure!(number(first, "file")? != 0 && number(second, "item")? != item);
+    let wanted = i64::from(libc::EPOLLPRI) | i64::from(libc::EPOLLET as u32) | ALWAYS;
+    expect(
+        one(&records, "modify")?,
+        &[
+            ("ep", ep),
+            ("item", item),
+            ("fd", number_of(&fd)),
+            ("events", wanted),
+            ("data", 3),
+        ],
+    )?;
+    let removed = all(&records, "remove");
+    ensure!(removed.len() == 2, "{removed:?}");
+    expect(
+        removed[0],
+        &[("ep", ep), ("item", item), ("fd", number_of(&fd))],
+    )?;
+    expect_words(removed[0], &[("reason", "del")])?;
+    expect_words(removed[1], &[("reason", "release")])?;
+    let operations: Vec<_> = all(&records, "ctl")
+        .iter()
+        .map(|record| record.show("op"))
+        .collect();
+    ensure!(operations == ["ADD", "ADD", "MOD", "DEL"], "{operations:?}");
+    Ok(())
+}
+
+fn a_failed_change_is_told() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    let records = recorded(|| expect_error(m.add(&fd, Events::OUT, 7), libc::EEXIST))?;
+    let ctl = one(&records, "ctl")?;
+    expect_words(ctl, &[("op", "ADD")])?;
+    expect(
+        ctl,
+        &[
+            ("fd", fd.as_raw_fd().into()),
+            ("events", libc::EPOLLOUT.into()),
+            ("data", 7),
+            ("ret", (-libc::EEXIST).into()),
+        ],
+    )?;
+    ensure!(all(&records, "add").is_empty());
+    Ok(())
+}
+
+fn the_watched_instance_is_named() -> Result<()> {
+    let records = recorded(|| {
+        let (inner, outer) = (Repoll::new()?, Repoll::new()?);
+        outer.add(&inner, Events::IN, 1).map_err(Into::into)
+    })?;
+    let [inner, outer] = all(&records, "create")[..] else {
+        anyhow::bail!("two instances: {records:#?}");
+    };
+    expect(
+        one(&records, "add")?,
+        &[
+            ("ep", number(outer, "ep")?),
+            ("target", number(inner, "ep")?),
+        ],
+    )
+}
+
+/// The only ADD that a limit refused, and which limit that was.
+fn expect_limit(records: &[Record], limit: &str, errno: i32) -> Result<()> {
+    let record = one(records, "limit")?;
+    expect_words(record, &[("limit", limit)])?;
+    expect(record, &[("ret", (-errno).into())])?;
+    let failed = all(records, "ctl")
+        .into_iter()
+        .find(|ctl| ctl.number("ret") != Some(0));
+    let failed = failed.context("no CTL failed")?;
+    expect(
+        record,
+        &[("ep", number(failed, "ep")?), ("fd", number(failed, "fd")?)],
+    )
+}
+
+fn nesting_too_deep_is_a_limit() -> Result<()> {
+    let records = recorded(|| {
+        let mut inner = Repoll::new()?;
+        let mut kept = Vec::new();
+        loop {
+            let outer = Repoll::new()?;
+            if let Err(error) = outer.add(&inner, Events::IN, 1) {
+                ensure!(error.raw_os_error() == Some(libc::ELOOP), "{error}");
+                return Ok(());
+            }
+            kept.push(std::mem::replace(&mut inner, outer));
+            ensure!(kept.len() < 10, "there is no limit");
+        }
+    })?;
+    expect_limit(&records, "nesting", libc::ELOOP)
+}
+
+fn too_many_ways_are_a_limit() -> Result<()> {
+    let inner = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    inner.add(&fd, Events::IN, 1)?;
+    let mut outers = Vec::new();
+    // From a file through one instance to an outermost one.
+    for _ in 0..500 {
+        let outer = Repoll::new()?;
+        outer.add(&inner, Events::IN, 1)?;
+        outers.push(outer);
+    }
+    let records =
+        recorded(|| expect_error(Repoll::new()?.add(&inner, Events::IN, 1), libc::EINVAL))?;
+    expect_limit(&records, "paths", libc::EINVAL)
+}
+
+fn too_many_watches_of_a_file_are_a_limit() -> Result<()> {
+    const MOST: usize = 4096;
+    let fd = sys::eventfd()?;
+    let copies: Vec<_> = (0..MOST / 8)
+        .map(|_| fd.try_clone())
+        .collect::<Result<_, _>>()?;
+    let mut instances = Vec::new();
+    for _ in 0..8 {
+        let m = Repoll::new()?;
+        for copy in &copies {
+            m.add(copy, Events::IN, 1)?;
+        }
+        instances.push(m);
+    }
+    let m = Repoll::new()?;
+    let records = recorded(|| expect_error(m.add(&fd, Events::IN, 1), libc::ENOSPC))?;
+    expect_limit(&records, "watches-of-file", libc::ENOSPC)?;
+    // With one less there is room again.
+    instances[3].delete(&copies[3])?;
+    m.add(&fd, Events::IN, 1)?;
+    Ok(())
+}
+
+fn too_many_watches_of_a_user_are_a_limit() -> Result<()> {
+    let _reload = Reload::later()?;
+    unload_when_unused()?;
+    load_with(c"max_user_watches=3")?;
+    let m = Repoll::new()?;
+    let fds = eventfds(4)?;
+    for fd in &fds[..3] {
+        m.add(fd, Events::IN, 1)?;
+    }
+    let records = recorded(|| expect_error(m.add(&fds[3], Events::IN, 1), libc::ENOSPC))?;
+    expect_limit(&records, "watches-of-user", libc::ENOSPC)
+}
+
+fn a_poll_says_what_the_file_said() -> Result<()> {
+    let m = Repoll::new()?;
+    let (reader, writer) = sys::pipe()?;
+    let records = recorded(|| {
+        m.add(&reader, Events::IN, 1)?;
+        sys::write(writer.as_raw_fd(), b"x")?;
+        expect_one(&m, 1)?;
+        read_all(reader.as_raw_fd())?;
+        ensure!(m.ready()?.is_empty());
+        Ok(())
+    })?;
+    let polls = all(&records, "poll");
+    let readable = i64::from(libc::EPOLLIN | libc::EPOLLRDNORM);
+    let said: Vec<_> = polls.iter().map(|poll| poll.number("ready")).collect();
+    ensure!(said == [Some(0), Some(readable), Some(0)], "{polls:?}");
+    let item = number(one(&records, "add")?, "item")?;
+    for poll in polls {
+        let wanted = i64::from(libc::EPOLLIN) | ALWAYS;
+        expect(
+            poll,
+            &[
+                ("item", item),
+                ("fd", reader.as_raw_fd().into()),
+                ("events", wanted),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// What is recorded when an eventfd, watched with `events`, is triggered while a waiter sleeps, or not.
+fn triggered(events: Events, with_waiter: bool) -> Result<Vec<Record>> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, events, 1)?;
+    recorded(|| {
+        scope(|threads| {
+            let waiter = with_waiter.then(|| threads.spawn(|| m.wait(1, Some(LONG))));
+            // If the waiter is not asleep by then the test fails, which says that something is slow.
+            sleep(5 * MOMENT);
+            signal(&fd)?;
+            if let Some(waiter) = waiter {
+                waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn a_callback_says_whom_it_woke() -> Result<()> {
+    let records = triggered(Events::IN, true)?;
+    let (callback, exit) = (one(&records, "callback")?, one(&records, "callback_exit")?);
+    let (ep, item) = (number(callback, "ep")?, number(callback, "item")?);
+    expect(
+        exit,
+        &[
+            ("ep", ep),
+            ("item", item),
+            ("fd", number(callback, "fd")?),
+            ("woken", 1),
+            ("used", 0),
+        ],
+    )?;
+    let wake = all(&records, "wake")[0];
+    expect(wake, &[("ep", ep), ("waiters", 1), ("pollers", 0)])?;
+    expect_words(wake, &[("reason", "event")])?;
+    let key = i64::from(libc::EPOLLIN);
+    expect(callback, &[("key", key)])?;
+    ensure!(callback.pid == exit.pid && callback.time <= wake.time && wake.time <= exit.time);
+    let records = triggered(Events::IN, false)?;
+    expect(
+        one(&records, "callback_exit")?,
+        &[("woken", 0), ("used", 0)],
+    )?;
+    ensure!(all(&records, "wake").is_empty());
+    Ok(())
+}
+
+fn an_exclusive_callback_says_whether_it_used_the_wakeup() -> Result<()> {
+    let events = Events::IN | Events::EXCLUSIVE;
+    let records = triggered(events, true)?;
+    expect(
+        one(&records, "callback_exit")?,
+        &[("woken", 1), ("used", 1)],
+    )?;
+    let records = triggered(events, false)?;
+    expect(
+        one(&records, "callback_exit")?,
+        &[("woken", 0), ("used", 0)],
+    )
+}
+
+fn a_nested_wakeup_is_inside_of_the_other() -> Result<()> {
+    let (inner, outer, c) = (Repoll::new()?, Repoll::new()?, Epoll::new()?);
+    let fd = sys::eventfd()?;
+    inner.add(&fd, Events::IN, 1)?;
+    outer.add(&inner, Events::IN, 2)?;
+    c.add(&outer, Events::IN, 3)?;
+    let records = recorded(|| {
+        signal(&fd)?;
+        expect_one(&c, 3).map(drop)
+    })?;
+    // One inside of the other, from the inner instance to the outer one.
+    let inside = ["callback", "wake", "callback_exit"];
+    let order: Vec<_> = records
+        .iter()
+        .filter_map(|record| record.event().strip_prefix("repoll_"))
+        .filter(|name| inside.contains(name))
+        .collect();
+    let expected = [
+        "callback",
+        "wake",
+        "callback",
+        "wake",
+        "callback_exit",
+        "callback_exit",
+    ];
+    ensure!(order == expected, "{order:?}");
+    for (callback, wake) in all(&records, "callback").iter().zip(all(&records, "wake")) {
+        let ep = number(callback, "ep")?;
+        expect(wake, &[("ep", ep), ("waiters", 0), ("pollers", 1)])?;
+    }
+    Ok(())
+}
+
+fn what_is_left_wakes_the_next_waiter() -> Result<()> {
+    let m = Repoll::new()?;
+    let fds = eventfds(2)?;
+    for fd in &fds {
+        m.add(fd, Events::IN | Events::ET, 1)?;
+    }
+    let records = recorded(|| {
+        scope(|threads| {
+            let waiters: Vec<_> = (0..2)
+                .map(|_| threads.spawn(|| m.wait(1, Some(LONG))))
+                .collect();
+            sleep(5 * MOMENT);
+            signal(&fds[0])?;
+            signal(&fds[1])?;
+            for waiter in waiters {
+                let events = waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+                ensure!(events.len() == 1, "{events:?}");
+            }
+            Ok(())
+        })
+    })?;
+    // The second event woke the second waiter, or found both awake or the first one scanning, which
+    // then passes the rest on: that may be so or so. With level-triggered items it must be.
+    ensure!(all(&records, "deliver").len() == 2);
+    let records = {
+        let m = Repoll::new()?;
+        let fd = sys::eventfd()?;
+        m.add(&fd, Events::IN, 1)?;
+        recorded(|| {
+            scope(|threads| {
+                let waiters: Vec<_> = (0..2)
+                    .map(|_| threads.spawn(|| m.wait(1, Some(LONG))))
+                    .collect();
+                sleep(5 * MOMENT);
+                signal(&fd)?;
+                for waiter in waiters {
+                    waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+                }
+                Ok(())
+            })
+        })?
+    };
+    let left = all(&records, "wake")
+        .into_iter()
+        .find(|wake| wake.field("reason") == Some("left"));
+    expect(
+        left.context("nobody is woken for what is left")?,
+        &[("waiters", 1), ("pollers", 0)],
+    )
+}
+
+fn a_waiter_says_why_it_is_awake() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    handle_signal(libc::SIGUSR1, 0)?;
+    let records = recorded(|| {
+        let events = m.wait(7, Some(Duration::from_micros(500)))?;
+        ensure!(events.is_empty());
+        let waiter = Thread::current();
+        scope(|threads| {
+            threads.spawn(move || {
+                sleep(5 * MOMENT);
+                waiter.kill(libc::SIGUSR1);
+            });
+            expect_error(m.wait(8, None), libc::EINTR)
+        })?;
+        scope(|threads| {
+            threads.spawn(|| {
+                sleep(5 * MOMENT);
+                signal(&fd)
+            });
+            expect_one(&m, 1)
+        })
+        .map(drop)
+    })?;
+    let ep = number(
+        one(&records, "add").or_else(|_| one(&records, "callback"))?,
+        "ep",
+    )?;
+    let enters = all(&records, "wait_enter");
+    expect(
+        enters[0],
+        &[("ep", ep), ("maxevents", 7), ("timeout", 500_000)],
+    )?;
+    expect(enters[1], &[("ep", ep), ("maxevents", 8)])?;
+    ensure!(number(enters[1], "timeout")? < 0);
+    let reasons: Vec<_> = all(&records, "wait_wake")
+        .iter()
+        .map(|wake| wake.show("reason"))
+        .collect();
+    ensure!(reasons == ["timeout", "signal", "event"], "{reasons:?}");
+    ensure!(all(&records, "wait_sleep").len() == 3);
+    let results: Vec<_> = all(&records, "wait_exit")
+        .iter()
+        .map(|exit| exit.number("ret"))
+        .collect();
+    ensure!(
+        results == [Some(0), Some((-libc::EINTR).into()), Some(1)],
+        "{results:?}"
+    );
+    // Perfetto draws them as slices.
+    for (event, kind) in [
+        ("wait_enter", b'B'),
+        ("wait_sleep", b'B'),
+        ("wait_wake", b'E'),
+        ("wait_exit", b'E'),
+    ] {
+        let name = if event.ends_with("enter") || event.ends_with("exit") {
+            "WAIT"
+        } else {
+            "sleep"
+        };
+        for record in all(&records, event) {
+            expect(record, &[("track_event_type", kind.into())])?;
+            expect_words(record, &[("slice_name", name)])?;
+        }
+    }
+    Ok(())
+}
+
+fn a_scan_counts() -> Result<()> {
+    let m = Repoll::new()?;
+    let fds = eventfds(3)?;
+    for fd in &fds {
+        m.add(fd, Events::IN, 1)?;
+        signal(fd)?;
+    }
+    read_all(fds[0].as_raw_fd())?;
+    let records = recorded(|| {
+        ensure!(sys::poll(m.as_raw_fd(), libc::POLLIN, LONG)? == libc::POLLIN);
+        ensure!(m.wait(8, Some(LONG))?.len() == 2);
+        Ok(())
+    })?;
+    let begins: Vec<_> = all(&records, "scan_begin")
+        .iter()
+        .map(|begin| begin.show("by"))
+        .collect();
+    ensure!(begins == ["poll", "wait"], "{begins:?}");
+    let ends = all(&records, "scan_end");
+    ensure!(ends.len() == 2, "{ends:?}");
+    // The first one is not ready any more, and leaves the queue.
+    expect(ends[0], &[("taken", 2), ("ready", 1)])?;
+    expect(ends[1], &[("taken", 2), ("ready", 2)])
+}
+
+fn what_cannot_be_copied_goes_back() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    signal(&fd)?;
+    let records = recorded(|| {
+        // SAFETY: the address is not mapped, so nothing can be written to it.
+        let result = unsafe { m.wait_at(16, 1, Some(LONG)) };
+        expect_error(result, libc::EFAULT)
+    })?;
+    expect_words(one(&records, "queue")?, &[("reason", "back")])?;
+    expect(one(&records, "scan_end")?, &[("taken", 1), ("ready", 0)])?;
+    expect(
+        one(&records, "wait_exit")?,
+        &[("ret", (-libc::EFAULT).into())],
+    )?;
+    expect_one(&m, 1).map(drop)
+}
+
+fn oneshot_disarms() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN | Events::ONESHOT, 9)?;
+    let records = recorded(|| {
+        signal(&fd)?;
+        expect_one(&m, 9).map(drop)
+    })?;
+    let deliver = one(&records, "deliver")?;
+    let (ep, item) = (number(deliver, "ep")?, number(deliver, "item")?);
+    expect(
+        deliver,
+        &[
+            ("events", libc::EPOLLIN.into()),
+            ("data", 9),
+            ("fd", fd.as_raw_fd().into()),
+        ],
+    )?;
+    expect(
+        one(&records, "disarm")?,
+        &[("ep", ep), ("item", item), ("fd", fd.as_raw_fd().into())],
+    )?;
+    expect_words(one(&records, "queue")?, &[("reason", "callback")])
+}
