@@ -132,8 +132,6 @@ bool repoll_helper_wait_queue_has_room(struct wait_queue_head *wq, unsigned int 
 	unsigned int entries = 0;
 	unsigned long flags;
 
-	if (!waitqueue_active(wq))
-		return max;
 	spin_lock_irqsave(&wq->lock, flags);
 	list_for_each_entry(entry, &wq->head, entry)
 		if (++entries >= max)
