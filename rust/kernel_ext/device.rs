@@ -256,6 +256,9 @@ impl<T: Device> FileOps<T> {
         ..pin_init::zeroed()
     };
 
+    /// The table: one per kind, so that [`get`] knows a file by it. (It is this function's constant, and
+    /// the kernel compiles a crate as one unit of code. A second copy would make an instance pass for
+    /// a foreign file, which the tests of nesting would see.)
     const fn build() -> &'static bindings::file_operations {
         &Self::OPS
     }
