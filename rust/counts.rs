@@ -6,7 +6,7 @@
 
 pub(crate) use crate::kernel_ext::user_args::repoll_counts as Counts;
 
-use crate::kernel_ext::user_array::write;
+use crate::kernel_ext::user_args::write;
 use kernel::prelude::*;
 
 /// Calls `body`, which counts; writes what it counted to the caller's structure at `address`, of
@@ -20,8 +20,14 @@ pub(crate) fn reported<R>(
     size: u64,
     body: impl FnOnce(&mut Counts) -> Result<R>,
 ) -> Result<R> {
+    const LIMIT: usize = 4096;
+    let address = address as usize;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     let mut counts = Counts::default();
     if address != 0 {
+        if size > LIMIT {
+            return Err(EINVAL);
+        }
         write(address, size, &counts)?;
     }
     let result = body(&mut counts);

@@ -2,10 +2,7 @@
 
 //! Arrays from and to userspace: short ones on the stack, long ones wherever there is room.
 
-use super::{
-    bindings as ext,
-    user_args::UserArg, //
-};
+use super::bindings as ext;
 use core::{
     mem::MaybeUninit,
     ops::{Deref, DerefMut}, //
@@ -130,26 +127,4 @@ pub(crate) fn write_revents(address: u64, fds: &[PollFd]) -> Result {
     } else {
         Err(EFAULT)
     }
-}
-
-/// Writes a structure of which the caller's version has `size` bytes, as `copy_struct_to_user()`: what
-/// the caller has no room for is left out, what it has more is zero. EINVAL if it is shorter than its
-/// first version or longer than a page, EFAULT if it can't be written. Process context.
-pub(crate) fn write<T: UserArg>(address: u64, size: u64, value: &T) -> Result {
-    const LIMIT: usize = 4096;
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    if size < T::MIN_SIZE || size > LIMIT {
-        return Err(EINVAL);
-    }
-    // SAFETY: There are no bytes in a `UserArg` that are not initialised.
-    let bytes = unsafe {
-        core::slice::from_raw_parts(core::ptr::from_ref(value).cast::<u8>(), size_of::<T>())
-    };
-    let mut writer = UserSlice::new(UserPtr::from_addr(address as usize), size).writer();
-    writer.write_slice(&bytes[..size.min(bytes.len())])?;
-    while !writer.is_empty() {
-        let zeros = [0u8; 64];
-        writer.write_slice(&zeros[..writer.len().min(zeros.len())])?;
-    }
-    Ok(())
 }
