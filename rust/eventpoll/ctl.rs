@@ -21,7 +21,10 @@ use crate::kernel_ext::{
     files::HeldFile,
     last_close::FileId,
     nested::TOPOLOGY,
-    ready_queue::Push,
+    ready_queue::{
+        Consumer,
+        Push, //
+    },
     trace::trace,
     user_args::repoll_ctl,
     watch::{
@@ -112,15 +115,15 @@ fn change(
         ext::CTL_MOD => {
             let mut locked = ep.locked.lock();
             locked.reap(&ep);
-            let item = locked.interest.get(&key).ok_or(ENOENT)?;
+            let Locked { interest, consumer } = &mut *locked;
+            let item = interest.get(&key).ok_or(ENOENT)?;
             if item.events() & events::EXCLUSIVE != 0 {
                 return Err(EINVAL);
             }
             item.set_interest(wanted, args.data);
             // What is there already is reported at once.
             if item.poll_file(&file, 1) != 0 {
-                let item = Arc::from(item);
-                locked.queue(&ep, &item, Reason::Mod);
+                queue(&ep, consumer, &item, Reason::Mod);
             }
             Ok(())
         }
@@ -202,7 +205,7 @@ impl New<'_> {
         let exclusive = wanted & events::EXCLUSIVE != 0;
         let attached = Watch::attach(
             &item,
-            (&ep.ready, consumer),
+            (&ep.ready, &mut *consumer),
             self.file,
             wanted,
             exclusive,
@@ -226,7 +229,7 @@ impl New<'_> {
         item.trace_poll(ready);
         // Callbacks may have queued it by now; whoever takes it from the queue has our lock.
         if ready & wanted != 0 {
-            locked.queue(&ep, &item, Reason::Add);
+            queue(&ep, consumer, &item, Reason::Add);
         }
         Ok(())
     }
@@ -241,16 +244,16 @@ impl Locked {
         item.trace_remove(Removal::Del);
         Ok(())
     }
+}
 
-    /// Queues an item that was found ready, and wakes, unless a callback did both.
-    fn queue(&mut self, ep: &Eventpoll, item: &Arc<Watched>, reason: Reason) {
-        match ep.ready.push(item) {
-            Push::Queued => {
-                item.trace_queue(reason);
-                ep.wake(false, 0, 0);
-            }
-            // The caller is promised that the next WAIT finds it.
-            Push::Already => self.consumer.await_push(&ep.ready, item),
+/// Queues an item that was found ready, and wakes, unless a callback did both.
+fn queue(ep: &Eventpoll, consumer: &mut Consumer<Watched>, item: &Watched, reason: Reason) {
+    match ep.ready.push(item) {
+        Push::Queued => {
+            item.trace_queue(reason);
+            ep.wake(false, 0, 0);
         }
+        // The caller is promised that the next WAIT finds it.
+        Push::Already => consumer.await_push(&ep.ready, item),
     }
 }

@@ -143,8 +143,8 @@ impl WaitQueue {
     ///
     /// `ready` is evaluated once, when the task is in the queue and before it sleeps, after a full
     /// barrier: so what it looks at can be changed without a lock, as long as whoever changes it
-    /// then, after a full barrier, calls [`WaitQueue::has_entries`]. Wake-ups take one such sleeper each. A sleeper that was
-    /// woken must look again: the wake-up may have been its alone.
+    /// then, after a full barrier, calls [`WaitQueue::has_entries`]. Wake-ups take one such sleeper
+    /// each. A sleeper that was woken must look again: the wake-up may have been its alone.
     ///
     /// Returns whether the deadline has passed. Process context.
     pub(crate) fn sleep_exclusive(
