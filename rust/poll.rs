@@ -56,7 +56,7 @@ const ON_STACK: usize = 256 / size_of::<PollFd>();
 pub(crate) fn poll(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_poll = read(arg, size)?;
     let call = Call {
-        kind: ext::REPOLL_SCAN_POLL,
+        kind: ext::REPOLL_CALL_POLL,
         nfds: args.nfds,
         flags: args.flags,
         timeout: args.timeout,

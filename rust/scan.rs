@@ -105,7 +105,7 @@ impl Call {
                 result = Err(EINTR);
             }
         }
-        trace!(scan_result(
+        trace!(select_result(
             task::pid(),
             self.kind,
             result.map_or_else(|e| e.to_errno(), |ready| ready as i32),
@@ -116,7 +116,7 @@ impl Call {
 
     /// Tells the tracepoint that all is read, and that the files are next.
     pub(crate) fn trace_setup(&self, bytes_in: u64) {
-        trace!(scan_setup(
+        trace!(select_setup(
             task::pid(),
             self.kind,
             self.nfds,
@@ -140,6 +140,7 @@ impl Pass<'_> {
     pub(crate) fn poll(&mut self, fd: i32, events: u32) -> Option<u32> {
         let file = HeldFile::get(fd).ok()?;
         let ready = self.queues.poll(&file, fd, events);
+        trace!(select_poll(task::pid(), fd, events, ready));
         self.polled += 1;
         Some(ready)
     }
@@ -178,7 +179,7 @@ pub(crate) fn scan(
         queues.stop_adding();
         let Pass { polled, ready, .. } = this;
         counts.passed(polled as usize, 0);
-        trace!(scan_pass(
+        trace!(select_pass(
             task::pid(),
             counts.passes as u32,
             polled,
@@ -198,7 +199,7 @@ pub(crate) fn scan(
             break Ok(0);
         }
         counts.sleeps += 1;
-        trace!(scan_sleep(
+        trace!(select_sleep(
             task::pid(),
             counts.sleeps as u32,
             queues.wakeups()

@@ -57,7 +57,7 @@ struct Sets<'a> {
 pub(crate) fn select(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_select = read(arg, size)?;
     let call = Call {
-        kind: ext::REPOLL_SCAN_SELECT,
+        kind: ext::REPOLL_CALL_SELECT,
         nfds: args.nfds as u32,
         flags: args.flags,
         timeout: args.timeout,

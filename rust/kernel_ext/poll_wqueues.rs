@@ -384,7 +384,7 @@ unsafe extern "C" fn wake(
         )
     };
     let matches = key == 0 || key & this.events != 0;
-    trace!(scan_wake(waiter.pid, this.fd, key, matches.into()));
+    trace!(select_wake(waiter.pid, this.fd, key, matches.into()));
     let woken = if matches {
         // SAFETY: The task is in the call that the entry is a part of.
         unsafe { waiter.wake(mode, sync) }

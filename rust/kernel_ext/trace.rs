@@ -3,10 +3,10 @@
 //! The module's tracepoints: a static branch each while they are off.
 //!
 //! They are declared in `rust/trace/repoll_trace.h`. All arguments are plain values, or
-//! references to structures of them, and all may be called in any context. `kernel::declare_trace!` serves only tracepoints that are in the kernel's
-//! own bindings, and evaluates their arguments also while they are off: the branch is opaque to
-//! the compiler, which so can't put it before the loads. [`trace!`] evaluates them behind it, as
-//! the macros of C do.
+//! references to structures of them, and all may be called in any context. `kernel::declare_trace!`
+//! serves only tracepoints that are in the kernel's own bindings, and evaluates their arguments also
+//! while they are off: the branch is opaque to the compiler, which so can't put it before the loads.
+//! [`trace!`] evaluates them behind it, as the macros of C do.
 
 use super::bindings as ext;
 use kernel::bindings;
@@ -117,13 +117,15 @@ declare_trace! {
     /// Sleepers, pollers and owners of signals are told of events.
     fn source_wake(source: u32, events: u32, sleepers: u32, pollers: u32, signal: u32);
     /// A call of SELECT or POLL has read its sets or array, and begins.
-    fn scan_setup(task: i32, kind: u32, nfds: u32, bytes_in: u64, timeout: i64);
+    fn select_setup(task: i32, call: u32, nfds: u32, bytes_in: u64, timeout: i64);
+    /// It has asked a file.
+    fn select_poll(task: i32, fd: i32, events: u32, ready: u32);
     /// It has gone through its files once.
-    fn scan_pass(task: i32, pass: u32, polled: u32, entries: u32, ready: u32);
+    fn select_pass(task: i32, pass: u32, polled: u32, entries: u32, ready: u32);
     /// It is about to sleep.
-    fn scan_sleep(task: i32, sleep: u32, wakeups: u32);
+    fn select_sleep(task: i32, sleep: u32, wakeups: u32);
     /// A wait queue called one of its entries. The tracepoint itself looks in which context.
-    fn scan_wake(task: i32, fd: i32, key: u32, matched: u32);
+    fn select_wake(task: i32, fd: i32, key: u32, matched: u32);
     /// It returns.
-    fn scan_result(task: i32, kind: u32, ret: i32, counts: &ext::repoll_counts);
+    fn select_result(task: i32, call: u32, ret: i32, counts: &ext::repoll_counts);
 }

@@ -69,9 +69,10 @@
 #define REPOLL_DROP_FULL	0	/* no room */
 #define REPOLL_DROP_TOO_LONG	1	/* longer than a message may be */
 #define REPOLL_DROP_OTHER	2	/* hung up meanwhile, or it could not be copied */
+
 /* Which call goes through its files. */
-#define REPOLL_SCAN_SELECT	0
-#define REPOLL_SCAN_POLL	1
+#define REPOLL_CALL_SELECT	0	/* REPOLL_SELECT */
+#define REPOLL_CALL_POLL	1	/* REPOLL_POLL */
 #endif
 
 #define repoll_context() \
@@ -664,34 +665,61 @@ TRACE_EVENT(repoll_source_wake,
 		  __entry->pollers, __entry->signal)
 );
 
-#define repoll_show_scan(kind) __print_symbolic(kind, \
-	{ REPOLL_SCAN_SELECT, "select" }, { REPOLL_SCAN_POLL, "poll" })
+#define repoll_show_call(call) __print_symbolic(call, \
+	{ REPOLL_CALL_SELECT, "select" }, { REPOLL_CALL_POLL, "poll" })
 
-/* task: the pid of the task that makes the call, also in scan_wake. */
-TRACE_EVENT(repoll_scan_setup,
-	TP_PROTO(s32 task, u32 kind, u32 nfds, u64 bytes_in, s64 timeout),
-	TP_ARGS(task, kind, nfds, bytes_in, timeout),
+/*
+ * A call of SELECT or POLL has read its sets or array. task: the pid of the task that makes the
+ * call, in select_wake, too.
+ */
+TRACE_EVENT(repoll_select_setup,
+	TP_PROTO(s32 task, u32 call, u32 nfds, u64 bytes_in, s64 timeout),
+	TP_ARGS(task, call, nfds, bytes_in, timeout),
 	TP_STRUCT__entry(
 		__field(s32, task)
-		__field(u32, kind)
+		__field(u32, call)
 		__field(u32, nfds)
 		__field(u64, bytes_in)
 		__field(s64, timeout)
+		__field(char, track_event_type)
+		__string(slice_name, call == REPOLL_CALL_POLL ? "POLL" : "SELECT")
 	),
 	TP_fast_assign(
 		__entry->task = task;
-		__entry->kind = kind;
+		__entry->call = call;
 		__entry->nfds = nfds;
 		__entry->bytes_in = bytes_in;
 		__entry->timeout = timeout;
+		__entry->track_event_type = 'B';
+		__assign_str(slice_name);
 	),
 	TP_printk("task=%d call=%s nfds=%u bytes_in=%llu timeout=%lld",
-		  __entry->task, repoll_show_scan(__entry->kind), __entry->nfds,
+		  __entry->task, repoll_show_call(__entry->call), __entry->nfds,
 		  __entry->bytes_in, __entry->timeout)
 );
 
-/* entries: those in wait queues by now. */
-TRACE_EVENT(repoll_scan_pass,
+/* A file was asked. events: what it is asked for; ready: what it said, of interest or not. */
+TRACE_EVENT(repoll_select_poll,
+	TP_PROTO(s32 task, s32 fd, u32 events, u32 ready),
+	TP_ARGS(task, fd, events, ready),
+	TP_STRUCT__entry(
+		__field(s32, task)
+		__field(s32, fd)
+		__field(u32, events)
+		__field(u32, ready)
+	),
+	TP_fast_assign(
+		__entry->task = task;
+		__entry->fd = fd;
+		__entry->events = events;
+		__entry->ready = ready;
+	),
+	TP_printk("task=%d fd=%d events=0x%x ready=0x%x",
+		  __entry->task, __entry->fd, __entry->events, __entry->ready)
+);
+
+/* All files were asked once. entries: those in wait queues by now. */
+TRACE_EVENT(repoll_select_pass,
 	TP_PROTO(s32 task, u32 pass, u32 polled, u32 entries, u32 ready),
 	TP_ARGS(task, pass, polled, entries, ready),
 	TP_STRUCT__entry(
@@ -714,7 +742,7 @@ TRACE_EVENT(repoll_scan_pass,
 );
 
 /* wakeups: how many came before it; if there is a new one, it does not sleep. */
-TRACE_EVENT(repoll_scan_sleep,
+TRACE_EVENT(repoll_select_sleep,
 	TP_PROTO(s32 task, u32 sleep, u32 wakeups),
 	TP_ARGS(task, sleep, wakeups),
 	TP_STRUCT__entry(
@@ -731,7 +759,7 @@ TRACE_EVENT(repoll_scan_sleep,
 		  __entry->task, __entry->sleep, __entry->wakeups)
 );
 
-TRACE_EVENT(repoll_scan_wake,
+TRACE_EVENT(repoll_select_wake,
 	TP_PROTO(s32 task, s32 fd, u32 key, u32 matched),
 	TP_ARGS(task, fd, key, matched),
 	TP_STRUCT__entry(
@@ -745,7 +773,7 @@ TRACE_EVENT(repoll_scan_wake,
 		__entry->task = task;
 		__entry->fd = fd;
 		__entry->key = key;
-		__entry->context = in_nmi() ? 3 : in_hardirq() ? 2 : in_serving_softirq() ? 1 : 0;
+		__entry->context = repoll_context();
 		__entry->matched = matched;
 	),
 	TP_printk("task=%d fd=%d key=0x%x context=%s matched=%u",
@@ -754,12 +782,12 @@ TRACE_EVENT(repoll_scan_wake,
 );
 
 /* ret: what is ready, or a negative errno (-514: the kernel restarts it, or says EINTR). */
-TRACE_EVENT(repoll_scan_result,
-	TP_PROTO(s32 task, u32 kind, s32 ret, const struct repoll_counts *counts),
-	TP_ARGS(task, kind, ret, counts),
+TRACE_EVENT(repoll_select_result,
+	TP_PROTO(s32 task, u32 call, s32 ret, const struct repoll_counts *counts),
+	TP_ARGS(task, call, ret, counts),
 	TP_STRUCT__entry(
 		__field(s32, task)
-		__field(u32, kind)
+		__field(u32, call)
 		__field(s32, ret)
 		__field(u32, passes)
 		__field(u64, polled)
@@ -768,10 +796,12 @@ TRACE_EVENT(repoll_scan_result,
 		__field(u32, sleeps)
 		__field(u64, bytes_in)
 		__field(u64, bytes_out)
+		__field(char, track_event_type)
+		__string(slice_name, call == REPOLL_CALL_POLL ? "POLL" : "SELECT")
 	),
 	TP_fast_assign(
 		__entry->task = task;
-		__entry->kind = kind;
+		__entry->call = call;
 		__entry->ret = ret;
 		__entry->passes = counts->passes;
 		__entry->polled = counts->polled;
@@ -780,9 +810,11 @@ TRACE_EVENT(repoll_scan_result,
 		__entry->sleeps = counts->sleeps;
 		__entry->bytes_in = counts->bytes_in;
 		__entry->bytes_out = counts->bytes_out;
+		__entry->track_event_type = 'E';
+		__assign_str(slice_name);
 	),
 	TP_printk("task=%d call=%s ret=%d passes=%u polled=%llu entries=%u wakeups=%u sleeps=%u bytes_in=%llu bytes_out=%llu",
-		  __entry->task, repoll_show_scan(__entry->kind), __entry->ret,
+		  __entry->task, repoll_show_call(__entry->call), __entry->ret,
 		  __entry->passes, __entry->polled, __entry->entries,
 		  __entry->wakeups, __entry->sleeps, __entry->bytes_in,
 		  __entry->bytes_out)

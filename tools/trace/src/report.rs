@@ -237,7 +237,9 @@ fn step(record: &Record, start: u64, story: Option<usize>) -> Step<'_> {
         .names()
         .filter(|name| !matches!(*name, "track_event_type" | "slice_name" | "file"));
     let text = fields.map(|name| match name {
-        "events" | "ready" | "key" if own.is_some() && !event.starts_with("repoll_scan") => {
+        "events" | "ready" | "key"
+            if own.is_some() && event != "repoll_scan_end" && event != "repoll_select_pass" =>
+        {
             format!("{name} {}", event_names(bits(name)))
         }
         name => format!("{name} {}", record.show(name)),

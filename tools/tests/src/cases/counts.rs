@@ -436,25 +436,30 @@ fn the_tracepoints_say_the_same() -> Result<()> {
     // SAFETY: takes nothing.
     let me = unsafe { libc::gettid() }.to_string();
     let mut trail = Vec::new();
-    records_of(&mut session, "repoll_scan_result")?;
+    records_of(&mut session, "repoll_select_result")?;
     for record in session.read()?.records {
-        if record.event().starts_with("repoll_scan_") {
+        if record.event().starts_with("repoll_select_") {
             ensure!(field(&record, "task")? == me, "{record:?}");
             trail.push(record);
         }
     }
     let names: Vec<_> = trail
         .iter()
-        .map(|record| record.event().trim_start_matches("repoll_scan_"))
+        .map(|record| record.event().trim_start_matches("repoll_select_"))
         .collect();
-    let one = ["setup", "pass", "sleep", "wake", "pass", "result"];
-    let other = ["setup", "pass", "sleep", "pass", "result"];
-    ensure!(names == [&one[..], &other[..]].concat(), "{names:?}");
-    let wake = &trail[3];
+    let one = "setup poll poll poll pass sleep wake poll poll poll pass result";
+    let other = "setup poll pass sleep poll pass result";
+    ensure!(names.join(" ") == format!("{one} {other}"), "{names:?}");
+    for (index, poll) in trail[7..10].iter().enumerate() {
+        ensure!(field(poll, "fd")? == fds[index].as_raw_fd().to_string());
+        let readable = field(poll, "ready")?.parse::<u32>()? & libc::POLLIN as u32 != 0;
+        ensure!(readable == (index == 1), "{poll:?}");
+    }
+    let wake = &trail[6];
     ensure!(field(wake, "fd")? == fds[1].as_raw_fd().to_string());
     ensure!(field(wake, "matched")? == "1" && field(wake, "context")? == "task");
-    let result = &trail[5];
-    ensure!(field(result, "kind")? == "poll" && field(result, "ret")? == "1");
+    let result = &trail[11];
+    ensure!(field(result, "call")? == "poll" && field(result, "ret")? == "1");
     for (name, value) in [
         ("passes", counts.passes),
         ("polled", counts.polled),
@@ -466,6 +471,6 @@ fn the_tracepoints_say_the_same() -> Result<()> {
     ] {
         ensure!(field(result, name)? == value.to_string(), "{name}");
     }
-    ensure!(field(&trail[10], "kind")? == "select" && field(&trail[10], "ret")? == "0");
+    ensure!(field(&trail[18], "call")? == "select" && field(&trail[18], "ret")? == "0");
     Ok(())
 }
