@@ -351,6 +351,7 @@ impl Way<'_> {
 fn more(again: i64, what: &str) -> String {
     match again {
         0 => String::new(),
-        again => format!(" (and {} more)", plural(again, what)),
+        1 => format!(" (and 1 more {what})"),
+        again => format!(" (and {again} more {what}s)"),
     }
 }
