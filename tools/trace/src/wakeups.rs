@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What calls what in a wake-up: a source its pollers, an instance those that watch it.
 //!
-//! A wake-up runs on one CPU with interrupts off, so that what is called comes after what calls, and before
-//! its end, with nothing else in between.
+//! What is called comes after what calls, and before its end, in the same thread, or the same interrupt.
+//! Once a wait queue is called, that is on one CPU with interrupts off; but between a message's arrival and
+//! that there may be an interrupt, and a task may go to another CPU.
 
-use crate::record::Record;
+use crate::record::{Context, Record};
 use std::collections::HashMap;
 
 /// What is known about wake-ups, by the places of their records.
@@ -21,9 +22,29 @@ pub(crate) struct Wakeups {
     tellings: HashMap<usize, usize>,
 }
 
-/// What one CPU is about.
+/// Who runs: a thread, or one CPU's interrupts, of a kind.
+#[derive(PartialEq, Eq, Hash)]
+enum Runner {
+    Thread(i32),
+    Softirq(u32),
+    Hardirq(u32),
+    Nmi(u32),
+}
+
+impl Runner {
+    fn of(record: &Record) -> Self {
+        match record.context {
+            Context::Task => Self::Thread(record.pid),
+            Context::Softirq => Self::Softirq(record.cpu),
+            Context::Hardirq => Self::Hardirq(record.cpu),
+            Context::Nmi => Self::Nmi(record.cpu),
+        }
+    }
+}
+
+/// What one of them is about.
 #[derive(Default)]
-struct Cpu {
+struct Doing {
     /// The callbacks that have not returned.
     inside: Vec<usize>,
     /// The source that wakes others up.
@@ -41,57 +62,59 @@ impl Wakeups {
             arrivals: HashMap::new(),
             tellings: HashMap::new(),
         };
-        let mut cpus: HashMap<u32, Cpu> = HashMap::new();
+        let mut runners: HashMap<Runner, Doing> = HashMap::new();
         for (at, record) in records.iter().enumerate() {
-            let cpu = cpus.entry(record.cpu).or_default();
-            wakeups.add(records, at, record, cpu);
+            let doing = runners.entry(Runner::of(record)).or_default();
+            wakeups.add(records, at, record, doing);
         }
         wakeups
     }
 
-    fn add(&mut self, records: &[Record], at: usize, record: &Record, cpu: &mut Cpu) {
+    fn add(&mut self, records: &[Record], at: usize, record: &Record, doing: &mut Doing) {
         match record.event() {
             "repoll_callback" => {
-                self.call(at, cpu);
-                cpu.inside.push(at);
+                self.call(at, doing);
+                doing.inside.push(at);
             }
             "repoll_callback_exit" => {
                 let item = record.number("item");
                 // If an end is missing, so is what was in it.
                 let own = |at: &usize| records[*at].number("item") == item;
-                if let Some(place) = cpu.inside.iter().rposition(own) {
-                    self.ends.insert(cpu.inside[place], at);
-                    cpu.inside.truncate(place);
+                if let Some(place) = doing.inside.iter().rposition(own) {
+                    self.ends.insert(doing.inside[place], at);
+                    doing.inside.truncate(place);
                 }
             }
-            "repoll_select_wake" => self.call(at, cpu),
+            "repoll_select_wake" => self.call(at, doing),
             "repoll_source_arrive" => {
-                *cpu = Cpu {
+                *doing = Doing {
                     arrival: Some(at),
-                    ..Cpu::default()
+                    ..Doing::default()
                 }
             }
             "repoll_source_wake" => {
                 let source = record.number("source");
-                let arrival = cpu
+                let arrival = doing
                     .arrival
                     .filter(|arrival| records[*arrival].number("source") == source);
-                *cpu = Cpu {
+                *doing = Doing {
                     source: (record.number("pollers") == Some(1)).then_some(at),
-                    ..Cpu::default()
+                    ..Doing::default()
                 };
                 if let Some(arrival) = arrival {
                     self.arrivals.insert(at, arrival);
                     self.tellings.insert(arrival, at);
                 }
             }
-            event if begins_something_else(event) => *cpu = Cpu::default(),
+            // It goes on later.
+            "sched_switch" => {}
+            event if begins_something_else(event) => *doing = Doing::default(),
             _ => {}
         }
     }
 
-    fn call(&mut self, at: usize, cpu: &Cpu) {
-        match (cpu.inside.last(), cpu.source) {
+    fn call(&mut self, at: usize, doing: &Doing) {
+        match (doing.inside.last(), doing.source) {
             (Some(parent), _) => self.parents.insert(at, *parent),
             (None, Some(source)) => self.sources.insert(at, source),
             (None, None) => None,
