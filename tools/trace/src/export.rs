@@ -6,6 +6,8 @@
 //! each callback, or message, to where the event was found.
 
 mod slices;
+#[cfg(test)]
+mod tests;
 
 use crate::record::{Context, Record, Trace};
 use crate::story::{Step, Story};

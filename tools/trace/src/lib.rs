@@ -16,6 +16,8 @@ pub mod record;
 pub mod recorder;
 pub mod render;
 pub mod report;
+#[cfg(test)]
+mod script;
 pub mod signals;
 pub mod stat;
 pub mod story;

@@ -11,6 +11,8 @@
 mod call;
 mod cause;
 mod queue;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use crate::index::Index;

@@ -73,10 +73,9 @@ impl Way<'_> {
         let mut returned: Option<Returned> = None;
         for level in (0..self.links.len()).rev() {
             let link = self.links[level];
-            let from = returned.as_ref().map_or(link.at, |returned| returned.at);
             let result = match link.who {
-                Called::Item { item, .. } => self.delivery(level, item, from),
-                Called::Entry { task, fd, .. } => self.pass(level, task, fd, from),
+                Called::Item { item, .. } => self.delivery(level, item, returned),
+                Called::Entry { task, fd, .. } => self.pass(level, task, fd, link.at),
             };
             match result {
                 None => return,
@@ -106,7 +105,9 @@ impl Way<'_> {
                     .last()
             })
             .collect();
-        self.taken(pid, below.first().copied().unwrap_or(poll));
+        if level + 1 == self.links.len() {
+            self.taken(pid, below.first().copied().unwrap_or(poll));
+        }
         for at in below {
             let record = self.record(at);
             let detail = format!("fd {} is asked: {}", record.show("fd"), ready(record));
@@ -114,8 +115,12 @@ impl Way<'_> {
         }
     }
 
-    /// An item, from where it is in the ready queue to the return of WAIT.
-    fn delivery(&mut self, level: usize, item: i64, from: usize) -> Option<Returned> {
+    /// An item, from where it is in the ready queue to the return of WAIT. `above`: where the thread knows
+    /// from that it is to ask this instance.
+    fn delivery(&mut self, level: usize, item: i64, above: Option<Returned>) -> Option<Returned> {
+        let from = above
+            .as_ref()
+            .map_or(self.links[level].at, |above| above.at);
         let mut again = 0;
         let mut again_queued = false;
         let mut poll = None;
@@ -156,6 +161,10 @@ impl Way<'_> {
             return None;
         };
         let receiver = self.record(end).pid;
+        if above.is_some_and(|above| above.pid != receiver) {
+            // Another one was quicker, which has a story of its own.
+            return None;
+        }
         self.looks(level, from, poll.unwrap_or(end));
         if let Some(poll) = poll {
             let record = self.record(poll);

@@ -2,12 +2,13 @@
 //! The timeline, against what the format's description asks for ("Trace Event Format"), and more: no end is
 //! without its beginning, what overlaps is nested, and arrows lead from slice to slice, not back in time.
 
-use repoll_trace::record::{Record, Trace};
-use repoll_trace::{dat, export, story};
+use crate::record::{Record, Trace};
+use crate::script::records;
+use crate::{dat, export, story};
 use serde_json::Value;
 use std::collections::HashMap;
 
-const ECHO: &[u8] = include_bytes!("fixtures/echo.dat");
+const ECHO: &[u8] = include_bytes!("../../tests/fixtures/echo.dat");
 
 fn exported(trace: &Trace) -> Value {
     let stories = story::all(&trace.records);
@@ -144,4 +145,52 @@ fn what_was_lost_is_told() {
     assert_eq!(events.iter().filter(global).count(), 1);
     validate(&timeline);
     validate(&exported(&Trace::default()));
+}
+
+/// The timeline of a trace that is written as text.
+fn drawn(text: &str) -> Found {
+    let trace = Trace {
+        records: records(text),
+        ..Trace::default()
+    };
+    validate(&exported(&trace))
+}
+
+#[test]
+fn calls_of_select_and_their_sleeps_are_slices() {
+    // The entry is called in a softirq, and is no slice of its own, but for the arrow.
+    let found = drawn(
+        "1 task 20 repoll_select_setup task=20 call=poll nfds=1
+         1 task 20 repoll_select_poll task=20 fd=4 events=25 ready=0
+         1 task 20 repoll_select_pass task=20 pass=1 polled=1 entries=1 ready=0
+         1 task 20 repoll_select_sleep task=20 sleep=1 wakeups=0
+         0 soft 1 repoll_select_wake task=20 fd=4 key=1 matched=1
+         1 task 20 repoll_select_poll task=20 fd=4 events=25 ready=1
+         1 task 20 repoll_select_pass task=20 pass=2 polled=1 entries=1 ready=1
+         1 task 20 repoll_select_result task=20 call=poll ret=1",
+    );
+    // The call, the sleep, and the two ends of the arrow.
+    assert_eq!(
+        (found.slices, found.arrows, found.unfinished),
+        (4, 1, 0),
+        "{found:?}"
+    );
+    assert_eq!(found.instants, 3);
+}
+
+#[test]
+fn sleeps_in_a_read_are_slices() {
+    let found = drawn(
+        "0 task 10 repoll_source_sleep source=5 writer=reader
+         0 task 10 repoll_source_sleep source=5 writer=reader
+         1 hard 0 repoll_source_arrive source=5 kind=timer length=8 queued=1
+         1 hard 0 repoll_source_wake source=5 events=65 sleepers=1 pollers=0 signal=0
+         0 task 10 repoll_source_read source=5 nonblock=0 ret=8
+         0 task 10 repoll_source_sleep source=5 writer=reader",
+    );
+    assert_eq!(
+        (found.slices, found.arrows, found.unfinished),
+        (4, 1, 1),
+        "{found:?}"
+    );
 }
