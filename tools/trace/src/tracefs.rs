@@ -62,12 +62,7 @@ impl Session {
     /// As [`Session::new`], and those of making files there.
     pub fn spooled(buffer: u32, folder: &Path) -> Result<Self> {
         Self::with(buffer, &mut || {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .custom_flags(libc::O_TMPFILE)
-                .open(folder);
-            file.with_context(|| format!("cannot make a file in {}", folder.display()))
+            unnamed(folder).with_context(|| format!("cannot make a file in {}", folder.display()))
         })
     }
 
@@ -400,6 +395,22 @@ fn read_large(path: &Path) -> io::Result<Vec<u8>> {
             return Ok(bytes);
         }
     }
+}
+
+/// A file without a name in a folder.
+fn unnamed(folder: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().custom_flags(libc::O_TMPFILE).open(folder) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+        result => return result,
+    }
+    // A file system that can't, such as that of a folder shared with a guest: it has a name for a moment.
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!(".{PREFIX}{}-{number}", std::process::id()));
+    let file = options.create_new(true).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
 }
 
 /// A file in memory.
