@@ -2,6 +2,7 @@
 //! Recording, through a trace instance of our own that disturbs nobody else's.
 
 use crate::dat::{self, Head};
+use crate::format::written_out;
 use crate::pages;
 use crate::record::Trace;
 use anyhow::{bail, Context, Result};
@@ -304,9 +305,10 @@ impl Session {
             ..Head::default()
         };
         for (system, events) in &self.enabled {
-            let formats = events
-                .iter()
-                .map(|event| self.bytes(&format!("events/{system}/{event}/format")));
+            let formats = events.iter().map(|event| {
+                let text = self.text(&format!("events/{system}/{event}/format"))?;
+                Ok(written_out(&text).into_bytes())
+            });
             head.systems
                 .push((system.clone(), formats.collect::<Result<_>>()?));
         }
