@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 // Shows whatever statistics there are: numbers, tables of things that have the same numbers, histograms.
 
+// In the order in which they are shown; what is not here comes after.
 const LABELS = new Map(Object.entries({
-  already: "already queued", calls: "calls", instances: "Instance", items: "item", limits: "refused by a limit",
-  most: "most of one WAIT", polls: "asked", queued: "queued by callbacks", sources: "Source", successful: "with events",
-  unready: "in vain", useless: "useless wake-ups", waits: "WAIT returned",
+  instances: "Instance", calls: "Call", sources: "Source", items: "item",
+  fd: "fd", waits: "WAIT returned", successful: "with events", most: "most of one WAIT", queued: "queued by callbacks", already: "already queued",
+  polls: "asked", unready: "in vain", delivered: "delivered", sleeps: "sleeps", useless: "useless wake-ups", limits: "refused by a limit",
 }));
 const labelOf = (name) => LABELS.get(name) ?? name.replaceAll("_", " ");
 const isGroup = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -13,6 +14,9 @@ const isGroup = (value) => typeof value === "object" && value !== null && !Array
 function tableOf(title, things) {
   const rows = Object.entries(things);
   const columns = [...new Set(rows.flatMap(([, thing]) => Object.keys(thing).filter((name) => !isGroup(thing[name]))))];
+  const order = [...LABELS.keys()];
+  const rank = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
+  columns.sort((a, b) => rank(a) - rank(b));
   const table = make("table", "counts");
   const head = table.createTHead().insertRow();
   for (const name of [title, ...columns.map((name) => (title === "item" && name === "useless" ? "useless callbacks" : labelOf(name)))]) {
