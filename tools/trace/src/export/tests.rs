@@ -39,6 +39,7 @@ fn validate(timeline: &Value) -> Found {
             event["pid"].as_u64().expect("a number"),
             event["tid"].as_i64().expect("a number"),
         );
+        assert!(track.0 > 0 && track.1 > 0, "0 is nobody: {event}");
         let time = event["ts"].as_f64().expect("a time");
         let name = event["name"].as_str();
         let phase = event["ph"].as_str().expect("a phase");
