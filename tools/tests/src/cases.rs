@@ -30,6 +30,9 @@ mod sources;
 mod stress;
 mod threads;
 mod timeouts;
+mod tracepoint_fields;
+mod tracepoint_format;
+mod tracepoint_limits;
 mod tracepoints;
 mod tracing;
 mod triggers;
@@ -65,6 +68,9 @@ pub fn all() -> Vec<Test> {
         close::tests,
         contexts::tests,
         tracepoints::tests,
+        tracepoint_fields::tests,
+        tracepoint_limits::tests,
+        tracepoint_format::tests,
         tracing::tests,
         network::tests,
         cgroup::tests,

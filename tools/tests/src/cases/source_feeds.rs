@@ -230,11 +230,11 @@ fn a_fast_timer_survives_open_and_close() -> Result<()> {
 }
 
 /// EtherTypes for experiments: IEEE 802, local.
-const TYPE: u16 = 0x88b5;
+pub const TYPE: u16 = 0x88b5;
 const OTHER_TYPE: u16 = 0x88b6;
 
 /// The interface that repoll-peer can send frames to, up.
-fn interface() -> Result<(Peer, String)> {
+pub fn interface() -> Result<(Peer, String)> {
     let peer = peer()?;
     for entry in fs::read_dir("/sys/class/net")? {
         let entry = entry?;
@@ -549,13 +549,13 @@ fn detached_means_silence() -> Result<()> {
 }
 
 /// The virtio device behind an interface, and its driver, for bind and unbind.
-fn virtio_device(name: &str) -> Result<String> {
+pub fn virtio_device(name: &str) -> Result<String> {
     let link = fs::read_link(format!("/sys/class/net/{name}/device"))?;
     let device = link.file_name().context("no device")?;
     Ok(device.to_string_lossy().into_owned())
 }
 
-fn driver(action: &str, device: &str) -> Result<()> {
+pub fn driver(action: &str, device: &str) -> Result<()> {
     fs::write(
         format!("/sys/bus/virtio/drivers/virtio_net/{action}"),
         device,
