@@ -1,4 +1,3 @@
-#!/usr/bin/env -S repoll-exec --select --poll python3
 # SPDX-License-Identifier: GPL-2.0
 """What the recipes look at: a program that uses all that repoll has.
 
