@@ -23,7 +23,7 @@ run: ## boot a guest, send it packets from outside, show the path of one through
 	@$(HARNESS)/run
 
 lab: ## try what is said of select, poll and epoll, and say what holds (a minute; CLAIMS='word...' picks some)
-	@$(HARNESS)/quick --memory 1G --timeout 300 -- repoll-lab $(CLAIMS)
+	@$(HARNESS)/quick --peer --memory 1G --timeout 300 -- repoll-lab $(CLAIMS)
 
 ifdef KDIR
 modules: ## build repoll.ko; with KDIR=/path against any configured kernel tree, without the cache

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Threads that go to sleep, and how to see that they do.
+
+use crate::sys;
+use anyhow::{anyhow, bail, Context, Result};
+use std::fs;
+use std::sync::mpsc;
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long a thread may take to do what it must come to: a machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A thread of an experiment.
+pub struct Actor<'s, T> {
+    thread: ScopedJoinHandle<'s, Result<T>>,
+    pub tid: i32,
+}
+
+/// Starts one, by a name that recordings show.
+pub fn start<'s, T: Send + 's>(
+    threads: &'s Scope<'s, '_>,
+    name: &str,
+    act: impl FnOnce() -> Result<T> + Send + 's,
+) -> Result<Actor<'s, T>> {
+    let (told, tid) = mpsc::channel();
+    let thread = Builder::new()
+        .name(name.to_owned())
+        .spawn_scoped(threads, move || {
+            // If nobody listens, nobody wants to know.
+            let _ = told.send(sys::thread_number());
+            act()
+        })?;
+    let tid = tid.recv()?;
+    Ok(Actor { thread, tid })
+}
+
+impl<T> Actor<'_, T> {
+    /// Waits until it sleeps in a way that a signal can end: state S of proc(5).
+    pub fn until_asleep(&self) -> Result<()> {
+        let start = Instant::now();
+        while !self.is_asleep()? {
+            if self.thread.is_finished() {
+                bail!("it returned, and did not go to sleep");
+            }
+            if start.elapsed() > PATIENCE {
+                bail!("it does not go to sleep");
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Whether it sleeps now.
+    pub fn is_asleep(&self) -> Result<bool> {
+        let path = format!("/proc/self/task/{}/stat", self.tid);
+        let Ok(stat) = fs::read_to_string(path) else {
+            // It has ended.
+            return Ok(false);
+        };
+        let (_, rest) = stat.rsplit_once(')').context("an odd stat file")?;
+        Ok(rest.trim_start().starts_with('S'))
+    }
+
+    /// In which function of the kernel it sleeps.
+    pub fn sleeps_in(&self) -> Result<String> {
+        Ok(fs::read_to_string(format!(
+            "/proc/self/task/{}/wchan",
+            self.tid
+        ))?)
+    }
+
+    /// Waits until it has ended, and returns what came of it.
+    pub fn end(self) -> Result<T> {
+        self.thread
+            .join()
+            .map_err(|_| anyhow!("a thread has panicked"))?
+    }
+}
