@@ -2,63 +2,41 @@
 //! A recording as one HTML file that needs nothing else: the objects as a picture that steps forward and
 //! back with the records, the stories beside it, the statistics below.
 //!
-//! The page is in `report/`: its style, and the script that draws. Here it gets its data.
+//! The page is in `report/`: its style, and the script, whose `player` shows one recording in one element.
+//! Here it gets its data. A page of one's own has [`STYLE`] in a `style` element, an [`element`] for each
+//! [`recording`] wherever it likes, and, behind them, [`SCRIPT`] in a `script` element of the type `module`.
+
+mod steps;
 
 use crate::record::{Record, Trace};
 use crate::stat::{Statistics, Times};
-use crate::story::{event_names, Story};
+use crate::story::Story;
 use anyhow::{bail, Result};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use steps::Steps;
 
 const PAGE: &str = include_str!("../report/page.html");
-const STYLE: &str = include_str!("../report/style.css");
-const SCRIPT: &str = include_str!("../report/script.js");
+
+/// What players look like.
+pub const STYLE: &str = include_str!("../report/style.css");
+
+/// The players: each element of the class `recording` becomes one.
+pub const SCRIPT: &str = concat!(
+    include_str!("../report/state.js"),
+    include_str!("../report/words.js"),
+    include_str!("../report/figure.js"),
+    include_str!("../report/statistics.js"),
+    include_str!("../report/player.js"),
+);
 
 #[derive(Serialize)]
 struct Data<'a> {
     summary: String,
-    steps: Vec<Step<'a>>,
+    steps: Steps,
     stories: Vec<Told<'a>>,
-    statistics: Counted<'a>,
-}
-
-/// A record.
-#[derive(Serialize)]
-struct Step<'a> {
-    event: &'a str,
-    text: String,
-    /// Nanoseconds since the first one that is shown.
-    time: u64,
-    cpu: u32,
-    context: String,
-    comm: &'a str,
-    pid: i32,
-    /// The first story that it is a step of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    story: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ep: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fd: Option<i64>,
-    /// A number in hexadecimal: it may be too large for JavaScript.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<i64>,
-    /// What is wanted, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    words: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<&'a str>,
-    #[serde(rename = "isReady", skip_serializing_if = "Option::is_none")]
-    is_ready: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target_pid: Option<i64>,
+    statistics: Value,
 }
 
 #[derive(Serialize)]
@@ -72,17 +50,8 @@ struct Told<'a> {
 struct Line<'a> {
     /// Its place among the steps that are shown.
     at: usize,
-    time: u64,
-    cpu: u32,
-    context: String,
     name: &'static str,
     detail: &'a str,
-}
-
-#[derive(Serialize)]
-struct Counted<'a> {
-    instances: &'a BTreeMap<i64, crate::stat::Instance>,
-    times: Vec<Histogram>,
 }
 
 #[derive(Serialize)]
@@ -108,12 +77,43 @@ impl Histogram {
     }
 }
 
-/// The page. Of the records it shows no more than `most`, the first ones; the statistics are of all.
+/// The page of one recording. Of the steps it shows no more than `most`, the first ones; the statistics
+/// are of all.
 ///
 /// # Errors
 ///
 /// None that a recording can cause.
 pub fn page(
+    trace: &Trace,
+    stories: &[Story],
+    statistics: &Statistics,
+    most: usize,
+) -> Result<String> {
+    fill(&[
+        ("/*STYLE*/", STYLE),
+        (
+            "<!--RECORDING-->",
+            &element(&recording(trace, stories, statistics, most)?),
+        ),
+        ("/*SCRIPT*/", SCRIPT),
+    ])
+}
+
+/// The HTML element in which the script shows a [`recording`].
+pub fn element(recording: &str) -> String {
+    format!(
+        "<div class=\"recording\"><script type=\"application/json\">{recording}</script></div>\n"
+    )
+}
+
+/// A recording for a player: JSON that may stand in a `script` element. `most` is how many steps it
+/// has at the most: records of repoll's, those of the kernel's that are steps of a story, and the
+/// switches from and to threads that wait.
+///
+/// # Errors
+///
+/// None that a recording can cause.
+pub fn recording(
     trace: &Trace,
     stories: &[Story],
     statistics: &Statistics,
@@ -125,10 +125,17 @@ pub fn page(
             part_of.entry(step.at).or_insert(number);
         }
     }
-    // Repoll's own records, and those of the kernel's that are steps of a story.
+    let waiting = waiting(&trace.records);
+    let is_shown = |at: &usize, record: &Record| {
+        record.event().starts_with("repoll_")
+            || part_of.contains_key(at)
+            || record.is("sched_switch")
+                && ["prev_pid", "next_pid"]
+                    .iter()
+                    .any(|pid| record.number(pid).is_some_and(|pid| waiting.contains(&pid)))
+    };
     let all = trace.records.iter().enumerate();
-    let mut shown = all
-        .filter(|(at, record)| record.event().starts_with("repoll_") || part_of.contains_key(at));
+    let mut shown = all.filter(|(at, record)| is_shown(at, record));
     let first = shown.by_ref().take(most).collect::<Vec<_>>();
     let more = shown.count();
     let places: BTreeMap<_, _> = first
@@ -136,7 +143,6 @@ pub fn page(
         .enumerate()
         .map(|(place, (at, _))| (*at, place))
         .collect();
-    let start = first.first().map_or(0, |(_, record)| record.time);
 
     // Stories that end after the last record that is shown are not told.
     let mut numbers = BTreeMap::new();
@@ -148,9 +154,6 @@ pub fn page(
             .map(|step| {
                 Some(Line {
                     at: *places.get(&step.at)?,
-                    time: step.time - start,
-                    cpu: step.cpu,
-                    context: step.context.to_string(),
                     name: step.name,
                     detail: &step.detail,
                 })
@@ -165,26 +168,48 @@ pub fn page(
             });
         }
     }
-    let steps: Vec<_> = first
-        .iter()
-        .map(|(at, record)| {
-            let story = part_of
-                .get(at)
-                .and_then(|number| numbers.get(number))
-                .copied();
-            step(record, start, story)
-        })
-        .collect();
+    let start = first.first().map_or(0, |(_, record)| record.time);
+    let mut steps = Steps::default();
+    for (at, record) in &first {
+        let story = part_of
+            .get(at)
+            .and_then(|number| numbers.get(number))
+            .copied();
+        steps.push(record, start, story);
+    }
+    let data = serde_json::to_string(&Data {
+        summary: summary(trace, stories.len(), steps.len(), more),
+        steps,
+        stories: told,
+        statistics: counted(statistics)?,
+    })?;
+    // So that no name of a process ends the element, or begins a comment, that the data are in.
+    Ok(data.replace('<', "\\u003c"))
+}
+
+/// The threads that wait for something, at some time.
+fn waiting(records: &[Record]) -> HashSet<i64> {
+    let waits = |record: &&Record| {
+        [
+            "repoll_wait_sleep",
+            "repoll_select_sleep",
+            "repoll_source_sleep",
+        ]
+        .contains(&record.event())
+    };
+    let waiting = records.iter().filter(waits);
+    waiting.map(|record| record.pid.into()).collect()
+}
+
+fn summary(trace: &Trace, stories: usize, shown: usize, more: usize) -> String {
     let mut summary = format!(
-        "{} records, {} events followed.",
-        trace.records.len(),
-        stories.len()
+        "{} records, {stories} events followed.",
+        trace.records.len()
     );
     if more > 0 {
         summary += &format!(
-            " The picture shows the first {} of {} steps.",
-            steps.len(),
-            steps.len() + more
+            " The picture shows the first {shown} of {} steps.",
+            shown + more
         );
     }
     if trace.lost > 0 {
@@ -193,24 +218,15 @@ pub fn page(
     for warning in &trace.warnings {
         summary += &format!(" {warning}.");
     }
-    let times = statistics.times.iter().map(Histogram::of).collect();
-    let statistics = Counted {
-        instances: &statistics.instances,
-        times,
-    };
-    let data = serde_json::to_string(&Data {
-        summary,
-        steps,
-        stories: told,
-        statistics,
-    })?;
-    // So that no name of a process ends the element, or begins a comment, that the data are in.
-    let data = data.replace('<', "\\u003c");
-    fill(&[
-        ("/*STYLE*/", STYLE),
-        ("/*DATA*/", &data),
-        ("/*SCRIPT*/", SCRIPT),
-    ])
+    summary
+}
+
+/// All statistics that there are; of the times not each one, but how they are spread.
+fn counted(statistics: &Statistics) -> Result<Value> {
+    let mut counted = serde_json::to_value(statistics)?;
+    let times: Vec<_> = statistics.times.iter().map(Histogram::of).collect();
+    counted["times"] = serde_json::to_value(times)?;
+    Ok(counted)
 }
 
 /// The page with its parts in their places.
@@ -228,47 +244,6 @@ fn fill(parts: &[(&str, &str)]) -> Result<String> {
     Ok(page + rest)
 }
 
-fn step(record: &Record, start: u64, story: Option<usize>) -> Step<'_> {
-    let event = record.event();
-    let own = event.strip_prefix("repoll_");
-    let number = |name| own.and_then(|_| record.number(name));
-    let bits = |name| record.number(name).unwrap_or(0) as u32;
-    let fields = record
-        .names()
-        .filter(|name| !matches!(*name, "track_event_type" | "slice_name" | "file"));
-    let text = fields.map(|name| match name {
-        "events" | "ready" | "key"
-            if own.is_some() && event != "repoll_scan_end" && event != "repoll_select_pass" =>
-        {
-            format!("{name} {}", event_names(bits(name)))
-        }
-        name => format!("{name} {}", record.show(name)),
-    });
-    Step {
-        event: own.unwrap_or(event),
-        text: text.collect::<Vec<_>>().join(", "),
-        time: record.time - start,
-        cpu: record.cpu,
-        context: record.context.to_string(),
-        comm: &record.comm,
-        pid: record.pid,
-        story,
-        ep: number("ep"),
-        item: number("item"),
-        fd: number("fd"),
-        file: number("file").map(|file| format!("{file:x}")),
-        target: number("target").filter(|target| *target != 0),
-        words: matches!(own, Some("add" | "modify")).then(|| event_names(bits("events"))),
-        reason: own.and_then(|_| record.field("reason")),
-        by: own.and_then(|_| record.field("by")),
-        is_ready: (own == Some("poll")).then(|| bits("ready") & bits("events") != 0),
-        target_pid: record
-            .is("sched_waking")
-            .then(|| record.number("pid"))
-            .flatten(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,7 +251,7 @@ mod tests {
     #[test]
     fn an_empty_trace_makes_a_page() {
         let page = page(&Trace::default(), &[], &Statistics::default(), 10).expect("a page");
-        assert!(page.contains("\"steps\":[]"));
-        assert!(!page.contains("/*DATA*/"));
+        assert!(page.contains("\"rows\":[]"));
+        assert!(!page.contains("<!--RECORDING-->"));
     }
 }

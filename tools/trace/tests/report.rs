@@ -18,20 +18,27 @@ fn page(most: usize) -> String {
 
 /// What the script reads.
 fn data(page: &str) -> Value {
-    let (_, rest) = page.split_once("id=\"data\">").expect("data");
+    let (_, rest) = page
+        .split_once("<script type=\"application/json\">")
+        .expect("data");
     let (json, _) = rest.split_once("</script>").expect("the end of the data");
     serde_json::from_str(json).expect("JSON")
 }
 
+fn rows(data: &Value) -> &Vec<Value> {
+    data["steps"]["rows"].as_array().expect("steps")
+}
+
 #[test]
 fn it_needs_no_network() {
-    let page = page(5000);
+    // The name of a namespace looks like an address, and is none.
+    let page = page(5000).replace("\"http://www.w3.org/2000/svg\"", "");
     for word in [
         "http:", "https:", "src=", "href=", "@import", "url(", "fetch(", "import(",
     ] {
         assert!(!page.contains(word), "{word}");
     }
-    for place in ["/*STYLE*/", "/*DATA*/", "/*SCRIPT*/"] {
+    for place in ["/*STYLE*/", "<!--RECORDING-->", "/*SCRIPT*/"] {
         assert!(!page.contains(place), "{place}");
     }
 }
@@ -39,28 +46,58 @@ fn it_needs_no_network() {
 #[test]
 fn stories_point_to_steps() {
     let data = data(&page(5000));
-    let steps = data["steps"].as_array().expect("steps");
+    let steps = rows(&data);
     let stories = data["stories"].as_array().expect("stories");
     assert!(stories.len() >= 10 && steps.len() > 100);
     for line in stories
         .iter()
         .flat_map(|story| story["steps"].as_array().expect("lines"))
     {
-        let step = &steps[line["at"].as_u64().expect("a place") as usize];
-        assert_eq!(step["time"], line["time"]);
-        assert_eq!(step["cpu"], line["cpu"]);
+        assert!((line["at"].as_u64().expect("a place") as usize) < steps.len());
     }
-    for step in steps {
-        if let Some(story) = step.get("story").and_then(Value::as_u64) {
-            assert!((story as usize) < stories.len());
+    // The first story that a step is a part of has it.
+    let story_of = |step: &Value| step[5].as_u64().map(|story| story as usize);
+    let of_stories: Vec<_> = (0..)
+        .zip(steps)
+        .filter_map(|(at, step)| Some((at, story_of(step)?)))
+        .collect();
+    assert!(of_stories.len() > 100);
+    for (at, story) in of_stories {
+        let lines = stories[story]["steps"].as_array().expect("lines");
+        assert!(lines.iter().any(|line| line["at"] == at));
+    }
+}
+
+#[test]
+fn steps_have_as_many_values_as_their_kind_has_fields() {
+    let data = data(&page(5000));
+    let kinds = data["steps"]["kinds"].as_array().expect("kinds");
+    let threads = data["steps"]["threads"].as_array().expect("threads");
+    let mut callbacks = 0;
+    for row in rows(&data) {
+        let kind = &kinds[row[0].as_u64().expect("a kind") as usize];
+        let fields = kind["fields"].as_array().expect("fields");
+        assert_eq!(row.as_array().map(Vec::len), Some(6 + fields.len()));
+        assert!((row[4].as_u64().expect("a thread") as usize) < threads.len());
+        if kind["event"] == "callback" {
+            let key = fields
+                .iter()
+                .position(|field| field == "key")
+                .expect("a key");
+            let words = row[6 + key].as_str().expect("bits by their names");
+            assert!(words
+                .split(' ')
+                .all(|word| word.chars().all(|c| c.is_ascii_uppercase())));
+            callbacks += 1;
         }
     }
+    assert!(callbacks > 10);
 }
 
 #[test]
 fn what_is_too_much_is_left_out_and_said() {
     let data = data(&page(50));
-    assert_eq!(data["steps"].as_array().map(Vec::len), Some(50));
+    assert_eq!(rows(&data).len(), 50);
     assert!(data["summary"]
         .as_str()
         .expect("a summary")

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+// A recording in an element: what is there to press, the picture, the story beside it, the statistics.
+
+const HELP = [
+  "Each step is one record of the trace. The picture shows what there is after it; what the step touches is lit, and an arrow shows what went where.",
+  "1: an interrupt, a timer or a system call makes a file ready. 2: the file calls those in its wait queue. 3: the callback puts the item into the instance's ready queue and wakes a waiter; SELECT and POLL have no such queue, and ask all of their files again. 4: the scheduler runs the waiter, which takes the event, and reads.",
+  "Keys: left and right arrow, a step; with shift, a step of this story; up and down with shift, another story; Home, End; space plays.",
+];
+const LEGEND = [["token", "data on their way"], ["chip", "item in the ready queue"], ["entry", "entry in a wait queue"], ["disarmed", "disarmed by ONESHOT"]];
+
+function help() {
+  const node = make("details", "help", make("summary", "", "How to read this"));
+  node.append(...HELP.map((text) => make("p", "", text)));
+  const legend = make("ul", "legend", ...LEGEND.map(([name, text]) => make("li", "", make("i", name), text)));
+  for (const context of ["task", "softirq", "hard irq"]) legend.append(make("li", "", make("span", `badge ${context.replace(" ", "")}`, context)));
+  node.append(legend);
+  return node;
+}
+
+function button(text, label, action) {
+  const node = make("button", "", text);
+  node.type = "button";
+  node.title = label;
+  node.setAttribute("aria-label", label);
+  node.addEventListener("click", action);
+  return node;
+}
+
+// Shows a recording in an element. All that it knows is in here: a page may have many.
+function player(root, data) {
+  const steps = stepsOf(data);
+  const { stories } = data;
+  const last = steps.length - 1;
+  const itemOf = stories.map((story) => story.steps.map((line) => steps[line.at].has.item).find((item) => item !== undefined));
+  const stateAt = history(steps, (story) => (story === null ? undefined : itemOf[story]));
+  let now = -1;
+  let told = null;
+  let timer = null;
+
+  const place = make("input", "place");
+  Object.assign(place, { type: "range", min: 0, max: Math.max(0, last), value: 0 });
+  place.setAttribute("aria-label", "step");
+  place.addEventListener("input", () => show(Number(place.value)));
+  const number = make("a", "number");
+  const plays = button("play", "play, pause (space)", () => play());
+  const controls = make("div", "controls",
+    button("|<", "first step (Home)", () => show(0)), button("<", "one step back (left arrow)", () => show(now - 1)), plays,
+    button(">", "one step forward (right arrow)", () => show(now + 1)), button(">|", "last step (End)", () => show(last)), place, number);
+  const caption = make("p", "now");
+  caption.setAttribute("aria-live", "polite");
+  const picture = make("div", "figure");
+  picture.tabIndex = 0;
+  picture.setAttribute("role", "group");
+  picture.setAttribute("aria-label", "the picture after this step");
+  const draw = figure(picture, steps);
+
+  const which = make("select", "which");
+  which.setAttribute("aria-label", "story");
+  stories.forEach((story, at) => {
+    const option = make("option", "", story.title);
+    option.value = at;
+    which.append(option);
+  });
+  which.addEventListener("change", () => begin(Number(which.value)));
+  const lines = make("ol", "lines");
+  const tale = make("section", "tale", make("h3", "", "The life of one event"), which,
+    make("div", "controls", button("< story", "the story before (shift, up)", () => begin(told - 1)), button("< line", "the step before of this story (shift, left)", () => line(-1)),
+      button("line >", "the next step of this story (shift, right)", () => line(1)), button("story >", "the next story (shift, down)", () => begin(told + 1))), lines);
+  tale.hidden = stories.length === 0;
+
+  root.append(make("p", "summary", data.summary), help(),
+    make("div", "columns", make("section", "show", controls, caption, picture), tale), statistics(data.statistics));
+
+  function show(wanted) {
+    const next = Math.max(0, Math.min(last, wanted));
+    const moves = Math.abs(next - now) === 1;
+    now = next;
+    const step = steps[now];
+    draw(stateAt(now), now, moves);
+    root.dataset.step = now;
+    place.value = now;
+    place.setAttribute("aria-valuetext", `${now + 1} of ${steps.length}`);
+    number.textContent = `${now + 1} of ${steps.length}`;
+    number.href = `#step=${now + 1}`;
+    caption.replaceChildren(make("b", "", step.event.replaceAll("_", " ")), ` ${inWords(step)} `,
+      make("small", "", make("span", `badge ${step.context.replace(" ", "")}`, step.context), ` CPU ${step.cpu}, ${step.comm} (${step.pid}), ${micros(step.time)} µs: ${inFields(step)}`));
+    // The story that this step is a part of, if it is not the one that is told already.
+    const isTold = stories[told]?.steps.some((one) => one.at === now);
+    if (!isTold && step.story !== null) tell(step.story);
+    for (const node of lines.children) {
+      const lit = Number(node.dataset.at) === now;
+      if (node.classList.toggle("lit", lit)) node.setAttribute("aria-current", "step");
+      else node.removeAttribute("aria-current");
+      node.classList.toggle("past", Number(node.dataset.at) < now);
+    }
+  }
+
+  function tell(story) {
+    told = story;
+    which.value = story;
+    const { steps: parts, missing } = stories[story];
+    const start = parts.length ? steps[parts[0].at].time : 0;
+    lines.replaceChildren(...parts.map((part, at) => {
+      const step = steps[part.at];
+      const since = at ? `+${micros(step.time - steps[parts[at - 1].at].time)}` : "";
+      const node = make("li", "", make("span", "time", micros(step.time - start), make("small", "", since)),
+        make("span", "at", make("span", `badge ${step.context.replace(" ", "")}`, step.context), make("small", "", `CPU ${step.cpu}`)),
+        button("", `${part.name}: ${part.detail}`, () => show(part.at)));
+      node.lastChild.append(make("b", "", part.name), ` ${part.detail}`);
+      node.lastChild.removeAttribute("title");
+      node.dataset.at = part.at;
+      return node;
+    }));
+    if (missing) lines.append(make("li", "missing", `The trace does not show the step "${missing}".`));
+  }
+
+  // The first step of a story.
+  function begin(story) {
+    if (!stories[story]) return;
+    tell(story);
+    if (stories[story].steps.length) show(stories[story].steps[0].at);
+  }
+
+  // The next step of the story, or the one before.
+  function line(by) {
+    const places = (stories[told]?.steps ?? []).map((one) => one.at);
+    const next = by > 0 ? places.find((at) => at > now) : places.findLast((at) => at < now);
+    if (next !== undefined) show(next);
+  }
+
+  function pause() {
+    clearInterval(timer);
+    timer = null;
+    plays.textContent = "play";
+  }
+  function play() {
+    if (timer !== null) return pause();
+    plays.textContent = "pause";
+    timer = setInterval(() => (now < last ? show(now + 1) : pause()), 900);
+  }
+
+  function press(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+    const on = event.target.tagName;
+    if (on === "SELECT" || (event.key === " " && ["BUTTON", "SUMMARY", "A"].includes(on))) return;
+    const actions = event.shiftKey
+      ? { ArrowRight: () => line(1), ArrowLeft: () => line(-1), ArrowUp: () => begin(told - 1), ArrowDown: () => begin(told + 1) }
+      : { ArrowRight: () => show(now + 1), ArrowLeft: () => show(now - 1), Home: () => show(0), End: () => show(last), " ": play };
+    if (!Object.hasOwn(actions, event.key)) return;
+    event.preventDefault();
+    actions[event.key]();
+  }
+
+  if (steps.length === 0) {
+    caption.textContent = "The trace has no events of repoll.";
+    return;
+  }
+  root.addEventListener("keydown", press);
+  let touch = null;
+  picture.addEventListener("touchstart", (event) => { [touch] = event.changedTouches; }, { passive: true });
+  picture.addEventListener("touchend", (event) => {
+    const [end] = event.changedTouches;
+    const across = end.clientX - touch.clientX;
+    if (Math.abs(across) > 40 && Math.abs(across) > Math.abs(end.clientY - touch.clientY)) show(now + (across < 0 ? 1 : -1));
+  });
+
+  const linked = () => {
+    const found = /^#step=(\d+)$/.exec(location.hash);
+    return found ? Number(found[1]) - 1 : null;
+  };
+  const isAlone = document.querySelectorAll(".recording").length === 1;
+  if (isAlone) {
+    document.addEventListener("keydown", (event) => { if (!root.contains(event.target)) press(event); });
+    addEventListener("hashchange", () => { if (linked() !== null) show(linked()); });
+  } else {
+    number.hidden = true;
+  }
+  if (stories.length) tell(0);
+  show((isAlone ? linked() : null) ?? stories[0]?.steps[0]?.at ?? 0);
+}
+
+for (const root of document.querySelectorAll(".recording")) {
+  player(root, JSON.parse(root.querySelector("script").textContent));
+}
