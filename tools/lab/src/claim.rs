@@ -58,6 +58,16 @@ pub enum Side {
     Repoll,
 }
 
+impl Side {
+    /// For a heading.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Kernel => "the kernel's own",
+            Self::Repoll => "repoll",
+        }
+    }
+}
+
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -5,17 +5,24 @@
 mod claim;
 mod claims;
 mod multiplexer;
+mod page;
 mod recording;
 mod sys;
 mod table;
 mod threads;
 
+use anyhow::{Context, Result};
 use claim::{Claim, Mechanism};
 use clap::Parser;
+use page::Tried;
 use repoll_trace::render::Color;
 use repoll_trace::{signals, tracefs};
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+use table::Table;
 
 /// Tries what is said of select, poll and epoll, and says what holds.
 ///
@@ -34,55 +41,54 @@ struct Options {
     /// A line of the Kernel Test Anything Protocol for each claim: whether its verdict is the usual one.
     #[arg(long, conflicts_with_all = ["brief", "list"])]
     ktap: bool,
+    /// Write a page with the verdicts and the recordings here, too; - is standard output, after the table.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ktap", "list"])]
+    html: Option<PathBuf>,
     /// When to print in colour.
     #[arg(long, value_enum, default_value_t)]
     color: Color,
 }
 
-/// A claim that is picked.
-struct Picked<'a> {
-    number: usize,
-    claim: &'a Claim,
-}
-
-/// Those of a mechanism's claims that hold one of the words; `number` counts all of them.
-fn pick<'a>(mechanism: &'a Mechanism, words: &[String], number: &mut usize) -> Vec<Picked<'a>> {
+/// Those of a mechanism's claims that hold one of the words, with their numbers; `number` counts all.
+fn pick<'a>(
+    mechanism: &'a Mechanism,
+    words: &[String],
+    number: &mut usize,
+) -> Vec<(usize, &'a Claim)> {
     let name = mechanism.name.to_lowercase();
     let mut picked = Vec::new();
     for claim in &mechanism.claims {
         *number += 1;
         let text = claim.text.to_lowercase();
-        let wanted = |word: &String| {
-            let word = word.to_lowercase();
-            match word.parse::<usize>() {
-                Ok(wanted) => wanted == *number,
-                Err(_) => text.contains(&word) || name.contains(&word),
+        let wanted = |word: &String| match word.parse::<usize>() {
+            Ok(wanted) => wanted == *number,
+            Err(_) => {
+                let word = word.to_lowercase();
+                text.contains(&word) || name.contains(&word)
             }
         };
         if words.is_empty() || words.iter().any(wanted) {
-            picked.push(Picked {
-                number: *number,
-                claim,
-            });
+            picked.push((*number, claim));
         }
     }
     picked
 }
 
-fn main() -> ExitCode {
+fn main() -> Result<ExitCode> {
     let options = Options::parse();
     signals::on_end(tracefs::remove_all);
     let mechanisms = claims::all();
-    let mut table = table::Table::new(options.color.enabled(), options.brief, options.ktap);
+    let mut table = Table::new(options.color.enabled(), options.brief, options.ktap);
+    let mut tried = Vec::new();
     let mut number = 0;
     for mechanism in &mechanisms {
         let picked = pick(mechanism, &options.words, &mut number);
         if picked.is_empty() {
             continue;
         }
-        let _ = mechanism.text;
         table.mechanism(mechanism.name);
-        for Picked { number, claim } in picked {
+        let mut results = Vec::new();
+        for (number, claim) in picked {
             if options.list {
                 table.listed(number, claim);
                 continue;
@@ -90,11 +96,56 @@ fn main() -> ExitCode {
             let start = Instant::now();
             let outcome = claim.try_out();
             table.row(number, claim, &outcome, start.elapsed());
+            if options.html.is_some() {
+                results.push(Tried {
+                    number,
+                    claim,
+                    outcome,
+                });
+            }
+        }
+        tried.push((mechanism, results));
+    }
+    let well = table.end(options.list);
+    if let Some(file) = &options.html {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        let page = page::page(kernel.trim(), &tried)?;
+        if file.as_os_str() == "-" {
+            io::stdout().write_all(page.as_bytes())?;
+        } else {
+            fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
         }
     }
-    if table.end(options.list) {
+    Ok(if well {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(words: &[&str]) -> Vec<usize> {
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        let mut number = 0;
+        let mut picked = Vec::new();
+        for mechanism in &claims::all() {
+            let of_it = pick(mechanism, &words, &mut number);
+            picked.extend(of_it.into_iter().map(|(number, _)| number));
+        }
+        picked
+    }
+
+    #[test]
+    fn claims_are_picked_by_words_and_numbers() {
+        let all = numbers(&[]);
+        assert_eq!(all, (1..=all.len()).collect::<Vec<_>>());
+        assert_eq!(numbers(&["3"]), [3]);
+        assert!(numbers(&["no such claim"]).is_empty());
+        let oneshot = numbers(&["oneshot"]);
+        assert!(oneshot.len() >= 2 && oneshot.len() < all.len());
+        assert_eq!(numbers(&["OneShot"]), oneshot);
     }
 }

@@ -64,10 +64,8 @@ impl<T> Actor<'_, T> {
 
     /// In which function of the kernel it sleeps.
     pub fn sleeps_in(&self) -> Result<String> {
-        Ok(fs::read_to_string(format!(
-            "/proc/self/task/{}/wchan",
-            self.tid
-        ))?)
+        let symbol = fs::read_to_string(format!("/proc/self/task/{}/wchan", self.tid))?;
+        Ok(plain(&symbol).to_owned())
     }
 
     /// Waits until it has ended, and returns what came of it.
@@ -75,5 +73,38 @@ impl<T> Actor<'_, T> {
         self.thread
             .join()
             .map_err(|_| anyhow!("a thread has panicked"))?
+    }
+}
+
+/// The last name in a symbol of Rust's, which has its length before it; other symbols as they are, but for
+/// what the compiler adds.
+fn plain(symbol: &str) -> &str {
+    if symbol.starts_with("_R") {
+        for (at, _) in symbol.char_indices() {
+            let (length, name) = symbol.split_at(at);
+            let digits = length.len() - length.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+            if digits > 0 && length[at - digits..].parse() == Ok(name.len()) {
+                return name;
+            }
+        }
+    }
+    symbol.split('.').next().unwrap_or(symbol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn symbols_are_plain() {
+        let rust = "_RNvNtNtCsafFBGQp5BU9_11repoll_main9eventpoll4wait17sleep_and_deliver";
+        assert_eq!(plain(rust), "sleep_and_deliver");
+        assert_eq!(
+            plain("poll_schedule_timeout.constprop.0"),
+            "poll_schedule_timeout"
+        );
+        assert_eq!(plain("do_epoll_wait"), "do_epoll_wait");
+        assert_eq!(plain("_Rodd"), "_Rodd");
+        assert_eq!(plain("0"), "0");
     }
 }
