@@ -27,6 +27,7 @@ mod source_feeds;
 mod source_models;
 mod source_stress;
 mod sources;
+mod stories;
 mod stress;
 mod threads;
 mod timeouts;
@@ -66,6 +67,7 @@ pub fn all() -> Vec<Test> {
         contexts::tests,
         tracepoints::tests,
         tracing::tests,
+        stories::tests,
         network::tests,
         cgroup::tests,
         source::tests,

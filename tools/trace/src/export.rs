@@ -2,16 +2,21 @@
 //! The trace for timelines: Chrome's JSON format, which Perfetto's viewer opens, too.
 //!
 //! CPUs are one process of it, with a thread each for what interrupts; the threads of the machine
-//! are another: with their system calls, their WAITs, scans and sleeps. An arrow leads from each
-//! callback to the delivery.
+//! are another: with their system calls, their WAITs, SELECTs and POLLs, passes and sleeps. An arrow leads from
+//! each callback, or message, to where the event was found.
+
+mod slices;
+#[cfg(test)]
+mod tests;
 
 use crate::record::{Context, Record, Trace};
-use crate::story::Story;
+use crate::story::{Step, Story};
 use anyhow::Result;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use slices::{Phase, Slices};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 
 /// The two "processes" of the timeline.
@@ -24,48 +29,63 @@ const THREADS: u32 = 2;
 ///
 /// Those of writing.
 pub fn chrome(trace: &Trace, stories: &[Story], out: &mut impl Write) -> Result<()> {
+    // What is missing is told in the file, too.
+    let other = Other {
+        clock: "CLOCK_MONOTONIC",
+        lost: trace.lost,
+        warnings: &trace.warnings,
+    };
+    let other = serde_json::to_string(&other)?;
+    writeln!(
+        out,
+        "{{\"displayTimeUnit\":\"ns\",\"otherData\":{other},\"traceEvents\":["
+    )?;
     let mut events = Events { out, first: true };
-    writeln!(events.out, "{{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
-    events.write(&name("process_name", CPUS, 0, "CPUs: interrupts"))?;
-    events.write(&name("process_name", THREADS, 0, "threads"))?;
-    let mut threads = BTreeMap::new();
-    let mut cpus = BTreeMap::new();
-    for record in &trace.records {
-        cpus.insert(record.cpu, ());
-        threads.insert(record.pid, record.comm.clone());
+    events.names(trace)?;
+    if let Some(first) = trace.records.first().filter(|_| trace.lost > 0) {
+        let mut event = on(first, "i", "");
+        event.name = Some(format!("{} records were lost", trace.lost).into());
+        event.s = Some("g");
+        events.write(&event)?;
     }
-    for cpu in cpus.keys() {
-        events.write(&name(
-            "thread_name",
-            CPUS,
-            *cpu as i32,
-            &format!("CPU {cpu}"),
-        ))?;
-    }
-    for (pid, comm) in &threads {
-        events.write(&name(
-            "thread_name",
-            THREADS,
-            *pid,
-            &format!("{comm} ({pid})"),
-        ))?;
-    }
-    let mut open = HashMap::new();
-    for record in &trace.records {
-        if let Some(event) = event(record, &mut open) {
-            events.write(&event)?;
-        }
-    }
-    for (number, story) in stories.iter().enumerate() {
-        let step = |name: &str| story.steps.iter().find(|step| step.name == name);
-        if let (Some(from), Some(to)) = (step("callback"), step("delivery")) {
-            events.write(&flow("s", number, &trace.records[from.at]))?;
-            events.write(&flow("f", number, &trace.records[to.at]))?;
-        }
+    let arrows = arrows(stories);
+    let mut slices = Slices::default();
+    for (at, record) in trace.records.iter().enumerate() {
+        let arrows = arrows.get(&at).map_or(&[][..], Vec::as_slice);
+        events.record(record, arrows, &mut slices)?;
     }
     writeln!(events.out, "\n]}}")?;
     events.out.flush()?;
     Ok(())
+}
+
+#[derive(Serialize)]
+struct Other<'a> {
+    clock: &'static str,
+    lost: u64,
+    warnings: &'a [String],
+}
+
+/// An end of an arrow: `s` or `f`, and the number of the story.
+type Arrow = (&'static str, usize);
+
+/// Which arrows begin and end at which records.
+fn arrows(stories: &[Story]) -> HashMap<usize, Vec<Arrow>> {
+    let mut arrows: HashMap<usize, Vec<Arrow>> = HashMap::new();
+    for (number, story) in stories.iter().enumerate() {
+        let place = |names: &[&str]| {
+            let mut steps = story.steps.iter();
+            let step: Option<&Step> = steps.find(|step| names.contains(&step.name));
+            step.map(|step| step.at)
+        };
+        let from = place(&["callback"]).or(place(&["arrival"]));
+        let to = place(&["delivery", "pass"]).or(place(&["read"]));
+        if let (Some(from), Some(to)) = (from, to) {
+            arrows.entry(from).or_default().push(("s", number));
+            arrows.entry(to).or_default().push(("f", number));
+        }
+    }
+    arrows
 }
 
 struct Events<'a, W: Write> {
@@ -81,6 +101,70 @@ impl<W: Write> Events<'_, W> {
         serde_json::to_writer(&mut *self.out, event)?;
         Ok(())
     }
+
+    /// What the tracks are called.
+    fn names(&mut self, trace: &Trace) -> Result<()> {
+        self.write(&name("process_name", CPUS, 0, "CPUs: interrupts"))?;
+        self.write(&name("process_name", THREADS, 0, "threads"))?;
+        let mut threads = BTreeMap::new();
+        let mut cpus = BTreeSet::new();
+        for record in &trace.records {
+            cpus.insert(record.cpu);
+            threads.insert(record.pid, record.comm.clone());
+        }
+        for cpu in cpus {
+            let text = format!("CPU {cpu}");
+            self.write(&name("thread_name", CPUS, cpu as i32, &text))?;
+        }
+        for (pid, comm) in threads {
+            let text = format!("{comm} ({pid})");
+            self.write(&name("thread_name", THREADS, pid, &text))?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, record: &Record, arrows: &[Arrow], slices: &mut Slices) -> Result<()> {
+        let whole = on(record, "", "");
+        for (phase, kind, label) in slices.of(record, (whole.pid, whole.tid)) {
+            let mut event = on(record, phase.letter(), kind);
+            event.args = Some(Arguments::Fields(record));
+            match phase {
+                Phase::Begin => {
+                    event.name = Some(label);
+                    self.write(&event)?;
+                    self.arrows(record, arrows)?;
+                }
+                Phase::End => {
+                    self.write(&event)?;
+                }
+                // Of itself it is the end of no arrow: those end at slices.
+                Phase::Instant if !arrows.is_empty() => {
+                    event.ph = "B";
+                    event.name = Some(label);
+                    self.write(&event)?;
+                    self.arrows(record, arrows)?;
+                    self.write(&on(record, "E", kind))?;
+                }
+                Phase::Instant => {
+                    event.name = Some(label);
+                    event.s = Some("t");
+                    self.write(&event)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn arrows(&mut self, record: &Record, arrows: &[Arrow]) -> Result<()> {
+        for (phase, number) in arrows {
+            let mut event = on(record, phase, "story");
+            event.name = Some("event".into());
+            event.id = Some(*number);
+            event.bp = Some("e");
+            self.write(&event)?;
+        }
+        Ok(())
+    }
 }
 
 /// One event of the timeline, as the format has it.
@@ -94,7 +178,7 @@ struct Event<'a> {
     cat: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<Cow<'a, str>>,
-    /// An instant is one of its track.
+    /// What an instant is one of: its track, or everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     s: Option<&'static str>,
     /// An arrow ends at the slice that is there, and begins there.
@@ -143,7 +227,7 @@ fn name<'a>(what: &'static str, pid: u32, tid: i32, name: &'a str) -> Event<'a> 
 }
 
 /// An event on the track of a record: that of the thread, or of the CPU that was interrupted.
-fn at<'a>(record: &Record, ph: &'static str, cat: &'static str) -> Event<'a> {
+fn on<'a>(record: &Record, ph: &'static str, cat: &'static str) -> Event<'a> {
     let (pid, tid) = match record.context {
         Context::Task => (THREADS, record.pid),
         _ => (CPUS, record.cpu as i32),
@@ -157,47 +241,4 @@ fn at<'a>(record: &Record, ph: &'static str, cat: &'static str) -> Event<'a> {
         cat,
         ..Event::default()
     }
-}
-
-/// A slice's beginning or end, or an instant. `open` counts the slices of each track that have begun, by
-/// kind: an end without its beginning is left out.
-fn event<'a>(record: &'a Record, open: &mut HashMap<(u32, i32, &str), u32>) -> Option<Event<'a>> {
-    let of = |what: &str, field: &str| Some(format!("{what} {}", record.show(field)).into());
-    let (phase, kind, label): (_, _, Option<Cow<'_, str>>) = match record.event() {
-        "irq_handler_entry" => ("B", "irq", record.field("name").map(Cow::from)),
-        "irq_handler_exit" => ("E", "irq", None),
-        "softirq_entry" => ("B", "softirq", of("softirq", "vec")),
-        "softirq_exit" => ("E", "softirq", None),
-        "repoll_wait_enter" => ("B", "wait", of("WAIT on", "ep")),
-        "repoll_wait_exit" => ("E", "wait", None),
-        "repoll_wait_sleep" => ("B", "sleep", Some("sleep".into())),
-        "repoll_wait_wake" => ("E", "sleep", None),
-        "repoll_scan_begin" => ("B", "scan", of("scan of", "ep")),
-        "repoll_scan_end" => ("E", "scan", None),
-        "repoll_callback" => ("B", "callback", of("callback of item", "item")),
-        "repoll_callback_exit" => ("E", "callback", None),
-        event => match event.strip_prefix("sys_enter_") {
-            Some(call) => ("B", "call", Some(call.into())),
-            None if event.starts_with("sys_exit_") => ("E", "call", None),
-            None => ("i", "", Some(event.into())),
-        },
-    };
-    let mut event = at(record, phase, kind);
-    let count = open.entry((event.pid, event.tid, kind)).or_default();
-    match phase {
-        "B" => *count += 1,
-        "E" => *count = count.checked_sub(1)?,
-        _ => event.s = Some("t"),
-    }
-    event.name = label;
-    event.args = Some(Arguments::Fields(record));
-    Some(event)
-}
-
-fn flow<'a>(phase: &'static str, number: usize, record: &Record) -> Event<'a> {
-    let mut event = at(record, phase, "story");
-    event.name = Some("event".into());
-    event.id = Some(number);
-    event.bp = Some("e");
-    event
 }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which events are wanted.
 
-use crate::story::Story;
+use crate::record::Record;
+use crate::story::{Called, Story};
 use std::str::FromStr;
 
-/// One condition: `fd=7`, `ep=1`, `item=3` or `event=callback`.
+/// The fields that can be asked for.
+pub(crate) const FIELDS: [&str; 5] = ["fd", "ep", "item", "task", "source"];
+
+/// One condition: `fd=7`, `ep=1`, `item=3`, `task=1234`, `source=2` or `event=callback`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// A field has this value.
@@ -17,12 +21,17 @@ impl FromStr for Condition {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let usage = || format!("'{text}' is no filter: fd=N, ep=N, item=N or event=NAME is");
+        let usage = || {
+            let fields = FIELDS.map(|field| format!("{field}=N")).join(", ");
+            format!("'{text}' is no filter: {fields} or event=NAME is")
+        };
         let (key, value) = text.split_once('=').ok_or_else(usage)?;
-        let field = ["fd", "ep", "item"].into_iter().find(|field| *field == key);
+        let field = FIELDS.into_iter().find(|field| *field == key);
         match (field, key) {
             (Some(field), _) => Ok(Self::Field(field, value.parse().map_err(|_| usage())?)),
-            (None, "event") => Ok(Self::Event(value.trim_start_matches("repoll_").to_owned())),
+            (None, "event") if !value.is_empty() => {
+                Ok(Self::Event(value.trim_start_matches("repoll_").to_owned()))
+            }
             (None, _) => Err(usage()),
         }
     }
@@ -40,6 +49,12 @@ impl Filter {
         })
     }
 
+    /// Whether there is no condition about a field, or it has one of these values.
+    fn holds(&self, field: &str, has: impl Fn(i64) -> bool) -> bool {
+        let mut values = self.values(field).peekable();
+        values.peek().is_none() || values.any(|value| has(value as i64))
+    }
+
     /// The events of repoll that are wanted, without their prefix.
     pub fn events(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|condition| match condition {
@@ -48,10 +63,16 @@ impl Filter {
         })
     }
 
+    /// Whether an event is wanted, by its name.
+    fn wants_event(&self, event: &str) -> bool {
+        let mut events = self.events().peekable();
+        events.peek().is_none() || events.any(|name| event.strip_prefix("repoll_") == Some(name))
+    }
+
     /// In the kernel's language, for an event that has the fields that `has` tells; empty if it is
     /// wanted in any case.
     pub fn expression(&self, has: impl Fn(&str) -> bool) -> String {
-        let fields = ["fd", "ep", "item"].into_iter().filter(|field| has(field));
+        let fields = FIELDS.into_iter().filter(|field| has(field));
         let alternatives = fields.filter_map(|field| {
             let any: Vec<_> = self
                 .values(field)
@@ -62,25 +83,45 @@ impl Filter {
         alternatives.collect::<Vec<_>>().join(" && ")
     }
 
-    /// Whether a story is wanted.
-    pub fn wants(&self, story: &Story) -> bool {
-        self.wants_item(story.ep, story.item, story.fd)
-    }
-
-    /// Whether an instance is wanted.
-    pub fn wants_instance(&self, ep: i64) -> bool {
-        let mut values = self.values("ep").peekable();
-        values.peek().is_none() || values.any(|wanted| wanted as i64 == ep)
-    }
-
-    /// Whether an item is wanted.
-    pub fn wants_item(&self, ep: i64, item: i64, fd: i64) -> bool {
-        [("ep", ep), ("item", item), ("fd", fd)]
-            .into_iter()
-            .all(|(field, value)| {
-                let mut values = self.values(field).peekable();
-                values.peek().is_none() || values.any(|wanted| wanted as i64 == value)
+    /// Whether one of repoll's records is wanted. Fields that it does not have do not matter.
+    pub fn wants_record(&self, record: &Record) -> bool {
+        self.wants_event(record.event())
+            && FIELDS.into_iter().all(|field| {
+                let number = record.number(field);
+                number.is_none_or(|number| self.holds(field, |value| value == number))
             })
+    }
+
+    /// Whether a story is wanted: it must have what is asked for, all events included.
+    pub fn wants(&self, story: &Story, records: &[Record]) -> bool {
+        let called = |field: &str, value: i64| {
+            story.called.iter().any(|called| match (field, *called) {
+                ("fd", called) => called.fd() == value,
+                ("ep", Called::Item { ep, .. }) => ep == value,
+                ("item", Called::Item { item, .. }) => item == value,
+                ("task", Called::Entry { task, .. }) => task == value,
+                _ => false,
+            })
+        };
+        let has = |field: &str, value| match field {
+            "source" => story.source == Some(value),
+            field => called(field, value),
+        };
+        let mut steps = story.steps.iter();
+        FIELDS
+            .into_iter()
+            .all(|field| self.holds(field, |value| has(field, value)))
+            && steps.any(|step| self.wants_event(records[step.at].event()))
+    }
+
+    /// Whether something is wanted that can be told by these fields: there is a condition about one of
+    /// them, or about none at all.
+    pub fn is_about(&self, fields: &[&str]) -> bool {
+        let mut any = FIELDS
+            .into_iter()
+            .filter(|field| self.values(field).next().is_some())
+            .peekable();
+        any.peek().is_none() || any.any(|field| fields.contains(&field))
     }
 }
 
@@ -106,14 +147,17 @@ mod tests {
         );
         assert_eq!(filter.expression(|field| field == "ep"), "(ep == 1)");
         assert_eq!(filter.events().collect::<Vec<_>>(), ["callback"]);
-        assert!(filter.wants_item(1, 9, 4));
-        assert!(!filter.wants_item(2, 9, 4));
-        assert!(!filter.wants_item(1, 9, 5));
+        assert!(filter.holds("fd", |fd| fd == 4) && !filter.holds("fd", |fd| fd == 5));
+        assert!(filter.holds("item", |_| false));
+        assert!(filter.is_about(&["source", "ep"]) && !filter.is_about(&["source"]));
+        assert!(
+            filter.wants_event("repoll_callback") && !filter.wants_event("repoll_callback_exit")
+        );
     }
 
     #[test]
     fn what_is_no_condition_is_refused() {
-        for text in ["", "fd", "fd=", "fd=x", "pid=1", "=1"] {
+        for text in ["", "fd", "fd=", "fd=x", "pid=1", "=1", "event="] {
             assert!(text.parse::<Condition>().is_err(), "{text}");
         }
     }

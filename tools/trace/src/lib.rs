@@ -10,13 +10,17 @@ pub mod export;
 pub mod filter;
 pub mod format;
 mod index;
+mod messages;
 mod pages;
 pub mod record;
 pub mod recorder;
 pub mod render;
 pub mod report;
+#[cfg(test)]
+mod script;
 pub mod signals;
 pub mod stat;
 pub mod story;
 pub mod tracefs;
+mod wakeups;
 mod way;

@@ -186,7 +186,8 @@ impl Builder {
         }
     }
 
-    fn event(&mut self, cpu: u32, time: u64, data: &[u8]) {
+    /// One event, with the fields that all have, as they are in memory.
+    pub(crate) fn event(&mut self, cpu: u32, time: u64, data: &[u8]) {
         // The fields that all events have: a number of 16 bits, flags, a counter, the thread.
         let &[id0, id1, flags, _, pid0, pid1, pid2, pid3, ..] = data else {
             return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is recorded, and for how long.
 
-use crate::filter::Filter;
+use crate::filter::{Filter, FIELDS};
 use crate::signals;
 use crate::tracefs::Session;
 use anyhow::{bail, Context, Result};
@@ -98,7 +98,7 @@ pub fn enable(session: &mut Session, filter: &Filter, kernel: bool) -> Result<()
             continue;
         }
         let mut has = Vec::new();
-        for field in ["fd", "ep", "item"] {
+        for field in FIELDS {
             if session.has_field("repoll", event, field)? {
                 has.push(field);
             }

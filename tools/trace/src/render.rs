@@ -77,11 +77,9 @@ pub fn title(number: usize, story: &Story) -> String {
         who => who.to_owned(),
     };
     format!(
-        "#{number}  {:<9}  instance {} item {} fd {}  {:>8} µs  to {who}{}",
+        "#{number}  {:<9}  {}  {:>8} µs  to {who}{}",
         story.cause,
-        story.ep,
-        story.item,
-        story.fd,
+        story.subject(),
         micros(story.duration()),
         story
             .missing

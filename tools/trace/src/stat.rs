@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counts and times, per instance and per item.
+//! Counts and times: per instance and item, per source, per task that calls SELECT or POLL.
+
+mod text;
+mod times;
 
 use crate::filter::Filter;
 use crate::record::Record;
-use crate::render::micros;
-use crate::story::Story;
+use crate::story::{Called, Story};
+use crate::way::is_ready;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write;
+use times::{CALL, READ, WAIT};
+
+pub use text::render;
+pub use times::Times;
 
 /// What one instance did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,6 +26,8 @@ pub struct Instance {
     pub delivered: u64,
     /// The most that one WAIT delivered.
     pub most: u64,
+    /// How many WAITs delivered how many events.
+    pub per_wait: BTreeMap<u64, u64>,
     /// How often a waiter slept.
     pub sleeps: u64,
     /// How often it woke up for an event, and then delivered nothing, or found another one was quicker.
@@ -32,6 +40,8 @@ pub struct Instance {
     pub limits: u64,
     /// Its items.
     pub items: BTreeMap<i64, Item>,
+    /// How long its events took.
+    pub times: Vec<Times>,
 }
 
 /// What happened to one item.
@@ -51,49 +61,72 @@ pub struct Item {
     pub unready: u64,
     /// Events delivered.
     pub delivered: u64,
+    /// How long its events took.
+    pub times: Vec<Times>,
 }
 
-/// Durations of one kind, in nanoseconds.
+/// What one source did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Times {
-    /// Where it begins, and where it ends.
-    pub name: &'static str,
-    /// All of them, the shortest first.
-    pub sorted: Vec<u64>,
+pub struct Source {
+    /// Messages that entered the queue, by kind: write, timer, frame.
+    pub arrived: BTreeMap<String, u64>,
+    /// Messages that did not, by reason: full, too-long, other.
+    pub dropped: BTreeMap<String, u64>,
+    /// The most that were in the queue.
+    pub most: u64,
+    /// Reads that got a message.
+    pub reads: u64,
+    /// Reads and writes that failed, by errno; those that would have had to sleep are of EAGAIN.
+    pub failed: BTreeMap<i64, u64>,
+    /// How often a reader slept.
+    pub read_sleeps: u64,
+    /// How often a writer did.
+    pub write_sleeps: u64,
+    /// How often somebody asked what it is ready for.
+    pub polls: u64,
+    /// Wake-ups of a sleeper.
+    pub woke_sleepers: u64,
+    /// Wake-ups of those who poll it.
+    pub woke_pollers: u64,
+    /// Signals.
+    pub signals: u64,
+    /// How long its messages took.
+    pub times: Vec<Times>,
 }
 
-impl Times {
-    fn of(name: &'static str, stories: &[&Story], from: &str, to: &str) -> Self {
-        let mut sorted: Vec<_> = stories
-            .iter()
-            .filter_map(|story| story.between(from, to))
-            .collect();
-        sorted.sort_unstable();
-        Self { name, sorted }
-    }
-
-    /// The one that so many percent are not longer than.
-    pub fn percentile(&self, percent: usize) -> u64 {
-        let rank = (self.sorted.len() * percent)
-            .div_ceil(100)
-            .saturating_sub(1);
-        self.sorted.get(rank).copied().unwrap_or(0)
-    }
-
-    /// How many there are from one power of two (of nanoseconds) to the next.
-    pub fn buckets(&self) -> Vec<(u64, usize)> {
-        let exponent = |time: &u64| time.max(&1).ilog2();
-        let (Some(first), Some(last)) = (self.sorted.first(), self.sorted.last()) else {
-            return Vec::new();
-        };
-        let mut buckets: Vec<_> = (exponent(first)..=exponent(last))
-            .map(|bit| (1u64 << bit, 0))
-            .collect();
-        for time in &self.sorted {
-            buckets[(exponent(time) - exponent(first)) as usize].1 += 1;
-        }
-        buckets
-    }
+/// What the calls of SELECT and POLL of one task did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Caller {
+    /// Its name.
+    pub comm: String,
+    /// Calls that returned, by name.
+    pub calls: BTreeMap<String, u64>,
+    /// How many of them found something.
+    pub successful: u64,
+    /// How often it went through its files.
+    pub passes: u64,
+    /// How often it asked a file.
+    pub asked: u64,
+    /// How often that said that nothing of interest is ready.
+    pub in_vain: u64,
+    /// Files that were ready, in all.
+    pub ready: u64,
+    /// Wait queues that it entered, in all calls.
+    pub entries: u64,
+    /// How often it slept.
+    pub sleeps: u64,
+    /// Wake-ups.
+    pub wakeups: u64,
+    /// How often an entry was called for what was not of interest.
+    pub mismatches: u64,
+    /// How often it was woken, and then nothing was ready.
+    pub useless: u64,
+    /// Bytes copied in.
+    pub bytes_in: u64,
+    /// Bytes copied out.
+    pub bytes_out: u64,
+    /// How long its events took.
+    pub times: Vec<Times>,
 }
 
 /// The statistics of a trace.
@@ -101,64 +134,106 @@ impl Times {
 pub struct Statistics {
     /// By their numbers.
     pub instances: BTreeMap<i64, Instance>,
-    /// How long things took.
+    /// By their numbers.
+    pub sources: BTreeMap<i64, Source>,
+    /// Those who call SELECT and POLL, by their numbers.
+    pub callers: BTreeMap<i64, Caller>,
+    /// How long the events of all instances took.
     pub times: Vec<Times>,
+    /// Records that are missing: the buffers were full.
+    pub lost: u64,
+}
+
+/// What has to be remembered from one record to the next.
+#[derive(Default)]
+struct Awake {
+    /// Threads that have been woken for an event in WAIT, and have delivered nothing yet.
+    waiters: HashSet<i32>,
+    /// Tasks that have been woken in SELECT or POLL, and have not gone through their files since.
+    callers: HashSet<i64>,
 }
 
 impl Statistics {
     /// Those of what a filter wants.
     pub fn of(records: &[Record], stories: &[Story], filter: &Filter) -> Self {
         let mut statistics = Self::default();
-        // Threads that have been woken for an event, and have delivered nothing yet.
-        let mut awake = HashSet::new();
-        for record in records
+        let mut awake = Awake::default();
+        let own = records
             .iter()
-            .filter(|record| record.event().starts_with("repoll_"))
-        {
-            let number = |name| record.number(name);
-            let Some(ep) = number("ep") else { continue };
-            if !filter.wants_item(ep, number("item").unwrap_or(-1), number("fd").unwrap_or(-1))
-                && number("item").is_some()
-            {
-                continue;
-            }
-            if !filter.wants_instance(ep) {
-                continue;
-            }
-            let instance = statistics.instances.entry(ep).or_default();
+            .filter(|record| record.event().starts_with("repoll_"));
+        for record in own.filter(|record| filter.wants_record(record)) {
+            statistics.count(record, &mut awake);
+        }
+        let wanted: Vec<_> = stories
+            .iter()
+            .filter(|story| filter.wants(story, records))
+            .collect();
+        statistics.time(&wanted);
+        if !filter.is_about(&["ep", "item", "fd"]) {
+            statistics.instances.clear();
+        } else if !filter.is_about(&["ep"]) {
+            statistics
+                .instances
+                .retain(|_, instance| !instance.items.is_empty());
+        }
+        if !filter.is_about(&["source"]) {
+            statistics.sources.clear();
+        }
+        if !filter.is_about(&["task", "fd"]) {
+            statistics.callers.clear();
+        }
+        statistics
+    }
+
+    fn count(&mut self, record: &Record, awake: &mut Awake) {
+        let number = |name| record.number(name);
+        if let Some(ep) = number("ep") {
+            let instance = self.instances.entry(ep).or_default();
             if let Some(item) = number("item") {
                 instance.items.entry(item).or_default().count(record);
             }
-            instance.count(record, &mut awake);
+            instance.count(record, &mut awake.waiters);
+        } else if let Some(source) = number("source") {
+            self.sources.entry(source).or_default().count(record);
+        } else if let Some(task) = number("task") {
+            let caller = self.callers.entry(task).or_default();
+            caller.count(record, task, &mut awake.callers);
         }
-        let wanted: Vec<_> = stories.iter().filter(|story| filter.wants(story)).collect();
-        statistics.times = vec![
-            Times::of(
-                "from the interrupt to the callback",
-                &wanted,
-                "interrupt",
-                "callback",
-            ),
-            Times::of(
-                "from the callback to the running thread",
-                &wanted,
-                "callback",
-                "running",
-            ),
-            Times::of(
-                "from the running thread to the return of WAIT",
-                &wanted,
-                "running",
-                "wait returns",
-            ),
-            Times::of(
-                "from the callback to the delivery",
-                &wanted,
-                "callback",
-                "delivery",
-            ),
-        ];
-        statistics
+    }
+
+    /// Durations, from stories.
+    fn time(&mut self, stories: &[&Story]) {
+        let mut items: BTreeMap<(i64, i64), Vec<&Story>> = BTreeMap::new();
+        let mut instances: BTreeMap<i64, Vec<&Story>> = BTreeMap::new();
+        let mut callers: BTreeMap<i64, Vec<&Story>> = BTreeMap::new();
+        let mut sources: BTreeMap<i64, Vec<&Story>> = BTreeMap::new();
+        for story in stories.iter().copied() {
+            for called in &story.called {
+                match *called {
+                    Called::Item { ep, item, .. } => {
+                        items.entry((ep, item)).or_default().push(story);
+                        instances.entry(ep).or_default().push(story);
+                    }
+                    Called::Entry { task, .. } => callers.entry(task).or_default().push(story),
+                }
+            }
+            if let Some(source) = story.source {
+                sources.entry(source).or_default().push(story);
+            }
+        }
+        for (ep, instance) in &mut self.instances {
+            instance.times = Times::all(&WAIT, instances.get(ep));
+            for (item, counts) in &mut instance.items {
+                counts.times = Times::all(&WAIT, items.get(&(*ep, *item)));
+            }
+        }
+        for (task, caller) in &mut self.callers {
+            caller.times = Times::all(&CALL, callers.get(task));
+        }
+        for (number, source) in &mut self.sources {
+            source.times = Times::all(&READ, sources.get(number));
+        }
+        self.times = Times::all(&WAIT, Some(&stories.to_vec()));
     }
 }
 
@@ -168,7 +243,10 @@ impl Instance {
             "repoll_wait_exit" => {
                 let ret = record.number("ret").unwrap_or(0).max(0) as u64;
                 self.waits += 1;
-                self.successful += u64::from(ret > 0);
+                if ret > 0 {
+                    self.successful += 1;
+                    *self.per_wait.entry(ret).or_default() += 1;
+                }
                 self.delivered += ret;
                 self.most = self.most.max(ret);
                 awake.remove(&record.pid);
@@ -199,10 +277,8 @@ impl Item {
             ("repoll_callback", Some("already-queued")) => self.already += 1,
             ("repoll_callback", _) => self.useless += 1,
             ("repoll_poll", _) => {
-                let ready =
-                    record.number("ready").unwrap_or(0) & record.number("events").unwrap_or(-1);
                 self.polls += 1;
-                self.unready += u64::from(ready == 0);
+                self.unready += u64::from(!is_ready(record));
             }
             ("repoll_deliver", _) => self.delivered += 1,
             _ => {}
@@ -210,109 +286,71 @@ impl Item {
     }
 }
 
-/// The statistics as tables and histograms.
-pub fn render(statistics: &Statistics) -> String {
-    let mut out = String::new();
-    let mut line = |text: &str| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "{}", text.trim_end());
-    };
-    // Programs open the device to try it: those instances did nothing.
-    let used = statistics
-        .instances
-        .iter()
-        .filter(|(_, ep)| ep.waits + ep.sleeps + ep.limits > 0 || !ep.items.is_empty());
-    for (number, ep) in used {
-        line(&format!("Instance {number}"));
-        let per_wait = ep.delivered as f64 / ep.successful.max(1) as f64;
-        line(&format!(
-            "  WAIT returned {} times, {} of them with events: {} in all, {per_wait:.2} each, {} at the most",
-            ep.waits, ep.successful, ep.delivered, ep.most
-        ));
-        line(&format!(
-            "  waiters slept {} times; {} wake-ups were useless; {} timeouts, {} signals, {} refused by a limit",
-            ep.sleeps, ep.useless, ep.timeouts, ep.signals, ep.limits
-        ));
-        if !ep.items.is_empty() {
-            line(
-                "      item    fd  callbacks: queued  already  useless  polls  unready  delivered",
-            );
+impl Source {
+    fn count(&mut self, record: &Record) {
+        let number = |name| record.number(name).unwrap_or(0);
+        let flag = |name| u64::from(record.number(name) == Some(1));
+        let mut add = |counts: fn(&mut Self) -> &mut BTreeMap<String, u64>, field| {
+            *counts(self).entry(record.show(field)).or_default() += 1
+        };
+        match record.event() {
+            "repoll_source_arrive" => {
+                add(|source| &mut source.arrived, "kind");
+                self.most = self.most.max(number("queued").max(0) as u64);
+            }
+            "repoll_source_drop" => add(|source| &mut source.dropped, "reason"),
+            "repoll_source_read" | "repoll_source_write" => match number("ret") {
+                error @ ..0 => *self.failed.entry(-error).or_default() += 1,
+                count => self.reads += u64::from(count > 0 && record.is("repoll_source_read")),
+            },
+            "repoll_source_sleep" if number("writer") == 1 => self.write_sleeps += 1,
+            "repoll_source_sleep" => self.read_sleeps += 1,
+            "repoll_source_poll" => self.polls += 1,
+            "repoll_source_wake" => {
+                self.woke_sleepers += flag("sleepers");
+                self.woke_pollers += flag("pollers");
+                self.signals += flag("signal");
+            }
+            _ => {}
         }
-        for (number, item) in &ep.items {
-            line(&format!(
-                "  {number:>8} {:>5} {:>18} {:>8} {:>8} {:>6} {:>8} {:>10}",
-                item.fd,
-                item.queued,
-                item.already,
-                item.useless,
-                item.polls,
-                item.unready,
-                item.delivered
-            ));
-        }
-        line("");
     }
-    for times in statistics
-        .times
-        .iter()
-        .filter(|times| !times.sorted.is_empty())
-    {
-        line(&format!(
-            "Time {}, in µs: {} events, median {}, 90 % {}, 99 % {}, most {}",
-            times.name,
-            times.sorted.len(),
-            micros(times.percentile(50)),
-            micros(times.percentile(90)),
-            micros(times.percentile(99)),
-            micros(times.percentile(100)),
-        ));
-        let buckets = times.buckets();
-        let most = buckets
-            .iter()
-            .map(|(_, count)| *count)
-            .max()
-            .unwrap_or(1)
-            .max(1);
-        for (from, count) in buckets {
-            let bar = "#".repeat((count * 50).div_ceil(most));
-            line(&format!(
-                "  {:>9} to {:>9} {count:>8} {bar}",
-                micros(from),
-                micros(2 * from)
-            ));
-        }
-        line("");
-    }
-    if out.is_empty() {
-        out.push_str("The trace has no events of repoll.\n");
-    }
-    out
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_durations_that_were_seen() {
-        let times = Times {
-            name: "",
-            sorted: vec![1, 2, 3, 100],
-        };
-        assert_eq!(
-            [0, 25, 50, 75, 99, 100].map(|p| times.percentile(p)),
-            [1, 1, 2, 3, 100, 100]
-        );
-        assert_eq!(Times::default().percentile(50), 0);
-    }
-
-    #[test]
-    fn buckets_are_powers_of_two_without_a_gap() {
-        let times = Times {
-            name: "",
-            sorted: vec![0, 1, 4, 5, 7, 16],
-        };
-        assert_eq!(times.buckets(), [(1, 2), (2, 0), (4, 3), (8, 0), (16, 1)]);
-        assert_eq!(Times::default().buckets(), []);
+impl Caller {
+    fn count(&mut self, record: &Record, task: i64, awake: &mut HashSet<i64>) {
+        let number = |name| record.number(name).unwrap_or(0).max(0) as u64;
+        if !record.is("repoll_select_wake") {
+            self.comm = record.comm.to_string();
+        }
+        match record.event() {
+            // It has not looked at anything yet.
+            "repoll_select_setup" => {
+                awake.remove(&task);
+            }
+            "repoll_select_poll" => {
+                self.asked += 1;
+                self.in_vain += u64::from(!is_ready(record));
+            }
+            "repoll_select_pass" => {
+                self.passes += 1;
+                self.ready += number("ready");
+                let woken = awake.remove(&task);
+                self.useless += u64::from(woken && number("ready") == 0);
+            }
+            "repoll_select_sleep" => self.sleeps += 1,
+            "repoll_select_wake" if number("matched") == 1 => {
+                self.wakeups += 1;
+                awake.insert(task);
+            }
+            "repoll_select_wake" => self.mismatches += 1,
+            "repoll_select_result" => {
+                *self.calls.entry(record.show("call")).or_default() += 1;
+                self.successful += u64::from(number("ret") > 0);
+                self.entries += number("entries");
+                self.bytes_in += number("bytes_in");
+                self.bytes_out += number("bytes_out");
+            }
+            _ => {}
+        }
     }
 }

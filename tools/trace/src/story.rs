@@ -4,7 +4,7 @@
 use crate::index::Index;
 use crate::record::{Context, Record};
 use crate::way;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 /// What a packet was.
@@ -57,7 +57,13 @@ pub enum Cause {
     Interrupt,
     /// What a task did: a write, say.
     Task,
-    /// It was ready when it was added or modified.
+    /// A message that was written to a source.
+    Write,
+    /// A message of a source's timer.
+    Timer,
+    /// A message that is a frame of a source's interface.
+    Frame,
+    /// It was ready when it was added or modified, or when SELECT or POLL asked first.
     Ready,
 }
 
@@ -69,7 +75,80 @@ impl fmt::Display for Cause {
             Self::Softirq => f.pad("softirq"),
             Self::Interrupt => f.pad("interrupt"),
             Self::Task => f.pad("task"),
+            Self::Write => f.pad("write"),
+            Self::Timer => f.pad("timer"),
+            Self::Frame => f.pad("frame"),
             Self::Ready => f.pad("ready"),
+        }
+    }
+}
+
+/// One of the two calls of fs/select.c.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// SELECT.
+    Select,
+    /// POLL.
+    Poll,
+}
+
+impl Call {
+    /// From its name in a trace.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        match name {
+            "select" => Some(Self::Select),
+            "poll" => Some(Self::Poll),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Select => "SELECT",
+            Self::Poll => "POLL",
+        })
+    }
+}
+
+/// Who is called when a file wakes its wait queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// An item of an instance.
+    Item {
+        /// The instance's number.
+        ep: i64,
+        /// The item's.
+        item: i64,
+        /// The descriptor that it was added with.
+        fd: i64,
+    },
+    /// An entry of a call of SELECT or POLL.
+    Entry {
+        /// Which one.
+        call: Call,
+        /// The number of the task that makes it.
+        task: i64,
+        /// The descriptor that it asks.
+        fd: i64,
+    },
+}
+
+impl Called {
+    /// The descriptor of the file.
+    pub const fn fd(&self) -> i64 {
+        match self {
+            Self::Item { fd, .. } | Self::Entry { fd, .. } => *fd,
+        }
+    }
+}
+
+impl fmt::Display for Called {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Item { ep, item, fd } => write!(f, "instance {ep} item {item} fd {fd}"),
+            Self::Entry { call, task, fd } => write!(f, "{call} of {task} fd {fd}"),
         }
     }
 }
@@ -96,12 +175,11 @@ pub struct Step {
 pub struct Story {
     /// What made the file ready.
     pub cause: Cause,
-    /// The instance's number.
-    pub ep: i64,
-    /// The item's.
-    pub item: i64,
-    /// The descriptor that it was added with.
-    pub fd: i64,
+    /// Who is called, from the file upwards: an item, then those who watch its instance. Nobody, if it is
+    /// about a message for which a task sleeps in a read, or that waits to be read.
+    pub called: Vec<Called>,
+    /// The source that the event is of.
+    pub source: Option<i64>,
     /// Who got the event, by name and number; empty if nobody did.
     pub receiver: String,
     /// What happened, from the cause on.
@@ -130,6 +208,17 @@ impl Story {
         time(to)?.checked_sub(time(from)?)
     }
 
+    /// What it is about, in words: who is called, and the source.
+    pub fn subject(&self) -> String {
+        let source = self.source.map(|source| format!("source {source}"));
+        let called = self.called.iter().map(Called::to_string);
+        source
+            .into_iter()
+            .chain(called)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
     /// Whether it is a packet from outside that was followed from the interrupt to the echo.
     pub fn is_whole(&self, protocol: Protocol) -> bool {
         self.cause == Cause::Packet(protocol)
@@ -141,19 +230,33 @@ impl Story {
     }
 }
 
-/// The lives of all events that a trace shows, in the order of their callbacks.
+/// The lives of all events that a trace shows, in the order of what they are followed from: the callback,
+/// mostly.
 pub fn all(records: &[Record]) -> Vec<Story> {
     let index = Index::new(records);
-    let begins = |record: &Record| match record.event() {
-        "repoll_callback" => record.field("outcome") == Some("queued"),
-        "repoll_queue" => matches!(record.field("reason"), Some("add" | "mod")),
-        _ => false,
-    };
-    let places = records
-        .iter()
-        .enumerate()
-        .filter(|(_, record)| begins(record));
-    places.map(|(at, _)| way::follow(&index, at)).collect()
+    let (messages, calls): (Vec<_>, Vec<_>) = (0..records.len())
+        .filter(|at| way::begins(&records[*at]))
+        .partition(|at| records[*at].event().starts_with("repoll_source_"));
+    let mut told = HashSet::new();
+    let mut stories = Vec::new();
+    for at in calls {
+        if told.contains(&at) {
+            continue;
+        }
+        if let Some((story, also)) = way::follow(&index, at) {
+            told.extend(also);
+            stories.push((at, story));
+        }
+    }
+    // A message has a story of its own if it is in nobody else's, or a task sleeps in a read of it.
+    for at in messages {
+        if told.contains(&at) && !index.wakes_sleeper(at) {
+            continue;
+        }
+        stories.extend(way::follow(&index, at).map(|(story, _)| (at, story)));
+    }
+    stories.sort_by_key(|(at, _)| *at);
+    stories.into_iter().map(|(_, story)| story).collect()
 }
 
 /// The packets of one protocol from outside the machine.

@@ -230,11 +230,11 @@ fn a_fast_timer_survives_open_and_close() -> Result<()> {
 }
 
 /// EtherTypes for experiments: IEEE 802, local.
-const TYPE: u16 = 0x88b5;
+pub const TYPE: u16 = 0x88b5;
 const OTHER_TYPE: u16 = 0x88b6;
 
 /// The interface that repoll-peer can send frames to, up.
-fn interface() -> Result<(Peer, String)> {
+pub fn interface() -> Result<(Peer, String)> {
     let peer = peer()?;
     for entry in fs::read_dir("/sys/class/net")? {
         let entry = entry?;

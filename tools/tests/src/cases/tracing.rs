@@ -1,29 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! repoll-trace: what it records, and what it leaves behind.
 
-use crate::files::KINDS;
 use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::support::{eventually, LONG};
+use crate::support::eventually;
 use crate::sys;
 use anyhow::{ensure, Context as _, Result};
 use repoll::Events;
 use repoll_trace::dat;
 use repoll_trace::record::Trace;
-use repoll_trace::recorder;
-use repoll_trace::story::{self, Story};
 use repoll_trace::tracefs::Session;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread::{scope, sleep};
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("tracing":
-        each_story_is_in_causal_order,
         a_signal_ends_a_recording_and_keeps_it,
         what_a_killed_recording_leaves_goes_with_the_next,
         a_recording_lasts_as_long_as_its_command,
@@ -84,76 +78,6 @@ fn start(path: &PathBuf, arguments: &[&str]) -> Result<Child> {
         Ok(path.exists() && on.is_ok_and(|on| on.trim() == "1"))
     })?;
     Ok(child)
-}
-
-/// An event that a waiter sleeps for, of each kind of file.
-fn traffic() -> Result<()> {
-    for kind in KINDS {
-        let m = Repoll::new()?;
-        let source = kind.make()?;
-        m.add(&source.fd, Events::IN, 1)?;
-        for _ in 0..3 {
-            scope(|threads| {
-                let waiter = threads.spawn(|| m.wait(1, Some(LONG)));
-                sleep(Duration::from_millis(20));
-                source.trigger()?;
-                waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
-                Ok::<_, anyhow::Error>(())
-            })?;
-            source.drain()?;
-        }
-    }
-    Ok(())
-}
-
-/// The steps of a story, as their names.
-fn names(story: &Story) -> Vec<&'static str> {
-    story.steps.iter().map(|step| step.name).collect()
-}
-
-/// With any number of CPUs: `quick --smp 1`, say.
-fn each_story_is_in_causal_order() -> Result<()> {
-    let mut session = recorder::story()?;
-    traffic()?;
-    let trace = session.stop()?;
-    ensure!(trace.warnings.is_empty(), "{:?}", trace.warnings);
-    let stories = story::all(&trace.records);
-    let mut whole = 0;
-    for story in &stories {
-        // By construction each step is caused by the one before it: then their times must agree.
-        ensure!(story.steps.is_sorted_by_key(|step| step.time), "{story:#?}");
-        ensure!(story.steps.is_sorted_by_key(|step| step.at), "{story:#?}");
-        let names = names(story);
-        let expected = [
-            "callback",
-            "ready queue",
-            "wake-up",
-            "scheduler",
-            "running",
-            "poll",
-            "delivery",
-            "requeue",
-            "wait returns",
-        ];
-        let mut rest = names.iter();
-        whole += usize::from(expected.iter().all(|step| rest.any(|name| name == step)));
-    }
-    ensure!(
-        whole >= KINDS.len(),
-        "{whole} of {} stories are whole: {stories:#?}",
-        stories.len()
-    );
-    for cause in [
-        story::Cause::Task,
-        story::Cause::Interrupt,
-        story::Cause::Loopback,
-    ] {
-        ensure!(
-            stories.iter().any(|story| story.cause == cause),
-            "no {cause}: {stories:#?}"
-        );
-    }
-    Ok(())
 }
 
 fn a_signal_ends_a_recording_and_keeps_it() -> Result<()> {

@@ -135,6 +135,9 @@ enum Cause {
     Softirq,
     Interrupt,
     Task,
+    Write,
+    Timer,
+    Frame,
     Ready,
 }
 
@@ -147,6 +150,9 @@ impl Cause {
             Self::Softirq => story::Cause::Softirq,
             Self::Interrupt => story::Cause::Interrupt,
             Self::Task => story::Cause::Task,
+            Self::Write => story::Cause::Write,
+            Self::Timer => story::Cause::Timer,
+            Self::Frame => story::Cause::Frame,
             Self::Ready => story::Cause::Ready,
         }
     }
@@ -166,7 +172,9 @@ fn run() -> Result<ExitCode> {
         Action::Stat { file, filter, json } => {
             let trace = load(&file)?;
             let stories = story::all(&trace.records);
-            let statistics = Statistics::of(&trace.records, &stories, &Filter(filter.filter));
+            let filter = Filter(filter.filter);
+            let mut statistics = Statistics::of(&trace.records, &stories, &filter);
+            statistics.lost = trace.lost;
             if json {
                 print(&format!("{}\n", serde_json::to_string_pretty(&statistics)?))?;
             } else {
@@ -294,8 +302,9 @@ fn tell(options: Stories) -> Result<ExitCode> {
     let stories = story::all(&trace.records);
     let filter = Filter(options.filter.filter);
     let cause = options.cause.map(Cause::of);
-    let wanted =
-        |story: &Story| filter.wants(story) && cause.is_none_or(|cause| story.cause == cause);
+    let wanted = |story: &Story| {
+        filter.wants(story, &trace.records) && cause.is_none_or(|cause| story.cause == cause)
+    };
     let mut wanted: Vec<_> = (1..)
         .zip(&stories)
         .filter(|(_, story)| wanted(story))
