@@ -10,7 +10,7 @@ else
 HARNESS := $(CURDIR)/tools/harness
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab modules test test-debug test-long bench check shell rust-analyzer clean distclean
+.PHONY: help setup run lab modules test test-debug test-long bench check docs shell rust-analyzer clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
@@ -47,6 +47,9 @@ bench: ## count instructions: the C epoll and repoll, and select and poll beside
 
 check: ## formatting, lints, licence lines
 	@$(HARNESS)/check
+
+docs: ## build Documentation as HTML
+	@$(HARNESS)/docs
 
 shell: ## an interactive shell in a guest with the module loaded
 	@tools/vm shell

@@ -248,9 +248,8 @@ impl Locked {
 
 /// Queues an item that was found ready, and wakes, unless a callback did both.
 fn queue(ep: &Eventpoll, consumer: &mut Consumer<Watched>, item: &Watched, reason: Reason) {
-    match ep.ready.push(item) {
+    match ep.ready.push(item, || item.trace_queue(reason)) {
         Push::Queued => {
-            item.trace_queue(reason);
             ep.wake(false, 0, 0);
         }
         // The caller is promised that the next WAIT finds it.

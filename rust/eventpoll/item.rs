@@ -276,12 +276,12 @@ impl Watcher for Item {
                 Err(used) => return used,
             }
         }
-        match this.ep.ready.push(&this) {
-            Push::Queued => {
-                this.trace_callback(wake, ext::REPOLL_CB_QUEUED);
-                this.trace_queue(Reason::Callback);
-            }
-            Push::Already => this.trace_callback(wake, ext::REPOLL_CB_ALREADY),
+        let push = this.ep.ready.push(&this, || {
+            this.trace_callback(wake, ext::REPOLL_CB_QUEUED);
+            this.trace_queue(Reason::Callback);
+        });
+        if push == Push::Already {
+            this.trace_callback(wake, ext::REPOLL_CB_ALREADY);
         }
         // Also if it was queued already: a second event may take a second waiter.
         if this.ep.has_sleepers() {

@@ -43,13 +43,15 @@ impl Fasync {
         Self(Opaque::new(ptr::null_mut()))
     }
 
-    /// Sends the signals. Returns whether there was anyone to send one to. Any context.
+    /// Whether there is anyone to send a signal to. Any context.
     #[inline]
-    pub(crate) fn signal(&self, band: Band) -> bool {
+    pub(crate) fn has_entries(&self) -> bool {
         // SAFETY: The pointer is of a word, and never torn: as kill_fasync()'s own first look.
-        if unsafe { self.0.get().read_volatile() }.is_null() {
-            return false;
-        }
+        !unsafe { self.0.get().read_volatile() }.is_null()
+    }
+
+    /// Sends the signals. Any context.
+    pub(crate) fn signal(&self, band: Band) {
         let band = match band {
             Band::In => ext::BAND_IN,
             Band::Out => ext::BAND_OUT,
@@ -58,7 +60,6 @@ impl Fasync {
         // SAFETY: The list is valid, by the type's invariants; its files have not been released, and
         // who is taken off the list meanwhile is freed an RCU grace period later.
         unsafe { bindings::kill_fasync(self.0.get(), bindings::SIGIO as c_int, band as c_int) };
-        true
     }
 
     /// Puts a file on the list, or takes it off. Process context.

@@ -178,14 +178,19 @@ impl<T: HasLinks> ReadyQueue<T> {
 
     /// Puts `item` into the queue, unless it is there. Any context, no lock.
     ///
+    /// `queued` is called if it is not, before anybody can take the item from the queue: so what it
+    /// records comes before what the consumer records of the item. It must be short, since the consumer
+    /// may wait for it.
+    ///
     /// In either case it ends with a full barrier; the caller must then wake whoever waits for the
     /// queue. An item of another queue is refused, as if it were there already: that is a bug of the caller.
     #[inline]
-    pub(crate) fn push(&self, item: &T) -> Push {
+    pub(crate) fn push(&self, item: &T, queued: impl FnOnce()) -> Push {
         let links = item.links();
         if !self.owns(item) || links.queued.exchange(true) {
             return Push::Already;
         }
+        queued();
         let mut head = self.head.load();
         loop {
             // SAFETY: The item is enrolled, since its bit was clear, and this thread has set it: so

@@ -103,7 +103,9 @@ declare_trace! {
     /// An event was copied to the waiter.
     fn deliver(ep: u32, item: u64, fd: i32, events: u32, data: u64);
     /// A message entered a source's queue.
-    fn source_arrive(source: u32, kind: u32, length: u32, queued: u32);
+    fn source_arrive(source: u32, message: u64, kind: u32, length: u32, queued: u32);
+    /// A reader has a message, and nobody else.
+    fn source_take(source: u32, message: u64, queued: u32);
     /// A message was dropped: `REPOLL_DROP_*`.
     fn source_drop(source: u32, kind: u32, length: u32, reason: u32);
     /// A read returns a length, or a negative errno.

@@ -79,6 +79,8 @@ struct Buffer {
     bytes: KVVec<u8>,
     /// How much of that the message is.
     length: usize,
+    /// Which message of its file it is, the first one being 1. For the tracepoints.
+    number: u64,
     kind: Kind,
     /// When it entered the queue, on the monotonic clock in nanoseconds.
     time: i64,
@@ -141,6 +143,7 @@ impl State {
             free.push_back(Buffer {
                 bytes,
                 length: 0,
+                number: 0,
                 kind: Kind::Write,
                 time: 0,
             });
@@ -246,10 +249,13 @@ impl Queue {
         if first.length + state.header_length() > room {
             return Err(EMSGSIZE);
         }
+        let number = first.number;
+        let buffer = state.queued.pop_front();
+        trace!(source_take(self.id, number, state.queued.len() as u32));
         Ok(Taken {
             queue: self,
             headers: state.headers,
-            buffer: state.queued.pop_front(),
+            buffer,
         })
     }
 
@@ -288,7 +294,7 @@ impl Queue {
     /// The network interface is gone: messages can still be read, then there are none. Any context.
     pub(super) fn hang_up(&self) {
         self.state.lock().hung_up = true;
-        let signal = self.fasync.signal(Band::Hup);
+        let signal = self.fasync.has_entries();
         let sleepers = self.readers.has_entries() | self.writers.has_entries();
         let pollers = self.pollers.has_entries();
         trace!(source_wake(
@@ -298,6 +304,9 @@ impl Queue {
             pollers.into(),
             signal.into()
         ));
+        if signal {
+            self.fasync.signal(Band::Hup);
+        }
         // It concerns all of them, not one.
         self.readers.wake_all(0);
         self.writers.wake_all(0);
@@ -356,7 +365,7 @@ impl Queue {
     fn tell(&self, sleepers: &WaitQueue, events: u32, polled: bool, band: Band) {
         let asleep = sleepers.has_entries();
         let pollers = polled && self.pollers.has_entries();
-        let signal = polled && self.fasync.signal(band);
+        let signal = polled && self.fasync.has_entries();
         if asleep || pollers || signal {
             trace!(source_wake(
                 self.id,
@@ -365,6 +374,9 @@ impl Queue {
                 pollers.into(),
                 signal.into()
             ));
+        }
+        if signal {
+            self.fasync.signal(band);
         }
         if asleep {
             sleepers.wake_one(false);
@@ -427,13 +439,21 @@ impl Reserved<'_> {
             return Ok(());
         };
         let length = buffer.length as u32;
+        let number = state.arrived.wrapping_add(1);
+        state.arrived = number;
+        buffer.number = number;
         buffer.kind = kind;
         buffer.time = time::now();
         state.queued.push_back(buffer);
-        state.arrived = state.arrived.wrapping_add(1);
-        let queued = state.queued.len() as u32;
+        // Under the lock, so that it comes before what a reader of the message records.
+        trace!(source_arrive(
+            self.queue.id,
+            number,
+            kind as u32,
+            length,
+            state.queued.len() as u32
+        ));
         drop(state);
-        trace!(source_arrive(self.queue.id, kind as u32, length, queued));
         self.queue.tell_readers();
         Ok(())
     }

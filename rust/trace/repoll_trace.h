@@ -539,9 +539,10 @@ TRACE_EVENT(repoll_deliver,
 
 /* A message entered the queue, and is one of @queued now. */
 TRACE_EVENT(repoll_source_arrive,
-	TP_PROTO(u32 source, u32 kind, u32 length, u32 queued),
-	TP_ARGS(source, kind, length, queued),
+	TP_PROTO(u32 source, u64 message, u32 kind, u32 length, u32 queued),
+	TP_ARGS(source, message, kind, length, queued),
 	TP_STRUCT__entry(
+		__field(u64, message)
 		__field(u32, source)
 		__field(u32, kind)
 		__field(u32, length)
@@ -549,15 +550,35 @@ TRACE_EVENT(repoll_source_arrive,
 		__field(u32, context)
 	),
 	TP_fast_assign(
+		__entry->message = message;
 		__entry->source = source;
 		__entry->kind = kind;
 		__entry->length = length;
 		__entry->queued = queued;
 		__entry->context = repoll_context();
 	),
-	TP_printk("source=%u kind=%s length=%u queued=%u context=%s",
-		  __entry->source, repoll_show_kind(__entry->kind), __entry->length,
+	TP_printk("source=%u message=%llu kind=%s length=%u queued=%u context=%s",
+		  __entry->source, __entry->message,
+		  repoll_show_kind(__entry->kind), __entry->length,
 		  __entry->queued, repoll_show_context(__entry->context))
+);
+
+/* A reader has a message, and nobody else. queued: how many are left. */
+TRACE_EVENT(repoll_source_take,
+	TP_PROTO(u32 source, u64 message, u32 queued),
+	TP_ARGS(source, message, queued),
+	TP_STRUCT__entry(
+		__field(u64, message)
+		__field(u32, source)
+		__field(u32, queued)
+	),
+	TP_fast_assign(
+		__entry->message = message;
+		__entry->source = source;
+		__entry->queued = queued;
+	),
+	TP_printk("source=%u message=%llu queued=%u",
+		  __entry->source, __entry->message, __entry->queued)
 );
 
 /* A message of a timer or an interface did not enter it. */

@@ -175,7 +175,7 @@ impl Instance {
         if *entry {
             item.count.fetch_add(1, SeqCst);
             if item.armed.load(SeqCst) {
-                self.ready.push(item);
+                self.ready.push(item, || ());
                 self.waiters.wake_one();
             }
         }
@@ -253,7 +253,7 @@ impl Instance {
         if item.deleted.load(SeqCst) {
             return;
         }
-        match self.ready.push(item) {
+        match self.ready.push(item, || ()) {
             Push::Queued => self.waiters.wake_one(),
             Push::Already => consumer.await_push(&self.ready, item),
         }

@@ -61,7 +61,7 @@ fn model(name: &str, barriers: Barriers) {
                     wants = wanted.load(Relaxed);
                 }
                 if wants {
-                    ep.ready.push(&item);
+                    ep.ready.push(&item, || ());
                 }
                 drop(lock);
             })
@@ -72,7 +72,7 @@ fn model(name: &str, barriers: Barriers) {
         if barriers.modify {
             fence(SeqCst);
         }
-        if file.readable.load(Relaxed) && ep.ready.push(&item) == Push::Already {
+        if file.readable.load(Relaxed) && ep.ready.push(&item, || ()) == Push::Already {
             consumer.await_push(&ep.ready, &item);
         }
         join(writer);

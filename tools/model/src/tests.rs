@@ -46,6 +46,7 @@
 //! | `remove()` leaves `BUSY` | `removal_from_any_place`, `level_reaches_sleeper`, `wakeup_of_two_is_not_lost` |
 //! | `remove()` leaks the queue's reference | all that remove (`Arc` leaked) |
 //! | an item is made with its bit clear | `only_the_enrolled_are_queued`, `event_that_comes_with_enrol_is_not_lost` |
+//! | `push()` records after the push | `push_is_recorded_first` |
 //! | `enrol()` takes an item twice | `only_the_enrolled_are_queued` |
 //!
 //! These are not caught. Harmless are: `Flag::exchange()` acquire-release instead of a full
@@ -213,7 +214,7 @@ fn begin_scan<'a>(queue: &'a ReadyQueue<Item>, consumer: &'a mut Consumer<Item>)
 /// An event of the file's source `source`, and the callback: `Watcher::woken()`.
 fn event(ep: &Instance, item: &Arc<Item>, source: usize) {
     item.file[source].store(true, Relaxed);
-    ep.ready.push(item);
+    ep.ready.push(item, || ());
     ep.waiters.wake();
 }
 
@@ -345,12 +346,12 @@ fn event_during_poll_is_not_lost() {
         let ep = Instance::new();
         let items = items::<1>(&ep);
         let item = items[0].clone();
-        assert_eq!(ep.ready.push(&item), Push::Queued);
+        assert_eq!(ep.ready.push(&item, || ()), Push::Queued);
         let producer = {
             let (ep, item) = (ep.clone(), item.clone());
             thread::spawn(move || {
                 item.file[0].store(true, Relaxed);
-                ep.ready.push(&item);
+                ep.ready.push(&item, || ());
             })
         };
         let mut consumer = ep.consumer.lock().expect(POISON);
@@ -368,6 +369,28 @@ fn event_during_poll_is_not_lost() {
     });
 }
 
+/// What a push records comes before anything that the consumer does with the item.
+#[test]
+fn push_is_recorded_first() {
+    check("push_is_recorded_first", None, || {
+        let ep = Instance::new();
+        let items = items::<1>(&ep);
+        let recorded = items[0].clone();
+        let producer = {
+            let (ep, item) = (ep.clone(), items[0].clone());
+            thread::spawn(move || ep.ready.push(&item, || item.file[0].store(true, Relaxed)))
+        };
+        let mut consumer = ep.consumer.lock().expect(POISON);
+        if !drain(&ep.ready, &mut consumer).is_empty() {
+            assert!(
+                recorded.file[0].load(Relaxed),
+                "taken before it was recorded"
+            );
+        }
+        assert_eq!(join(producer), Push::Queued);
+    });
+}
+
 /// (2) As before, for an edge-triggered item that is not queued at first, and two scans: one of them,
 /// or the next, sees the event.
 #[test]
@@ -381,7 +404,7 @@ fn event_during_scans_is_not_lost() {
             thread::spawn(move || {
                 for source in [0, 1] {
                     item.file[source].store(true, Relaxed);
-                    ep.ready.push(&item);
+                    ep.ready.push(&item, || ());
                 }
             })
         };
@@ -409,13 +432,13 @@ fn event_after_requeue_is_not_lost() {
         let ep = Instance::new();
         let items = items::<1>(&ep);
         let item = items[0].clone();
-        ep.ready.push(&item);
+        ep.ready.push(&item, || ());
         let producer = {
             let (ep, item) = (ep.clone(), item.clone());
             thread::spawn(move || {
                 for source in [0, 1] {
                     item.file[source].store(true, Relaxed);
-                    ep.ready.push(&item);
+                    ep.ready.push(&item, || ());
                 }
             })
         };
@@ -452,10 +475,10 @@ fn two_producers_of_an_item() {
             let (ep, items) = (ep.clone(), items.each_ref().map(Arc::clone));
             thread::spawn(move || {
                 items[0].file[source].store(true, Relaxed);
-                ep.ready.push(&items[0]);
+                ep.ready.push(&items[0], || ());
                 if source == 1 {
                     items[1].file[1].store(true, Relaxed);
-                    assert_eq!(ep.ready.push(&items[1]), Push::Queued);
+                    assert_eq!(ep.ready.push(&items[1], || ()), Push::Queued);
                 }
             })
         });
@@ -487,13 +510,13 @@ fn removed_item_stays_out() {
         let items = items::<3>(&ep);
         let finished = {
             let (ep, item) = (ep.clone(), items[0].clone());
-            thread::spawn(move || ep.ready.push(&item))
+            thread::spawn(move || ep.ready.push(&item, || ()))
         };
         let other = {
             let (ep, items) = (ep.clone(), [items[1].clone(), items[2].clone()]);
             thread::spawn(move || {
                 for item in &items {
-                    ep.ready.push(item);
+                    ep.ready.push(item, || ());
                 }
             })
         };
@@ -529,7 +552,7 @@ fn removal_from_any_place() {
                 let mut consumer = ep.consumer.lock().expect(POISON);
                 let queued = |&&id: &&usize| place != Place::Idle || id != gone;
                 for &id in [0, 1, 2].iter().filter(queued) {
-                    assert_eq!(ep.ready.push(&items[id]), Push::Queued);
+                    assert_eq!(ep.ready.push(&items[id], || ()), Push::Queued);
                 }
                 match place {
                     Place::Idle | Place::Stack => {}
@@ -540,7 +563,7 @@ fn removal_from_any_place() {
                         let item = take(&mut scan, 0);
                         scan.requeue(item);
                         let item = take(&mut scan, 1);
-                        assert_eq!(ep.ready.push(item), Push::Queued);
+                        assert_eq!(ep.ready.push(item, || ()), Push::Queued);
                         scan.requeue(item);
                         std::mem::forget(scan);
                     }
@@ -549,7 +572,7 @@ fn removal_from_any_place() {
                 assert!(remove(&ep.ready, &mut consumer, &items[gone]));
                 assert_eq!(Arc::strong_count(&items[gone]), 1);
                 assert!(!remove(&ep.ready, &mut consumer, &items[gone]));
-                assert_eq!(ep.ready.push(&items[gone]), Push::Already);
+                assert_eq!(ep.ready.push(&items[gone], || ()), Push::Already);
                 assert!(!ep.ready.is_empty());
                 let order = match place {
                     Place::Forgotten => [2, 1, 0],
@@ -567,14 +590,14 @@ fn removal_from_any_place() {
         let ep = Instance::new();
         let items = items::<1>(&ep);
         let mut consumer = ep.consumer.lock().expect(POISON);
-        ep.ready.push(&items[0]);
+        ep.ready.push(&items[0], || ());
         assert!(remove(&ep.ready, &mut consumer, &items[0]));
         assert!(ep.ready.is_empty());
         // It may be enrolled again.
         consumer.enrol(&ep.ready, items[0].clone());
         assert_eq!(Arc::strong_count(&items[0]), 2);
         assert!(ep.ready.is_empty());
-        assert_eq!(ep.ready.push(&items[0]), Push::Queued);
+        assert_eq!(ep.ready.push(&items[0], || ()), Push::Queued);
         assert_eq!(drain(&ep.ready, &mut consumer), [0]);
     });
 }
@@ -589,15 +612,15 @@ fn removal_waits_for_a_push() {
         let producer = {
             let (ep, items) = (ep.clone(), items.each_ref().map(Arc::clone));
             thread::spawn(move || {
-                ep.ready.push(&items[0]);
-                assert_eq!(ep.ready.push(&items[1]), Push::Queued);
+                ep.ready.push(&items[0], || ());
+                assert_eq!(ep.ready.push(&items[1], || ()), Push::Queued);
                 // Removed by now, or not.
-                ep.ready.push(&items[0]);
+                ep.ready.push(&items[0], || ());
             })
         };
         let mut consumer = ep.consumer.lock().expect(POISON);
         assert!(remove(&ep.ready, &mut consumer, &items[0]));
-        assert_eq!(ep.ready.push(&items[0]), Push::Already);
+        assert_eq!(ep.ready.push(&items[0], || ()), Push::Already);
         join(producer);
         assert_eq!(Arc::strong_count(&items[0]), 1);
         assert_eq!(drain(&ep.ready, &mut consumer), [1]);
@@ -619,7 +642,7 @@ fn removed_item_is_enrolled_again() {
             thread::spawn(move || {
                 [0, 1].map(|source| {
                     item.file[source].store(true, Relaxed);
-                    ep.ready.push(&item)
+                    ep.ready.push(&item, || ())
                 })
             })
         };
@@ -647,7 +670,7 @@ fn only_the_enrolled_are_queued() {
         let ep = Instance::new();
         let item = new_item(&ep.ready, 7);
         let mut consumer = ep.consumer.lock().expect(POISON);
-        assert_eq!(ep.ready.push(&item), Push::Already);
+        assert_eq!(ep.ready.push(&item, || ()), Push::Already);
         assert!(ep.ready.is_empty());
         assert!(!remove(&ep.ready, &mut consumer, &item));
         // To be waited for, requeued or put back it is not, either.
@@ -660,13 +683,13 @@ fn only_the_enrolled_are_queued() {
         for queued in [false, true] {
             consumer.enrol(&ep.ready, item.clone());
             if queued {
-                assert_eq!(ep.ready.push(&item), Push::Queued);
+                assert_eq!(ep.ready.push(&item, || ()), Push::Queued);
             }
             assert_eq!(Arc::strong_count(&item), 2);
             consumer.enrol(&ep.ready, item.clone());
             assert_eq!(Arc::strong_count(&item), 2, "enrolled twice");
             if !queued {
-                assert_eq!(ep.ready.push(&item), Push::Queued);
+                assert_eq!(ep.ready.push(&item, || ()), Push::Queued);
             }
             assert_eq!(drain(&ep.ready, &mut consumer), [7]);
             assert!(remove(&ep.ready, &mut consumer, &item));
@@ -687,12 +710,12 @@ fn event_that_comes_with_enrol_is_not_lost() {
             let (ep, item) = (ep.clone(), item.clone());
             thread::spawn(move || {
                 item.file[0].store(true, Relaxed);
-                ep.ready.push(&item)
+                ep.ready.push(&item, || ())
             })
         };
         let mut consumer = ep.consumer.lock().expect(POISON);
         consumer.enrol(&ep.ready, item.clone());
-        if item.is_ready() && ep.ready.push(&item) == Push::Already {
+        if item.is_ready() && ep.ready.push(&item, || ()) == Push::Already {
             // `Locked::queue()`.
             consumer.await_push(&ep.ready, &item);
             assert!(!ep.ready.is_empty(), "the next WAIT finds nothing");
@@ -726,7 +749,7 @@ fn level(
         let items = items::<1>(&ep);
         let item = items[0].clone();
         item.file[0].store(true, Relaxed);
-        ep.ready.push(&item);
+        ep.ready.push(&item, || ());
         let observer = {
             let ep = ep.clone();
             thread::spawn(move || {
@@ -737,14 +760,14 @@ fn level(
         };
         let concurrent = (callback == Callback::Concurrent).then(|| {
             let (ep, item) = (ep.clone(), item.clone());
-            thread::spawn(move || ep.ready.push(&item))
+            thread::spawn(move || ep.ready.push(&item, || ()))
         });
         let mut consumer = ep.consumer.lock().expect(POISON);
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         let taken = take(&mut scan, 0);
         assert!(taken.is_ready());
         if callback == Callback::Interrupt {
-            assert_eq!(ep.ready.push(&item), Push::Queued);
+            assert_eq!(ep.ready.push(&item, || ()), Push::Queued);
         }
         give_back(&mut scan, taken);
         drop(scan);
@@ -794,7 +817,7 @@ fn level_reaches_sleeper() {
         let items = items::<1>(&ep);
         let item = items[0].clone();
         item.file[0].store(true, Relaxed);
-        ep.ready.push(&item);
+        ep.ready.push(&item, || ());
         let second = {
             let ep = ep.clone();
             thread::spawn(move || wait(&ep, |_, ready| ready[0]))
@@ -846,15 +869,15 @@ fn order_of_a_scan() {
         let items = items::<6>(&ep);
         let mut consumer = ep.consumer.lock().expect(POISON);
         for item in &items[..4] {
-            ep.ready.push(item);
+            ep.ready.push(item, || ());
         }
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         for id in [0, 1] {
             let item = take(&mut scan, id);
             scan.requeue(item);
         }
-        ep.ready.push(&items[4]);
-        ep.ready.push(&items[5]);
+        ep.ready.push(&items[4], || ());
+        ep.ready.push(&items[5], || ());
         drop(scan);
         assert!(!ep.ready.is_empty());
         assert_eq!(drain(&ep.ready, &mut consumer), [2, 3, 4, 5, 0, 1]);
@@ -872,7 +895,7 @@ fn order_of_arrival() {
             let (ep, items) = (ep.clone(), items.each_ref().map(Arc::clone));
             thread::spawn(move || {
                 for item in &items {
-                    ep.ready.push(item);
+                    ep.ready.push(item, || ());
                 }
             })
         };
@@ -897,18 +920,18 @@ fn put_back_is_first() {
         let items = items::<3>(&ep);
         let mut consumer = ep.consumer.lock().expect(POISON);
         for item in &items[..2] {
-            ep.ready.push(item);
+            ep.ready.push(item, || ());
         }
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         let item = take(&mut scan, 0);
-        ep.ready.push(&items[2]);
+        ep.ready.push(&items[2], || ());
         scan.put_back(item);
         drop(scan);
         // Queued once: a producer finds the bit set.
-        assert_eq!(ep.ready.push(&items[0]), Push::Already);
+        assert_eq!(ep.ready.push(&items[0], || ()), Push::Already);
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         let item = take(&mut scan, 0);
-        ep.ready.push(&items[0]);
+        ep.ready.push(&items[0], || ());
         scan.put_back(item);
         drop(scan);
         let mut got = drain(&ep.ready, &mut consumer);
@@ -927,9 +950,9 @@ fn queues_do_not_mix() {
         let items = items::<1>(&one);
         let item = &items[0];
         let mut consumer = one.consumer.lock().expect(POISON);
-        assert_eq!(two.ready.push(item), Push::Already);
+        assert_eq!(two.ready.push(item, || ()), Push::Already);
         assert!(two.ready.is_empty());
-        one.ready.push(item);
+        one.ready.push(item, || ());
         let mut other = two.consumer.lock().expect(POISON);
         assert!(!remove(&two.ready, &mut other, item));
         other.enrol(&two.ready, item.clone());
