@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the kernel records while something is tried.
 
-use anyhow::{anyhow, bail, Result};
+use crate::threads::start;
+use anyhow::{bail, Result};
 use repoll_trace::record::Trace;
 use repoll_trace::recorder;
 use repoll_trace::tracefs::Session;
-use std::thread::{scope, Builder};
+use std::thread::scope;
 
 /// Records all that stories are made of.
 pub fn told<T: Send>(play: impl FnOnce() -> Result<T> + Send) -> Result<(T, Trace)> {
@@ -33,14 +34,7 @@ fn end<T: Send>(
     mut session: Session,
     play: impl FnOnce() -> Result<T> + Send,
 ) -> Result<(T, Trace)> {
-    let result = scope(|threads| {
-        let thread = Builder::new()
-            .name("program".to_owned())
-            .spawn_scoped(threads, play)?;
-        thread
-            .join()
-            .map_err(|_| anyhow!("a thread has panicked"))?
-    });
+    let result = scope(|threads| start(threads, "program", play)?.end());
     let trace = session.stop()?;
     if trace.lost > 0 {
         bail!("{} records were lost", trace.lost);

@@ -5,7 +5,7 @@ use crate::sys;
 use anyhow::{anyhow, bail, Context, Result};
 use std::fs;
 use std::sync::mpsc;
-use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::thread::{sleep, Builder, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a thread may take to do what it must come to: a machine may be busy.
@@ -27,6 +27,8 @@ pub fn start<'s, T: Send + 's>(
     let thread = Builder::new()
         .name(name.to_owned())
         .spawn_scoped(threads, move || {
+            // Recordings know a thread by the name that it has when it begins to run.
+            sleep(Duration::from_micros(1));
             // If nobody listens, nobody wants to know.
             let _ = told.send(sys::thread_number());
             act()
@@ -36,10 +38,11 @@ pub fn start<'s, T: Send + 's>(
 }
 
 impl<T> Actor<'_, T> {
-    /// Waits until it sleeps in a way that a signal can end: state S of proc(5).
+    /// Waits until it sleeps in a way that a signal can end, and its CPU is another's: the kernel tells where
+    /// a thread sleeps only of those that are not in a run queue. The state alone is S a little sooner.
     pub fn until_asleep(&self) -> Result<()> {
         let start = Instant::now();
-        while !self.is_asleep()? {
+        while !self.is_asleep()? || self.sleeps_in()? == "0" {
             if self.thread.is_finished() {
                 bail!("it returned, and did not go to sleep");
             }
@@ -51,7 +54,7 @@ impl<T> Actor<'_, T> {
         Ok(())
     }
 
-    /// Whether it sleeps now.
+    /// Whether it sleeps now: state S of proc(5).
     pub fn is_asleep(&self) -> Result<bool> {
         let path = format!("/proc/self/task/{}/stat", self.tid);
         let Ok(stat) = fs::read_to_string(path) else {

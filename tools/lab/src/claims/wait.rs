@@ -10,6 +10,7 @@ use crate::threads::start;
 use anyhow::{bail, Result};
 use repoll::Events;
 use repoll_trace::record::{Context, Trace};
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::thread::scope;
 
@@ -124,28 +125,27 @@ fn by_timer() -> Result<Finding> {
     let mut results = results.into_iter();
     let finding = Finding::both(|_| {
         let (tid, events) = results.next().unwrap_or_default();
-        let by_timer = wakings_by_timer(&trace, tid);
-        let seen = format!("{events} events after the time-out; made runnable by the interrupt of a timer: {by_timer} time");
-        Ok((Verdict::holds(events == 0 && by_timer == 1), seen))
+        let by_timer = last_waking_is_by_timer(&trace, tid);
+        let seen = format!("{events} events after the time-out; made runnable by the interrupt of a timer: {by_timer}");
+        Ok((Verdict::holds(events == 0 && by_timer), seen))
     })?;
     Ok(finding.with(trace))
 }
 
-/// How often a thread was made runnable by an interrupt in which an hrtimer had just expired on that CPU.
-fn wakings_by_timer(trace: &Trace, tid: i32) -> usize {
-    let mut expired = std::collections::HashMap::new();
-    let mut wakings = 0;
+/// Whether a thread was last made runnable by an interrupt in which an hrtimer had just expired on that CPU.
+fn last_waking_is_by_timer(trace: &Trace, tid: i32) -> bool {
+    let mut expired = HashSet::new();
+    let mut by_timer = false;
     for record in &trace.records {
         if record.is("hrtimer_expire_entry") {
-            expired.insert(record.cpu, true);
+            expired.insert(record.cpu);
         } else if record.is("sched_waking") && record.number("pid") == Some(tid.into()) {
-            let in_interrupt = record.context != Context::Task;
-            wakings += usize::from(in_interrupt && expired.get(&record.cpu) == Some(&true));
+            by_timer = record.context != Context::Task && expired.contains(&record.cpu);
         } else if record.context == Context::Task {
-            expired.insert(record.cpu, false);
+            expired.remove(&record.cpu);
         }
     }
-    wakings
+    by_timer
 }
 
 fn looks_again() -> Result<Finding> {
