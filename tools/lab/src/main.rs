@@ -10,6 +10,7 @@ mod recording;
 mod sys;
 mod table;
 mod threads;
+mod watchdog;
 
 use anyhow::{Context, Result};
 use claim::{Claim, Mechanism};
@@ -94,7 +95,9 @@ fn main() -> Result<ExitCode> {
                 continue;
             }
             let start = Instant::now();
+            let watch = watchdog::watch(claim.text);
             let outcome = claim.try_out();
+            drop(watch);
             table.row(number, claim, &outcome, start.elapsed());
             if options.html.is_some() {
                 results.push(Tried {

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How long a thread may take to do what it must come to: a machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long to wait before something is done again.
+pub const A_MOMENT: Duration = Duration::from_millis(20);
+
 /// A thread of an experiment.
 pub struct Actor<'s, T> {
     thread: ScopedJoinHandle<'s, Result<T>>,
@@ -43,7 +46,7 @@ impl<T> Actor<'_, T> {
     pub fn until_asleep(&self) -> Result<()> {
         let start = Instant::now();
         while !self.is_asleep()? || self.sleeps_in()? == "0" {
-            if self.thread.is_finished() {
+            if self.has_ended() {
                 bail!("it returned, and did not go to sleep");
             }
             if start.elapsed() > PATIENCE {
@@ -63,6 +66,11 @@ impl<T> Actor<'_, T> {
         };
         let (_, rest) = stat.rsplit_once(')').context("an odd stat file")?;
         Ok(rest.trim_start().starts_with('S'))
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// In which function of the kernel it sleeps.

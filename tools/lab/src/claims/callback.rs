@@ -31,7 +31,7 @@ pub fn mechanism() -> Mechanism {
                 text: "the callback adds the item to the ready list if it is not there",
                 expected: Verdict::Holds,
                 because: "So many events of one file are one report.",
-                source: "fs/eventpoll.c:1525, ep_is_linked(); rust/kernel_ext/ready_queue.rs",
+                source: "fs/eventpoll.c:1534, ep_poll_callback(); rust/kernel_ext/ready_queue.rs",
                 experiment: once_in_list,
             },
             Claim {
@@ -45,7 +45,7 @@ pub fn mechanism() -> Mechanism {
                 text: "the callback takes no notice of events that nobody wants",
                 expected: Verdict::Holds,
                 because: "The wake-up carries a key: what for. The file is not asked.",
-                source: "fs/eventpoll.c:1516; rust/eventpoll/item.rs",
+                source: "fs/eventpoll.c:1519, ep_poll_callback(); rust/eventpoll/item.rs",
                 experiment: only_wanted,
             },
         ],

@@ -5,7 +5,7 @@ use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER};
 use crate::recording::told;
 use crate::sys::{eventfd, write};
-use crate::threads::{start, PATIENCE};
+use crate::threads::{start, A_MOMENT, PATIENCE};
 use anyhow::Result;
 use repoll::Events;
 use std::io::ErrorKind;
@@ -26,7 +26,7 @@ pub fn mechanism() -> Mechanism {
                 text: "one event wakes a herd: all instances that watch the file",
                 expected: Verdict::OnlyIf("they do not ask for EXCLUSIVE"),
                 because: "",
-                source: "fs/eventpoll.c:1544, ep_poll_callback(); :1609, add_wait_queue_exclusive(); rust/eventpoll/item.rs",
+                source: "fs/eventpoll.c:1629, add_wait_queue_exclusive(); :1544, ep_poll_callback(); rust/eventpoll/item.rs",
                 experiment: herd,
             },
             Claim {
@@ -70,11 +70,15 @@ fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize
             waiter.until_asleep()?;
         }
         write(fd, &1u64.to_ne_bytes())?;
-        for _ in 0..first {
-            // If they do not come, that is what was found.
-            let _ = returned.recv_timeout(PATIENCE);
+        // If they do not come, that is what was found.
+        let mut back = (0..first)
+            .filter(|_| returned.recv_timeout(PATIENCE).is_ok())
+            .count();
+        while back < waiters.len() {
+            // More than once: a module that was changed may tell one thread only.
+            write(&home, &1u64.to_ne_bytes())?;
+            back += usize::from(returned.recv_timeout(A_MOMENT).is_ok());
         }
-        write(&home, &1u64.to_ne_bytes())?;
         let reports: Vec<_> = waiters
             .into_iter()
             .map(|waiter| waiter.end())

@@ -23,7 +23,7 @@ pub fn mechanism() -> Mechanism {
                 text: "an instance watches an instance: an event of the inner one is one of the outer one",
                 expected: Verdict::Holds,
                 because: "While the inner one has something to report, the outer one says that it can be read.",
-                source: "fs/eventpoll.c:1588, ep_poll_callback(): ep_poll_safewake(); rust/eventpoll/nesting.rs",
+                source: "fs/eventpoll.c:1574, ep_poll_safewake(); rust/eventpoll/nesting.rs",
                 experiment: nested,
             },
             Claim {

@@ -30,7 +30,7 @@ pub fn mechanism() -> Mechanism {
                 expected: Verdict::Fails,
                 because: "A program passes an array. The kernel copies it in pieces of a page, and links these; \
                           nothing is looked up in the list.",
-                source: "fs/select.c:845, struct poll_list; :1001, POLLFD_PER_PAGE",
+                source: "fs/select.c:845, struct poll_list; :1006, POLLFD_PER_PAGE",
                 experiment: || Finding::read(Verdict::Fails),
             },
             Claim {
@@ -44,7 +44,7 @@ pub fn mechanism() -> Mechanism {
                 text: "poll copies the whole array in and out",
                 expected: Verdict::Holds,
                 because: "revents of each is written, ready or not.",
-                source: "fs/select.c:997, :1026; rust/poll.rs",
+                source: "fs/select.c:998, copy_from_user(); :1026; rust/poll.rs",
                 experiment: || scanning::copies(Call::Poll),
             },
             Claim {

@@ -46,7 +46,7 @@ pub fn mechanism() -> Mechanism {
                 text: "select overwrites its sets, so they must be set again for each call",
                 expected: Verdict::Holds,
                 because: "",
-                source: "fs/select.c:698, set_fd_set(); rust/select.rs",
+                source: "fs/select.c:688, set_fd_set(); rust/select.rs",
                 experiment: overwrites,
             },
             Claim {
@@ -60,7 +60,7 @@ pub fn mechanism() -> Mechanism {
                 text: "select copies the whole set in and out",
                 expected: Verdict::Holds,
                 because: "As much as holds nfds bits, on each call.",
-                source: "fs/select.c:669, get_fd_set(); :698, set_fd_set(); rust/select.rs",
+                source: "fs/select.c:669, get_fd_set(); :688, set_fd_set(); rust/select.rs",
                 experiment: || scanning::copies(Call::Select),
             },
             Claim {

@@ -4,8 +4,8 @@
 use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER};
 use crate::recording::told;
-use crate::sys::eventfd;
-use crate::threads::start;
+use crate::sys::{eventfd, write};
+use crate::threads::{start, Actor, A_MOMENT};
 use anyhow::{ensure, Result};
 use repoll::Events;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::scope;
+use std::thread::{scope, sleep};
 
 pub fn mechanism() -> Mechanism {
     Mechanism {
@@ -263,7 +263,11 @@ fn one_at_a_time() -> Result<Finding> {
                 // The server closes, too, when it has seen the end.
                 client.read_to_end(&mut Vec::new())?;
             }
-            crate::sys::write(&home, &1u64.to_ne_bytes())?;
+            // More than once: a module that was changed may tell one thread only.
+            while !servers.iter().all(Actor::has_ended) {
+                write(&home, &1u64.to_ne_bytes())?;
+                sleep(A_MOMENT);
+            }
             for server in servers {
                 server.end()?;
             }
