@@ -155,7 +155,7 @@ fn looks_again() -> Result<Finding> {
             let m = Multiplexer::new(side)?;
             let fd = eventfd(0)?;
             m.add(&fd, Events::IN)?;
-            let slept = scope(|threads| {
+            let (sleeps_on, events, slept) = scope(|threads| {
                 let waiter = start(threads, "waiter", || {
                     let before = sleeps()?;
                     let events = m.wait(FOR_EVER)?;
@@ -170,9 +170,15 @@ fn looks_again() -> Result<Finding> {
                     write(&fd, &1u64.to_ne_bytes())?;
                 }
                 let (events, slept) = waiter.end()?;
-                Ok::<_, anyhow::Error>((sleeps_on && events == 1).then_some(slept))
+                Ok::<_, anyhow::Error>((sleeps_on, events, slept))
             })?;
-            if let Some(slept @ 2..) = slept {
+            if events == 0 {
+                let seen =
+                    format!("a wait without limit returned with nothing (seen at try {tries})");
+                return Ok((Verdict::Fails, seen));
+            }
+            // Else it was quicker than we, and had the event.
+            if sleeps_on && slept >= 2 {
                 let seen = format!("one wait slept {slept} times, and returned with the event that stayed (seen at try {tries})");
                 return Ok((Verdict::Holds, seen));
             }
