@@ -8,6 +8,7 @@ use crate::sys::{pipe, read, write};
 use anyhow::Result;
 use repoll::Events;
 use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {
@@ -169,7 +170,8 @@ fn once_until_mod() -> Result<Finding> {
     let experiment = || {
         Finding::both(|side| {
             let m = Multiplexer::new(side)?;
-            let (reader, writer) = pipe()?;
+            // A pipe tells only of its first data, unless it is watched edge-triggered: MOD would hide that.
+            let (reader, writer) = UnixStream::pair()?;
             let events = Events::IN | Events::ONESHOT;
             m.add(&reader, events)?;
             write(&writer, b"x")?;
