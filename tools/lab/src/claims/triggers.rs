@@ -170,7 +170,7 @@ fn once_until_mod() -> Result<Finding> {
     let experiment = || {
         Finding::both(|side| {
             let m = Multiplexer::new(side)?;
-            // A pipe tells only of its first data, unless it is watched edge-triggered: MOD would hide that.
+            // Each write must have a callback to be swallowed: a pipe has one for its first data only.
             let (reader, writer) = UnixStream::pair()?;
             let events = Events::IN | Events::ONESHOT;
             m.add(&reader, events)?;
