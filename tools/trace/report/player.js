@@ -6,19 +6,32 @@ const HELP = [
   "1: an interrupt, a timer or a system call makes a file ready. 2: the file calls those in its wait queue. 3: the callback puts the item into the instance's ready queue and wakes a waiter; SELECT and POLL have no such queue, and ask all of their files again. 4: the scheduler runs the waiter, which takes the event, and reads.",
   "Keys: left and right arrow, a step; with shift, a step of this story; up and down with shift, another story; Home, End; space plays.",
 ];
-const LEGEND = [["token", "data on their way"], ["chip", "item in the ready queue"], ["entry", "entry in a wait queue"], ["disarmed", "disarmed by ONESHOT"]];
+const LEGEND = [
+  [["i", "token", ""], "data on their way"], [["span", "entry", "item"], "an item's entry in a wait queue"], [["span", "entry ofTask", "task"], "one of SELECT or POLL"],
+  [["span", "chip", "item"], "in the ready queue"], [["span", "cell asked", "7"], "asked in this pass"], [["span", "cell found", "7"], "found ready"],
+  [["span", "badge task", "task"], "in a thread's system call"], [["span", "badge softirq", "softirq"], ""], [["span", "badge hardirq", "hard irq"], "on top of a thread that has nothing to do with it"],
+];
 
 function help() {
   const node = make("details", "help", make("summary", "", "How to read this"));
   node.append(...HELP.map((text) => make("p", "", text)));
-  const legend = make("ul", "legend", ...LEGEND.map(([name, text]) => make("li", "", make("i", name), text)));
-  for (const context of ["task", "softirq", "hard irq"]) legend.append(make("li", "", make("span", `badge ${context.replace(" ", "")}`, context)));
+  const legend = make("ul", "legend", ...LEGEND.map(([sample, text]) => make("li", "", make(...sample), ` ${text}`)));
   node.append(legend);
   return node;
 }
 
-function button(text, label, action) {
-  const node = make("button", "", text);
+const ICONS = {
+  first: "M5 4v16M19 4L9 12l10 8z", back: "M17 4L7 12l10 8z", forward: "M7 4l10 8L7 20z", last: "M19 4v16M5 4l10 8L5 20z",
+  play: "M6 3l14 9L6 21z", pause: "M7 4v16M17 4v16",
+};
+function icon(name) {
+  const node = svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" });
+  node.append(svg("path", { d: ICONS[name] }));
+  return node;
+}
+
+function button(content, label, action) {
+  const node = make("button", "", content);
   node.type = "button";
   node.title = label;
   node.setAttribute("aria-label", label);
@@ -42,17 +55,17 @@ function player(root, data) {
   place.setAttribute("aria-label", "step");
   place.addEventListener("input", () => show(Number(place.value)));
   const number = make("a", "number");
-  const plays = button("play", "play, pause (space)", () => play());
+  const plays = button(icon("play"), "play (space)", () => play());
   const controls = make("div", "controls",
-    button("|<", "first step (Home)", () => show(0)), button("<", "one step back (left arrow)", () => show(now - 1)), plays,
-    button(">", "one step forward (right arrow)", () => show(now + 1)), button(">|", "last step (End)", () => show(last)), place, number);
+    button(icon("first"), "first step (Home)", () => show(0)), button(icon("back"), "one step back (left arrow)", () => show(now - 1)), plays,
+    button(icon("forward"), "one step forward (right arrow)", () => show(now + 1)), button(icon("last"), "last step (End)", () => show(last)), number, place);
   const caption = make("p", "now");
   caption.setAttribute("aria-live", "polite");
   const picture = make("div", "figure");
   picture.tabIndex = 0;
   picture.setAttribute("role", "group");
   picture.setAttribute("aria-label", "the picture after this step");
-  const draw = figure(picture, steps);
+  const draw = figure(picture, steps, (state, step) => (step.story === null ? undefined : fileOfItem(state, itemOf[step.story])));
 
   const which = make("select", "which");
   which.setAttribute("aria-label", "story");
@@ -73,10 +86,10 @@ function player(root, data) {
 
   function show(wanted) {
     const next = Math.max(0, Math.min(last, wanted));
-    const moves = Math.abs(next - now) === 1;
+    const isNear = Math.abs(next - now) === 1;
     now = next;
     const step = steps[now];
-    draw(stateAt(now), now, moves);
+    draw(stateAt(now), now, before(step), isNear);
     root.dataset.step = now;
     place.value = now;
     place.setAttribute("aria-valuetext", `${now + 1} of ${steps.length}`);
@@ -93,6 +106,12 @@ function player(root, data) {
       else node.removeAttribute("aria-current");
       node.classList.toggle("past", Number(node.dataset.at) < now);
     }
+  }
+
+  // The last steps of the story before this one.
+  function before(step) {
+    if (step.story === null) return [];
+    return stories[step.story].steps.filter((one) => one.at < now).slice(-2).map((one) => steps[one.at]);
   }
 
   function tell(story) {
@@ -131,11 +150,13 @@ function player(root, data) {
   function pause() {
     clearInterval(timer);
     timer = null;
-    plays.textContent = "play";
+    plays.replaceChildren(icon("play"));
+    plays.setAttribute("aria-label", "play (space)");
   }
   function play() {
     if (timer !== null) return pause();
-    plays.textContent = "pause";
+    plays.replaceChildren(icon("pause"));
+    plays.setAttribute("aria-label", "pause (space)");
     timer = setInterval(() => (now < last ? show(now + 1) : pause()), 900);
   }
 

@@ -81,12 +81,17 @@ function unwatch(state, item) {
   const file = state.files.get(item.file);
   if (!file) return;
   file.entries = file.entries.filter((entry) => entry.item !== item.item);
-  if (file.entries.length === 0) state.files.delete(item.file);
+  if (file.entries.length === 0) forget(state, item.file);
+}
+
+function forget(state, key) {
+  state.files.delete(key);
+  removeTokens(state, "file", key);
 }
 
 function callOf(state, { has, pid, comm }) {
   return known(state.calls, has.task ?? pid, () => ({
-    task: has.task ?? pid, name: comm, call: "?", nfds: null, pass: 1, list: new Map(), entries: 0, polled: 0,
+    task: has.task ?? pid, name: comm, call: "?", nfds: null, pass: 1, passed: false, list: new Map(), entries: 0, polled: 0,
     wakeups: 0, sleeps: 0, found: false, once: false, ret: null,
   }));
 }
@@ -117,15 +122,31 @@ function pass(state, step, station, text, begins) {
   }
   const seen = state.way.seen.filter((one) => one.station !== station);
   state.way.seen = [...seen, { station, text }];
-  state.tokens.set(state.way.token, { place: "station", key: station });
+  if (state.way.token !== null) state.tokens.set(state.way.token, { place: "station", key: station });
 }
 
-// Something has come to a file, on the way that was passed, if one was.
-function arrive(state, step, file) {
+// A file calls its wait queue: if the records do not tell what has led there, its context does.
+function reach(state, step) {
+  if (state.way.cpu !== step.cpu || state.way.over) {
+    state.way = { cpu: step.cpu, name: step.comm, pid: step.pid, seen: [], token: null, over: false };
+    pass(state, step, { task: "syscall", softirq: "softirq" }[step.context] ?? "hardirq", "");
+  }
+  if (!isPassed(state, "file")) pass(state, step, "file", "");
+}
+
+// The file has called: what comes next is another way.
+function end(state, { cpu }) {
   const { way } = state;
-  const onTheWay = way.cpu === step.cpu && !way.over && state.tokens.get(way.token)?.place === "station";
-  const number = onTheWay ? way.token : ++state.born;
-  state.tokens.set(number, { place: "file", key: file.key });
+  if (way.cpu !== cpu) return;
+  way.over = true;
+  if (state.tokens.get(way.token)?.place === "station") state.tokens.delete(way.token);
+}
+
+// Data have come to a file: those of the way, if they are not there already.
+function arrive(state, step, key) {
+  const { way } = state;
+  const number = state.tokens.get(way.token)?.place === "station" ? way.token : ++state.born;
+  state.tokens.set(number, { place: "file", key });
 }
 
 const sleeps = (thread, doing, on) => Object.assign(thread, { asleep: true, woken: false, doing, on });
@@ -146,7 +167,7 @@ const changes = new Map(Object.entries({
   napi_poll: (state, step) => pass(state, step, "driver", "NAPI"),
   napi_gro_receive_entry: (state, step) => pass(state, step, "driver", step.has.name),
   netif_receive_skb: (state, step) => pass(state, step, "protocol", step.has.name === "lo" ? "loopback" : `${step.has.len} bytes`),
-  sk_data_ready: (state, step) => pass(state, step, "socket", ""),
+  sk_data_ready: (state, step) => pass(state, step, "file", "socket"),
   net_dev_start_xmit: (state, step) => {
     for (const [number, token] of state.tokens) {
       if (token.place === "thread" && token.key === step.pid) state.tokens.set(number, { place: "station", key: "nic" });
@@ -174,6 +195,7 @@ const changes = new Map(Object.entries({
     item.events = has.events;
     item.target = has.target ?? 0;
     if (has.file) watch(state, item, has.file);
+    state.files.get(item.file).target = item.target;
   },
   modify: (state, step) => { Object.assign(itemOf(state, step), { armed: true, events: step.has.events }); },
   remove: (state, step) => {
@@ -185,12 +207,12 @@ const changes = new Map(Object.entries({
   },
   callback: (state, step) => {
     const item = itemOf(state, step);
-    const file = state.files.get(item.file);
+    reach(state, step);
     const keys = words(step.has.key);
-    if (keys.includes("IN") || (keys.length === 0 && step.has.outcome === "queued")) arrive(state, step, file);
-    state.calling = step.has.item;
+    // What an instance has to tell is no data.
+    if (!item.target && (keys.includes("IN") || (keys.length === 0 && step.has.outcome === "queued"))) arrive(state, step, item.file);
   },
-  callback_exit: (state, step) => { if (state.way.cpu === step.cpu) state.way.over = true; },
+  callback_exit: (state, step) => { end(state, step); },
   queue: (state, step) => {
     itemOf(state, step);
     const instance = instanceOf(state, step.has.ep);
@@ -237,7 +259,7 @@ const changes = new Map(Object.entries({
     // The files of the last call stay, until this one has asked its own.
     for (const one of call.list.values()) Object.assign(one, { asked: 0, ready: "", entry: false });
     Object.assign(call, {
-      name: step.comm, call: has.call, nfds: has.nfds, pass: 1, entries: 0, polled: 0, wakeups: 0, sleeps: 0, found: false,
+      name: step.comm, call: has.call, nfds: has.nfds, pass: 1, passed: false, entries: 0, polled: 0, wakeups: 0, sleeps: 0, found: false,
       once: has.timeout === 0, ret: null,
     });
     const thread = threadOf(state, call.task, step.comm);
@@ -247,6 +269,7 @@ const changes = new Map(Object.entries({
   select_poll: (state, step) => {
     const { has } = step;
     const call = callOf(state, step);
+    if (call.passed) Object.assign(call, { pass: call.pass + 1, passed: false });
     const one = known(call.list, has.fd, () => ({ fd: has.fd, entry: false }));
     const file = fileOf(state, fileOfCall(call.task, has.fd), has.fd);
     // The first pass leaves an entry in each wait queue, up to that of the first file that is ready, if it may sleep.
@@ -268,11 +291,10 @@ const changes = new Map(Object.entries({
       for (const [fd, one] of call.list) {
         if (one.asked !== 0) continue;
         call.list.delete(fd);
-        state.files.delete(fileOfCall(call.task, fd));
+        forget(state, fileOfCall(call.task, fd));
       }
     }
-    call.entries = step.has.entries;
-    call.pass = step.has.pass + 1;
+    Object.assign(call, { entries: step.has.entries, pass: step.has.pass, passed: true });
   },
   select_sleep: (state, step) => {
     const call = callOf(state, step);
@@ -283,8 +305,9 @@ const changes = new Map(Object.entries({
     const call = callOf(state, step);
     call.wakeups += step.has.matched ? 1 : 0;
     const key = fileOfCall(call.task, step.has.fd);
-    if (state.files.has(key) && step.has.matched) arrive(state, step, state.files.get(key));
-    if (state.way.cpu === step.cpu) state.way.over = true;
+    reach(state, step);
+    if (state.files.has(key) && step.has.matched) arrive(state, step, key);
+    end(state, step);
   },
   select_result: (state, step) => {
     const call = callOf(state, step);
@@ -303,7 +326,7 @@ const changes = new Map(Object.entries({
     source.queued = has.queued;
     const station = { timer: "timer", frame: "nic" }[has.kind] ?? "syscall";
     if (!isPassed(state, station) || state.way.cpu !== step.cpu) pass(state, step, station, "", true);
-    pass(state, step, "source", `${has.length} bytes`);
+    pass(state, step, "file", `source ${has.source}`);
   },
   source_drop: (state, step) => { sourceOf(state, step.has.source).drops += 1; },
   source_read: (state, step) => {
@@ -332,15 +355,24 @@ const changes = new Map(Object.entries({
 
 const isPassed = (state, station) => !state.way.over && state.way.seen.some((one) => one.station === station);
 
+// A thread is on that CPU, and on no other.
+function occupy(state, { cpu, time }, context, pid, name) {
+  for (const other of state.cpus.values()) if (pid !== 0 && other.pid === pid) other.pid = null;
+  state.cpus.set(cpu, { cpu, context, pid, name, time });
+}
+
+// The file that an item watches.
+const fileOfItem = (state, item) => [...state.instances.values()].map((instance) => instance.items.get(item)?.file).find((key) => key);
+
 // One step further. item: that of the step's story, for the kernel's own records.
 function apply(state, step, item) {
   const { cpu, context, comm, pid, event } = step;
   // What was sent has left.
   for (const [number, token] of state.tokens) if (token.key === "nic" && number !== state.way.token) state.tokens.delete(number);
-  state.cpus.set(cpu, { cpu, context, pid, name: comm, at: step.at });
+  occupy(state, step, context, pid, comm);
   const change = changes.get(event);
   if (change) change(state, step);
-  if (event === "sched_switch") state.cpus.set(cpu, { cpu, context: "task", pid: step.has.next_pid, name: step.has.next_comm, at: step.at });
+  if (event === "sched_switch") occupy(state, step, "task", step.has.next_pid, step.has.next_comm);
   if (event.startsWith("sys_enter_")) {
     const call = event.slice("sys_enter_".length);
     const fd = step.has.fd ?? step.has.ufd;
@@ -353,7 +385,7 @@ function apply(state, step, item) {
   // Reading takes what came first to the file.
   const reads = event === "sock_recv_length" || step.line === "use";
   if (reads && item !== undefined) {
-    const file = [...state.instances.values()].map((instance) => instance.items.get(item)?.file).find((key) => key);
+    const file = fileOfItem(state, item);
     const first = [...state.tokens].find(([, token]) => token.place === "file" && token.key === file);
     if (first) state.tokens.set(first[0], { place: "thread", key: pid });
   }

@@ -4,8 +4,15 @@
 const micros = (ns) => (ns / 1000).toFixed(Math.abs(ns) < 1e6 ? 1 : 0);
 const plural = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 const errno = (ret) => (ret < 0 ? `error ${-ret}` : ret);
+// Event bits as readers know them: without the finer names of what is there anyway.
+function brief(events) {
+  const all = words(events);
+  const finer = (word) => (/^(RD|WR)(NORM|BAND)$/.test(word) && all.includes(word.startsWith("RD") ? "IN" : "OUT"));
+  return all.filter((word) => !finer(word)).join(" ");
+}
+const says = (events) => brief(events) || "that nothing is ready";
 
-const forKey = (key) => key || "it does not say what for";
+const forKey = (key) => (key ? `for ${brief(key)}` : "it does not say what for");
 const SENTENCES = new Map(Object.entries({
   irq_handler_entry: ({ has, cpu, comm }) => `Interrupt ${has.irq} (${has.name}) stops CPU ${cpu}, where ${comm} is.`,
   hrtimer_expire_entry: ({ cpu }) => `A timer expires on CPU ${cpu}.`,
@@ -54,14 +61,14 @@ const SENTENCES = new Map(Object.entries({
   wait_sleep: ({ has, comm }) => `Nothing is ready: ${comm} goes to sleep on instance ${has.ep}.`,
   wait_wake: ({ has, comm }) => `${comm} is awake: ${{ event: "the ready queue is not empty", timeout: "the time is over", signal: "a signal", nothing: "but another waiter was quicker" }[has.reason] ?? has.reason}.`,
   scan_begin: ({ has, comm }) => `${comm} goes through the ready queue of instance ${has.ep}${has.by === "poll" ? ", only to ask" : ""}.`,
-  poll: ({ has }) => `Fd ${has.fd} is asked for ${has.events}: it says ${has.ready || "that nothing is ready"}.`,
+  poll: ({ has }) => `Fd ${has.fd} is asked for ${brief(has.events)}: it says ${says(has.ready)}.`,
   deliver: ({ has, comm }) => `${comm} gets the event: fd ${has.fd}, ${has.events}.`,
   disarm: ({ has }) => `ONESHOT: item ${has.item} is disarmed until MOD.`,
   scan_end: ({ has }) => `The pass is over: ${plural(has.taken, "item")} asked, ${has.ready} ready.`,
   wait_exit: ({ has, comm }) => `WAIT returns ${has.ret < 0 ? errno(has.ret) : plural(has.ret, "event")} to ${comm}.`,
 
   select_setup: ({ has, comm }) => `${comm} calls ${has.call}: ${plural(has.bytes_in, "byte")} of list are copied in, ${plural(has.nfds, "descriptor")}${has.call === "select" ? " at the most" : ""}.`,
-  select_poll: ({ has }) => `Fd ${has.fd} is asked: it says ${has.ready || "that nothing is ready"}.`,
+  select_poll: ({ has }) => `Fd ${has.fd} is asked: it says ${says(has.ready)}.`,
   select_pass: ({ has }) => `Pass ${has.pass} is over: ${plural(has.polled, "file")} asked, ${has.ready} ready; ${plural(has.entries, "entry").replace("entrys", "entries")} in wait queues.`,
   select_sleep: ({ comm }) => `Nothing is ready: ${comm} goes to sleep, with an entry in the wait queue of each file.`,
   select_wake: ({ has }) => `The wait queue of fd ${has.fd} calls the entry of task ${has.task} (${forKey(has.key)})${has.matched ? ": it is woken" : ": not what it wants"}.`,
@@ -72,7 +79,7 @@ const SENTENCES = new Map(Object.entries({
   source_read: ({ has, comm }) => `${comm} reads from source ${has.source}: ${has.ret < 0 ? errno(has.ret) : plural(has.ret, "byte")}.`,
   source_write: ({ has, comm }) => `${comm} writes to source ${has.source}: ${has.ret < 0 ? errno(has.ret) : plural(has.ret, "byte")}.`,
   source_sleep: ({ has, comm }) => `${comm} goes to sleep on source ${has.source}.`,
-  source_poll: ({ has }) => `Source ${has.source} is asked: it says ${has.events || "that nothing is ready"}.`,
+  source_poll: ({ has }) => `Source ${has.source} is asked: it says ${says(has.events)}.`,
   source_wake: ({ has }) => `Source ${has.source} tells of ${has.events}.`,
 }));
 

@@ -196,6 +196,32 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
+/// The text of a `format` file without what trace-cmd's library (libtraceevent 1.8) can't parse, and then
+/// prints as a failure: `__print_dynamic_array()` is written out, as the kernel's header defines it.
+pub(crate) fn written_out(text: &str) -> String {
+    const NAME: &str = "__print_dynamic_array(";
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(NAME) {
+        out += before;
+        let call = after.split_once(')').and_then(|(arguments, after)| {
+            let (array, size) = arguments.split_once(',')?;
+            Some((array.trim(), size.trim(), after))
+        });
+        let Some((array, size, after)) = call else {
+            out += NAME;
+            rest = after;
+            continue;
+        };
+        out += &format!(
+            "__print_array(__get_dynamic_array({array}), \
+             __get_dynamic_array_len({array}) / {size}, {size})"
+        );
+        rest = after;
+    }
+    out + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +279,22 @@ mod tests {
             "name: x\nID: 1\nformat:\n\tfield:int a;\n",
         ] {
             assert!(Format::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn macros_are_written_out() {
+        let text = "print fmt: \"%s, %d\", __print_dynamic_array(__buf_val, 1), REC->fd";
+        let expected = "print fmt: \"%s, %d\", __print_array(__get_dynamic_array(__buf_val), \
+                        __get_dynamic_array_len(__buf_val) / 1, 1), REC->fd";
+        assert_eq!(written_out(text), expected);
+        for same in [
+            "",
+            "print fmt: \"\"",
+            "x __print_dynamic_array(",
+            "x __print_dynamic_array(y) z",
+        ] {
+            assert_eq!(written_out(same), same);
         }
     }
 }

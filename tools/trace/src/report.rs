@@ -26,6 +26,8 @@ pub const STYLE: &str = include_str!("../report/style.css");
 pub const SCRIPT: &str = concat!(
     include_str!("../report/state.js"),
     include_str!("../report/words.js"),
+    include_str!("../report/lights.js"),
+    include_str!("../report/objects.js"),
     include_str!("../report/figure.js"),
     include_str!("../report/statistics.js"),
     include_str!("../report/player.js"),

@@ -2,6 +2,7 @@
 //! Recording, through a trace instance of our own that disturbs nobody else's.
 
 use crate::dat::{self, Head};
+use crate::format::written_out;
 use crate::pages;
 use crate::record::Trace;
 use anyhow::{bail, Context, Result};
@@ -62,12 +63,7 @@ impl Session {
     /// As [`Session::new`], and those of making files there.
     pub fn spooled(buffer: u32, folder: &Path) -> Result<Self> {
         Self::with(buffer, &mut || {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .custom_flags(libc::O_TMPFILE)
-                .open(folder);
-            file.with_context(|| format!("cannot make a file in {}", folder.display()))
+            unnamed(folder).with_context(|| format!("cannot make a file in {}", folder.display()))
         })
     }
 
@@ -309,9 +305,10 @@ impl Session {
             ..Head::default()
         };
         for (system, events) in &self.enabled {
-            let formats = events
-                .iter()
-                .map(|event| self.bytes(&format!("events/{system}/{event}/format")));
+            let formats = events.iter().map(|event| {
+                let text = self.text(&format!("events/{system}/{event}/format"))?;
+                Ok(written_out(&text).into_bytes())
+            });
             head.systems
                 .push((system.clone(), formats.collect::<Result<_>>()?));
         }
@@ -400,6 +397,22 @@ fn read_large(path: &Path) -> io::Result<Vec<u8>> {
             return Ok(bytes);
         }
     }
+}
+
+/// A file without a name in a folder.
+fn unnamed(folder: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().custom_flags(libc::O_TMPFILE).open(folder) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+        result => return result,
+    }
+    // A file system that can't, such as that of a folder shared with a guest: it has a name for a moment.
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!(".{PREFIX}{}-{number}", std::process::id()));
+    let file = options.create_new(true).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
 }
 
 /// A file in memory.

@@ -101,6 +101,39 @@ fn what_is_cut_off_is_told_and_the_rest_is_used() {
 }
 
 #[test]
+fn what_was_lost_is_told_everywhere() {
+    // The statistics of the first CPU's buffer, in the file's head.
+    let mut bytes = FIXTURE.to_vec();
+    let at = bytes
+        .windows(11)
+        .position(|window| window == b"\noverrun: 0")
+        .expect("statistics");
+    bytes[at + 10] = b'7';
+    let file = File::new("lost", &bytes);
+    for arguments in [
+        &["story"][..],
+        &["story", "--all"],
+        &["stat"],
+        &["stat", "--json"],
+        &["report", "-o", "-"],
+        &["export", "-o", "-"],
+    ] {
+        let output = tool(arguments, &file);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        assert!(said.contains("7 events were lost"), "{arguments:?}: {said}");
+        let told = match arguments {
+            ["stat", "--json"] => "\"lost\": 7",
+            ["report", ..] => "7 records were lost",
+            ["export", ..] => "\"lost\":7",
+            _ => "",
+        };
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(out.contains(told), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_file_can_be_cut_anywhere() {
     let whole = use_all(FIXTURE).expect("a trace");
     let head = first_page();

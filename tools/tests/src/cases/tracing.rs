@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 //! repoll-trace: what it records, and what it leaves behind.
 
+use crate::cases::source::open;
 use crate::multiplexer::{Multiplexer, Repoll};
+use crate::processes::this_thread;
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::eventually;
 use crate::sys;
 use anyhow::{ensure, Context as _, Result};
-use repoll::Events;
+use repoll::{Events, Instance, PollEvents, PollFd};
 use repoll_trace::dat;
-use repoll_trace::record::Trace;
+use repoll_trace::record::{Record, Trace};
 use repoll_trace::tracefs::Session;
 use std::fs;
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::scope;
+use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("tracing":
@@ -22,6 +27,7 @@ pub fn tests() -> Vec<Test> {
         what_a_killed_recording_leaves_goes_with_the_next,
         a_recording_lasts_as_long_as_its_command,
         filters_are_obeyed,
+        filters_of_calls_and_sources_are_obeyed,
         what_is_lost_is_counted,
         mistakes_are_one_line,
     );
@@ -138,36 +144,86 @@ fn a_recording_lasts_as_long_as_its_command() -> Result<()> {
     Ok(())
 }
 
-fn filters_are_obeyed() -> Result<()> {
+/// What a recording with these filters has of what `body` does.
+fn filtered(filters: &[&str], body: impl FnOnce() -> Result<()>) -> Result<Vec<Record>> {
     let path = file("filters");
-    let m = Repoll::new()?;
-    let fds = crate::files::eventfds(3)?;
-    let wanted = format!("fd={}", fds[1].as_raw_fd());
-    let mut child = start(
-        &path,
-        &[
-            "--only-repoll",
-            "--filter",
-            &wanted,
-            "--filter",
-            "event=add",
-            "--filter",
-            "event=callback",
-        ],
-    )?;
-    for fd in &fds {
-        m.add(fd, Events::IN, 1)?;
-        crate::files::signal(fd)?;
-    }
+    let mut arguments = vec!["--only-repoll"];
+    arguments.extend(filters.iter().flat_map(|filter| ["--filter", *filter]));
+    let mut child = start(&path, &arguments)?;
+    body()?;
     // SAFETY: it is our child, and was not waited for.
     sys::check(unsafe { libc::kill(child.id() as i32, libc::SIGINT) })?;
     child.wait()?;
     let trace = load(&path)?;
     fs::remove_file(&path)?;
-    let names: Vec<_> = trace.records.iter().map(|record| record.event()).collect();
+    Ok(trace.records)
+}
+
+fn filters_are_obeyed() -> Result<()> {
+    let m = Repoll::new()?;
+    let fds = crate::files::eventfds(3)?;
+    let number = fds[1].as_raw_fd();
+    let wanted = format!("fd={number}");
+    let records = filtered(&[&wanted, "event=add", "event=callback"], || {
+        for fd in &fds {
+            m.add(fd, Events::IN, 1)?;
+            crate::files::signal(fd)?;
+        }
+        Ok(())
+    })?;
+    let names: Vec<_> = records.iter().map(|record| record.event()).collect();
     ensure!(names == ["repoll_add", "repoll_callback"], "{names:?}");
-    let fd = Some(fds[1].as_raw_fd().into());
-    ensure!(trace.records.iter().all(|record| record.number("fd") == fd));
+    ensure!(records
+        .iter()
+        .all(|record| record.number("fd") == Some(number.into())));
+    Ok(())
+}
+
+fn filters_of_calls_and_sources_are_obeyed() -> Result<()> {
+    let instance = Instance::open()?;
+    let fd = sys::eventfd()?;
+    let poll = || -> Result<i32> {
+        instance.poll(
+            &mut [PollFd::new(&fd, PollEvents::IN)],
+            Some(Duration::ZERO),
+        )?;
+        Ok(this_thread())
+    };
+    let wanted = format!("task={}", this_thread());
+    let records = filtered(&[&wanted], || {
+        poll()?;
+        let other = scope(|threads| threads.spawn(poll).join());
+        ensure!(other.map_err(|_| anyhow::anyhow!("panic"))?? != this_thread());
+        Ok(())
+    })?;
+    let names: Vec<_> = records.iter().map(|record| record.event()).collect();
+    let expected = ["setup", "poll", "pass", "result"].map(|name| format!("repoll_select_{name}"));
+    ensure!(names == expected, "{names:?}");
+
+    // Which numbers they have, the trace itself tells.
+    let sources = [open()?, open()?];
+    let write = || -> Result<()> {
+        for mut source in &sources {
+            source.write_all(b"x")?;
+        }
+        Ok(())
+    };
+    let arrived = filtered(&["event=source_arrive"], write)?;
+    let numbers: Vec<_> = arrived.iter().map(|record| record.show("source")).collect();
+    ensure!(
+        numbers.len() == 2 && numbers[0] != numbers[1],
+        "{arrived:?}"
+    );
+    let wanted = format!("source={}", numbers[1]);
+    let records = filtered(&[&wanted], write)?;
+    let names: Vec<_> = records.iter().map(|record| record.event()).collect();
+    ensure!(
+        names == ["repoll_source_arrive", "repoll_source_write"],
+        "{names:?}"
+    );
+    ensure!(records
+        .iter()
+        .all(|record| record.show("source") == numbers[1]));
     Ok(())
 }
 
