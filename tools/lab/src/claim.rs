@@ -149,6 +149,8 @@ pub struct Mechanism {
     pub name: &'static str,
     /// How it works, in a paragraph.
     pub text: &'static str,
+    /// A program in samples/ that shows it, by its name.
+    pub sample: Option<&'static str>,
     /// What is said of it.
     pub claims: Vec<Claim>,
 }

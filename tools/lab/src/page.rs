@@ -58,6 +58,13 @@ pub fn page(kernel: &str, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<Stri
             escaped(mechanism.name),
             escaped(mechanism.text)
         )?;
+        if let Some(sample) = mechanism.sample {
+            writeln!(
+                p,
+                "<p class=\"source\">A program to read: {}</p>",
+                sample_path(sample)
+            )?;
+        }
         for result in results {
             claim(p, result)?;
         }
@@ -68,6 +75,10 @@ pub fn page(kernel: &str, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<Stri
         "</main>\n<script type=\"module\">\n{SCRIPT}{OWN_SCRIPT}</script>\n</body>\n</html>\n"
     )?;
     Ok(page)
+}
+
+fn sample_path(sample: &str) -> String {
+    format!("samples/src/bin/{sample}.rs")
 }
 
 fn counts(tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> String {
@@ -243,6 +254,7 @@ mod tests {
     use super::*;
     use crate::claim::{Finding, Side};
     use crate::claims;
+    use std::path::Path;
 
     /// A page as if each claim had come out as usual, the first one not, the second not at all.
     fn a_page(mechanisms: &[Mechanism]) -> Result<String> {
@@ -342,6 +354,17 @@ mod tests {
             assert!(!page.contains(outside), "it needs the network: {outside}");
         }
         Ok(())
+    }
+
+    #[test]
+    fn samples_are_there() {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for sample in claims::all()
+            .iter()
+            .filter_map(|mechanism| mechanism.sample)
+        {
+            assert!(checkout.join(sample_path(sample)).exists(), "{sample}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub fn mechanism() -> Mechanism {
                entry of its own in the file's wait queue, copies them, and puts a completion into a ring that \
                it shares with the program. Readiness says: you can read now; completion says: it has been read. \
                Every model before this one is synchronous: the copy is the caller's call.",
+        sample: Some("asynchronous"),
         claims: vec![
             Claim {
                 text: "Linux has no asynchronous I/O",

@@ -21,6 +21,7 @@ pub fn mechanism() -> Mechanism {
                its place. When data come, the wait queue is called: the function makes the process \
                runnable again; some time later it runs, takes its entry out, looks again, and copies \
                the data. So it waits for one file, and a server needs a process for each connection.",
+        sample: Some("blocking"),
         claims: vec![
             Claim {
                 text: "a wake-up switches processes twice: a blocking read goes away and comes back for each arrival",
@@ -62,6 +63,7 @@ pub fn without_blocking() -> Mechanism {
                nobody is told when there is something: the program must come again, and each time \
                that it comes too early is a system call for nothing. It pays if something is there \
                nearly always, or together with one that tells when: select, poll, epoll.",
+        sample: Some("non-blocking"),
         claims: vec![
             Claim {
                 text: "a non-blocking read returns EAGAIN at once",

@@ -19,6 +19,7 @@ pub fn mechanism() -> Mechanism {
                happened is wanted, and the item is not in the ready list, it puts it there, and wakes one \
                of those who wait. All that in the context of the caller: it may not sleep, and no process of \
                the instance need be there at all.",
+        sample: None,
         claims: vec![
             Claim {
                 text: "the callback needs no process: the item becomes ready with nobody in a wait",

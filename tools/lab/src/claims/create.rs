@@ -19,6 +19,7 @@ pub fn mechanism() -> Mechanism {
                of what may be ready (rdllist), and two wait queues: of those who are in epoll_wait (wq), \
                and of those who watch the instance itself, as a file (poll_wait). repoll has the same four: \
                items in a tree, a ready queue, waiters, pollers.",
+        sample: None,
         claims: vec![
             Claim {
                 text: "the size given to epoll_create is ignored, but must be positive",

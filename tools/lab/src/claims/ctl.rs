@@ -19,6 +19,7 @@ pub fn mechanism() -> Mechanism {
                table whose function (ep_ptable_queue_proc) puts an entry into the file's wait queue: no \
                process is in it, but a callback and the way to the item. It stays there until DEL, or until \
                the file is closed. MOD changes what is wanted, and asks the file again.",
+        sample: None,
         claims: vec![
             Claim {
                 text: "an item is known by file and descriptor: adding it again is EEXIST",
@@ -65,6 +66,7 @@ pub fn pollable_files() -> Mechanism {
         text: "All of this hangs on one operation of the file: poll, in its driver's file_operations. It \
                puts the caller's entry into the file's wait queue, and says what the file is ready for. A file \
                without it is never waited for: select and poll take it as always ready, epoll refuses it.",
+        sample: None,
         claims: vec![Claim {
             text: "only a file whose driver implements poll can be added",
             expected: Verdict::Holds,

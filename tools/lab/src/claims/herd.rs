@@ -21,6 +21,7 @@ pub fn mechanism() -> Mechanism {
                With EPOLLEXCLUSIVE the entries are exclusive: the wake-up goes down the queue until one has really woken \
                somebody. If several threads wait in one instance, one is woken for an item; but if it is \
                level-triggered it is still in the list afterwards, so the next one is woken, too.",
+        sample: None,
         claims: vec![
             Claim {
                 text: "one event wakes a herd: all instances that watch the file",

@@ -18,6 +18,7 @@ pub fn mechanism() -> Mechanism {
                inner ready list, and calls poll_wait; that callback puts the inner instance's item into the \
                outer ready list, and wakes who waits there. Circles are refused, and so are more than five \
                levels: one event must not become an avalanche.",
+        sample: None,
         claims: vec![
             Claim {
                 text: "an instance watches an instance: an event of the inner one is one of the outer one",

@@ -17,6 +17,7 @@ pub fn mechanism() -> Mechanism {
                number of a descriptor does not matter, and the array can be used again as it is. All else is as \
                with select: the array is copied in and out, the caller enters the wait queue of each file, \
                and all files are asked, on each call and after each wake-up.",
+        sample: Some("multiplexed"),
         claims: vec![
             Claim {
                 text: "poll and epoll stop at 65,535 descriptors",

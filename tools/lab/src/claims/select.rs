@@ -19,6 +19,7 @@ pub fn mechanism() -> Mechanism {
                the caller in each file's wait queue. If nothing is ready the caller sleeps; when any file \
                wakes it, it asks all of them again. Then it takes all entries out, and copies the sets \
                back with those bits left that are ready: they must be set again for the next call.",
+        sample: Some("multiplexed"),
         claims: vec![
             Claim {
                 text: "select's limit is 1024 descriptors",

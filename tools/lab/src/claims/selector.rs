@@ -10,9 +10,10 @@ use anyhow::{ensure, Result};
 use repoll::Events;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{scope, sleep};
 
@@ -24,6 +25,7 @@ pub fn mechanism() -> Mechanism {
                ONESHOT, so that one thread at a time has a connection. Two things are easily forgotten. A connection \
                that has ended can be read for ever: read returns 0, or -1 in Java, and the program must close it. And \
                one edge may stand for many connections that wait to be accepted.",
+        sample: Some("echo-server"),
         claims: vec![
             Claim {
                 text: "Java NIO's Selector is an epoll loop: register, select, selected keys",
@@ -36,14 +38,14 @@ pub fn mechanism() -> Mechanism {
                 text: "a selector loop that ignores end-of-file spins when a client closes",
                 expected: Verdict::Holds,
                 because: "A bug of the articles' server: it goes on when read returns -1.",
-                source: "fs/eventpoll.c:2114; net/ipv4/tcp.c, tcp_poll(): EPOLLIN after the peer's FIN",
+                source: "fs/eventpoll.c:2114; net/unix/af_unix.c, unix_poll(): EPOLLIN after the peer's shutdown",
                 experiment: ignored_end,
             },
             Claim {
                 text: "an edge-triggered listener that accepts once per event loses connections",
                 expected: Verdict::Holds,
                 because: "A bug of the articles' server: it must accept until EAGAIN.",
-                source: "fs/eventpoll.c:2112; net/ipv4/inet_connection_sock.c, inet_csk_accept()",
+                source: "fs/eventpoll.c:2112; net/unix/af_unix.c, unix_stream_connect()",
                 experiment: accept_once,
             },
             Claim {
@@ -129,17 +131,20 @@ fn ignored_end() -> Result<Finding> {
 }
 
 /// How many of some clients that connect before the server looks are accepted, and how many wait for ever.
+///
+/// By Unix sockets: such a connection waits to be accepted when connect returns. Of TCP's the last packet may
+/// be under way.
 fn accepted(side: Side, clients: usize, until_none: bool) -> Result<(usize, usize)> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = SocketAddr::from_abstract_name(format!("repoll-lab {}", std::process::id()))?;
+    let listener = UnixListener::bind_addr(&address)?;
     listener.set_nonblocking(true)?;
     let m = Multiplexer::new(side)?;
     m.add(&listener, Events::IN | Events::ET)?;
-    let address = listener.local_addr()?;
     let _clients: Vec<_> = (0..clients)
-        .map(|_| TcpStream::connect(address))
+        .map(|_| UnixStream::connect_addr(&address))
         .collect::<Result<_, _>>()?;
     let mut accepted = 0;
-    while m.wait(100)? > 0 {
+    while m.wait(0)? > 0 {
         while listener.accept().is_ok() {
             accepted += 1;
             if !until_none {

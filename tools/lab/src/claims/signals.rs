@@ -16,6 +16,7 @@ pub fn mechanism() -> Mechanism {
                becomes ready the kernel sends SIGIO, beside calling the wait queue. So nobody waits; but \
                the signal only says that something has come. The read is the program's own call, and a signal \
                that is pending already is not counted: one may stand for many.",
+        sample: Some("signal-driven"),
         claims: vec![
             Claim {
                 text: "SIGIO tells that a file is ready; the read is the caller's",

@@ -17,6 +17,7 @@ pub fn mechanism() -> Mechanism {
                the tail at once: the next wait asks the file again, and reports it again while there is \
                something to read. If it is edge-triggered it stays out, until the next callback puts it in. \
                So level reports a state, and edge a change; whoever uses edge must read until EAGAIN.",
+        sample: Some("level-trigger"),
         claims: vec![
             Claim {
                 text: "100 bytes come, 50 are read: level-triggered reports again",
@@ -57,6 +58,7 @@ pub fn oneshot() -> Mechanism {
                cleared, though it stays in the tree and its entry in the file's wait queue. Callbacks \
                come and are swallowed. EPOLL_CTL_MOD sets the bits again and asks the file, so that \
                what came meanwhile is not lost. So of many threads only one has a connection at a time.",
+        sample: None,
         claims: vec![
             Claim {
                 text: "ONESHOT reports once; then nothing until MOD",

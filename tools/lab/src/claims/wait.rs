@@ -22,6 +22,7 @@ pub fn mechanism() -> Mechanism {
                (wq), marks itself as sleeping but interruptible (TASK_INTERRUPTIBLE), looks at the list once \
                more, and lets others run (schedule), with an hrtimer for the time-out. Woken, it looks again: an \
                event may be gone by then, and it sleeps on.",
+        sample: Some("multiplexed"),
         claims: vec![
             Claim {
                 text: "if something is ready, epoll_wait returns at once",
