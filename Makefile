@@ -22,8 +22,8 @@ setup: ## get and build everything that the rest needs, into the cache (once, at
 run: ## boot a guest, send it packets from outside, show the path of one through the module
 	@$(HARNESS)/run
 
-lab: ## try what is said of select, poll and epoll, and say what holds (a minute; CLAIMS='word...' picks some)
-	@$(HARNESS)/quick --memory 1G --timeout 300 -- repoll-lab $(CLAIMS)
+lab: ## try what is said of select, poll and epoll, and say what holds (a minute; CLAIMS='word...' picks some, HTML=FILE makes a page)
+	@$(HARNESS)/lab $(if $(HTML),--html $(HTML)) $(CLAIMS)
 
 ifdef KDIR
 modules: ## build repoll.ko; with KDIR=/path against any configured kernel tree, without the cache

@@ -1,25 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The claims, by theme.
+//! The mechanisms and the claims, one file for each theme.
 
-mod costs;
-mod limits;
-mod programs;
+mod asynchronous;
+mod blocking;
+mod callback;
+mod create;
+mod ctl;
+mod herd;
+mod nesting;
+mod poll;
+mod receive;
+mod scanning;
+mod select;
+mod selector;
+mod signals;
 mod triggers;
-mod waiting;
+mod wait;
 
-use crate::Claim;
+use crate::claim::Mechanism;
 
-/// All of them.
-pub fn all() -> Vec<Claim> {
-    let mut claims = Vec::new();
-    for theme in [
-        limits::claims,
-        costs::claims,
-        triggers::claims,
-        waiting::claims,
-        programs::claims,
-    ] {
-        claims.extend(theme());
-    }
-    claims
+/// All of them, in the order in which a reader learns them.
+pub fn all() -> Vec<Mechanism> {
+    vec![
+        receive::mechanism(),
+        blocking::mechanism(),
+        blocking::without_blocking(),
+        signals::mechanism(),
+        asynchronous::mechanism(),
+        select::mechanism(),
+        poll::mechanism(),
+        create::mechanism(),
+        ctl::mechanism(),
+        ctl::pollable_files(),
+        callback::mechanism(),
+        wait::mechanism(),
+        triggers::mechanism(),
+        triggers::oneshot(),
+        nesting::mechanism(),
+        herd::mechanism(),
+        selector::mechanism(),
+    ]
 }

@@ -1,125 +1,154 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The lab: what is said of select, poll and epoll, each claim tried on the spot, on the kernel's own
-//! calls and on repoll, with a verdict from what was measured.
+//! The lab: what is said of select, poll and epoll, each claim tried on the spot, on the kernel's own calls
+//! and on repoll, with a verdict from what was measured.
 
+mod claim;
 mod claims;
 mod multiplexer;
+mod page;
+mod recording;
 mod sys;
+mod table;
+mod threads;
+mod watchdog;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use claim::{Claim, Mechanism};
 use clap::Parser;
-use std::fmt;
+use page::Tried;
+use repoll_trace::render::Color;
+use repoll_trace::{signals, tracefs};
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
+use table::Table;
 
 /// Tries what is said of select, poll and epoll, and says what holds.
+///
+/// Run it in a guest, as root, with the module loaded.
 #[derive(Parser)]
 #[command(name = "repoll-lab", version)]
 struct Options {
-    /// Only claims that hold one of these words.
+    /// Only claims that hold one of these words, or whose mechanism does; a number picks one.
     words: Vec<String>,
+    /// List the claims; try none.
+    #[arg(long)]
+    list: bool,
+    /// Only the verdicts, without what was measured.
+    #[arg(long)]
+    brief: bool,
+    /// A line of the Kernel Test Anything Protocol for each claim: whether its verdict is the usual one.
+    #[arg(long, conflicts_with_all = ["brief", "list"])]
+    ktap: bool,
+    /// Write a page with the verdicts and the recordings here, too; - is standard output, after the table.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ktap", "list"])]
+    html: Option<PathBuf>,
+    /// When to print in colour.
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
 }
 
-/// What came of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is so.
-    Holds,
-    /// It is not so, or not any more.
-    Fails,
-    /// It is so under this condition.
-    OnlyIf(&'static str),
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Holds => f.write_str("holds"),
-            Self::Fails => f.write_str("does not hold"),
-            Self::OnlyIf(condition) => write!(f, "holds only if {condition}"),
-        }
-    }
-}
-
-/// What an experiment found.
-pub struct Finding {
-    verdict: Verdict,
-    /// What was measured, or the line of the kernel's source that says it.
-    evidence: String,
-}
-
-/// That a claim holds, if it is so, and what shows it.
-pub fn holds_if(is_so: bool, evidence: String) -> Result<Finding> {
-    let verdict = if is_so {
-        Verdict::Holds
-    } else {
-        Verdict::Fails
-    };
-    Ok(Finding { verdict, evidence })
-}
-
-/// That a claim holds under a condition, if this is what was seen; else that it does not.
-pub fn only_if(condition: &'static str, is_so: bool, evidence: String) -> Result<Finding> {
-    let verdict = if is_so {
-        Verdict::OnlyIf(condition)
-    } else {
-        Verdict::Fails
-    };
-    Ok(Finding { verdict, evidence })
-}
-
-/// A claim, and how it is tried.
-pub struct Claim {
-    /// What is said.
-    text: &'static str,
-    /// What is found on an unmodified kernel with an unmodified repoll.
-    expected: Verdict,
-    experiment: fn() -> Result<Finding>,
-}
-
-/// Shows one claim; whether all is as expected.
-fn show(number: usize, claim: &Claim) -> bool {
-    println!("{number:>2}. {}", claim.text);
-    match (claim.experiment)() {
-        Ok(finding) => {
-            let as_expected = finding.verdict == claim.expected;
-            println!("    -> {}", finding.verdict);
-            println!("       {}", finding.evidence);
-            if !as_expected {
-                println!(
-                    "       That is another verdict than usual: {}",
-                    claim.expected
-                );
-            }
-            println!();
-            as_expected
-        }
-        Err(error) => {
-            println!("    -> could not be tried: {error:#}\n");
-            false
-        }
-    }
-}
-
-fn main() -> ExitCode {
-    let options = Options::parse();
-    let wanted = |claim: &&Claim| {
+/// Those of a mechanism's claims that hold one of the words, with their numbers; `number` counts all.
+fn pick<'a>(
+    mechanism: &'a Mechanism,
+    words: &[String],
+    number: &mut usize,
+) -> Vec<(usize, &'a Claim)> {
+    let name = mechanism.name.to_lowercase();
+    let mut picked = Vec::new();
+    for claim in &mechanism.claims {
+        *number += 1;
         let text = claim.text.to_lowercase();
-        options.words.is_empty()
-            || options
-                .words
-                .iter()
-                .any(|word| text.contains(&word.to_lowercase()))
-    };
-    let claims = claims::all();
-    let mut tried = 0;
-    let mut other = 0;
-    for (number, claim) in (1..).zip(&claims).filter(|(_, claim)| wanted(claim)) {
-        tried += 1;
-        other += usize::from(!show(number, claim));
+        let wanted = |word: &String| match word.parse::<usize>() {
+            Ok(wanted) => wanted == *number,
+            Err(_) => {
+                let word = word.to_lowercase();
+                text.contains(&word) || name.contains(&word)
+            }
+        };
+        if words.is_empty() || words.iter().any(wanted) {
+            picked.push((*number, claim));
+        }
     }
-    println!("{tried} claims tried, {other} of them with another verdict than usual");
-    if tried == 0 || other > 0 {
-        return ExitCode::FAILURE;
+    picked
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    signals::on_end(tracefs::remove_all);
+    let mechanisms = claims::all();
+    let mut table = Table::new(options.color.enabled(), options.brief, options.ktap);
+    let mut tried = Vec::new();
+    let mut number = 0;
+    for mechanism in &mechanisms {
+        let picked = pick(mechanism, &options.words, &mut number);
+        if picked.is_empty() {
+            continue;
+        }
+        table.mechanism(mechanism.name);
+        let mut results = Vec::new();
+        for (number, claim) in picked {
+            if options.list {
+                table.listed(number, claim);
+                continue;
+            }
+            let start = Instant::now();
+            let watch = watchdog::watch(claim.text);
+            let outcome = claim.try_out();
+            drop(watch);
+            table.row(number, claim, &outcome, start.elapsed());
+            if options.html.is_some() {
+                results.push(Tried {
+                    number,
+                    claim,
+                    outcome,
+                });
+            }
+        }
+        tried.push((mechanism, results));
     }
-    ExitCode::SUCCESS
+    let well = table.end(options.list);
+    if let Some(file) = &options.html {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        let page = page::page(kernel.trim(), &tried)?;
+        if file.as_os_str() == "-" {
+            io::stdout().write_all(page.as_bytes())?;
+        } else {
+            fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+    }
+    Ok(if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(words: &[&str]) -> Vec<usize> {
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        let mut number = 0;
+        let mut picked = Vec::new();
+        for mechanism in &claims::all() {
+            let of_it = pick(mechanism, &words, &mut number);
+            picked.extend(of_it.into_iter().map(|(number, _)| number));
+        }
+        picked
+    }
+
+    #[test]
+    fn claims_are_picked_by_words_and_numbers() {
+        let all = numbers(&[]);
+        assert_eq!(all, (1..=all.len()).collect::<Vec<_>>());
+        assert_eq!(numbers(&["3"]), [3]);
+        assert!(numbers(&["no such claim"]).is_empty());
+        let oneshot = numbers(&["oneshot"]);
+        assert!(oneshot.len() >= 2 && oneshot.len() < all.len());
+        assert_eq!(numbers(&["OneShot"]), oneshot);
+    }
 }

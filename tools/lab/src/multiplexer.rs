@@ -1,86 +1,144 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The C epoll and repoll, by the same calls.
+//! The kernel's multiplexers and repoll's, by the same calls.
 
-use crate::sys::{check, owned};
-use repoll::{Event, Events, Instance};
+use crate::claim::Side;
+use crate::sys::{self, Set};
+use repoll::{Counts, CreateFlags, Event, Events, FdSet, Instance, PollEvents, PollFd};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-/// An instance of one of them.
+/// An instance of epoll, or of repoll's.
 pub enum Multiplexer {
     C(OwnedFd),
     Repoll(Instance),
 }
 
-/// Both, in this order, by their names.
-pub fn both() -> io::Result<[(&'static str, Multiplexer); 2]> {
-    Ok([
-        ("epoll", Multiplexer::c()?),
-        ("repoll", Multiplexer::Repoll(Instance::open()?)),
-    ])
-}
+/// One that does not end.
+pub const FOR_EVER: i32 = -1;
 
 impl Multiplexer {
-    pub fn c() -> io::Result<Self> {
-        // SAFETY: no pointers.
-        unsafe { owned(libc::epoll_create1(libc::EPOLL_CLOEXEC)) }.map(Self::C)
-    }
-
-    /// Another one of the same kind.
-    pub fn another(&self) -> io::Result<Self> {
-        match self {
-            Self::C(_) => Self::c(),
-            Self::Repoll(_) => Instance::open().map(Self::Repoll),
+    pub fn new(side: Side) -> io::Result<Self> {
+        match side {
+            Side::Kernel => sys::epoll_create().map(Self::C),
+            Side::Repoll => Instance::open().map(Self::Repoll),
         }
     }
 
-    fn ctl(&self, op: i32, fd: RawFd, events: Events) -> io::Result<()> {
-        match self {
-            Self::C(epoll) => {
-                let mut event = libc::epoll_event {
-                    events: events.bits(),
-                    u64: fd as u64,
-                };
-                // SAFETY: the event lives through the call.
-                check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), op, fd, &mut event) }).map(drop)
-            }
-            Self::Repoll(instance) => match op {
-                libc::EPOLL_CTL_ADD => instance.add(&fd, events, fd as u64),
-                _ => instance.modify(&fd, events, fd as u64),
-            },
+    /// An instance with an anonymous file: for repoll's the one that CREATE makes.
+    pub fn anonymous(side: Side) -> io::Result<Self> {
+        match side {
+            Side::Kernel => sys::epoll_create().map(Self::C),
+            Side::Repoll => Instance::open()?
+                .create(CreateFlags::CLOEXEC)
+                .map(Self::Repoll),
         }
     }
 
     /// Watches a file; its datum is the descriptor.
     pub fn add(&self, fd: &impl AsRawFd, events: Events) -> io::Result<()> {
-        self.ctl(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), events)
+        let fd = fd.as_raw_fd();
+        match self {
+            Self::C(epoll) => sys::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, events.bits()),
+            Self::Repoll(instance) => instance.add(&fd, events, fd as u64),
+        }
     }
 
     pub fn modify(&self, fd: &impl AsRawFd, events: Events) -> io::Result<()> {
-        self.ctl(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), events)
+        let fd = fd.as_raw_fd();
+        match self {
+            Self::C(epoll) => sys::epoll_ctl(epoll, libc::EPOLL_CTL_MOD, fd, events.bits()),
+            Self::Repoll(instance) => instance.modify(&fd, events, fd as u64),
+        }
     }
 
-    /// How many events there are, of 64 at the most; waits for the first so many milliseconds.
-    pub fn wait(&self, milliseconds: i32) -> io::Result<usize> {
-        let mut events = [Event::default(); 64];
+    pub fn delete(&self, fd: &impl AsRawFd) -> io::Result<()> {
         match self {
-            Self::C(epoll) => {
-                // SAFETY: `Event` is a transparent `epoll_event`; there is room for 64.
-                let count = unsafe {
-                    libc::epoll_wait(
-                        epoll.as_raw_fd(),
-                        events.as_mut_ptr().cast(),
-                        64,
-                        milliseconds,
-                    )
-                };
-                check(count).map(|count| count as usize)
-            }
+            Self::C(epoll) => sys::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0),
+            Self::Repoll(instance) => instance.delete(fd),
+        }
+    }
+
+    /// The events, of 64 at the most; waits for the first so many milliseconds.
+    pub fn events(&self, milliseconds: i32) -> io::Result<Vec<Event>> {
+        let mut events = [Event::default(); 64];
+        let count = match self {
+            Self::C(epoll) => sys::epoll_wait(epoll, &mut events, milliseconds)?,
             Self::Repoll(instance) => {
                 let timeout = u64::try_from(milliseconds).ok().map(Duration::from_millis);
-                instance.wait(&mut events, timeout).map(<[_]>::len)
+                instance.wait(&mut events, timeout)?.len()
             }
+        };
+        Ok(events[..count].to_vec())
+    }
+
+    /// How many events there are.
+    pub fn wait(&self, milliseconds: i32) -> io::Result<usize> {
+        self.events(milliseconds).map(|events| events.len())
+    }
+}
+
+impl AsRawFd for Multiplexer {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::C(epoll) => epoll.as_raw_fd(),
+            Self::Repoll(instance) => instance.as_raw_fd(),
         }
+    }
+}
+
+/// One of the two calls that look at all files each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Select,
+    Poll,
+}
+
+/// A way to make such a call.
+pub struct Scanner {
+    call: Call,
+    /// Repoll's calls want one; what it watches plays no part.
+    repoll: Option<Instance>,
+}
+
+impl Scanner {
+    pub fn new(call: Call, side: Side) -> io::Result<Self> {
+        let repoll = match side {
+            Side::Kernel => None,
+            Side::Repoll => Some(Instance::open()?),
+        };
+        Ok(Self { call, repoll })
+    }
+
+    /// Waits until one of the files can be read, and returns how many can; for repoll's with what it did.
+    pub fn wait(&self, files: &[RawFd], milliseconds: i32) -> io::Result<(usize, Counts)> {
+        let mut counts = Counts::default();
+        let timeout = u64::try_from(milliseconds).ok().map(Duration::from_millis);
+        let ready = match (self.call, &self.repoll) {
+            (Call::Select, None) => {
+                let end = files.iter().max().map_or(0, |last| last + 1);
+                let mut set = Set::new(end as usize);
+                files.iter().for_each(|file| set.insert(*file));
+                set.select(end, milliseconds)?
+            }
+            (Call::Select, Some(instance)) => {
+                let mut set = FdSet::new();
+                files.iter().for_each(|file| set.insert(file));
+                instance.select_counted([Some(&mut set), None, None], timeout, &mut counts)?
+            }
+            (Call::Poll, None) => {
+                let entry = |file| sys::interest(file, libc::POLLIN);
+                sys::poll(
+                    &mut files.iter().map(entry).collect::<Vec<_>>(),
+                    milliseconds,
+                )?
+            }
+            (Call::Poll, Some(instance)) => {
+                let entry = |file| PollFd::new(file, PollEvents::IN);
+                let mut fds: Vec<_> = files.iter().map(entry).collect();
+                instance.poll_counted(&mut fds, timeout, &mut counts)?
+            }
+        };
+        Ok((ready, counts))
     }
 }

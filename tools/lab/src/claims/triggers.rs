@@ -1,118 +1,217 @@
 // SPDX-License-Identifier: GPL-2.0
 //! When an event is reported.
 
-use crate::multiplexer::both;
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::multiplexer::Multiplexer;
+use crate::recording::told;
 use crate::sys::{pipe, read, write};
-use crate::{holds_if, Claim, Finding, Verdict};
 use anyhow::Result;
 use repoll::Events;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 
-pub fn claims() -> Vec<Claim> {
-    vec![
-        Claim {
-            text: "100 bytes come, 50 are read: level-triggered reports again",
-            expected: Verdict::Holds,
-            experiment: level_reports_again,
-        },
-        Claim {
-            text: "100 bytes come, 50 are read: edge-triggered stays silent",
-            expected: Verdict::Holds,
-            experiment: edge_stays_silent,
-        },
-        Claim {
-            text: "edge-triggered also reports when the data get less",
-            expected: Verdict::Fails,
-            experiment: less_data_are_no_edge,
-        },
-        Claim {
-            text: "after ONESHOT has reported, the descriptor must be added again",
-            expected: Verdict::Fails,
-            experiment: oneshot_wants_mod,
-        },
-    ]
-}
-
-/// How many events each has, before and after half of the data are read.
-fn half_read(events: Events) -> Result<Vec<(&'static str, usize, usize)>> {
-    let mut counts = Vec::new();
-    for (name, m) in both()? {
-        let (reader, writer) = pipe()?;
-        m.add(&reader, events)?;
-        write(&writer, &[0; 100])?;
-        let before = m.wait(0)?;
-        read(&reader, &mut [0; 50])?;
-        counts.push((name, before, m.wait(0)?));
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "Level-triggered and edge-triggered",
+        text: "After an item is reported it leaves the ready list. If it is level-triggered it is put back at \
+               the tail at once: the next wait asks the file again, and reports it again while there is \
+               something to read. If it is edge-triggered it stays out, until the next callback puts it in. \
+               So level reports a state, and edge a change; whoever uses edge must read until EAGAIN.",
+        sample: Some("level-trigger"),
+        claims: vec![
+            Claim {
+                text: "100 bytes come, 50 are read: level-triggered reports again",
+                expected: Verdict::Holds,
+                because: "The item was put back when it was reported.",
+                source: "fs/eventpoll.c:2114, ep_deliver_event(); rust/eventpoll/wait.rs, scan()",
+                experiment: level_reports_again,
+            },
+            Claim {
+                text: "100 bytes come, 50 are read: edge-triggered stays silent",
+                expected: Verdict::Holds,
+                because: "Nothing has called back since. What comes after it is reported, read or not.",
+                source: "fs/eventpoll.c:2114, ep_deliver_event(); rust/eventpoll/wait.rs",
+                experiment: edge_stays_silent,
+            },
+            Claim {
+                text: "edge-triggered reports once per change, however many bytes it brought",
+                expected: Verdict::Holds,
+                because: "Changes that come before the wait are one report: the item is in the ready list once.",
+                source: "fs/eventpoll.c:1491, ep_poll_callback()",
+                experiment: once_per_change,
+            },
+            Claim {
+                text: "edge-triggered also reports when the data get less",
+                expected: Verdict::Fails,
+                because: "A read wakes writers, for it makes room: it is an edge of OUT, not of IN.",
+                source: "fs/pipe.c, anon_pipe_read(): wake_up of wr_wait only",
+                experiment: less_data_are_no_edge,
+            },
+        ],
     }
-    Ok(counts)
 }
 
-fn in_words(counts: &[(&str, usize, usize)]) -> String {
-    let each: Vec<_> = counts
-        .iter()
-        .map(|(name, before, after)| {
-            format!("{name}: {before} event when they come, {after} after 50 are read")
-        })
-        .collect();
-    each.join("; ")
+pub fn oneshot() -> Mechanism {
+    Mechanism {
+        name: "ONESHOT",
+        text: "An item with EPOLLONESHOT is reported once, and then disarmed: all of its event bits are \
+               cleared, though it stays in the tree and its entry in the file's wait queue. Callbacks \
+               come and are swallowed. EPOLL_CTL_MOD sets the bits again and asks the file, so that \
+               what came meanwhile is not lost. So of many threads only one has a connection at a time.",
+        sample: None,
+        claims: vec![
+            Claim {
+                text: "ONESHOT reports once; then nothing until MOD",
+                expected: Verdict::Holds,
+                because: "MOD asks the file, so that what came before it is reported, too.",
+                source: "fs/eventpoll.c:2112, ep_deliver_event(); rust/eventpoll/item.rs, disarm()",
+                experiment: once_until_mod,
+            },
+            Claim {
+                text: "after ONESHOT has reported, the descriptor must be added to the queue again",
+                expected: Verdict::Fails,
+                because: "It is still there: ADD gives EEXIST. MOD arms it again.",
+                source: "fs/eventpoll.c:2112 and :1980, ep_modify()",
+                experiment: must_be_added,
+            },
+        ],
+    }
+}
+
+fn in_words(count: usize) -> String {
+    match count {
+        0 => "no event".to_owned(),
+        1 => "1 event".to_owned(),
+        count => format!("{count} events"),
+    }
+}
+
+/// Reports before and after half of the data are read, and after more have come.
+fn half_read(m: &Multiplexer, events: Events) -> Result<[usize; 3]> {
+    let (reader, writer) = pipe()?;
+    m.add(&reader, events)?;
+    write(&writer, &[0; 100])?;
+    let before = m.wait(0)?;
+    read(&reader, &mut [0; 50])?;
+    let after = m.wait(0)?;
+    write(&writer, &[0; 10])?;
+    Ok([before, after, m.wait(0)?])
+}
+
+/// The same on both sides, and whether the second report is there.
+fn halves(events: Events, second: usize) -> Result<Finding> {
+    Finding::both(|side| {
+        let counts = half_read(&Multiplexer::new(side)?, events)?;
+        let seen = format!(
+            "{} when they come, {} after 50 are read, {} when 10 more come",
+            in_words(counts[0]),
+            in_words(counts[1]),
+            in_words(counts[2])
+        );
+        Ok((Verdict::holds(counts == [1, second, 1]), seen))
+    })
 }
 
 fn level_reports_again() -> Result<Finding> {
-    let counts = half_read(Events::IN)?;
-    holds_if(
-        counts
-            .iter()
-            .all(|(_, before, after)| (*before, *after) == (1, 1)),
-        in_words(&counts),
-    )
+    let (finding, trace) = told(|| halves(Events::IN, 1))?;
+    Ok(finding.with(trace))
 }
 
 fn edge_stays_silent() -> Result<Finding> {
-    let counts = half_read(Events::IN | Events::ET)?;
-    holds_if(
-        counts
-            .iter()
-            .all(|(_, before, after)| (*before, *after) == (1, 0)),
-        in_words(&counts),
-    )
+    let (finding, trace) = told(|| halves(Events::IN | Events::ET, 0))?;
+    Ok(finding.with(trace))
+}
+
+fn once_per_change() -> Result<Finding> {
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let (reader, writer) = pipe()?;
+        m.add(&reader, Events::IN | Events::ET)?;
+        let mut reports = Vec::new();
+        for writes in [1, 3] {
+            for _ in 0..writes {
+                write(&writer, &[0; 100])?;
+            }
+            reports.push(m.wait(0)? + m.wait(0)?);
+        }
+        let seen = format!(
+            "{} after one write, {} after three",
+            in_words(reports[0]),
+            in_words(reports[1])
+        );
+        Ok((Verdict::holds(reports == [1, 1]), seen))
+    })
 }
 
 fn less_data_are_no_edge() -> Result<Finding> {
-    let counts = half_read(Events::IN | Events::ET)?;
-    let reported = counts.iter().any(|(_, _, after)| *after > 0);
-    holds_if(
-        reported,
-        format!(
-            "{}; what a read wakes is writers: it makes room",
-            in_words(&counts)
-        ),
-    )
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let (reader, writer) = pipe()?;
+        m.add(&reader, Events::IN | Events::ET)?;
+        while write(&writer, &[0; 4096]).is_ok() {}
+        let came = m.wait(0)?;
+        let writing = Multiplexer::new(side)?;
+        writing.add(&writer, Events::OUT | Events::ET)?;
+        let full = writing.wait(0)?;
+        read(&reader, &mut [0; 16384])?;
+        let (less, room) = (m.wait(0)?, writing.wait(0)?);
+        let seen = format!(
+            "who reads: {} when data come, {} when 16384 bytes have been read; who writes: {} while the pipe is full, {} then",
+            in_words(came),
+            in_words(less),
+            in_words(full),
+            in_words(room)
+        );
+        // If a read told nobody anything, or data did not, this would be no experiment.
+        anyhow::ensure!((came, full, room) == (1, 0, 1), "{seen}");
+        Ok((Verdict::holds(less > 0), seen))
+    })
 }
 
-fn oneshot_wants_mod() -> Result<Finding> {
-    let mut evidence = Vec::new();
-    let mut must_add = false;
-    for (name, m) in both()? {
+fn once_until_mod() -> Result<Finding> {
+    let experiment = || {
+        Finding::both(|side| {
+            let m = Multiplexer::new(side)?;
+            // Each write must have a callback to be swallowed: a pipe has one for its first data only.
+            let (reader, writer) = UnixStream::pair()?;
+            let events = Events::IN | Events::ONESHOT;
+            m.add(&reader, events)?;
+            write(&writer, b"x")?;
+            let first = m.wait(0)?;
+            write(&writer, b"y")?;
+            let second = m.wait(0)?;
+            m.modify(&reader, events)?;
+            let armed = m.wait(0)?;
+            let seen = format!(
+                "{}, {} when more comes, {} after MOD",
+                in_words(first),
+                in_words(second),
+                in_words(armed)
+            );
+            Ok((Verdict::holds([first, second, armed] == [1, 0, 1]), seen))
+        })
+    };
+    let (finding, trace) = told(experiment)?;
+    Ok(finding.with(trace))
+}
+
+fn must_be_added() -> Result<Finding> {
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
         let (reader, writer) = pipe()?;
         let events = Events::IN | Events::ONESHOT;
         m.add(&reader, events)?;
         write(&writer, b"x")?;
-        let counts = [m.wait(0)?, m.wait(0)?];
-        let again = m
-            .add(&reader, events)
-            .err()
-            .and_then(|error| error.raw_os_error());
+        m.wait(0)?;
+        let added = m.add(&reader, events);
+        let refused = matches!(&added, Err(error) if error.kind() == ErrorKind::AlreadyExists);
         m.modify(&reader, events)?;
         let armed = m.wait(0)?;
-        must_add |= again != Some(libc::EEXIST) || armed != 1 || counts != [1, 0];
-        evidence.push(format!(
-            "{name}: {} event, then {}; ADD gives EEXIST: {}; after MOD {armed} event",
-            counts[0],
-            counts[1],
-            again == Some(libc::EEXIST)
-        ));
-    }
-    holds_if(
-        must_add,
-        format!("{}. It is MOD that arms it again", evidence.join("; ")),
-    )
+        let seen = format!(
+            "ADD: {}; {} after MOD",
+            added.map_or_else(|error| error.to_string(), |()| "done".to_owned()),
+            in_words(armed)
+        );
+        Ok((Verdict::holds(!refused || armed == 0), seen))
+    })
 }

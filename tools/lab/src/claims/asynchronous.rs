@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The kernel waits, copies, and then says so.
+
+use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::multiplexer::{Multiplexer, FOR_EVER};
+use crate::recording::told;
+use crate::sys::{bytes_left, has_aio, pipe, read, write, Ring};
+use anyhow::{ensure, Result};
+use repoll::{Events, Source};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "Asynchronous I/O: io_uring",
+        text: "The program hands a whole read over, with the buffer, and goes on. The kernel waits for the data, by an \
+               entry of its own in the file's wait queue, copies them, and puts a completion into a ring that \
+               it shares with the program. Readiness says: you can read now; completion says: it has been read. \
+               Every model before this one is synchronous: the copy is the caller's call.",
+        sample: Some("asynchronous"),
+        claims: vec![
+            Claim {
+                text: "Linux has no asynchronous I/O",
+                expected: Verdict::Fails,
+                because: "AIO is of 2002 (2.5), and is good for files that are opened with O_DIRECT; io_uring is of 2019 (5.1).",
+                source: "fs/aio.c, io_setup(); io_uring/io_uring.c, io_uring_setup()",
+                experiment: there_is_some,
+            },
+            Claim {
+                text: "with asynchronous I/O the kernel waits and copies, and then tells",
+                expected: Verdict::Holds,
+                because: "",
+                source: "io_uring/poll.c, io_arm_poll_handler(); io_uring/rw.c",
+                experiment: waits_and_copies,
+            },
+            Claim {
+                text: "a loop of completions makes one call a message, one of readiness two: wait, and read",
+                expected: Verdict::Holds,
+                because: "What readiness reports must still be fetched.",
+                source: "io_uring/io_uring.c, io_uring_enter(); fs/eventpoll.c, epoll_wait()",
+                experiment: calls_of_loops,
+            },
+        ],
+    }
+}
+
+fn there_is_some() -> Result<Finding> {
+    let (aio, ring) = (has_aio(), Ring::new().is_ok());
+    let seen =
+        format!("io_setup(2) makes a context: {aio}; io_uring_setup(2) makes a ring: {ring}");
+    Finding::of(Side::Kernel, Verdict::holds(!aio && !ring), seen)
+}
+
+/// A file to read from, and one to write to.
+enum Files {
+    Pipe(OwnedFd, OwnedFd),
+    Source(Source),
+}
+
+impl Files {
+    fn new(side: Side) -> Result<Self> {
+        Ok(match side {
+            Side::Kernel => {
+                let (reader, writer) = pipe()?;
+                // A request for a file that does not block is not kept waiting.
+                crate::sys::let_block(&reader)?;
+                Self::Pipe(reader, writer)
+            }
+            Side::Repoll => Self::Source(Source::open()?),
+        })
+    }
+
+    fn ends(&self) -> (RawFd, RawFd) {
+        match self {
+            Self::Pipe(reader, writer) => (reader.as_raw_fd(), writer.as_raw_fd()),
+            Self::Source(source) => (source.as_raw_fd(), source.as_raw_fd()),
+        }
+    }
+}
+
+fn waits_and_copies() -> Result<Finding> {
+    let experiment = || {
+        Finding::both(|side| {
+            let files = Files::new(side)?;
+            let (reader, writer) = files.ends();
+            let mut ring = Ring::new()?;
+            ring.read(&reader)?;
+            let early = ring.completions();
+            write(&writer, b"data")?;
+            let data = ring.finish()?;
+            let left = bytes_left(&reader)?;
+            let seen = format!(
+                "a read of an empty {}: {early} completions before the data; with the completion {:?} is in the buffer, and {left} bytes are left in the file",
+                match side {
+                    Side::Kernel => "pipe",
+                    Side::Repoll => "source",
+                },
+                String::from_utf8_lossy(&data)
+            );
+            let holds = early == 0 && data == b"data" && left == 0;
+            Ok((Verdict::holds(holds), seen))
+        })
+    };
+    let (finding, trace) = told(experiment)?;
+    Ok(finding.with(trace))
+}
+
+fn calls_of_loops() -> Result<Finding> {
+    const MESSAGES: usize = 20;
+    Finding::both(|side| {
+        let files = Files::new(side)?;
+        let (reader, writer) = files.ends();
+        let mut ring = Ring::new()?;
+        let before = ring.calls;
+        for _ in 0..MESSAGES {
+            // It is there already: so neither loop has to hand over and to wait in two calls.
+            write(&writer, b"data")?;
+            ensure!(ring.read_now(&reader)? == b"data");
+        }
+        let completions = ring.calls - before;
+
+        let m = Multiplexer::new(side)?;
+        m.add(&reader, Events::IN)?;
+        let mut calls = 0;
+        for _ in 0..MESSAGES {
+            write(&writer, b"data")?;
+            calls += 1;
+            ensure!(m.wait(FOR_EVER)? == 1);
+            ensure!(bytes_left(&reader)? == 4, "the event has brought the data");
+            calls += 1;
+            ensure!(read(&reader, &mut [0; 64])? == 4);
+        }
+        let seen = format!(
+            "{MESSAGES} messages: {completions} calls by completions, {calls} by readiness"
+        );
+        let holds = completions == MESSAGES && calls == 2 * MESSAGES;
+        Ok((Verdict::holds(holds), seen))
+    })
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A call that sleeps, and one that does not.
+
+use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::recording::told;
+use crate::sys::{self, pipe, read, sleeps, write};
+use crate::threads::start;
+use anyhow::{ensure, Result};
+use repoll::Source;
+use repoll_trace::record::Trace;
+use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::scope;
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "Blocking read",
+        text: "The process finds nothing to read. It makes a wait entry, which holds the process and a \
+               function to be called, puts it in the wait queue of the file, and has another process run in \
+               its place. When data come, the wait queue is called: the function makes the process \
+               runnable again; some time later it runs, takes its entry out, looks again, and copies \
+               the data. So it waits for one file, and a server needs a process for each connection.",
+        sample: Some("blocking"),
+        claims: vec![
+            Claim {
+                text: "a wake-up switches processes twice: a blocking read goes away and comes back for each arrival",
+                expected: Verdict::OnlyIf("the reader is faster than what comes"),
+                because: "If there is something when it looks, a read does not sleep at all.",
+                source: "kernel/sched/core.c, schedule(); net/unix/af_unix.c, unix_stream_data_wait()",
+                experiment: switches,
+            },
+            Claim {
+                text: "a blocking read waits twice: for the data, and while they are copied",
+                expected: Verdict::OnlyIf("to be busy is to wait, too"),
+                because: "The first is a sleep; the copy is the process's own work: it runs, and runs nothing else.",
+                source: "net/unix/af_unix.c, unix_stream_read_generic()",
+                experiment: stages,
+            },
+            Claim {
+                text: "a process in a blocking read can wait for one file only: one process per connection",
+                expected: Verdict::Holds,
+                because: "Its only entry is in the wait queue of that file.",
+                source: "rust/source/queue.rs; net/unix/af_unix.c, unix_stream_data_wait()",
+                experiment: one_file,
+            },
+            Claim {
+                text: "the wait entry's function is default_wake_function",
+                expected: Verdict::Fails,
+                because: "Most entries take themselves out when they wake (autoremove_wake_function) or note that they \
+                          did (woken_wake_function); both end in default_wake_function.",
+                source: "kernel/sched/wait.c:403, :459; kernel/sched/core.c, default_wake_function()",
+                experiment: || Finding::read(Verdict::Fails),
+            },
+        ],
+    }
+}
+
+pub fn without_blocking() -> Mechanism {
+    Mechanism {
+        name: "Non-blocking read",
+        text: "With O_NONBLOCK a call that finds nothing to do says so at once: EAGAIN. Nobody sleeps, and \
+               nobody is told when there is something: the program must come again, and each time \
+               that it comes too early is a system call for nothing. It pays if something is there \
+               nearly always, or together with one that tells when: select, poll, epoll.",
+        sample: Some("non-blocking"),
+        claims: vec![
+            Claim {
+                text: "a non-blocking read returns EAGAIN at once",
+                expected: Verdict::Holds,
+                because: "It looks, and does not sleep.",
+                source: "fs/pipe.c, anon_pipe_read(); rust/source/queue.rs",
+                experiment: again,
+            },
+            Claim {
+                text: "who reads without blocking must poll in a loop, and calls for nothing",
+                expected: Verdict::Holds,
+                because: "A blocking read makes one call for each message, however late it comes.",
+                source: "rust/source/queue.rs",
+                experiment: polling_loop,
+            },
+        ],
+    }
+}
+
+/// A file that is read by one thread and written to by another, of the kernel's own or of repoll's.
+enum Pair {
+    Sockets(UnixStream, UnixStream),
+    Source(Source),
+}
+
+impl Pair {
+    fn new(side: Side) -> io::Result<Self> {
+        match side {
+            Side::Kernel => UnixStream::pair().map(|(a, b)| Self::Sockets(a, b)),
+            Side::Repoll => Source::open().map(Self::Source),
+        }
+    }
+
+    fn read(&self) -> io::Result<usize> {
+        match self {
+            Self::Sockets(reader, _) => sys::read(reader, &mut [0]),
+            Self::Source(source) => sys::read(source, &mut [0; 8]),
+        }
+    }
+
+    fn write(&self) -> io::Result<usize> {
+        match self {
+            Self::Sockets(_, writer) => sys::write(writer, b"x"),
+            Self::Source(source) => sys::write(source, b"x"),
+        }
+    }
+}
+
+const COUNT: i64 = 20;
+
+/// How often a reader sleeps that must wait for each message, or that finds all of them.
+fn sleeps_of_reader(side: Side, must_wait: bool) -> Result<i64> {
+    let pair = Pair::new(side)?;
+    if !must_wait {
+        for _ in 0..COUNT {
+            pair.write()?;
+        }
+    }
+    let done = AtomicUsize::new(0);
+    scope(|threads| {
+        let reader = start(threads, "reader", || {
+            let before = sleeps()?;
+            for _ in 0..COUNT {
+                pair.read()?;
+                done.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(sleeps()? - before)
+        })?;
+        if must_wait {
+            for number in 0..COUNT as usize {
+                while done.load(Ordering::SeqCst) < number {
+                    std::thread::yield_now();
+                }
+                reader.until_asleep()?;
+                pair.write()?;
+            }
+        }
+        reader.end()
+    })
+}
+
+fn switches() -> Result<Finding> {
+    let finding = Finding::both(|side| {
+        let waited = sleeps_of_reader(side, true)?;
+        let found = sleeps_of_reader(side, false)?;
+        let seen = format!(
+            "{COUNT} reads of {} slept {waited} times (away, and back) when they came before the data, {found} times when they came after",
+            match side {
+                Side::Kernel => "a socket",
+                Side::Repoll => "/dev/repoll-source",
+            }
+        );
+        let verdict = Verdict::only_if(
+            "the reader is faster than what comes",
+            waited >= COUNT,
+            found >= COUNT,
+        );
+        Ok((verdict, seen))
+    })?;
+    let ((), trace) = told(|| one_arrival(Side::Repoll))?;
+    Ok(finding.with(trace))
+}
+
+/// One blocking read that sleeps, and is woken.
+fn one_arrival(side: Side) -> Result<()> {
+    let pair = Pair::new(side)?;
+    scope(|threads| {
+        let reader = start(threads, "reader", || Ok(pair.read()?))?;
+        reader.until_asleep()?;
+        pair.write()?;
+        ensure!(reader.end()? == 1);
+        Ok(())
+    })
+}
+
+fn stages() -> Result<Finding> {
+    Finding::both(|side| {
+        let pair = Pair::new(side)?;
+        pair.write()?;
+        let (slept, read) = scope(|threads| {
+            let reader = start(threads, "reader", || {
+                let before = sleeps()?;
+                let read = pair.read()?;
+                Ok((sleeps()? - before, read))
+            })?;
+            reader.end()
+        })?;
+        let waits = sleeps_of_reader(side, true)? >= COUNT;
+        let seen = format!("without data it sleeps: {waits}; with data it copied {read} byte and slept {slept} times");
+        let verdict = Verdict::only_if("to be busy is to wait, too", waits && read == 1, slept > 0);
+        Ok((verdict, seen))
+    })
+}
+
+fn one_file() -> Result<Finding> {
+    Finding::both(|side| {
+        let (one, other) = (Pair::new(side)?, Pair::new(side)?);
+        let experiment = || {
+            scope(|threads| {
+                let reader = start(threads, "reader", || Ok(one.read()?))?;
+                reader.until_asleep()?;
+                let tid = reader.tid;
+                other.write()?;
+                // What it makes runnable it has made so when it returns.
+                let slept_on = reader.is_asleep()?;
+                one.write()?;
+                reader.end()?;
+                Ok((tid, slept_on))
+            })
+        };
+        let ((tid, slept_on), trace) = told(experiment)?;
+        let wakings = wakings(&trace, tid);
+        let seen = format!(
+            "data on another file: it sleeps on: {slept_on}; it was made runnable {wakings} time in all, by its own file"
+        );
+        Ok((Verdict::holds(slept_on && wakings == 1), seen))
+    })
+}
+
+/// How often a thread was made runnable that slept in the call at hand.
+fn wakings(trace: &Trace, tid: i32) -> usize {
+    let mut asleep = false;
+    let mut wakings = 0;
+    for record in &trace.records {
+        let number = |field| record.number(field).unwrap_or(0);
+        if record.is("sys_enter_read") && record.pid == tid {
+            asleep = true;
+            wakings = 0;
+        } else if record.is("sched_waking") && number("pid") == i64::from(tid) && asleep {
+            wakings += 1;
+        }
+    }
+    wakings
+}
+
+fn again() -> Result<Finding> {
+    Finding::both(|side| {
+        let before = sleeps()?;
+        let result = match side {
+            Side::Kernel => {
+                let (reader, _writer) = pipe()?;
+                read(&reader, &mut [0])
+            }
+            Side::Repoll => read(&Source::open_nonblocking()?, &mut [0; 8]),
+        };
+        let slept = sleeps()? - before;
+        let again = matches!(&result, Err(error) if error.kind() == ErrorKind::WouldBlock);
+        let said = result.map_or_else(|error| error.to_string(), |count| format!("{count} bytes"));
+        let seen = format!(
+            "an empty {}: {said}; it slept {slept} times",
+            match side {
+                Side::Kernel => "pipe",
+                Side::Repoll => "source",
+            }
+        );
+        Ok((Verdict::holds(again && slept == 0), seen))
+    })
+}
+
+fn polling_loop() -> Result<Finding> {
+    const TRIES: usize = 20;
+    // The message comes when the loop has tried so often.
+    let looping = |side| -> Result<(usize, i64)> {
+        let (reader, writer) = pipe()?;
+        let source = Source::open_nonblocking()?;
+        let before = sleeps()?;
+        let mut calls = 0;
+        loop {
+            calls += 1;
+            let result = match side {
+                Side::Kernel => read(&reader, &mut [0]),
+                Side::Repoll => read(&source, &mut [0; 8]),
+            };
+            match result {
+                Ok(_) => return Ok((calls, sleeps()? - before)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+            if calls == TRIES {
+                match side {
+                    Side::Kernel => write(&writer, b"x")?,
+                    Side::Repoll => write(&source, b"x")?,
+                };
+            }
+        }
+    };
+    let experiment = || {
+        Finding::both(|side| {
+            let (calls, slept) = looping(side)?;
+            let seen = format!(
+                "one message, which came late: {calls} calls, {} of them for nothing, {slept} sleeps",
+                calls - 1
+            );
+            Ok((Verdict::holds(calls > 2 && slept == 0), seen))
+        })
+    };
+    let (finding, trace) = told(experiment)?;
+    Ok(finding.with(trace))
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What happens when a watched file becomes ready.
+
+use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::multiplexer::{Multiplexer, FOR_EVER};
+use crate::recording::told;
+use crate::sys::{pipe, thread_number, write};
+use crate::threads::start;
+use anyhow::{ensure, Result};
+use repoll::Events;
+use repoll_trace::record::{Record, Trace};
+use std::thread::scope;
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "The callback",
+        text: "Whoever makes a file ready calls its wait queue: a softirq with a packet, a timer's interrupt, or a \
+               process that writes. From the entry the callback (ep_poll_callback) finds the item; if what \
+               happened is wanted, and the item is not in the ready list, it puts it there, and wakes one \
+               of those who wait. All that in the context of the caller: it may not sleep, and no process of \
+               the instance need be there at all.",
+        sample: None,
+        claims: vec![
+            Claim {
+                text: "the callback needs no process: the item becomes ready with nobody in a wait",
+                expected: Verdict::Holds,
+                because: "It runs in whoever writes.",
+                source: "fs/eventpoll.c:1491, ep_poll_callback(); rust/eventpoll/item.rs",
+                experiment: without_process,
+            },
+            Claim {
+                text: "the callback adds the item to the ready list if it is not there",
+                expected: Verdict::Holds,
+                because: "So many events of one file are one report.",
+                source: "fs/eventpoll.c:1534, ep_poll_callback(); rust/kernel_ext/ready_queue.rs",
+                experiment: once_in_list,
+            },
+            Claim {
+                text: "the callback wakes a waiter, in the context of whoever made the file ready",
+                expected: Verdict::Holds,
+                because: "The waiter's entry in the instance's wait queue has a function that ends in default_wake_function.",
+                source: "fs/eventpoll.c:2201, ep_autoremove_wake_function(); rust/kernel_ext/wait_queue.rs",
+                experiment: wakes_a_waiter,
+            },
+            Claim {
+                text: "the callback takes no notice of events that nobody wants",
+                expected: Verdict::Holds,
+                because: "The wake-up carries a key: what for. The file is not asked.",
+                source: "fs/eventpoll.c:1519, ep_poll_callback(); rust/eventpoll/item.rs",
+                experiment: only_wanted,
+            },
+        ],
+    }
+}
+
+fn own<'a>(trace: &'a Trace, event: &'a str) -> impl Iterator<Item = &'a Record> {
+    trace.records.iter().filter(move |record| record.is(event))
+}
+
+fn without_process() -> Result<Finding> {
+    let experiment = || {
+        let mut writer_of_repoll = 0;
+        let finding = Finding::both(|side| {
+            let m = Multiplexer::new(side)?;
+            let (reader, writer) = pipe()?;
+            m.add(&reader, Events::IN | Events::ET)?;
+            let tid = scope(|threads| {
+                let act = start(threads, "writer", || {
+                    write(&writer, b"x")?;
+                    Ok(thread_number())
+                })?;
+                act.end()
+            })?;
+            if side == Side::Repoll {
+                writer_of_repoll = tid;
+            }
+            let later = m.wait(0)?;
+            let seen = format!(
+                "a wait that begins after the write, and does not sleep, has {later} event"
+            );
+            Ok((Verdict::holds(later == 1), seen))
+        })?;
+        Ok((finding, writer_of_repoll))
+    };
+    let ((mut finding, writer), trace) = told(experiment)?;
+    let by_writer = own(&trace, "repoll_callback").any(|record| record.pid == writer);
+    ensure!(finding.seen.len() == 2);
+    finding.seen[1].1 += &format!("; the callback ran in the thread that wrote: {by_writer}");
+    if !by_writer {
+        finding.verdict = Verdict::Fails;
+    }
+    Ok(finding.with(trace))
+}
+
+fn once_in_list() -> Result<Finding> {
+    let ((finding, writes), trace) = told(|| {
+        const WRITES: usize = 3;
+        let finding = Finding::both(|side| {
+            let m = Multiplexer::new(side)?;
+            let (reader, writer) = pipe()?;
+            m.add(&reader, Events::IN | Events::ET)?;
+            for _ in 0..WRITES {
+                write(&writer, b"x")?;
+            }
+            let events = m.wait(0)?;
+            Ok((
+                Verdict::holds(events == 1),
+                format!("{WRITES} writes, {events} event"),
+            ))
+        })?;
+        Ok((finding, WRITES))
+    })?;
+    let mut finding = finding;
+    // When the pipe is closed there is one more.
+    let before = || {
+        trace
+            .records
+            .iter()
+            .take_while(|record| !record.is("repoll_deliver"))
+    };
+    let outcome = |name: &str| {
+        before()
+            .filter(|record| record.is("repoll_callback") && record.field("outcome") == Some(name))
+            .count()
+    };
+    let (queued, already) = (outcome("queued"), outcome("already-queued"));
+    finding.seen[1].1 += &format!(": {queued} callback queued the item, {already} found it there");
+    if (queued, already) != (1, writes - 1) {
+        finding.verdict = Verdict::Fails;
+    }
+    Ok(finding)
+}
+
+fn wakes_a_waiter() -> Result<Finding> {
+    let experiment = || {
+        let mut pairs = Vec::new();
+        for side in [Side::Kernel, Side::Repoll] {
+            let m = Multiplexer::new(side)?;
+            let (reader, writer) = pipe()?;
+            m.add(&reader, Events::IN)?;
+            let pair = scope(|threads| {
+                let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)?))?;
+                waiter.until_asleep()?;
+                let act = start(threads, "writer", || {
+                    write(&writer, b"x")?;
+                    Ok(thread_number())
+                })?;
+                let writer = act.end()?;
+                let tid = waiter.tid;
+                ensure!(waiter.end()? == 1);
+                Ok((tid, writer))
+            })?;
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    };
+    let (pairs, trace) = told(experiment)?;
+    let mut pairs = pairs.into_iter();
+    let finding = Finding::both(|_| {
+        let (waiter, writer) = pairs.next().unwrap_or_default();
+        let by_writer = own(&trace, "sched_waking")
+            .filter(|record| record.pid == writer && record.number("pid") == Some(waiter.into()))
+            .count();
+        let seen = format!(
+            "a waiter slept; it was made runnable by the thread that wrote: {by_writer} time"
+        );
+        Ok((Verdict::holds(by_writer == 1), seen))
+    })?;
+    Ok(finding.with(trace))
+}
+
+fn only_wanted() -> Result<Finding> {
+    let (finding, trace) = told(|| {
+        Finding::both(|side| {
+            let m = Multiplexer::new(side)?;
+            let (reader, writer) = pipe()?;
+            // Who reads makes room: an event for the other end.
+            while write(&writer, &[0; 4096]).is_ok() {}
+            m.add(&writer, Events::PRI)?;
+            crate::sys::read(&reader, &mut [0; 16384])?;
+            let events = m.wait(0)?;
+            Ok((
+                Verdict::holds(events == 0),
+                format!("room in a pipe whose writing end is watched for PRI: {events} events"),
+            ))
+        })
+    })?;
+    let mut finding = finding;
+    let mismatches = own(&trace, "repoll_callback")
+        .filter(|record| record.field("outcome") == Some("mismatch"))
+        .count();
+    let asked = own(&trace, "repoll_poll").count();
+    finding.seen[1].1 += &format!(
+        "; {mismatches} callback was no match, and the file was asked {asked} time in all, by ADD"
+    );
+    if mismatches == 0 || asked != 1 {
+        finding.verdict = Verdict::Fails;
+    }
+    Ok(finding)
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What epoll_create makes.
+
+use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::multiplexer::{Multiplexer, FOR_EVER};
+use crate::recording::told;
+use crate::sys::{self, epoll_create_of, epoll_ctl, eventfd, map, write};
+use crate::threads::start;
+use anyhow::{ensure, Result};
+use repoll::Events;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::thread::scope;
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "epoll_create",
+        text: "It makes an object of four parts, behind an anonymous file: the tree of what is watched (rbr), the list \
+               of what may be ready (rdllist), and two wait queues: of those who are in epoll_wait (wq), \
+               and of those who watch the instance itself, as a file (poll_wait). repoll has the same four: \
+               items in a tree, a ready queue, waiters, pollers.",
+        sample: None,
+        claims: vec![
+            Claim {
+                text: "the size given to epoll_create is ignored, but must be positive",
+                expected: Verdict::Holds,
+                because: "It is from the time of a hash table. epoll_create1 has none; nor has opening /dev/repoll.",
+                source: "fs/eventpoll.c:2530, epoll_create()",
+                experiment: size,
+            },
+            Claim {
+                text: "an instance is an anonymous file",
+                expected: Verdict::Holds,
+                because: "repoll's has no name either if CREATE makes it; opening /dev/repoll gives one with a name.",
+                source: "fs/eventpoll.c:2515, anon_inode_getfile(); rust/kernel_ext/device.rs",
+                experiment: anonymous,
+            },
+            Claim {
+                text: "an instance is itself pollable: readable while something is ready",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/eventpoll.c, ep_eventpoll_poll(); rust/eventpoll.rs",
+                experiment: pollable,
+            },
+            Claim {
+                text: "an instance has two wait queues: of those who wait in it, and of those who poll it",
+                expected: Verdict::Holds,
+                because: "One event calls both: a waiter, and all pollers.",
+                source: "fs/eventpoll.c:295, struct eventpoll: wq and poll_wait; rust/eventpoll.rs",
+                experiment: two_queues,
+            },
+            Claim {
+                text: "epoll shares memory with user space by mmap",
+                expected: Verdict::Fails,
+                because: "It never did: events are copied one by one, put_user after put_user.",
+                source: "fs/eventpoll.c:2099, epoll_put_uevent(); eventpoll_fops has no mmap",
+                experiment: shared_memory,
+            },
+        ],
+    }
+}
+
+fn size() -> Result<Finding> {
+    let zero = epoll_create_of(0);
+    let refused = matches!(&zero, Err(error) if error.raw_os_error() == Some(libc::EINVAL));
+    let small = epoll_create_of(1)?;
+    let files: Vec<_> = (0..100).map(|_| eventfd(0)).collect::<Result<_, _>>()?;
+    let watched = files
+        .iter()
+        .take_while(|fd| {
+            let (add, events) = (libc::EPOLL_CTL_ADD, libc::EPOLLIN as u32);
+            epoll_ctl(&small, add, fd.as_raw_fd(), events).is_ok()
+        })
+        .count();
+    let seen = format!(
+        "size 0: {}; one of size 1 watches {watched} files",
+        zero.map_or_else(|error| error.to_string(), |_| "made".to_owned())
+    );
+    Finding::of(
+        Side::Kernel,
+        Verdict::holds(refused && watched == files.len()),
+        seen,
+    )
+}
+
+fn anonymous() -> Result<Finding> {
+    Finding::both(|side| {
+        let m = Multiplexer::anonymous(side)?;
+        let link = fs::read_link(format!("/proc/self/fd/{}", m.as_raw_fd()))?;
+        let link = link.display().to_string();
+        let verdict = Verdict::holds(link.starts_with("anon_inode:"));
+        Ok((verdict, format!("/proc/self/fd says {link}")))
+    })
+}
+
+fn pollable() -> Result<Finding> {
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let fd = eventfd(0)?;
+        m.add(&fd, Events::IN)?;
+        let poll = || sys::poll(&mut [sys::interest(&m, libc::POLLIN)], 0);
+        let before = poll()?;
+        write(&fd, &1u64.to_ne_bytes())?;
+        let after = poll()?;
+        let seen = format!(
+            "poll of the instance: {before} ready before its file has something, {after} after"
+        );
+        Ok((Verdict::holds((before, after) == (0, 1)), seen))
+    })
+}
+
+fn two_queues() -> Result<Finding> {
+    let experiment = || {
+        Finding::both(|side| {
+            let m = Multiplexer::new(side)?;
+            let fd = eventfd(0)?;
+            m.add(&fd, Events::IN)?;
+            scope(|threads| {
+                let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)?))?;
+                let poller = start(threads, "poller", || {
+                    Ok(sys::poll(&mut [sys::interest(&m, libc::POLLIN)], FOR_EVER)?)
+                })?;
+                waiter.until_asleep()?;
+                poller.until_asleep()?;
+                let places = [waiter.sleeps_in()?, poller.sleeps_in()?];
+                write(&fd, &1u64.to_ne_bytes())?;
+                let (waited, polled) = (waiter.end()?, poller.end()?);
+                ensure!(places[0] != places[1], "both sleep in {}", places[0]);
+                let seen = format!(
+                    "one sleeps in {}, one in {}; after one event the first has {waited}, the second {polled}",
+                    places[0], places[1]
+                );
+                Ok((Verdict::holds((waited, polled) == (1, 1)), seen))
+            })
+        })
+    };
+    let (finding, trace) = told(experiment)?;
+    Ok(finding.with(trace))
+}
+
+fn shared_memory() -> Result<Finding> {
+    Finding::both(|side| {
+        let mapped = map(&Multiplexer::new(side)?);
+        let verdict = Verdict::holds(mapped.is_ok());
+        let said = mapped.map_or_else(|error| error.to_string(), |()| "done".to_owned());
+        Ok((verdict, format!("mmap of an instance: {said}")))
+    })
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is watched.
+
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::multiplexer::Multiplexer;
+use crate::recording::{count, noted, times};
+use crate::sys::{allow_descriptors, eventfd, shortest};
+use anyhow::Result;
+use repoll::{Events, Source};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "epoll_ctl",
+        text: "ADD makes an item: the file, the descriptor's number, what is wanted, the datum. It goes into a \
+               red-black tree, ordered by file and number. Then the file is asked by its poll operation, with a \
+               table whose function (ep_ptable_queue_proc) puts an entry into the file's wait queue: no \
+               process is in it, but a callback and the way to the item. It stays there until DEL, or until \
+               the file is closed. MOD changes what is wanted, and asks the file again.",
+        sample: None,
+        claims: vec![
+            Claim {
+                text: "an item is known by file and descriptor: adding it again is EEXIST",
+                expected: Verdict::Holds,
+                because: "The same file by another number is another item.",
+                source: "fs/eventpoll.c:554, ep_cmp_ffd(); rust/eventpoll/ctl.rs",
+                experiment: known_by_both,
+            },
+            Claim {
+                text: "epoll finds a descriptor in O(log n)",
+                expected: Verdict::Holds,
+                because: "Both keep a red-black tree.",
+                source: "fs/eventpoll.c:1464, ep_find(); rust/kernel_ext/tree.rs",
+                experiment: logarithmic,
+            },
+            Claim {
+                text: "ERR and HUP are reported whether asked for or not",
+                expected: Verdict::Holds,
+                because: "ADD and MOD set their bits.",
+                source: "fs/eventpoll.c:2694, :2714; rust/eventpoll/ctl.rs",
+                experiment: always_on,
+            },
+            Claim {
+                text: "ADD asks the file once, and leaves an entry in its wait queue until DEL",
+                expected: Verdict::Holds,
+                because: "So a wait needs not enter any file's queue, as select and poll must on each call.",
+                source: "fs/eventpoll.c:1609, ep_ptable_queue_proc(); :1935, ep_insert(); rust/kernel_ext/watch.rs",
+                experiment: leaves_an_entry,
+            },
+            Claim {
+                text: "MOD and DEL want an item that is there",
+                expected: Verdict::Holds,
+                because: "Else ENOENT.",
+                source: "fs/eventpoll.c:2700; rust/eventpoll/ctl.rs",
+                experiment: must_be_there,
+            },
+        ],
+    }
+}
+
+pub fn pollable_files() -> Mechanism {
+    Mechanism {
+        name: "Pollable files only",
+        text: "All of this hangs on one operation of the file: poll, in its driver's file_operations. It \
+               puts the caller's entry into the file's wait queue, and says what the file is ready for. A file \
+               without it is never waited for: select and poll take it as always ready, epoll refuses it.",
+        sample: None,
+        claims: vec![Claim {
+            text: "only a file whose driver implements poll can be added",
+            expected: Verdict::Holds,
+            because: "EPERM for a regular file or a directory.",
+            source: "fs/eventpoll.c:2651, file_can_poll(); rust/eventpoll/ctl.rs",
+            experiment: only_pollable,
+        }],
+    }
+}
+
+fn said(result: io::Result<()>) -> String {
+    result.map_or_else(|error| error.to_string(), |()| "done".to_owned())
+}
+
+fn known_by_both() -> Result<Finding> {
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let fd = eventfd(1)?;
+        m.add(&fd, Events::IN)?;
+        let again = m.add(&fd, Events::IN);
+        let refused = matches!(&again, Err(error) if error.kind() == ErrorKind::AlreadyExists);
+        let copy = fd.try_clone()?;
+        m.add(&copy, Events::IN)?;
+        let events = m.wait(0)?;
+        let seen = format!(
+            "the same descriptor again: {}; a copy of it: done, and {events} events",
+            said(again)
+        );
+        Ok((Verdict::holds(refused && events == 2), seen))
+    })
+}
+
+fn logarithmic() -> Result<Finding> {
+    const FEW: usize = 32;
+    const MANY: usize = 32_768;
+    // A list would take some hundred times as long, a tree two or three times at the most.
+    const FLAT: f64 = 10.0;
+    allow_descriptors(40_000)?;
+    let files: Vec<_> = (0..MANY).map(|_| eventfd(0)).collect::<Result<_, _>>()?;
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let mut micros = Vec::new();
+        let mut added = 0;
+        for count in [FEW, MANY] {
+            for fd in &files[added..count] {
+                m.add(fd, Events::IN)?;
+            }
+            added = count;
+            let middle = &files[count / 2];
+            let time = shortest(|| m.modify(middle, Events::IN))?;
+            micros.push(time.as_secs_f64() * 1e6);
+        }
+        let growth = micros[1] / micros[0].max(0.001);
+        let seen = format!(
+            "a MOD takes {:.2} µs among {FEW}, {:.2} µs among {MANY}: {growth:.1} times as long",
+            micros[0], micros[1]
+        );
+        Ok((Verdict::holds(growth < FLAT), seen))
+    })
+}
+
+fn always_on() -> Result<Finding> {
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let (server, client) = UnixStream::pair()?;
+        m.add(&server, Events::empty())?;
+        (&client).write_all(b"x")?;
+        let data = m.wait(0)?;
+        drop(client);
+        let events: Vec<_> = m.events(0)?.iter().map(|event| event.events()).collect();
+        let hung_up = events.iter().any(|events| events.contains(Events::HUP));
+        let seen = format!(
+            "nothing is wanted: {data} events when data come, {events:?} when the peer closes"
+        );
+        Ok((Verdict::holds(data == 0 && hung_up), seen))
+    })
+}
+
+fn leaves_an_entry() -> Result<Finding> {
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let mut source = Source::open()?;
+        let ((), trace) = noted(&["source_poll"], || Ok(m.add(&source, Events::IN)?))?;
+        let asked = times(&trace, "source_poll");
+        let ((), trace) = noted(&["source_wake"], || {
+            // Nobody waits; and after a wait has taken what there is, nobody does again.
+            source.write_all(b"x")?;
+            m.wait(0)?;
+            source.write_all(b"x")?;
+            Ok(())
+        })?;
+        let there = count(&trace, "source_wake", "pollers", 1);
+        let ((), trace) = noted(&["source_wake"], || {
+            m.delete(&source)?;
+            Ok(source.write_all(b"x")?)
+        })?;
+        let left = count(&trace, "source_wake", "pollers", 1);
+        let seen = format!(
+            "ADD asks {asked} time; with nobody in a wait, {there} of 2 messages find the entry, after DEL {left} of 1"
+        );
+        Ok((Verdict::holds(asked == 1 && there == 2 && left == 0), seen))
+    })
+}
+
+fn must_be_there() -> Result<Finding> {
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let fd = eventfd(1)?;
+        let missing = |result: &io::Result<()>| matches!(result, Err(error) if error.kind() == ErrorKind::NotFound);
+        let modified = m.modify(&fd, Events::IN);
+        m.add(&fd, Events::IN)?;
+        let watched = m.wait(0)?;
+        m.delete(&fd)?;
+        let deleted = m.delete(&fd);
+        let events = m.wait(0)?;
+        let holds = missing(&modified) && missing(&deleted) && (watched, events) == (1, 0);
+        let seen = format!(
+            "MOD before ADD: {}; DEL a second time: {}; {events} events after the first",
+            said(modified),
+            said(deleted)
+        );
+        Ok((Verdict::holds(holds), seen))
+    })
+}
+
+fn only_pollable() -> Result<Finding> {
+    let (file, folder) = (File::open("/proc/self/exe")?, File::open("/")?);
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let results = [m.add(&file, Events::IN), m.add(&folder, Events::IN)];
+        let refused = |result: &io::Result<()>| matches!(result, Err(error) if error.raw_os_error() == Some(libc::EPERM));
+        m.add(&eventfd(0)?, Events::IN)?;
+        let verdict = Verdict::holds(results.iter().all(refused));
+        let [file, folder] = results;
+        let seen = format!(
+            "a regular file: {}; a folder: {}; an eventfd: done",
+            said(file),
+            said(folder)
+        );
+        Ok((verdict, seen))
+    })
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Many who wait for one event.
+
+use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::multiplexer::{Multiplexer, FOR_EVER};
+use crate::recording::told;
+use crate::sys::{eventfd, write};
+use crate::threads::{start, A_MOMENT, PATIENCE};
+use anyhow::Result;
+use repoll::Events;
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::mpsc::channel;
+use std::thread::scope;
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "The herd, and EXCLUSIVE",
+        text: "If several processes have an instance each that watches the same file, such as a listener, each has an \
+               entry in its wait queue, and one event calls all of them: a herd runs, and one gets something. \
+               With EPOLLEXCLUSIVE the entries are exclusive: the wake-up goes down the queue until one has really woken \
+               somebody. If several threads wait in one instance, one is woken for an item; but if it is \
+               level-triggered it is still in the list afterwards, so the next one is woken, too.",
+        sample: None,
+        claims: vec![
+            Claim {
+                text: "one event wakes a herd: all instances that watch the file",
+                expected: Verdict::OnlyIf("they do not ask for EXCLUSIVE"),
+                because: "",
+                source: "fs/eventpoll.c:1629, add_wait_queue_exclusive(); :1544, ep_poll_callback(); rust/eventpoll/item.rs",
+                experiment: herd,
+            },
+            Claim {
+                text: "level-triggered with several waiters wakes a herd: all threads that wait in one instance",
+                expected: Verdict::OnlyIf("it is level-triggered, and nobody has read yet"),
+                because: "Edge-triggered, or with ONESHOT, one thread gets it.",
+                source: "fs/eventpoll.c:1028, ep_done_scan(); rust/eventpoll/wait.rs, deliver()",
+                experiment: threads_of_one,
+            },
+        ],
+    }
+}
+
+const WAITERS: usize = 4;
+
+/// Threads that wait, one in each of `instances`; how many of them have a report of one event of `fd`.
+///
+/// When so many as `first` have returned, the others are sent home by another event, which all get. So
+/// nobody has to guess how long one must look to be sure that a thread sleeps on.
+fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize> {
+    let home = eventfd(0)?;
+    let datum = fd.as_raw_fd() as u64;
+    let (told, returned) = channel();
+    scope(|threads| {
+        let mut waiters = Vec::new();
+        for m in instances {
+            match m.add(&home, Events::IN) {
+                // Several wait in one instance.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                added => added?,
+            }
+            let told = told.clone();
+            let waiter = start(threads, "waiter", move || {
+                let events = m.events(FOR_EVER)?;
+                told.send(())?;
+                Ok(events.iter().any(|event| event.data() == datum))
+            })?;
+            waiters.push(waiter);
+        }
+        for waiter in &waiters {
+            waiter.until_asleep()?;
+        }
+        write(fd, &1u64.to_ne_bytes())?;
+        // If they do not come, that is what was found.
+        let mut back = (0..first)
+            .filter(|_| returned.recv_timeout(PATIENCE).is_ok())
+            .count();
+        while back < waiters.len() {
+            // More than once: a module that was changed may tell one thread only.
+            write(&home, &1u64.to_ne_bytes())?;
+            back += usize::from(returned.recv_timeout(A_MOMENT).is_ok());
+        }
+        let reports: Vec<_> = waiters
+            .into_iter()
+            .map(|waiter| waiter.end())
+            .collect::<Result<_>>()?;
+        Ok(reports.into_iter().filter(|report| *report).count())
+    })
+}
+
+/// Of instances with a waiter each. Whom the event called is settled when the write returns.
+fn instances_woken(side: Side, events: Events) -> Result<usize> {
+    let fd = eventfd(0)?;
+    let instances: Vec<_> = (0..WAITERS)
+        .map(|_| Multiplexer::new(side))
+        .collect::<Result<_, _>>()?;
+    for m in &instances {
+        m.add(&fd, events)?;
+    }
+    woken(&instances.iter().collect::<Vec<_>>(), &fd, 0)
+}
+
+fn herd() -> Result<Finding> {
+    let experiment = || {
+        Finding::both(|side| {
+            let shared = instances_woken(side, Events::IN)?;
+            let exclusive = instances_woken(side, Events::IN | Events::EXCLUSIVE)?;
+            let seen = format!("of {WAITERS} instances with a waiter each one event woke {shared}, with EXCLUSIVE {exclusive}");
+            let verdict = Verdict::only_if(
+                "they do not ask for EXCLUSIVE",
+                shared == WAITERS,
+                exclusive != 1,
+            );
+            Ok((verdict, seen))
+        })
+    };
+    let (finding, trace) = told(experiment)?;
+    Ok(finding.with(trace))
+}
+
+/// Of threads that wait in one instance, for an event that none of them takes.
+fn threads_woken(side: Side, events: Events) -> Result<usize> {
+    let fd = eventfd(0)?;
+    let m = Multiplexer::new(side)?;
+    m.add(&fd, events)?;
+    let first = if events.intersects(Events::ET | Events::ONESHOT) {
+        1
+    } else {
+        WAITERS
+    };
+    woken(&[&m; WAITERS], &fd, first)
+}
+
+fn threads_of_one() -> Result<Finding> {
+    let experiment = || {
+        Finding::both(|side| {
+            let level = threads_woken(side, Events::IN)?;
+            let edge = threads_woken(side, Events::IN | Events::ET)?;
+            let oneshot = threads_woken(side, Events::IN | Events::ONESHOT)?;
+            let seen = format!(
+                "of {WAITERS} threads in one instance one event woke {level} if level-triggered, {edge} if edge-triggered, {oneshot} with ONESHOT"
+            );
+            let verdict = Verdict::only_if(
+                "it is level-triggered, and nobody has read yet",
+                level == WAITERS,
+                edge != 1 || oneshot != 1,
+            );
+            Ok((verdict, seen))
+        })
+    };
+    let (finding, trace) = told(experiment)?;
+    Ok(finding.with(trace))
+}

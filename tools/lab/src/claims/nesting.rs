@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Instances that watch instances.
+
+use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::multiplexer::{Multiplexer, FOR_EVER};
+use crate::recording::told;
+use crate::sys::{eventfd, read, write};
+use crate::threads::start;
+use anyhow::Result;
+use repoll::Events;
+use std::thread::scope;
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "Nesting",
+        text: "An instance is a file with a poll operation, so another one can watch it: the outer one's entry goes \
+               into the wait queue poll_wait of the inner one. A file's callback puts its item into the \
+               inner ready list, and calls poll_wait; that callback puts the inner instance's item into the \
+               outer ready list, and wakes who waits there. Circles are refused, and so are more than five \
+               levels: one event must not become an avalanche.",
+        sample: None,
+        claims: vec![
+            Claim {
+                text: "an instance watches an instance: an event of the inner one is one of the outer one",
+                expected: Verdict::Holds,
+                because: "While the inner one has something to report, the outer one says that it can be read.",
+                source: "fs/eventpoll.c:1574, ep_poll_safewake(); rust/eventpoll/nesting.rs",
+                experiment: nested,
+            },
+            Claim {
+                text: "instances may watch each other in a circle",
+                expected: Verdict::Fails,
+                because: "ELOOP; itself, EINVAL.",
+                source: "fs/eventpoll.c, ep_loop_check(); rust/eventpoll/nesting.rs",
+                experiment: circle,
+            },
+            Claim {
+                text: "an instance watches instances of any kind",
+                expected: Verdict::Holds,
+                because: "But repoll does not watch an epoll: a module can't tell whether that makes a circle. It says ELOOP.",
+                source: "Documentation/differences.rst",
+                experiment: of_any_kind,
+            },
+        ],
+    }
+}
+
+fn nested() -> Result<Finding> {
+    let experiment = || {
+        Finding::both(|side| {
+            let (outer, inner) = (Multiplexer::new(side)?, Multiplexer::new(side)?);
+            let fd = eventfd(0)?;
+            inner.add(&fd, Events::IN)?;
+            outer.add(&inner, Events::IN)?;
+            let before = outer.wait(0)?;
+            let during = scope(|threads| {
+                let waiter = start(threads, "waiter", || Ok(outer.wait(FOR_EVER)?))?;
+                waiter.until_asleep()?;
+                write(&fd, &1u64.to_ne_bytes())?;
+                waiter.end()
+            })?;
+            let in_inner = inner.wait(0)?;
+            read(&fd, &mut [0; 8])?;
+            let after = outer.wait(0)?;
+            let seen = format!(
+                "the outer one has {before} events before, {during} when the file has something; the inner one {in_inner}; then the outer one {after}"
+            );
+            let holds = [before, during, in_inner, after] == [0, 1, 1, 0];
+            Ok((Verdict::holds(holds), seen))
+        })
+    };
+    let (finding, trace) = told(experiment)?;
+    Ok(finding.with(trace))
+}
+
+fn circle() -> Result<Finding> {
+    Finding::both(|side| {
+        let (one, other) = (Multiplexer::new(side)?, Multiplexer::new(side)?);
+        one.add(&other, Events::IN)?;
+        let results = [other.add(&one, Events::IN), one.add(&one, Events::IN)];
+        let verdict = Verdict::holds(results.iter().any(Result::is_ok));
+        let said = results.map(|result| match result {
+            Ok(()) => "done".to_owned(),
+            Err(error) => error.to_string(),
+        });
+        Ok((
+            verdict,
+            format!("each the other: {}; itself: {}", said[0], said[1]),
+        ))
+    })
+}
+
+fn of_any_kind() -> Result<Finding> {
+    let (epoll, repoll) = (
+        Multiplexer::new(Side::Kernel)?,
+        Multiplexer::new(Side::Repoll)?,
+    );
+    let fd = eventfd(1)?;
+    epoll.add(&fd, Events::IN)?;
+    repoll.add(&fd, Events::IN)?;
+    let outer = Multiplexer::new(Side::Kernel)?;
+    outer.add(&repoll, Events::IN)?;
+    let events = outer.wait(0)?;
+    let refused = Multiplexer::new(Side::Repoll)?.add(&epoll, Events::IN);
+    let said = refused.map_or_else(|error| error.to_string(), |()| "done".to_owned());
+    let mut finding = Finding::of(
+        Side::Kernel,
+        Verdict::holds(events == 1),
+        format!("epoll watches repoll: {events} event"),
+    )?;
+    finding
+        .seen
+        .push((Side::Repoll, format!("repoll watches epoll: {said}")));
+    Ok(finding)
+}

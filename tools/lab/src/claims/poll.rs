@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+//! poll: an array of descriptors.
+
+use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::claims::scanning;
+use crate::multiplexer::{Call, Multiplexer, Scanner};
+use crate::sys::{self, allow_descriptors, eventfd};
+use anyhow::{bail, Result};
+use repoll::{Events, Instance, PollEvents, PollFd};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "poll",
+        text: "Instead of sets an array: descriptor, what is wanted (events), what is found (revents). So the \
+               number of a descriptor does not matter, and the array can be used again as it is. All else is as \
+               with select: the array is copied in and out, the caller enters the wait queue of each file, \
+               and all files are asked, on each call and after each wake-up.",
+        sample: Some("multiplexed"),
+        claims: vec![
+            Claim {
+                text: "poll and epoll stop at 65,535 descriptors",
+                expected: Verdict::Fails,
+                because: "What stops them is RLIMIT_NOFILE, and for epoll max_user_watches.",
+                source: "fs/select.c:988, do_sys_poll(); fs/eventpoll.c:1827",
+                experiment: beyond_65535,
+            },
+            Claim {
+                text: "poll is based on a linked list",
+                expected: Verdict::Fails,
+                because: "A program passes an array. The kernel copies it in pieces of a page, and links these; \
+                          nothing is looked up in the list.",
+                source: "fs/select.c:845, struct poll_list; :1006, POLLFD_PER_PAGE",
+                experiment: || Finding::read(Verdict::Fails),
+            },
+            Claim {
+                text: "poll leaves what is wanted alone, so the array can be used again",
+                expected: Verdict::Holds,
+                because: "Only revents is written.",
+                source: "fs/select.c:1026, unsafe_put_user(); rust/poll.rs",
+                experiment: array_stays,
+            },
+            Claim {
+                text: "poll copies the whole array in and out",
+                expected: Verdict::Holds,
+                because: "revents of each is written, ready or not.",
+                source: "fs/select.c:998, copy_from_user(); :1026; rust/poll.rs",
+                experiment: || scanning::copies(Call::Poll),
+            },
+            Claim {
+                text: "poll looks at all descriptors on each call: O(n)",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/select.c, do_poll(); rust/scan.rs",
+                experiment: || scanning::is_linear(Call::Poll),
+            },
+            Claim {
+                text: "poll's caller enters the wait queue of every file on each call, and leaves them afterwards",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/select.c:219, __pollwait(); :136, poll_freewait(); rust/kernel_ext/poll_wqueues.rs",
+                experiment: || scanning::enters_queues(Call::Poll),
+            },
+            Claim {
+                text: "when one file wakes poll, it looks at all of them again",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/select.c, do_poll(); rust/scan.rs",
+                experiment: || scanning::scans_again(Call::Poll),
+            },
+        ],
+    }
+}
+
+fn beyond_65535() -> Result<Finding> {
+    const COUNT: usize = 66_000;
+    allow_descriptors(70_000)?;
+    let finding = Finding::both(|side| {
+        let polled = {
+            let ready = eventfd(1)?;
+            let copies: Vec<_> = (0..COUNT)
+                .map(|_| ready.try_clone())
+                .collect::<Result<_, _>>()?;
+            let numbers: Vec<_> = copies.iter().map(AsRawFd::as_raw_fd).collect();
+            Scanner::new(Call::Poll, side)?.wait(&numbers, 0)?.0
+        };
+        // Files of their own: of one file an instance of repoll's watches 4,096 at the most.
+        let files: Vec<_> = (0..COUNT).map(|_| eventfd(0)).collect::<Result<_, _>>()?;
+        let m = Multiplexer::new(side)?;
+        let watched = files
+            .iter()
+            .take_while(|fd| m.add(*fd, Events::IN).is_ok())
+            .count();
+        if watched < COUNT && watched != 65_535 {
+            bail!(
+                "{side} watches only {watched}: is there enough memory for the limit of 4 % of it?"
+            );
+        }
+        let seen = format!("poll found {polled} of {COUNT} ready, an instance watches {watched}");
+        Ok((Verdict::holds(polled < COUNT || watched < COUNT), seen))
+    });
+    allow_descriptors(8192)?;
+    finding
+}
+
+fn array_stays() -> Result<Finding> {
+    Finding::both(|side| {
+        let (idle, ready) = (eventfd(0)?, eventfd(1)?);
+        let (counts, found) = match side {
+            Side::Kernel => {
+                let mut fds = [
+                    sys::interest(&idle, libc::POLLIN),
+                    sys::interest(&ready, libc::POLLIN),
+                ];
+                let counts = [sys::poll(&mut fds, 0)?, sys::poll(&mut fds, 0)?];
+                let stays = fds.iter().all(|fd| fd.events == libc::POLLIN);
+                (
+                    counts,
+                    stays && (fds[0].revents, fds[1].revents) == (0, libc::POLLIN),
+                )
+            }
+            Side::Repoll => {
+                let instance = Instance::open()?;
+                let mut fds = [
+                    PollFd::new(&idle, PollEvents::IN),
+                    PollFd::new(&ready, PollEvents::IN),
+                ];
+                let now = Some(Duration::ZERO);
+                let counts = [instance.poll(&mut fds, now)?, instance.poll(&mut fds, now)?];
+                (
+                    counts,
+                    fds[0].ready().is_empty() && fds[1].ready() == PollEvents::IN,
+                )
+            }
+        };
+        let seen = format!(
+            "the same array twice: {} and {} ready; the right one, and nothing else is changed: {found}",
+            counts[0], counts[1]
+        );
+        Ok((Verdict::holds(counts == [1, 1] && found), seen))
+    })
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+//! select: sets of bits.
+
+use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::claims::scanning;
+use crate::multiplexer::Call;
+use crate::sys::{allow_descriptors, copy_at, eventfd, select_both_ways, Set};
+use anyhow::{Context, Result};
+use repoll::{FdSet, Instance};
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "select",
+        text: "Three sets of descriptors, a bit for each: to read, to write, exceptional. The kernel copies \
+               them in, and asks each file in them, from 0 to nfds; the first time it also puts an entry with \
+               the caller in each file's wait queue. If nothing is ready the caller sleeps; when any file \
+               wakes it, it asks all of them again. Then it takes all entries out, and copies the sets \
+               back with those bits left that are ready: they must be set again for the next call.",
+        sample: Some("multiplexed"),
+        claims: vec![
+            Claim {
+                text: "select's limit is 1024 descriptors",
+                expected: Verdict::Fails,
+                because: "1024 is the size of the C library's fd_set. The kernel takes nfds bits, as many as there may be descriptors.",
+                source: "fs/select.c:641, core_sys_select()",
+                experiment: beyond_1024,
+            },
+            Claim {
+                text: "select's limit is 2048 on 64-bit machines",
+                expected: Verdict::Fails,
+                because: "The set is defined by its bits, whatever the size of a word.",
+                source: "include/uapi/linux/posix_types.h:23, :26",
+                experiment: size_of_a_set,
+            },
+            Claim {
+                text: "to raise FD_SETSIZE or file-max raises select's limit",
+                expected: Verdict::Fails,
+                because: "FD_SETSIZE is how long the set was when the C library was built; file-max is how many files \
+                          the whole system may have open. A set that the program makes itself is as long as it likes.",
+                source: "include/uapi/linux/posix_types.h:22 (#undef, then 1024); fs/select.c:641",
+                experiment: raised_limits,
+            },
+            Claim {
+                text: "select overwrites its sets, so they must be set again for each call",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/select.c:688, set_fd_set(); rust/select.rs",
+                experiment: overwrites,
+            },
+            Claim {
+                text: "select returns how many descriptors are ready",
+                expected: Verdict::OnlyIf("each is in one set"),
+                because: "It counts bits.",
+                source: "fs/select.c:483, do_select(): retval++ for each bit",
+                experiment: counts_bits,
+            },
+            Claim {
+                text: "select copies the whole set in and out",
+                expected: Verdict::Holds,
+                because: "As much as holds nfds bits, on each call.",
+                source: "fs/select.c:669, get_fd_set(); :688, set_fd_set(); rust/select.rs",
+                experiment: || scanning::copies(Call::Select),
+            },
+            Claim {
+                text: "select looks at all descriptors on each call: O(n)",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/select.c:483, do_select(); rust/scan.rs",
+                experiment: || scanning::is_linear(Call::Select),
+            },
+            Claim {
+                text: "select's caller enters the wait queue of every file on each call, and leaves them afterwards",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/select.c:219, __pollwait(); :136, poll_freewait(); rust/kernel_ext/poll_wqueues.rs",
+                experiment: || scanning::enters_queues(Call::Select),
+            },
+            Claim {
+                text: "when one file wakes select, it looks at all of them again",
+                expected: Verdict::Holds,
+                because: "Its entries know which file called, but the call does not use that.",
+                source: "fs/select.c:208, pollwake(); :483, do_select()",
+                experiment: || scanning::scans_again(Call::Select),
+            },
+        ],
+    }
+}
+
+const FAR: i32 = 5000;
+
+/// Whether select finds a descriptor ready that has a large number.
+fn finds_far(side: Side) -> Result<bool> {
+    allow_descriptors(8192)?;
+    let ready = copy_at(&eventfd(1)?, FAR)?;
+    let number = ready.as_raw_fd();
+    match side {
+        Side::Kernel => {
+            let mut set = Set::new(number as usize + 1);
+            set.insert(number);
+            Ok(set.select(number + 1, 0)? == 1 && set.contains(number))
+        }
+        Side::Repoll => {
+            let mut set = FdSet::new();
+            set.insert(&ready);
+            let sets = [Some(&mut set), None, None];
+            let count = Instance::open()?.select(sets, Some(Duration::ZERO))?;
+            Ok(count == 1 && set.contains(&ready))
+        }
+    }
+}
+
+fn beyond_1024() -> Result<Finding> {
+    Finding::both(|side| {
+        let found = finds_far(side)?;
+        let seen = format!("descriptor {FAR} in a set of its own making: found ready: {found}");
+        Ok((Verdict::holds(!found), seen))
+    })
+}
+
+fn size_of_a_set() -> Result<Finding> {
+    let bits = 8 * size_of::<libc::fd_set>();
+    let seen = format!(
+        "the C library's fd_set has {bits} bits, with {} bits a word",
+        usize::BITS
+    );
+    Finding::of(Side::Kernel, Verdict::holds(bits == 2048), seen)
+}
+
+fn raised_limits() -> Result<Finding> {
+    const FILE_MAX: &str = "/proc/sys/fs/file-max";
+    let before = fs::read_to_string(FILE_MAX)?;
+    let bits = 8 * size_of::<libc::fd_set>();
+    // Lower than the number of the descriptor, and as it was.
+    fs::write(FILE_MAX, "4000").context("file-max can't be written")?;
+    let low = finds_far(Side::Kernel);
+    fs::write(FILE_MAX, before.trim())?;
+    let (low, high) = (low?, finds_far(Side::Kernel)?);
+    let seen = format!(
+        "descriptor {FAR} is found ready with file-max 4000: {low}, with {}: {high}; fd_set has {bits} bits in both cases",
+        before.trim()
+    );
+    Finding::of(
+        Side::Kernel,
+        Verdict::holds(low != high || bits != 1024),
+        seen,
+    )
+}
+
+fn overwrites() -> Result<Finding> {
+    Finding::both(|side| {
+        let (idle, ready) = (eventfd(0)?, eventfd(1)?);
+        let (kept, found) = match side {
+            Side::Kernel => {
+                let mut set = Set::new(4096);
+                set.insert(idle.as_raw_fd());
+                set.insert(ready.as_raw_fd());
+                set.select(idle.as_raw_fd().max(ready.as_raw_fd()) + 1, 0)?;
+                (
+                    set.contains(idle.as_raw_fd()),
+                    set.contains(ready.as_raw_fd()),
+                )
+            }
+            Side::Repoll => {
+                let mut set = FdSet::new();
+                set.insert(&idle);
+                set.insert(&ready);
+                let sets = [Some(&mut set), None, None];
+                Instance::open()?.select(sets, Some(Duration::ZERO))?;
+                (set.contains(&idle), set.contains(&ready))
+            }
+        };
+        let seen = format!(
+            "two were in the set; afterwards the ready one is in it: {found}, the other: {kept}"
+        );
+        Ok((Verdict::holds(found && !kept), seen))
+    })
+}
+
+fn counts_bits() -> Result<Finding> {
+    Finding::both(|side| {
+        // Ready to be read and to be written.
+        let fd = eventfd(1)?;
+        let (once, twice) = match side {
+            Side::Kernel => {
+                let number = fd.as_raw_fd();
+                let mut set = Set::new(number as usize + 1);
+                set.insert(number);
+                (set.select(number + 1, 0)?, select_both_ways(&fd)?)
+            }
+            Side::Repoll => {
+                let instance = Instance::open()?;
+                let mut sets = [FdSet::new(), FdSet::new(), FdSet::new()];
+                sets.iter_mut().for_each(|set| set.insert(&fd));
+                let [one, readable, writable] = &mut sets;
+                let now = Some(Duration::ZERO);
+                (
+                    instance.select([Some(one), None, None], now)?,
+                    instance.select([Some(readable), Some(writable), None], now)?,
+                )
+            }
+        };
+        let seen =
+            format!("one descriptor that is ready for both: {once} in one set, {twice} in two");
+        let verdict = Verdict::only_if("each is in one set", once == 1, twice == 1);
+        Ok((verdict, seen))
+    })
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Waiting for events.
+
+use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::claims::scanning;
+use crate::multiplexer::{Multiplexer, FOR_EVER};
+use crate::recording::told;
+use crate::sys::{self, eventfd, read, sleeps, write, Memory};
+use crate::threads::start;
+use anyhow::{bail, Result};
+use repoll::Events;
+use repoll_trace::record::{Context, Trace};
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::thread::scope;
+
+pub fn mechanism() -> Mechanism {
+    Mechanism {
+        name: "epoll_wait",
+        text: "If the ready list is not empty, its items are asked, and those that are ready are copied to the \
+               program, at once. Else the caller puts an entry with itself into the instance's wait queue \
+               (wq), marks itself as sleeping but interruptible (TASK_INTERRUPTIBLE), looks at the list once \
+               more, and lets others run (schedule), with an hrtimer for the time-out. Woken, it looks again: an \
+               event may be gone by then, and it sleeps on.",
+        sample: Some("multiplexed"),
+        claims: vec![
+            Claim {
+                text: "if something is ready, epoll_wait returns at once",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/eventpoll.c:2289, ep_poll(); rust/eventpoll/wait.rs, wait()",
+                experiment: at_once,
+            },
+            Claim {
+                text: "else the caller sleeps as TASK_INTERRUPTIBLE: a signal ends the wait",
+                expected: Verdict::Holds,
+                because: "EINTR, whatever SA_RESTART says.",
+                source: "fs/eventpoll.c:2330, ep_poll(); rust/kernel_ext/wait_queue.rs, sleep_exclusive()",
+                experiment: interruptible,
+            },
+            Claim {
+                text: "the time-out of epoll_wait is an hrtimer, which wakes the caller from its interrupt",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/eventpoll.c:2349, schedule_hrtimeout_range(); rust/kernel_ext/time.rs",
+                experiment: by_timer,
+            },
+            Claim {
+                text: "a caller that is woken looks again, and sleeps on if the event is gone",
+                expected: Verdict::Holds,
+                because: "Who is woken has no claim on the event.",
+                source: "fs/eventpoll.c:2289, ep_poll(), the loop; rust/eventpoll/wait.rs, sleep_and_deliver()",
+                experiment: looks_again,
+            },
+            Claim {
+                text: "epoll asks and returns only what is ready: its cost does not grow with what is watched",
+                expected: Verdict::Holds,
+                because: "",
+                source: "fs/eventpoll.c:2128, ep_send_events(); rust/eventpoll/wait.rs, scan()",
+                experiment: scanning::instance_is_flat,
+            },
+            Claim {
+                text: "epoll copies only the events of what is ready",
+                expected: Verdict::Holds,
+                because: "However many there is room for, and however many are watched.",
+                source: "fs/eventpoll.c:2099, epoll_put_uevent(); rust/kernel_ext/user_args.rs, EventWriter",
+                experiment: copies_little,
+            },
+        ],
+    }
+}
+
+fn at_once() -> Result<Finding> {
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let fd = eventfd(1)?;
+        m.add(&fd, Events::IN)?;
+        let before = sleeps()?;
+        let events = m.wait(FOR_EVER)?;
+        let slept = sleeps()? - before;
+        let seen = format!("a wait without limit: {events} event, {slept} sleeps");
+        Ok((Verdict::holds(events == 1 && slept == 0), seen))
+    })
+}
+
+fn interruptible() -> Result<Finding> {
+    sys::interrupt_with_sigusr1()?;
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let fd = eventfd(0)?;
+        m.add(&fd, Events::IN)?;
+        scope(|threads| {
+            let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)))?;
+            waiter.until_asleep()?;
+            let place = waiter.sleeps_in()?;
+            sys::interrupt(waiter.tid)?;
+            let result = waiter.end()?;
+            let ended = matches!(&result, Err(error) if error.kind() == ErrorKind::Interrupted);
+            let said =
+                result.map_or_else(|error| error.to_string(), |count| format!("{count} events"));
+            let seen = format!(
+                "it sleeps in {place}, state S of proc(5); a signal with a handler: {said}"
+            );
+            Ok((Verdict::holds(ended), seen))
+        })
+    })
+}
+
+fn by_timer() -> Result<Finding> {
+    let experiment = || {
+        let mut results = Vec::new();
+        for side in [Side::Kernel, Side::Repoll] {
+            let m = Multiplexer::new(side)?;
+            let fd = eventfd(0)?;
+            m.add(&fd, Events::IN)?;
+            let result = scope(|threads| {
+                let waiter = start(threads, "waiter", || Ok(m.wait(200)?))?;
+                let tid = waiter.tid;
+                Ok::<_, anyhow::Error>((tid, waiter.end()?))
+            })?;
+            results.push(result);
+        }
+        Ok(results)
+    };
+    let (results, trace) = told(experiment)?;
+    let mut results = results.into_iter();
+    let finding = Finding::both(|_| {
+        let (tid, events) = results.next().unwrap_or_default();
+        let by_timer = last_waking_is_by_timer(&trace, tid);
+        let seen = format!("{events} events after the time-out; made runnable by the interrupt of a timer: {by_timer}");
+        Ok((Verdict::holds(events == 0 && by_timer), seen))
+    })?;
+    Ok(finding.with(trace))
+}
+
+/// Whether a thread was last made runnable by an interrupt in which an hrtimer had just expired on that CPU.
+fn last_waking_is_by_timer(trace: &Trace, tid: i32) -> bool {
+    let mut expired = HashSet::new();
+    let mut by_timer = false;
+    for record in &trace.records {
+        if record.is("hrtimer_expire_entry") {
+            expired.insert(record.cpu);
+        } else if record.is("sched_waking") && record.number("pid") == Some(tid.into()) {
+            by_timer = record.context != Context::Task && expired.contains(&record.cpu);
+        } else if record.context == Context::Task {
+            expired.remove(&record.cpu);
+        }
+    }
+    by_timer
+}
+
+fn looks_again() -> Result<Finding> {
+    const TRIES: usize = 200;
+    Finding::both(|side| {
+        for tries in 1..=TRIES {
+            let m = Multiplexer::new(side)?;
+            let fd = eventfd(0)?;
+            m.add(&fd, Events::IN)?;
+            let (sleeps_on, events, slept) = scope(|threads| {
+                let waiter = start(threads, "waiter", || {
+                    let before = sleeps()?;
+                    let events = m.wait(FOR_EVER)?;
+                    Ok((events, sleeps()? - before))
+                })?;
+                waiter.until_asleep()?;
+                // It is woken, and what woke it is taken away, most often before it can look.
+                write(&fd, &1u64.to_ne_bytes())?;
+                read(&fd, &mut [0; 8])?;
+                let sleeps_on = waiter.until_asleep().is_ok();
+                if sleeps_on {
+                    write(&fd, &1u64.to_ne_bytes())?;
+                }
+                let (events, slept) = waiter.end()?;
+                Ok::<_, anyhow::Error>((sleeps_on, events, slept))
+            })?;
+            if events == 0 {
+                let seen =
+                    format!("a wait without limit returned with nothing (seen at try {tries})");
+                return Ok((Verdict::Fails, seen));
+            }
+            // Else it was quicker than we, and had the event.
+            if sleeps_on && slept >= 2 {
+                let seen = format!("one wait slept {slept} times, and returned with the event that stayed (seen at try {tries})");
+                return Ok((Verdict::Holds, seen));
+            }
+        }
+        bail!("in {TRIES} tries the caller was always quicker than who took the event away");
+    })
+}
+
+fn copies_little() -> Result<Finding> {
+    const ROOM: i32 = 64;
+    Finding::both(|side| {
+        let m = Multiplexer::new(side)?;
+        let files = [eventfd(1)?, eventfd(0)?, eventfd(0)?];
+        for fd in &files {
+            m.add(fd, Events::IN)?;
+        }
+        let memory = Memory::new()?;
+        let run = |there| match &m {
+            Multiplexer::C(epoll) => memory.epoll_wait(epoll, ROOM, there),
+            Multiplexer::Repoll(instance) => memory.repoll_wait(instance, ROOM, there),
+        };
+        let one = run(1);
+        read(&files[0], &mut [0; 8])?;
+        let none = run(0);
+        let seen = format!(
+            "a buffer said to have room for {ROOM}: with room for 1 and one ready it returns {one:?}, without any and none ready {none:?}"
+        );
+        let holds = matches!((&one, &none), (Ok(1), Ok(0)));
+        Ok((Verdict::holds(holds), seen))
+    })
+}

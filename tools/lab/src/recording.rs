@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the kernel records while something is tried.
+
+use crate::threads::start;
+use anyhow::{bail, Result};
+use repoll_trace::record::Trace;
+use repoll_trace::recorder;
+use repoll_trace::tracefs::Session;
+use std::thread::scope;
+
+/// Records all that stories are made of.
+pub fn told<T: Send>(play: impl FnOnce() -> Result<T> + Send) -> Result<(T, Trace)> {
+    let session = recorder::story()?;
+    end(session, play)
+}
+
+/// Records only these of repoll's events, without their prefix.
+pub fn noted<T: Send>(
+    events: &[&str],
+    play: impl FnOnce() -> Result<T> + Send,
+) -> Result<(T, Trace)> {
+    let mut session = Session::new()?;
+    for event in events {
+        if !session.enable("repoll", &format!("repoll_{event}"))? {
+            bail!("repoll has no tracepoint {event}: is the module loaded?");
+        }
+    }
+    session.start()?;
+    end(session, play)
+}
+
+/// In a thread of its own: what the recorder itself calls is no part of a story.
+fn end<T: Send>(
+    mut session: Session,
+    play: impl FnOnce() -> Result<T> + Send,
+) -> Result<(T, Trace)> {
+    let result = scope(|threads| start(threads, "program", play)?.end());
+    let trace = session.stop()?;
+    if trace.lost > 0 {
+        bail!("{} records were lost", trace.lost);
+    }
+    Ok((result?, trace))
+}
+
+/// How many records of an event there are, without repoll's prefix, that pass a test on a field.
+pub fn count(trace: &Trace, event: &str, field: &str, value: i64) -> usize {
+    let name = format!("repoll_{event}");
+    let records = trace.records.iter();
+    records
+        .filter(|record| record.is(&name) && record.number(field) == Some(value))
+        .count()
+}
+
+/// How many records of an event of repoll's there are.
+pub fn times(trace: &Trace, event: &str) -> usize {
+    let name = format!("repoll_{event}");
+    trace
+        .records
+        .iter()
+        .filter(|record| record.is(&name))
+        .count()
+}
