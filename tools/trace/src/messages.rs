@@ -1,67 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which read took which message of a source.
-//!
-//! Messages are read in the order of their arrival, each by one read.
 
 use crate::record::Record;
-use std::collections::{HashMap, VecDeque};
-
-/// What a read has before a message if it was asked to: `struct repoll_source_header`.
-const HEADER: i64 = 16;
+use std::collections::HashMap;
 
 /// The reads, by the places of the messages' arrivals.
 pub(crate) struct Messages {
     reads: HashMap<usize, usize>,
 }
 
-/// A source's queue.
-#[derive(Default)]
-struct Queue {
-    seen: bool,
-    /// Messages that were there before the trace began.
-    older: i64,
-    /// Those that have arrived and were not read.
-    arrived: VecDeque<usize>,
-    /// Reads whose record is before that of the message's arrival: they were quicker.
-    early: usize,
-}
-
 impl Messages {
     pub(crate) fn of(records: &[Record]) -> Self {
         let mut reads = HashMap::new();
-        let mut queues: HashMap<i64, Queue> = HashMap::new();
+        let mut arrivals = HashMap::new();
+        // Threads in a read that has a message.
+        let mut readers = HashMap::new();
         for (at, record) in records.iter().enumerate() {
-            let arrival = match record.event() {
-                "repoll_source_arrive" => true,
-                "repoll_source_read" => false,
-                _ => continue,
-            };
-            let queue = queues
-                .entry(record.number("source").unwrap_or(0))
-                .or_default();
-            if arrival {
-                if !std::mem::replace(&mut queue.seen, true) {
-                    queue.older = record.number("queued").unwrap_or(1) - 1;
+            let message = || Some((record.number("source")?, record.number("message")?));
+            match record.event() {
+                "repoll_source_arrive" => {
+                    message().map(|message| arrivals.insert(message, at));
                 }
-                match queue.early.checked_sub(1) {
-                    Some(early) => queue.early = early,
-                    None => queue.arrived.push_back(at),
+                "repoll_source_take" => {
+                    message().map(|message| readers.insert(record.pid, message));
                 }
-                continue;
-            }
-            let read = record.number("ret").unwrap_or(0);
-            if read <= 0 {
-                continue;
-            }
-            if queue.older > 0 {
-                queue.older -= 1;
-            } else if let Some(arrival) = queue.arrived.pop_front() {
-                let length = records[arrival].number("length").unwrap_or(0);
-                if read == length || read == length + HEADER {
-                    reads.insert(arrival, at);
+                // One that fails puts its message back, for another one.
+                "repoll_source_read" => {
+                    let message = readers.remove(&record.pid);
+                    let arrival = message.and_then(|message| arrivals.get(&message));
+                    let has_read = record.number("ret").is_some_and(|ret| ret > 0);
+                    if let Some(arrival) = arrival.filter(|_| has_read) {
+                        reads.insert(*arrival, at);
+                    }
                 }
-            } else if queue.seen {
-                queue.early += 1;
+                _ => {}
             }
         }
         Self { reads }

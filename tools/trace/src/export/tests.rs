@@ -184,8 +184,9 @@ fn sleeps_in_a_read_are_slices() {
     let found = drawn(
         "0 task 10 repoll_source_sleep source=5 writer=reader
          0 task 10 repoll_source_sleep source=5 writer=reader
-         1 hard 0 repoll_source_arrive source=5 kind=timer length=8 queued=1
+         1 hard 0 repoll_source_arrive source=5 kind=timer message=1 length=8 queued=1
          1 hard 0 repoll_source_wake source=5 events=65 sleepers=1 pollers=0 signal=0
+         0 task 10 repoll_source_take source=5 queued=0 message=1
          0 task 10 repoll_source_read source=5 nonblock=0 ret=8",
     );
     assert_eq!(
