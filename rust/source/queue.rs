@@ -251,7 +251,7 @@ impl Queue {
         }
         let number = first.number;
         let buffer = state.queued.pop_front();
-        trace!(source_take(self.id, number, state.queued.len() as u32));
+        trace!(source_take(self.id, state.queued.len() as u32, number));
         Ok(Taken {
             queue: self,
             headers: state.headers,
@@ -448,8 +448,8 @@ impl Reserved<'_> {
         // Under the lock, so that it comes before what a reader of the message records.
         trace!(source_arrive(
             self.queue.id,
-            number,
             kind as u32,
+            number,
             length,
             state.queued.len() as u32
         ));

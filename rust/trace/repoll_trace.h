@@ -5,9 +5,8 @@
  * (item); neither is used twice within the module's life, so that one event
  * can be followed across contexts.
  *
- * What has a beginning and an end in one thread also follows Perfetto's
- * convention for kernel track events (track_event_type and slice_name), and
- * so is drawn as a slice.
+ * The names, the fields, their order and their types are an interface:
+ * tools/tests/src/cases/tracepoint_format.rs has them in a table.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM repoll
@@ -73,6 +72,12 @@
 /* Which call goes through its files. */
 #define REPOLL_CALL_SELECT	0	/* REPOLL_SELECT */
 #define REPOLL_CALL_POLL	1	/* REPOLL_POLL */
+
+/* What takes its time, in one thread. */
+#define REPOLL_SLICE_WAIT	0	/* repoll_wait_enter to _exit */
+#define REPOLL_SLICE_SLEEP	1	/* repoll_wait_sleep to _wake */
+#define REPOLL_SLICE_SCAN	2	/* repoll_scan_begin to _end */
+#define REPOLL_SLICE_CALL	3	/* repoll_select_setup to _result: and REPOLL_CALL_* */
 #endif
 
 #define repoll_context() \
@@ -387,15 +392,11 @@ TRACE_EVENT(repoll_wait_enter,
 		__field(u32, ep)
 		__field(s32, maxevents)
 		__field(s64, timeout)
-		__field(char, track_event_type)
-		__string(slice_name, "WAIT")
 	),
 	TP_fast_assign(
 		__entry->ep = ep;
 		__entry->maxevents = maxevents;
 		__entry->timeout = timeout;
-		__entry->track_event_type = 'B';
-		__assign_str(slice_name);
 	),
 	TP_printk("ep=%u maxevents=%d timeout=%lld",
 		  __entry->ep, __entry->maxevents, __entry->timeout)
@@ -407,13 +408,9 @@ TRACE_EVENT(repoll_wait_sleep,
 	TP_ARGS(ep),
 	TP_STRUCT__entry(
 		__field(u32, ep)
-		__field(char, track_event_type)
-		__string(slice_name, "sleep")
 	),
 	TP_fast_assign(
 		__entry->ep = ep;
-		__entry->track_event_type = 'B';
-		__assign_str(slice_name);
 	),
 	TP_printk("ep=%u",
 		  __entry->ep)
@@ -426,14 +423,10 @@ TRACE_EVENT(repoll_wait_wake,
 	TP_STRUCT__entry(
 		__field(u32, ep)
 		__field(u32, reason)
-		__field(char, track_event_type)
-		__string(slice_name, "sleep")
 	),
 	TP_fast_assign(
 		__entry->ep = ep;
 		__entry->reason = reason;
-		__entry->track_event_type = 'E';
-		__assign_str(slice_name);
 	),
 	TP_printk("ep=%u reason=%s",
 		  __entry->ep,
@@ -451,14 +444,10 @@ TRACE_EVENT(repoll_wait_exit,
 	TP_STRUCT__entry(
 		__field(u32, ep)
 		__field(s32, ret)
-		__field(char, track_event_type)
-		__string(slice_name, "WAIT")
 	),
 	TP_fast_assign(
 		__entry->ep = ep;
 		__entry->ret = ret;
-		__entry->track_event_type = 'E';
-		__assign_str(slice_name);
 	),
 	TP_printk("ep=%u ret=%d",
 		  __entry->ep, __entry->ret)
@@ -471,14 +460,10 @@ TRACE_EVENT(repoll_scan_begin,
 	TP_STRUCT__entry(
 		__field(u32, ep)
 		__field(u32, by)
-		__field(char, track_event_type)
-		__string(slice_name, "scan")
 	),
 	TP_fast_assign(
 		__entry->ep = ep;
 		__entry->by = by;
-		__entry->track_event_type = 'B';
-		__assign_str(slice_name);
 	),
 	TP_printk("ep=%u by=%s",
 		  __entry->ep,
@@ -495,15 +480,11 @@ TRACE_EVENT(repoll_scan_end,
 		__field(u32, ep)
 		__field(u32, taken)
 		__field(u32, ready)
-		__field(char, track_event_type)
-		__string(slice_name, "scan")
 	),
 	TP_fast_assign(
 		__entry->ep = ep;
 		__entry->taken = taken;
 		__entry->ready = ready;
-		__entry->track_event_type = 'E';
-		__assign_str(slice_name);
 	),
 	TP_printk("ep=%u taken=%u ready=%u",
 		  __entry->ep, __entry->taken, __entry->ready)
@@ -539,46 +520,46 @@ TRACE_EVENT(repoll_deliver,
 
 /* A message entered the queue, and is one of @queued now. */
 TRACE_EVENT(repoll_source_arrive,
-	TP_PROTO(u32 source, u64 message, u32 kind, u32 length, u32 queued),
-	TP_ARGS(source, message, kind, length, queued),
+	TP_PROTO(u32 source, u32 kind, u64 message, u32 length, u32 queued),
+	TP_ARGS(source, kind, message, length, queued),
 	TP_STRUCT__entry(
-		__field(u64, message)
 		__field(u32, source)
 		__field(u32, kind)
+		__field(u64, message)
 		__field(u32, length)
 		__field(u32, queued)
 		__field(u32, context)
 	),
 	TP_fast_assign(
-		__entry->message = message;
 		__entry->source = source;
 		__entry->kind = kind;
+		__entry->message = message;
 		__entry->length = length;
 		__entry->queued = queued;
 		__entry->context = repoll_context();
 	),
-	TP_printk("source=%u message=%llu kind=%s length=%u queued=%u context=%s",
-		  __entry->source, __entry->message,
-		  repoll_show_kind(__entry->kind), __entry->length,
+	TP_printk("source=%u kind=%s message=%llu length=%u queued=%u context=%s",
+		  __entry->source, repoll_show_kind(__entry->kind),
+		  __entry->message, __entry->length,
 		  __entry->queued, repoll_show_context(__entry->context))
 );
 
 /* A reader has a message, and nobody else. queued: how many are left. */
 TRACE_EVENT(repoll_source_take,
-	TP_PROTO(u32 source, u64 message, u32 queued),
-	TP_ARGS(source, message, queued),
+	TP_PROTO(u32 source, u32 queued, u64 message),
+	TP_ARGS(source, queued, message),
 	TP_STRUCT__entry(
-		__field(u64, message)
 		__field(u32, source)
 		__field(u32, queued)
+		__field(u64, message)
 	),
 	TP_fast_assign(
-		__entry->message = message;
 		__entry->source = source;
 		__entry->queued = queued;
+		__entry->message = message;
 	),
-	TP_printk("source=%u message=%llu queued=%u",
-		  __entry->source, __entry->message, __entry->queued)
+	TP_printk("source=%u queued=%u message=%llu",
+		  __entry->source, __entry->queued, __entry->message)
 );
 
 /* A message of a timer or an interface did not enter it. */
@@ -702,8 +683,6 @@ TRACE_EVENT(repoll_select_setup,
 		__field(u32, nfds)
 		__field(u64, bytes_in)
 		__field(s64, timeout)
-		__field(char, track_event_type)
-		__string(slice_name, call == REPOLL_CALL_POLL ? "POLL" : "SELECT")
 	),
 	TP_fast_assign(
 		__entry->task = task;
@@ -711,8 +690,6 @@ TRACE_EVENT(repoll_select_setup,
 		__entry->nfds = nfds;
 		__entry->bytes_in = bytes_in;
 		__entry->timeout = timeout;
-		__entry->track_event_type = 'B';
-		__assign_str(slice_name);
 	),
 	TP_printk("task=%d call=%s nfds=%u bytes_in=%llu timeout=%lld",
 		  __entry->task, repoll_show_call(__entry->call), __entry->nfds,
@@ -817,8 +794,6 @@ TRACE_EVENT(repoll_select_result,
 		__field(u32, sleeps)
 		__field(u64, bytes_in)
 		__field(u64, bytes_out)
-		__field(char, track_event_type)
-		__string(slice_name, call == REPOLL_CALL_POLL ? "POLL" : "SELECT")
 	),
 	TP_fast_assign(
 		__entry->task = task;
@@ -831,14 +806,36 @@ TRACE_EVENT(repoll_select_result,
 		__entry->sleeps = counts->sleeps;
 		__entry->bytes_in = counts->bytes_in;
 		__entry->bytes_out = counts->bytes_out;
-		__entry->track_event_type = 'E';
-		__assign_str(slice_name);
 	),
 	TP_printk("task=%d call=%s ret=%d passes=%u polled=%llu entries=%u wakeups=%u sleeps=%u bytes_in=%llu bytes_out=%llu",
 		  __entry->task, repoll_show_call(__entry->call), __entry->ret,
 		  __entry->passes, __entry->polled, __entry->entries,
 		  __entry->wakeups, __entry->sleeps, __entry->bytes_in,
 		  __entry->bytes_out)
+);
+
+#define repoll_slice_name(slice) \
+	(((const char *[]){ "WAIT", "sleep", "scan", "SELECT", "POLL" })[slice])
+
+/*
+ * The beginning (B) or the end (E) of what has both, in Perfetto's convention for kernel track
+ * events. That wants both ends of a slice from one tracepoint, so it is one for all. It is
+ * recorded beside the two that say more, and only if those are on, too: so it costs nothing of
+ * its own while they are off.
+ */
+TRACE_EVENT(repoll_slice,
+	TP_PROTO(u32 type, u32 slice),
+	TP_ARGS(type, slice),
+	TP_STRUCT__entry(
+		__field(char, track_event_type)
+		__string(slice_name, repoll_slice_name(slice))
+	),
+	TP_fast_assign(
+		__entry->track_event_type = type;
+		__assign_str(slice_name);
+	),
+	TP_printk("%c %s",
+		  __entry->track_event_type, __get_str(slice_name))
 );
 
 #endif /* _REPOLL_TRACE_H */

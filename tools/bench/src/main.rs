@@ -11,6 +11,7 @@ mod memory;
 mod multiplexer;
 mod paths;
 mod table;
+mod tracepoints;
 
 use anyhow::{Context, Result};
 use call::Call;
@@ -58,6 +59,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
     },
+    /// What the tracepoints cost, off and on
+    Tracepoints,
 }
 
 fn main() -> Result<()> {
@@ -71,6 +74,11 @@ fn main() -> Result<()> {
             print!("{}", comparison.text());
             write_line(json.as_deref(), || Ok(comparison.json(&kernel())))?;
             write_line(svg.as_deref(), || compare::plot(&comparison))
+        }
+        Some(Command::Tracepoints) => {
+            idle(&options);
+            print!("{}", tracepoints::table(&Clock::new())?);
+            Ok(())
         }
         None => paths(&options),
     }

@@ -31,6 +31,9 @@ mod stories;
 mod stress;
 mod threads;
 mod timeouts;
+mod tracepoint_fields;
+mod tracepoint_format;
+mod tracepoint_limits;
 mod tracepoints;
 mod tracing;
 mod triggers;
@@ -66,6 +69,9 @@ pub fn all() -> Vec<Test> {
         close::tests,
         contexts::tests,
         tracepoints::tests,
+        tracepoint_fields::tests,
+        tracepoint_limits::tests,
+        tracepoint_format::tests,
         tracing::tests,
         stories::tests,
         network::tests,

@@ -107,6 +107,28 @@ impl Low {
         Ok(low)
     }
 
+    /// With a copy of `values` in it.
+    pub fn copy_of<T: Copy>(values: &[T]) -> io::Result<Self> {
+        let low = Self::new(size_of_val(values).max(1))?;
+        // SAFETY: the mapping is ours, large enough, and begins at a page.
+        unsafe {
+            std::ptr::copy_nonoverlapping(values.as_ptr(), low.address as *mut T, values.len());
+        }
+        Ok(low)
+    }
+
+    /// A copy of the first `count` values.
+    ///
+    /// # Safety
+    ///
+    /// They are `T`s.
+    pub unsafe fn values<T: Copy>(&self, count: usize) -> Vec<T> {
+        assert!(count * size_of::<T>() <= self.size);
+        // SAFETY: so many fit into the mapping, and the caller knows what they are.
+        let values = unsafe { std::slice::from_raw_parts(self.address as *const T, count) };
+        values.to_vec()
+    }
+
     /// The copy of what there is.
     pub fn events(&self, count: usize) -> Vec<Event> {
         let first = self.address as *const Event;

@@ -7,6 +7,7 @@
 
 mod cases;
 mod compat;
+mod compat_scan;
 mod files;
 mod kmsg;
 mod ktap;

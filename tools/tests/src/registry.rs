@@ -44,6 +44,11 @@ impl Test {
         self
     }
 
+    /// Runs it in this process, as a part of another one.
+    pub fn run(&self) -> Result<()> {
+        (self.body)()
+    }
+
     /// Whether one of the filters is a part of its name; all match when there are none.
     pub fn matches(&self, filters: &[String]) -> bool {
         filters.is_empty() || filters.iter().any(|filter| self.name.contains(filter))
@@ -76,7 +81,7 @@ pub fn run_here(tests: &[Test], name: &str) -> ExitCode {
         eprintln!("no such test: {name}");
         return ExitCode::FAILURE;
     };
-    match (test.body)() {
+    match test.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<Skip>() {
             Some(reason) => {

@@ -18,6 +18,15 @@ impl Mask {
     pub fn of(signals: &u64) -> Self {
         Self(from_ref(signals) as usize, size_of::<u64>())
     }
+
+    /// The signals, if it may be a mask that [`Mask::of`] has made: of its size, and where programs
+    /// have their data, above the first 4 GiB and below the kernel.
+    pub fn signals(self) -> Option<u64> {
+        let Self(address, size) = self;
+        let may_be = size == size_of::<u64>() && (1 << 32..1 << 47).contains(&address);
+        // SAFETY: nobody makes another of this size there.
+        may_be.then(|| unsafe { (address as *const u64).read_unaligned() })
+    }
 }
 
 /// Who makes the calls.
@@ -226,11 +235,12 @@ impl Side for Ours {
 }
 
 /// A timeout as the arguments have it.
-fn nanoseconds(timeout: Option<Duration>) -> i64 {
+pub fn nanoseconds(timeout: Option<Duration>) -> i64 {
     timeout.map_or(-1, |t| i64::try_from(t.as_nanos()).unwrap_or(i64::MAX))
 }
 
-fn left(nanoseconds: i64) -> Option<Duration> {
+/// And back.
+pub fn left(nanoseconds: i64) -> Option<Duration> {
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
 }
 
@@ -331,7 +341,8 @@ impl<S: Side> Scanner for Select<S> {
     }
 }
 
-fn count_is(count: usize, found: Vec<RawFd>) -> io::Result<Vec<RawFd>> {
+/// What was found, if it is as much as the call said.
+pub fn count_is(count: usize, found: Vec<RawFd>) -> io::Result<Vec<RawFd>> {
     if count != found.len() {
         return Err(io::Error::other(format!("{count} are said, not {found:?}")));
     }
@@ -375,6 +386,23 @@ macro_rules! scanners {
             $crate::registry::Test::new(
                 concat!($theme, ".", stringify!($body), "/select"),
                 $body::<$crate::scanner::Select<$crate::scanner::Ours>>,
+            ),
+        )+]
+    };
+}
+
+/// Tests of both calls of a 32-bit program.
+#[macro_export]
+macro_rules! scanners_32 {
+    ($theme:literal: $($body:ident),+ $(,)?) => {
+        vec![$(
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/poll-32bit"),
+                $body::<$crate::compat_scan::Poll32>,
+            ),
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/select-32bit"),
+                $body::<$crate::compat_scan::Select32>,
             ),
         )+]
     };

@@ -113,11 +113,16 @@ pub fn open_descriptors() -> Result<usize> {
     Ok(std::fs::read_dir("/proc/self/fd")?.count())
 }
 
+/// Whether this is the debug kernel.
+pub fn has_kasan() -> bool {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    symbols.lines().any(|line| line.ends_with(" kasan_report"))
+}
+
 /// Skips a test that counts kernel memory where that says nothing: KASAN keeps what is freed for a
 /// while.
 pub fn memory_is_countable() -> Result<()> {
-    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    if symbols.lines().any(|line| line.ends_with(" kasan_report")) {
+    if has_kasan() {
         return skip("KASAN keeps freed objects: they cannot be counted");
     }
     Ok(())

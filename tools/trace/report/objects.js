@@ -55,12 +55,12 @@ function drawWay(state) {
 
 // 2: the watched files.
 function drawSource(state, source) {
-  const shown = Math.min(source.queued, 10);
-  const cells = Array.from({ length: shown }, () => make("i", "message"));
+  const { length } = source.queue;
+  const cells = source.queue.slice(0, 10).map((number) => (number === null ? make("i", "message") : keyed(keyOf.token(number), make("i", "message"))));
   const drops = source.drops ? `, ${source.drops} dropped` : "";
   return keyed(keyOf.source(source.number), make("div", "source",
-    make("h5", "", `source ${source.number}: ${plural(source.queued, "message")}${drops}`),
-    make("div", "buffer", ...cells, source.queued > shown ? `+${source.queued - shown}` : null),
+    make("h5", "", `source ${source.number}: ${plural(length, "message")}${drops}`),
+    make("div", "buffer", ...cells, length > 10 ? `+${length - 10}` : null),
     ...[...source.readers, ...source.writers].filter((pid) => state.threads.get(pid)?.asleep).map((pid) => drawThread(state, pid))));
 }
 

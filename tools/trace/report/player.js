@@ -44,8 +44,9 @@ function player(root, data) {
   const steps = stepsOf(data);
   const { stories } = data;
   const last = steps.length - 1;
-  const itemOf = stories.map((story) => story.steps.map((line) => steps[line.at].has.item).find((item) => item !== undefined));
-  const stateAt = history(steps, (story) => (story === null ? undefined : itemOf[story]));
+  const abouts = stories.map((story) => aboutOf(story, steps));
+  const about = (step) => (step.story === null ? undefined : abouts[step.story]);
+  const stateAt = history(steps, about);
   let now = -1;
   let told = null;
   let timer = null;
@@ -65,7 +66,7 @@ function player(root, data) {
   picture.tabIndex = 0;
   picture.setAttribute("role", "group");
   picture.setAttribute("aria-label", "the picture after this step");
-  const draw = figure(picture, steps, (state, step) => (step.story === null ? undefined : fileOfItem(state, itemOf[step.story])));
+  const draw = figure(picture, steps, (state, step) => fileOfStory(state, about(step)));
 
   const which = make("select", "which");
   which.setAttribute("aria-label", "story");

@@ -18,6 +18,12 @@ function stepsOf({ steps: { kinds, threads, rows }, stories }) {
   return steps;
 }
 
+// What a story is about: the item, or the file of a call, that its first own record names.
+function aboutOf(story, steps) {
+  const named = story.steps.map((line) => steps[line.at].has).find((has) => has.item !== undefined || (has.task !== undefined && has.fd !== undefined));
+  return named && { item: named.item, task: named.task, fd: named.fd };
+}
+
 // Before the first step nothing is known: objects appear when a record names them.
 function beginning() {
   return {
@@ -54,7 +60,7 @@ const threadOf = (state, pid, name) => {
 const instanceOf = (state, ep) =>
   known(state.instances, ep, () => ({ ep, items: new Map(), ready: [], hand: null, waiters: [], scanning: null, closed: false }));
 const sourceOf = (state, number) =>
-  known(state.sources, number, () => ({ number, queued: 0, readers: [], writers: [], drops: 0 }));
+  known(state.sources, number, () => ({ number, queue: [], readers: [], writers: [], drops: 0 }));
 const fileOf = (state, key, fd) => {
   const file = known(state.files, key, () => ({ key, fds: [], entries: [], says: null, source: null }));
   if (!file.fds.includes(fd)) file.fds.push(fd);
@@ -210,7 +216,7 @@ const changes = new Map(Object.entries({
     reach(state, step);
     const keys = words(step.has.key);
     // What an instance has to tell is no data.
-    if (!item.target && (keys.includes("IN") || (keys.length === 0 && step.has.outcome === "queued"))) arrive(state, step, item.file);
+    if (!item.target && state.files.get(item.file).source === null && (keys.includes("IN") || (keys.length === 0 && step.has.outcome === "queued"))) arrive(state, step, item.file);
   },
   callback_exit: (state, step) => { end(state, step); },
   queue: (state, step) => {
@@ -306,7 +312,7 @@ const changes = new Map(Object.entries({
     call.wakeups += step.has.matched ? 1 : 0;
     const key = fileOfCall(call.task, step.has.fd);
     reach(state, step);
-    if (state.files.has(key) && step.has.matched) arrive(state, step, key);
+    if (state.files.get(key)?.source === null && step.has.matched) arrive(state, step, key);
     end(state, step);
   },
   select_result: (state, step) => {
@@ -322,19 +328,24 @@ const changes = new Map(Object.entries({
 
   source_arrive: (state, step) => {
     const { has } = step;
-    const source = sourceOf(state, has.source);
-    source.queued = has.queued;
     const station = { timer: "timer", frame: "nic" }[has.kind] ?? "syscall";
     if (!isPassed(state, station) || state.way.cpu !== step.cpu) pass(state, step, station, "", true);
     pass(state, step, "file", `source ${has.source}`);
+    // The message is in the queue, with those that came before the recording.
+    const source = sourceOf(state, has.source);
+    source.queue.push(state.way.token);
+    state.tokens.delete(state.way.token);
+    state.way.token = null;
+    while (source.queue.length < has.queued) source.queue.unshift(null);
+    source.queue = source.queue.slice(-has.queued);
   },
   source_drop: (state, step) => { sourceOf(state, step.has.source).drops += 1; },
   source_read: (state, step) => {
     const source = sourceOf(state, step.has.source);
     leave(source.readers, step.pid);
     wakes(threadOf(state, step.pid, step.comm), "");
-    if (step.has.ret >= 0) source.queued = Math.max(0, source.queued - 1);
-    for (const file of state.files.values()) if (file.source === source.number) removeTokens(state, "file", file.key);
+    const message = step.has.ret >= 0 ? source.queue.shift() : undefined;
+    if (message) state.tokens.set(message, { place: "thread", key: step.pid });
   },
   source_write: (state, step) => {
     leave(sourceOf(state, step.has.source).writers, step.pid);
@@ -361,11 +372,15 @@ function occupy(state, { cpu, time }, context, pid, name) {
   state.cpus.set(cpu, { cpu, context, pid, name, time });
 }
 
-// The file that an item watches.
-const fileOfItem = (state, item) => [...state.instances.values()].map((instance) => instance.items.get(item)?.file).find((key) => key);
+// The file that a story is about: an item watches it, or a call of SELECT or POLL asks it.
+function fileOfStory(state, story) {
+  if (!story) return undefined;
+  if (story.task !== undefined) return fileOfCall(story.task, story.fd);
+  return [...state.instances.values()].map((instance) => instance.items.get(story.item)?.file).find((key) => key);
+}
 
-// One step further. item: that of the step's story, for the kernel's own records.
-function apply(state, step, item) {
+// One step further. story: what the step's story is about, for the kernel's own records.
+function apply(state, step, story) {
   const { cpu, context, comm, pid, event } = step;
   // What was sent has left.
   for (const [number, token] of state.tokens) if (token.key === "nic" && number !== state.way.token) state.tokens.delete(number);
@@ -384,21 +399,21 @@ function apply(state, step, item) {
   if (context === "task" && thread?.asleep && event !== "sched_switch" && !event.endsWith("_sleep")) wakes(thread, thread.doing);
   // Reading takes what came first to the file.
   const reads = event === "sock_recv_length" || step.line === "use";
-  if (reads && item !== undefined) {
-    const file = fileOfItem(state, item);
+  if (reads && story) {
+    const file = fileOfStory(state, story);
     const first = [...state.tokens].find(([, token]) => token.place === "file" && token.key === file);
     if (first) state.tokens.set(first[0], { place: "thread", key: pid });
   }
 }
 
 // Goes from state to state. A copy is kept now and then, so that a step back does not begin at the beginning.
-function history(steps, itemOfStory) {
+function history(steps, about) {
   const EVERY = 64;
   const copies = [beginning()];
   let state = structuredClone(copies[0]);
   let next = 0;
   const further = () => {
-    apply(state, steps[next], itemOfStory(steps[next].story));
+    apply(state, steps[next], about(steps[next]));
     next += 1;
     if (next % EVERY === 0 && copies.length === next / EVERY) copies.push(structuredClone(state));
   };

@@ -1,29 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
-// Shows whatever statistics there are: numbers, tables of things that have the same numbers, histograms.
+// Shows whatever statistics there are: tables of things that have the same numbers, and histograms.
 
+// In the order in which they are shown; what is not here comes after, by its own name.
 const LABELS = new Map(Object.entries({
-  already: "already queued", calls: "calls", instances: "Instance", items: "item", limits: "refused by a limit",
-  most: "most of one WAIT", polls: "asked", queued: "queued by callbacks", sources: "Source", successful: "with events",
-  unready: "in vain", useless: "useless wake-ups", waits: "WAIT returned",
+  instances: "Instance", callers: "Caller of SELECT and POLL", sources: "Source", items: "Item",
+  comm: "name", fd: "fd", calls: "calls", waits: "WAITs", successful: "with events", per_wait: "events: WAITs", queued: "queued by callbacks",
+  already: "already queued", polls: "asked", unready: "in vain", asked: "files asked", in_vain: "in vain", delivered: "delivered", most: "the most at once",
+  sleeps: "sleeps", wakeups: "wake-ups", useless: "useless wake-ups", timeouts: "timeouts", signals: "signals", limits: "refused by a limit",
 }));
-const labelOf = (name) => LABELS.get(name) ?? name.replaceAll("_", " ");
+const ORDER = [...LABELS.keys()];
+const labelOf = (name, title) => (title === "Item" && name === "useless" ? "useless callbacks" : LABELS.get(name) ?? name.replaceAll("_", " "));
+
 const isGroup = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+// Things that have numbers of their own, and not numbers by their names.
+const areThings = (value) => isGroup(value) && Object.values(value).length > 0 && Object.values(value).every(isGroup);
+const inCell = (value) => (isGroup(value) ? Object.entries(value).map(([name, count]) => `${name}: ${count}`).join(", ") : String(value ?? ""));
 
 // A table with a row for each thing, and a column for each number that any of them has.
 function tableOf(title, things) {
   const rows = Object.entries(things);
-  const columns = [...new Set(rows.flatMap(([, thing]) => Object.keys(thing).filter((name) => !isGroup(thing[name]))))];
+  // What is a table or a histogram of any of them is no column.
+  const isCell = (name) => rows.every(([, thing]) => !Array.isArray(thing[name]) && !areThings(thing[name]));
+  const columns = [...new Set(rows.flatMap(([, thing]) => Object.keys(thing)))].filter(isCell);
+  const rank = (name) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
+  columns.sort((a, b) => rank(a) - rank(b));
   const table = make("table", "counts");
   const head = table.createTHead().insertRow();
-  for (const name of [title, ...columns.map((name) => (title === "item" && name === "useless" ? "useless callbacks" : labelOf(name)))]) {
-    const cell = make("th", "count", name);
+  for (const name of [title, ...columns.map((name) => labelOf(name, title))]) {
+    const cell = make("th", "", name);
     cell.scope = "col";
     head.append(cell);
   }
   const body = table.createTBody();
   for (const [key, thing] of rows) {
     const row = body.insertRow();
-    for (const value of [key, ...columns.map((name) => thing[name] ?? "")]) row.append(make("td", "count", String(value)));
+    for (const value of [key, ...columns.map((name) => inCell(thing[name]))]) row.append(make("td", "", value));
   }
   return make("div", "scrolls", table);
 }
@@ -39,20 +50,21 @@ function histogram(times) {
   }
   return node;
 }
+const histograms = (times) => (Array.isArray(times) ? times : []).filter((one) => one.count > 0 && Array.isArray(one.buckets)).map(histogram);
 
 function statistics(counted) {
   const node = make("section", "statistics", make("h3", "", "Statistics"));
-  for (const [kind, group] of Object.entries(counted ?? {})) {
-    if (!isGroup(group) || Object.keys(group).length === 0) continue;
+  for (const [kind, things] of Object.entries(counted ?? {})) {
+    if (!areThings(things)) continue;
     const title = labelOf(kind);
-    node.append(tableOf(title, group));
-    // What belongs to each: the items of an instance.
-    for (const [key, thing] of Object.entries(group)) {
-      for (const [name, parts] of Object.entries(thing)) {
-        if (isGroup(parts) && Object.keys(parts).length) node.append(make("h4", "", `${title} ${key}`), tableOf(labelOf(name), parts));
-      }
+    node.append(tableOf(title, things));
+    for (const [key, thing] of Object.entries(things)) {
+      // What belongs to each: the items of an instance, and how long its events took.
+      const parts = Object.entries(thing).filter(([, part]) => areThings(part)).map(([name, part]) => tableOf(labelOf(name), part));
+      const inside = [...parts, ...histograms(thing.times)];
+      if (inside.length) node.append(make("details", "", make("summary", "", `${title} ${key}`), ...inside));
     }
   }
-  for (const times of counted?.times ?? []) if (times.count) node.append(histogram(times));
+  node.append(...histograms(counted?.times));
   return node;
 }

@@ -16,12 +16,15 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use slices::{Phase, Slices};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 
 /// The two "processes" of the timeline.
 const CPUS: u32 = 1;
 const THREADS: u32 = 2;
+/// More than any thread's number. What reads the format takes number 0 for the idle thread, or for none; so
+/// CPUs have numbers from here on, and so have their idle threads, which are all called 0.
+const FIRST_CPU: i32 = 1 << 22;
 
 /// Writes the timeline.
 ///
@@ -104,28 +107,31 @@ impl<W: Write> Events<'_, W> {
 
     /// What the tracks are called.
     fn names(&mut self, trace: &Trace) -> Result<()> {
-        self.write(&name("process_name", CPUS, 0, "CPUs: interrupts"))?;
-        self.write(&name("process_name", THREADS, 0, "threads"))?;
-        let mut threads = BTreeMap::new();
-        let mut cpus = BTreeSet::new();
+        self.write(&name("process_name", CPUS, FIRST_CPU, "CPUs: interrupts"))?;
+        self.write(&name("process_name", THREADS, FIRST_CPU, "threads"))?;
+        let mut tracks = BTreeMap::new();
         for record in &trace.records {
-            cpus.insert(record.cpu);
-            threads.insert(record.pid, record.comm.clone());
+            let (pid, tid) = track(record);
+            tracks
+                .entry((CPUS, FIRST_CPU + record.cpu as i32))
+                .or_insert_with(|| format!("CPU {}", record.cpu));
+            let text = match record.pid {
+                0 => format!("idle, CPU {}", record.cpu),
+                number => format!("{} ({number})", record.comm),
+            };
+            // The last name that a thread has.
+            if pid == THREADS {
+                tracks.insert((pid, tid), text);
+            }
         }
-        for cpu in cpus {
-            let text = format!("CPU {cpu}");
-            self.write(&name("thread_name", CPUS, cpu as i32, &text))?;
-        }
-        for (pid, comm) in threads {
-            let text = format!("{comm} ({pid})");
-            self.write(&name("thread_name", THREADS, pid, &text))?;
+        for ((pid, tid), text) in tracks {
+            self.write(&name("thread_name", pid, tid, &text))?;
         }
         Ok(())
     }
 
     fn record(&mut self, record: &Record, arrows: &[Arrow], slices: &mut Slices) -> Result<()> {
-        let whole = on(record, "", "");
-        for (phase, kind, label) in slices.of(record, (whole.pid, whole.tid)) {
+        for (phase, kind, label) in slices.of(record, track(record)) {
             let mut event = on(record, phase.letter(), kind);
             event.args = Some(Arguments::Fields(record));
             match phase {
@@ -226,12 +232,19 @@ fn name<'a>(what: &'static str, pid: u32, tid: i32, name: &'a str) -> Event<'a> 
     }
 }
 
-/// An event on the track of a record: that of the thread, or of the CPU that was interrupted.
+/// The track of a record: that of the thread, or of the CPU that was interrupted.
+fn track(record: &Record) -> (u32, i32) {
+    let cpu = FIRST_CPU + record.cpu as i32;
+    match (record.context, record.pid) {
+        (Context::Task, 0) => (THREADS, cpu),
+        (Context::Task, pid) => (THREADS, pid),
+        _ => (CPUS, cpu),
+    }
+}
+
+/// An event on the track of a record.
 fn on<'a>(record: &Record, ph: &'static str, cat: &'static str) -> Event<'a> {
-    let (pid, tid) = match record.context {
-        Context::Task => (THREADS, record.pid),
-        _ => (CPUS, record.cpu as i32),
-    };
+    let (pid, tid) = track(record);
     let ts = record.time as f64 / 1000.0;
     Event {
         ph,

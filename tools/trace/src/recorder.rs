@@ -67,6 +67,9 @@ const SYSTEM_CALLS: [&str; 24] = [
     "tgkill",
 ];
 
+/// Says again, for others, what two other events say.
+const SLICE: &str = "slice";
+
 /// How often the buffers are emptied.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -94,7 +97,8 @@ pub fn enable(session: &mut Session, filter: &Filter, kernel: bool) -> Result<()
     }
     for event in &events {
         let name = event.trim_start_matches("repoll_");
-        if filter.events().next().is_some() && filter.events().all(|wanted| wanted != name) {
+        let asked = filter.events().any(|wanted| wanted == name);
+        if !asked && (filter.events().next().is_some() || name == SLICE) {
             continue;
         }
         let mut has = Vec::new();

@@ -9,7 +9,7 @@
 mod steps;
 
 use crate::record::{Record, Trace};
-use crate::stat::{Statistics, Times};
+use crate::stat::Statistics;
 use crate::story::Story;
 use anyhow::{bail, Result};
 use serde::Serialize;
@@ -54,29 +54,6 @@ struct Line<'a> {
     at: usize,
     name: &'static str,
     detail: &'a str,
-}
-
-#[derive(Serialize)]
-struct Histogram {
-    name: &'static str,
-    count: usize,
-    median: u64,
-    p99: u64,
-    most: u64,
-    buckets: Vec<(u64, usize)>,
-}
-
-impl Histogram {
-    fn of(times: &Times) -> Self {
-        Self {
-            name: times.name,
-            count: times.sorted.len(),
-            median: times.percentile(50),
-            p99: times.percentile(99),
-            most: times.percentile(100),
-            buckets: times.buckets(),
-        }
-    }
 }
 
 /// The page of one recording. Of the steps it shows no more than `most`, the first ones; the statistics
@@ -223,11 +200,17 @@ fn summary(trace: &Trace, stories: usize, shown: usize, more: usize) -> String {
     summary
 }
 
-/// All statistics that there are; of the times not each one, but how they are spread.
+/// All statistics that there are, but for each item's times: of many items they are most of the page.
 fn counted(statistics: &Statistics) -> Result<Value> {
     let mut counted = serde_json::to_value(statistics)?;
-    let times: Vec<_> = statistics.times.iter().map(Histogram::of).collect();
-    counted["times"] = serde_json::to_value(times)?;
+    let instances = counted["instances"].as_object_mut().into_iter();
+    let instances = instances.flat_map(|instances| instances.values_mut());
+    let items = instances.filter_map(|instance| instance["items"].as_object_mut());
+    for item in items.flat_map(|items| items.values_mut()) {
+        if let Some(item) = item.as_object_mut() {
+            item.remove("times");
+        }
+    }
     Ok(counted)
 }
 
@@ -255,5 +238,39 @@ mod tests {
         let page = page(&Trace::default(), &[], &Statistics::default(), 10).expect("a page");
         assert!(page.contains("\"rows\":[]"));
         assert!(!page.contains("<!--RECORDING-->"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_trace_cannot_end_its_element() {
+        let mut trace = Trace::default();
+        trace.warnings.push("</script><script>owned()".to_owned());
+        let recording = recording(&trace, &[], &Statistics::default(), 10).expect("a recording");
+        assert!(!recording.contains('<'));
+        let data: Value = serde_json::from_str(&recording).expect("JSON");
+        let summary = data["summary"].as_str().expect("a summary");
+        assert!(summary.contains("</script><script>owned()."));
+        assert_eq!(element(&recording).matches("</script>").count(), 1);
+    }
+
+    #[test]
+    fn statistics_are_whole_but_for_the_times_of_items() {
+        let mut statistics = Statistics::default();
+        let instance = statistics.instances.entry(1).or_default();
+        instance.waits = 3;
+        instance.items.entry(7).or_default().polls = 5;
+        let counted = counted(&statistics).expect("JSON");
+        assert_eq!(counted["instances"]["1"]["waits"], 3);
+        assert!(counted["instances"]["1"]["times"].is_array());
+        let item = &counted["instances"]["1"]["items"]["7"];
+        assert_eq!(item["polls"], 5);
+        assert!(item.get("times").is_none());
+    }
+
+    #[test]
+    fn each_part_of_the_page_has_its_place() {
+        assert!(fill(&[("no such place", "")]).is_err());
+        for part in ["/*STYLE*/", "<!--RECORDING-->", "/*SCRIPT*/"] {
+            assert_eq!(PAGE.matches(part).count(), 1, "{part}");
+        }
     }
 }

@@ -113,7 +113,13 @@ const parts = {
     const other = at() === second.steps[0].at;
     press("ArrowUp", true);
     check("story keys", next && back && other && at() === first.steps[0].at);
-    check("statistics", document.querySelectorAll(".statistics td").length > 20 && document.querySelectorAll(".histogram .bar").length > 3);
+  },
+
+  statistics() {
+    const tables = all(".statistics table");
+    const kinds = Object.keys(data.statistics.instances).length + Object.keys(data.statistics.instances).filter((ep) => Object.keys(data.statistics.instances[ep].items).length).length;
+    const isWhole = tables.every((table) => [...table.rows].every((row) => row.cells.length === table.rows[0].cells.length));
+    check("statistics", tables.length >= 2 && all(".statistics tbody tr").length >= kinds && isWhole && all(".histogram .bar").length > 3 && !one(".statistics").textContent.includes("object"));
   },
 
   // A packet's way: each station lit in its turn, the data with it, into the file, to the thread, out again.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! 32-bit programs: what holds for the others holds for them.
 
-use crate::cases::{masks, timeouts, triggers};
+use crate::cases::{masks, scan, timeouts, triggers};
 use crate::compat::{self, Epoll32, Low, Repoll32};
 use crate::files::{eventfds, signal};
 use crate::multiplexer::{Multiplexer, Repoll};
@@ -17,6 +17,7 @@ use std::time::Duration;
 pub fn tests() -> Vec<Test> {
     let mut tests = of::<Epoll32>();
     tests.extend(of::<Repoll32>());
+    tests.extend(scan::of_32_bit_callers());
     tests.extend(repoll_only!("compat":
         every_request_is_known_to_a_32_bit_program,
         a_32_bit_and_a_64_bit_program_share_an_instance,

@@ -92,7 +92,8 @@ pub fn send_descriptor(socket: &UnixStream, fd: RawFd) -> Result<()> {
     Ok(())
 }
 
-fn receive_descriptor(socket: &UnixStream) -> Result<OwnedFd> {
+/// The descriptor of such a message.
+pub fn receive_descriptor(socket: &UnixStream) -> Result<OwnedFd> {
     let mut byte = [0u8];
     let mut part = libc::iovec {
         iov_base: byte.as_mut_ptr().cast(),

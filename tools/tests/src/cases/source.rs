@@ -3,6 +3,8 @@
 
 use crate::both;
 use crate::cases::contexts::{recording, records_of};
+use crate::cases::sharing::{receive_descriptor, send_descriptor};
+use crate::module::references;
 use crate::multiplexer::{Multiplexer, Repoll};
 use crate::processes::fork;
 use crate::registry::Test;
@@ -19,6 +21,7 @@ use repoll::sys::{
 use repoll::{Events, Kind, Source};
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 use std::thread::{scope, sleep};
 use std::time::Duration;
@@ -41,6 +44,7 @@ pub fn tests() -> Vec<Test> {
         a_handler_may_restart_a_sleeping_reader,
         a_killed_reader_is_gone,
         copies_share_the_queue_and_openings_do_not,
+        a_source_can_be_sent_to_another_process,
         structures_are_versioned_by_their_size,
         sizes_are_checked,
         sizes_change_only_while_empty,
@@ -419,6 +423,49 @@ fn copies_share_the_queue_and_openings_do_not() -> Result<()> {
     let again = Source::from(std::os::fd::OwnedFd::from(again));
     ensure!(again.status()?.arrived == 0);
     Ok(())
+}
+
+/// The other process has the file by the message alone; here it was closed meanwhile. What feeds it
+/// goes on until the last descriptor is closed, wherever that is.
+fn a_source_can_be_sent_to_another_process() -> Result<()> {
+    let (near, far) = UnixStream::pair()?;
+    let (told, tell) = UnixStream::pair()?;
+    let child = fork(|| {
+        let receive = || -> Result<()> {
+            let source = Source::from(receive_descriptor(&far)?);
+            source.set_nonblocking(false)?;
+            let mut buffer = [0; 100];
+            ensure!((&mut &source).read(&mut buffer)? == 6 && &buffer[..6] == b"before");
+            // A message of the timer, which nobody here has started.
+            ensure!((&mut &source).read(&mut buffer)? == 8);
+            (&tell).write_all(b"x")?;
+            // Killed here: that closes the last one.
+            sleep(2 * LONG);
+            Ok(())
+        };
+        i32::from(receive().is_err())
+    })?;
+    drop(tell);
+    let before = references();
+    let mut source = open()?;
+    ensure!(references() == before + 1);
+    source.write_all(b"before")?;
+    source.start_timer(Duration::from_millis(5), None)?;
+    send_descriptor(&near, source.as_raw_fd())?;
+    drop(source);
+    (&told).read_exact(&mut [0])?;
+    ensure!(references() == before + 1, "{}", references());
+    child.kill(libc::SIGKILL)?;
+    ensure!(child.wait()? == -libc::SIGKILL);
+    eventually("it is freed", || Ok(references() == before))?;
+    // In flight to nobody, and its socket closed.
+    let source = open()?;
+    source.start_timer(Duration::from_millis(1), None)?;
+    send_descriptor(&near, source.as_raw_fd())?;
+    drop(source);
+    ensure!(references() == before + 1, "{}", references());
+    drop((near, far));
+    eventually("it is freed", || Ok(references() == before))
 }
 
 fn structures_are_versioned_by_their_size() -> Result<()> {

@@ -549,13 +549,13 @@ fn detached_means_silence() -> Result<()> {
 }
 
 /// The virtio device behind an interface, and its driver, for bind and unbind.
-fn virtio_device(name: &str) -> Result<String> {
+pub fn virtio_device(name: &str) -> Result<String> {
     let link = fs::read_link(format!("/sys/class/net/{name}/device"))?;
     let device = link.file_name().context("no device")?;
     Ok(device.to_string_lossy().into_owned())
 }
 
-fn driver(action: &str, device: &str) -> Result<()> {
+pub fn driver(action: &str, device: &str) -> Result<()> {
     fs::write(
         format!("/sys/bus/virtio/drivers/virtio_net/{action}"),
         device,

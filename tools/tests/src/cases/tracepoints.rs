@@ -3,7 +3,6 @@
 
 use crate::cases::contexts::recording;
 use crate::files::{eventfds, read_all, signal};
-use crate::module::{load_with, unload_when_unused, Reload};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
@@ -23,10 +22,6 @@ pub fn tests() -> Vec<Test> {
         an_item_comes_changes_and_goes,
         a_failed_change_is_told,
         the_watched_instance_is_named,
-        nesting_too_deep_is_a_limit,
-        too_many_ways_are_a_limit,
-        too_many_watches_of_a_file_are_a_limit,
-        too_many_watches_of_a_user_are_a_limit,
         a_poll_says_what_the_file_said,
         a_callback_says_whom_it_woke,
         an_exclusive_callback_says_whether_it_used_the_wakeup,
@@ -44,7 +39,7 @@ pub fn tests() -> Vec<Test> {
 const ALWAYS: i64 = (libc::EPOLLERR | libc::EPOLLHUP) as i64;
 
 /// What of repoll is recorded while `body` runs.
-fn recorded(body: impl FnOnce() -> Result<()>) -> Result<Vec<Record>> {
+pub fn recorded(body: impl FnOnce() -> Result<()>) -> Result<Vec<Record>> {
     let mut session = recording()?;
     body()?;
     let trace = session.stop()?;
@@ -57,13 +52,13 @@ fn recorded(body: impl FnOnce() -> Result<()>) -> Result<Vec<Record>> {
 }
 
 /// The records of one event.
-fn all<'a>(records: &'a [Record], event: &str) -> Vec<&'a Record> {
+pub fn all<'a>(records: &'a [Record], event: &str) -> Vec<&'a Record> {
     let name = format!("repoll_{event}");
     records.iter().filter(|record| record.is(&name)).collect()
 }
 
 /// The only record of one event.
-fn one<'a>(records: &'a [Record], event: &str) -> Result<&'a Record> {
+pub fn one<'a>(records: &'a [Record], event: &str) -> Result<&'a Record> {
     let found = all(records, event);
     ensure!(
         found.len() == 1,
@@ -73,7 +68,7 @@ fn one<'a>(records: &'a [Record], event: &str) -> Result<&'a Record> {
 }
 
 /// Asserts that a record has these numbers in its fields.
-fn expect(record: &Record, fields: &[(&str, i64)]) -> Result<()> {
+pub fn expect(record: &Record, fields: &[(&str, i64)]) -> Result<()> {
     for (name, value) in fields {
         ensure!(
             record.number(name) == Some(*value),
@@ -84,7 +79,7 @@ fn expect(record: &Record, fields: &[(&str, i64)]) -> Result<()> {
 }
 
 /// Asserts that a record has these words in its fields.
-fn expect_words(record: &Record, fields: &[(&str, &str)]) -> Result<()> {
+pub fn expect_words(record: &Record, fields: &[(&str, &str)]) -> Result<()> {
     for (name, value) in fields {
         ensure!(
             record.field(name) == Some(value),
@@ -94,7 +89,7 @@ fn expect_words(record: &Record, fields: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-fn number(record: &Record, name: &str) -> Result<i64> {
+pub fn number(record: &Record, name: &str) -> Result<i64> {
     record
         .number(name)
         .with_context(|| format!("{record:?} has no {name}"))
@@ -207,90 +202,6 @@ fn the_watched_instance_is_named() -> Result<()> {
             ("target", number(inner, "ep")?),
         ],
     )
-}
-
-/// The only ADD that a limit refused, and which limit that was.
-fn expect_limit(records: &[Record], limit: &str, errno: i32) -> Result<()> {
-    let record = one(records, "limit")?;
-    expect_words(record, &[("limit", limit)])?;
-    expect(record, &[("ret", (-errno).into())])?;
-    let failed = all(records, "ctl")
-        .into_iter()
-        .find(|ctl| ctl.number("ret") != Some(0));
-    let failed = failed.context("no CTL failed")?;
-    expect(
-        record,
-        &[("ep", number(failed, "ep")?), ("fd", number(failed, "fd")?)],
-    )
-}
-
-fn nesting_too_deep_is_a_limit() -> Result<()> {
-    let records = recorded(|| {
-        let mut inner = Repoll::new()?;
-        let mut kept = Vec::new();
-        loop {
-            let outer = Repoll::new()?;
-            if let Err(error) = outer.add(&inner, Events::IN, 1) {
-                ensure!(error.raw_os_error() == Some(libc::ELOOP), "{error}");
-                return Ok(());
-            }
-            kept.push(std::mem::replace(&mut inner, outer));
-            ensure!(kept.len() < 10, "there is no limit");
-        }
-    })?;
-    expect_limit(&records, "nesting", libc::ELOOP)
-}
-
-fn too_many_ways_are_a_limit() -> Result<()> {
-    let inner = Repoll::new()?;
-    let fd = sys::eventfd()?;
-    inner.add(&fd, Events::IN, 1)?;
-    let mut outers = Vec::new();
-    // From a file through one instance to an outermost one.
-    for _ in 0..500 {
-        let outer = Repoll::new()?;
-        outer.add(&inner, Events::IN, 1)?;
-        outers.push(outer);
-    }
-    let records =
-        recorded(|| expect_error(Repoll::new()?.add(&inner, Events::IN, 1), libc::EINVAL))?;
-    expect_limit(&records, "paths", libc::EINVAL)
-}
-
-fn too_many_watches_of_a_file_are_a_limit() -> Result<()> {
-    const MOST: usize = 4096;
-    let fd = sys::eventfd()?;
-    let copies: Vec<_> = (0..MOST / 8)
-        .map(|_| fd.try_clone())
-        .collect::<Result<_, _>>()?;
-    let mut instances = Vec::new();
-    for _ in 0..8 {
-        let m = Repoll::new()?;
-        for copy in &copies {
-            m.add(copy, Events::IN, 1)?;
-        }
-        instances.push(m);
-    }
-    let m = Repoll::new()?;
-    let records = recorded(|| expect_error(m.add(&fd, Events::IN, 1), libc::ENOSPC))?;
-    expect_limit(&records, "watches-of-file", libc::ENOSPC)?;
-    // With one less there is room again.
-    instances[3].delete(&copies[3])?;
-    m.add(&fd, Events::IN, 1)?;
-    Ok(())
-}
-
-fn too_many_watches_of_a_user_are_a_limit() -> Result<()> {
-    let _reload = Reload::later()?;
-    unload_when_unused()?;
-    load_with(c"max_user_watches=3")?;
-    let m = Repoll::new()?;
-    let fds = eventfds(4)?;
-    for fd in &fds[..3] {
-        m.add(fd, Events::IN, 1)?;
-    }
-    let records = recorded(|| expect_error(m.add(&fds[3], Events::IN, 1), libc::ENOSPC))?;
-    expect_limit(&records, "watches-of-user", libc::ENOSPC)
 }
 
 fn a_poll_says_what_the_file_said() -> Result<()> {
@@ -519,23 +430,6 @@ fn a_waiter_says_why_it_is_awake() -> Result<()> {
         results == [Some(0), Some((-libc::EINTR).into()), Some(1)],
         "{results:?}"
     );
-    // Perfetto draws them as slices.
-    for (event, kind) in [
-        ("wait_enter", b'B'),
-        ("wait_sleep", b'B'),
-        ("wait_wake", b'E'),
-        ("wait_exit", b'E'),
-    ] {
-        let name = if event.ends_with("enter") || event.ends_with("exit") {
-            "WAIT"
-        } else {
-            "sleep"
-        };
-        for record in all(&records, event) {
-            expect(record, &[("track_event_type", kind.into())])?;
-            expect_words(record, &[("slice_name", name)])?;
-        }
-    }
     Ok(())
 }
 

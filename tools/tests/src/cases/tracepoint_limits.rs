@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The tracepoint that tells which limit was hit.
+
+use super::tracepoints::{all, expect, expect_words, number, one, recorded};
+use crate::files::eventfds;
+use crate::module::{load_with, unload_when_unused, Reload};
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::support::expect_error;
+use crate::sys;
+use anyhow::{ensure, Context as _, Result};
+use repoll::Events;
+use repoll_trace::record::Record;
+
+pub fn tests() -> Vec<Test> {
+    let mut tests = while_loaded();
+    tests.extend(repoll_only!("tracepoint_limits":
+        too_many_watches_of_a_user_are_a_limit,
+    ));
+    tests.into_iter().map(|test| test.within(60)).collect()
+}
+
+/// Those that leave the module as it is.
+pub fn while_loaded() -> Vec<Test> {
+    repoll_only!("tracepoint_limits":
+        nesting_too_deep_is_a_limit,
+        too_many_ways_are_a_limit,
+        too_many_watches_of_a_file_are_a_limit,
+        too_many_pollers_are_a_limit,
+    )
+}
+
+/// The only ADD that a limit refused, and which limit that was.
+fn expect_limit(records: &[Record], limit: &str, errno: i32) -> Result<()> {
+    let record = one(records, "limit")?;
+    expect_words(record, &[("limit", limit)])?;
+    expect(record, &[("ret", (-errno).into())])?;
+    let failed = all(records, "ctl")
+        .into_iter()
+        .find(|ctl| ctl.number("ret") != Some(0));
+    let failed = failed.context("no CTL failed")?;
+    expect(
+        record,
+        &[("ep", number(failed, "ep")?), ("fd", number(failed, "fd")?)],
+    )
+}
+
+fn nesting_too_deep_is_a_limit() -> Result<()> {
+    let records = recorded(|| {
+        let mut inner = Repoll::new()?;
+        let mut kept = Vec::new();
+        loop {
+            let outer = Repoll::new()?;
+            if let Err(error) = outer.add(&inner, Events::IN, 1) {
+                ensure!(error.raw_os_error() == Some(libc::ELOOP), "{error}");
+                return Ok(());
+            }
+            kept.push(std::mem::replace(&mut inner, outer));
+            ensure!(kept.len() < 10, "there is no limit");
+        }
+    })?;
+    expect_limit(&records, "nesting", libc::ELOOP)
+}
+
+fn too_many_ways_are_a_limit() -> Result<()> {
+    let inner = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    inner.add(&fd, Events::IN, 1)?;
+    let mut outers = Vec::new();
+    // From a file through one instance to an outermost one.
+    for _ in 0..500 {
+        let outer = Repoll::new()?;
+        outer.add(&inner, Events::IN, 1)?;
+        outers.push(outer);
+    }
+    let records =
+        recorded(|| expect_error(Repoll::new()?.add(&inner, Events::IN, 1), libc::EINVAL))?;
+    expect_limit(&records, "paths", libc::EINVAL)
+}
+
+fn too_many_watches_of_a_file_are_a_limit() -> Result<()> {
+    const MOST: usize = 4096;
+    let fd = sys::eventfd()?;
+    let copies: Vec<_> = (0..MOST / 8)
+        .map(|_| fd.try_clone())
+        .collect::<Result<_, _>>()?;
+    let mut instances = Vec::new();
+    for _ in 0..8 {
+        let m = Repoll::new()?;
+        for copy in &copies {
+            m.add(copy, Events::IN, 1)?;
+        }
+        instances.push(m);
+    }
+    let m = Repoll::new()?;
+    let records = recorded(|| expect_error(m.add(&fd, Events::IN, 1), libc::ENOSPC))?;
+    expect_limit(&records, "watches-of-file", libc::ENOSPC)?;
+    // With one less there is room again.
+    instances[3].delete(&copies[3])?;
+    m.add(&fd, Events::IN, 1)?;
+    Ok(())
+}
+
+fn too_many_watches_of_a_user_are_a_limit() -> Result<()> {
+    watches_of_a_user().map(drop)
+}
+
+/// The records of it.
+pub fn watches_of_a_user() -> Result<Vec<Record>> {
+    let _reload = Reload::later()?;
+    unload_when_unused()?;
+    load_with(c"max_user_watches=3")?;
+    let m = Repoll::new()?;
+    let fds = eventfds(4)?;
+    for fd in &fds[..3] {
+        m.add(fd, Events::IN, 1)?;
+    }
+    let records = recorded(|| expect_error(m.add(&fds[3], Events::IN, 1), libc::ENOSPC))?;
+    expect_limit(&records, "watches-of-user", libc::ENOSPC)?;
+    Ok(records)
+}
+
+fn too_many_pollers_are_a_limit() -> Result<()> {
+    const MOST: usize = 1000;
+    let (m, other) = (Repoll::new()?, Repoll::new()?);
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    let add = || -> Result<Epoll> {
+        let outer = Epoll::new()?;
+        outer.add(&m, Events::IN, 2)?;
+        Ok(outer)
+    };
+    let mut pollers = Vec::new();
+    let records = recorded(|| {
+        // So that the number of the instance is told.
+        m.modify(&fd, Events::PRI, 1)?;
+        for _ in 0..MOST {
+            pollers.push(add()?);
+        }
+        Ok(())
+    })?;
+    ensure!(all(&records, "limit").is_empty(), "{records:?}");
+    let ep = number(one(&records, "modify")?, "ep")?;
+    let records = recorded(|| {
+        pollers.push(add()?);
+        // Another instance is not concerned.
+        let outer = Epoll::new()?;
+        outer.add(&other, Events::IN, 2)?;
+        Ok(())
+    })?;
+    let limit = one(&records, "limit")?;
+    expect_words(limit, &[("limit", "pollers")])?;
+    expect(limit, &[("ep", ep), ("fd", -1), ("ret", 0)])
+}
