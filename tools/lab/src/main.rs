@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The lab: what is said of select, poll and epoll, each claim tried on the spot, on the kernel's own calls
 //! and on repoll, with a verdict from what was measured.
+#![deny(unsafe_code)]
 
 mod claim;
 mod claims;
 mod multiplexer;
 mod page;
 mod recording;
+#[expect(unsafe_code, reason = "system calls that std lacks")]
 mod sys;
 mod table;
 mod threads;
