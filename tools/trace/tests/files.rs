@@ -134,6 +134,20 @@ fn what_was_lost_is_told_everywhere() {
 }
 
 #[test]
+fn an_event_that_is_not_there_is_named() {
+    let file = File::new("filtered", FIXTURE);
+    for command in ["story", "stat"] {
+        let output = tool(&[command, "--filter", "event=nonsense"], &file);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.lines().count() == 1);
+        assert!(
+            said.contains("no nonsense of repoll's") && said.contains("wait_enter"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_file_can_be_cut_anywhere() {
     let whole = use_all(FIXTURE).expect("a trace");
     let head = first_page();

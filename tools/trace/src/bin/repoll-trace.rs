@@ -11,6 +11,7 @@ use repoll_trace::stat::{self, Statistics};
 use repoll_trace::story::{self, Protocol, Story};
 use repoll_trace::tracefs::{self, Session};
 use repoll_trace::{dat, export, report, signals};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -69,7 +70,8 @@ enum Action {
 
 #[derive(Args)]
 struct FilterOptions {
-    /// Only what fits: fd=N, ep=N (the instance), item=N. May be given several times.
+    /// Of repoll's events only what fits: fd=N, ep=N (the instance), item=N, task=N (who calls SELECT or POLL),
+    /// source=N, event=NAME. May be given several times: of those of one kind one must fit, of each kind.
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<Condition>,
 }
@@ -79,10 +81,8 @@ struct Record {
     /// The file to make.
     #[arg(short, long, default_value = "trace.dat")]
     output: PathBuf,
-    /// Of repoll's events only what fits: fd=N, ep=N (the instance), item=N, event=NAME. May be given
-    /// several times.
-    #[arg(long, value_name = "KEY=VALUE")]
-    filter: Vec<Condition>,
+    #[command(flatten)]
+    filter: FilterOptions,
     /// Only repoll's events, none of the kernel's.
     #[arg(long)]
     only_repoll: bool,
@@ -172,7 +172,7 @@ fn run() -> Result<ExitCode> {
         Action::Stat { file, filter, json } => {
             let trace = load(&file)?;
             let stories = story::all(&trace.records);
-            let filter = Filter(filter.filter);
+            let filter = known(filter, &trace)?;
             let mut statistics = Statistics::of(&trace.records, &stories, &filter);
             statistics.lost = trace.lost;
             if json {
@@ -241,6 +241,21 @@ fn load(path: &Path) -> Result<Trace> {
     Ok(trace)
 }
 
+/// A filter, if it asks for no event that the trace does not have.
+fn known(options: FilterOptions, trace: &Trace) -> Result<Filter> {
+    let filter = Filter(options.filter);
+    let there: BTreeSet<_> = trace
+        .records
+        .iter()
+        .filter_map(|record| record.event().strip_prefix("repoll_"))
+        .collect();
+    if let Some(unknown) = filter.events().find(|name| !there.contains(name)) {
+        let there = Vec::from_iter(there).join(", ");
+        bail!("no {unknown} of repoll's is in the trace; there are: {there}");
+    }
+    Ok(filter)
+}
+
 fn complain(trace: &Trace) {
     for warning in &trace.warnings {
         eprintln!("{warning}");
@@ -255,7 +270,11 @@ fn record(options: Record) -> Result<ExitCode> {
         _ => Path::new("."),
     };
     let mut session = Session::spooled(options.buffer, folder)?;
-    recorder::enable(&mut session, &Filter(options.filter), !options.only_repoll)?;
+    recorder::enable(
+        &mut session,
+        &Filter(options.filter.filter),
+        !options.only_repoll,
+    )?;
     // So that a file that can't be made is known before.
     let mut file = create(&options.output)?;
     session.start()?;
@@ -300,7 +319,7 @@ fn tell(options: Stories) -> Result<ExitCode> {
         trace
     };
     let stories = story::all(&trace.records);
-    let filter = Filter(options.filter.filter);
+    let filter = known(options.filter, &trace)?;
     let cause = options.cause.map(Cause::of);
     let wanted = |story: &Story| {
         filter.wants(story, &trace.records) && cause.is_none_or(|cause| story.cause == cause)

@@ -71,9 +71,10 @@ fn ended_sleep(event: &str) -> Option<&'static str> {
         | "repoll_select_pass"
         | "repoll_select_sleep"
         | "repoll_select_result" => Some("sleep in a call"),
-        "repoll_source_read" | "repoll_source_write" | "repoll_source_sleep" => {
-            Some("sleep in a read or write")
-        }
+        "repoll_source_take"
+        | "repoll_source_read"
+        | "repoll_source_write"
+        | "repoll_source_sleep" => Some("sleep in a read or write"),
         _ => None,
     }
 }
