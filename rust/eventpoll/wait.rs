@@ -143,8 +143,9 @@ fn scan(ep: &Eventpoll, mut out: EventWriter, polled: &mut usize) -> Result<usiz
         }
         let data = item.data();
         if let Err(e) = out.write(ready, data) {
-            item.trace_queue(Reason::Back);
-            scan.put_back(item);
+            if scan.put_back(item) {
+                item.trace_queue(Reason::Back);
+            }
             result = Err(e);
             break;
         }
@@ -153,8 +154,9 @@ fn scan(ep: &Eventpoll, mut out: EventWriter, polled: &mut usize) -> Result<usiz
         if wanted & events::ONESHOT != 0 {
             item.disarm();
         } else if wanted & events::ET == 0 {
-            item.trace_queue(Reason::Level);
-            scan.requeue(item);
+            if scan.requeue(item) {
+                item.trace_queue(Reason::Level);
+            }
         }
     }
     trace!(scan_end(ep.id, *polled as u32, out.written() as u32));

@@ -32,13 +32,17 @@
 //!
 //! Between a producer's exchange and its push, a second producer of the same item may find the bit
 //! set and wake a consumer that sees an empty queue and sleeps again. The first producer's own
-//! wake-up, which comes after its push, makes that good: whoever pushes must wake.
+//! wake-up, which comes after its push, makes that good: whoever pushes must wake. A consumer that does
+//! not sleep finds nothing, as if it had come before the first producer's event, though it may know of the
+//! second one's.
 //!
 //! A consumer that wants to queue an item anew, and finds its bit set, must not take that for "it is in
 //! the queue" while the producer is in that gap: the word would be zero though an item is ready. So
 //! it waits for the push ([`Consumer::await_push`]). The consumer may wait, the producer never does:
-//! it is on another CPU, a few instructions from its push. It can't be preempted there by the consumer:
-//! a callback holds a spinlock, and who else pushes must be the holder of the consumer's lock.
+//! it is on another CPU, a few instructions from its push, and, while it is traced, the records that it
+//! makes there; none of that waits for us. It can't be preempted there by the consumer: a callback holds
+//! a spinlock, and who else pushes must be the holder of the consumer's lock, as must whoever waits for
+//! a push.
 //!
 //! # Ownership
 //!
@@ -179,8 +183,8 @@ impl<T: HasLinks> ReadyQueue<T> {
     /// Puts `item` into the queue, unless it is there. Any context, no lock.
     ///
     /// `queued` is called if it is not, before anybody can take the item from the queue: so what it
-    /// records comes before what the consumer records of the item. It must be short, since the consumer
-    /// may wait for it.
+    /// records comes before what the consumer records of the item. The consumer may wait for it: it must
+    /// be short, not sleep, and not wait for the consumer or its lock.
     ///
     /// In either case it ends with a full barrier; the caller must then wake whoever waits for the
     /// queue. An item of another queue is refused, as if it were there already: that is a bug of the caller.
@@ -419,21 +423,27 @@ impl<'a, T: HasLinks> Scan<'a, T> {
         false
     }
 
-    /// Queues `item` again behind all others, for the next scan, unless a producer has queued it.
+    /// Queues `item` again behind all others, for the next scan, unless a producer has queued it. Returns
+    /// whether it did.
     #[inline]
-    pub(crate) fn requeue(&mut self, item: &T) {
-        if self.claim(item) {
+    pub(crate) fn requeue(&mut self, item: &T) -> bool {
+        let is_ours = self.claim(item);
+        if is_ours {
             // SAFETY: The bit was clear, so the item is enrolled; it is set, so the links are ours.
             unsafe { self.consumer.level.push_back(item) };
         }
+        is_ours
     }
 
-    /// Puts `item` back to the front, as if it had not been taken, unless a producer has queued it.
-    pub(crate) fn put_back(&mut self, item: &T) {
-        if self.claim(item) {
+    /// Puts `item` back to the front, as if it had not been taken, unless a producer has queued it. Returns
+    /// whether it did.
+    pub(crate) fn put_back(&mut self, item: &T) -> bool {
+        let is_ours = self.claim(item);
+        if is_ours {
             // SAFETY: The bit was clear, so the item is enrolled; it is set, so the links are ours.
             unsafe { self.consumer.list.push_front(item) };
         }
+        is_ours
     }
 }
 

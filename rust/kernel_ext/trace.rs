@@ -55,7 +55,7 @@ macro_rules! declare_trace {
                 #[cold]
                 pub(crate) fn $name($($arg: $type),*) {
                     kernel::macros::paste! {
-                        // SAFETY: The tracepoint takes plain values.
+                        // SAFETY: The tracepoint takes plain values, or references for the call.
                         unsafe { ext::[< rust_do_trace_repoll_ $name >]($($arg),*) };
                     }
                     $($edge($slice);)?

@@ -26,7 +26,7 @@
 #define _REPOLL_TRACE_ONCE
 /* What a callback did with its wake-up. */
 #define REPOLL_CB_QUEUED	0	/* the item entered the ready queue */
-#define REPOLL_CB_ALREADY	1	/* it was in the ready queue */
+#define REPOLL_CB_ALREADY	1	/* it was in the ready queue, or on its way in */
 #define REPOLL_CB_MISMATCH	2	/* none of the events is of interest */
 #define REPOLL_CB_DISARMED	3	/* ONESHOT has fired; no MOD since */
 
@@ -51,7 +51,7 @@
 #define REPOLL_WOKEN_EVENT	0	/* the ready queue is not empty */
 #define REPOLL_WOKEN_TIMEOUT	1	/* the time is over */
 #define REPOLL_WOKEN_SIGNAL	2	/* a signal is pending */
-#define REPOLL_WOKEN_NOTHING	3	/* none of these: another waiter was quicker */
+#define REPOLL_WOKEN_NOTHING	3	/* none of these: another waiter was quicker, or a push is under way */
 
 /* Who looks through the ready queue. */
 #define REPOLL_SCAN_WAIT	0	/* REPOLL_WAIT */

@@ -227,7 +227,9 @@ impl Instance {
             match item.trigger {
                 Trigger::Oneshot => item.armed.store(false, SeqCst),
                 Trigger::Edge => {}
-                Trigger::Level => scan.requeue(item),
+                Trigger::Level => {
+                    scan.requeue(item);
+                }
             }
             // What a program does that was told, under the lock here: one reader at a time.
             let read = match item.trigger {

@@ -742,7 +742,7 @@ fn level(
     name: &str,
     preemptions: Option<usize>,
     callback: Callback,
-    give_back: fn(&mut Scan<'_, Item>, &Item),
+    give_back: fn(&mut Scan<'_, Item>, &Item) -> bool,
 ) {
     check(name, preemptions, move || {
         let ep = Instance::new();
