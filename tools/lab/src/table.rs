@@ -61,7 +61,14 @@ impl Table {
     }
 
     /// What came of a claim.
-    pub fn row(&mut self, number: usize, claim: &Claim, outcome: &Outcome, time: Duration) {
+    pub fn row(
+        &mut self,
+        number: usize,
+        claim: &Claim,
+        outcome: &Outcome,
+        tries: u32,
+        time: Duration,
+    ) {
         let usual = claim.is_as_expected(outcome);
         match outcome {
             Outcome::Skipped(_) => self.skipped += 1,
@@ -69,6 +76,9 @@ impl Table {
         }
         self.unusual += usize::from(!usual);
         if self.ktap {
+            if tries > 1 {
+                println!("# {tries} tries");
+            }
             return self.test(claim, outcome, usual, time);
         }
         self.lines(&format!("{number:>4}  "), claim.text, "");
@@ -81,6 +91,9 @@ impl Table {
         if !usual {
             let text = format!("That is another verdict than usual: {}.", claim.expected);
             self.lines("      ", &text, RED);
+        }
+        if tries > 1 {
+            self.lines("      ", &format!("That took {tries} tries."), RED);
         }
         if self.brief && usual {
             return;
