@@ -2,14 +2,8 @@
 //! The verdicts on the terminal.
 
 use crate::claim::{Claim, Outcome, Verdict};
+use repoll_trace::render::{paint, BOLD, DIM, GREEN, RED, YELLOW};
 use std::time::Duration;
-
-const BOLD: &str = "\x1b[1m";
-const DIM: &str = "\x1b[2m";
-const RED: &str = "\x1b[31m";
-const YELLOW: &str = "\x1b[33m";
-const GREEN: &str = "\x1b[32m";
-const PLAIN: &str = "\x1b[0m";
 
 /// Where lines end.
 const WIDTH: usize = 100;
@@ -40,11 +34,7 @@ impl Table {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color {
-            format!("{code}{text}{PLAIN}")
-        } else {
-            text.to_owned()
-        }
+        paint(self.color, code, text.to_owned())
     }
 
     /// The mechanism of the rows that follow.

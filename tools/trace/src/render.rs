@@ -29,11 +29,16 @@ impl Color {
     }
 }
 
-const BOLD: &str = "\x1b[1m";
-const DIM: &str = "\x1b[2m";
-const RED: &str = "\x1b[31m";
-const YELLOW: &str = "\x1b[33m";
-const GREEN: &str = "\x1b[32m";
+/// What stands out.
+pub const BOLD: &str = "\x1b[1m";
+/// What stands back.
+pub const DIM: &str = "\x1b[2m";
+/// Interrupts, and what is wrong.
+pub const RED: &str = "\x1b[31m";
+/// Softirqs, and conditions.
+pub const YELLOW: &str = "\x1b[33m";
+/// Tasks, and what is well.
+pub const GREEN: &str = "\x1b[32m";
 const PLAIN: &str = "\x1b[0m";
 
 /// One story, a step on each line.
@@ -176,7 +181,8 @@ fn context_color(context: Context) -> &'static str {
     }
 }
 
-fn paint(color: bool, code: &str, text: String) -> String {
+/// Text with one of the codes above, if in colour.
+pub fn paint(color: bool, code: &str, text: String) -> String {
     if color {
         format!("{code}{text}{PLAIN}")
     } else {

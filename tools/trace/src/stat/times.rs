@@ -15,18 +15,21 @@ pub(super) type Span = (
 
 const INTERRUPTS: &[&str] = &["interrupt", "timer"];
 
+const TO_CALLBACK: Span = (
+    "from the interrupt to the callback",
+    INTERRUPTS,
+    &["callback"],
+);
+const TO_THREAD: Span = (
+    "from the callback to the running thread",
+    &["callback"],
+    &["running"],
+);
+
 /// Of events that WAIT delivers.
 pub(super) const WAIT: [Span; 4] = [
-    (
-        "from the interrupt to the callback",
-        INTERRUPTS,
-        &["callback"],
-    ),
-    (
-        "from the callback to the running thread",
-        &["callback"],
-        &["running"],
-    ),
+    TO_CALLBACK,
+    TO_THREAD,
     (
         "from the running thread to the return of WAIT",
         &["running"],
@@ -41,16 +44,8 @@ pub(super) const WAIT: [Span; 4] = [
 
 /// Of events that SELECT and POLL find.
 pub(super) const CALL: [Span; 4] = [
-    (
-        "from the interrupt to the callback",
-        INTERRUPTS,
-        &["callback"],
-    ),
-    (
-        "from the callback to the running thread",
-        &["callback"],
-        &["running"],
-    ),
+    TO_CALLBACK,
+    TO_THREAD,
     (
         "from the running thread to the return of the call",
         &["running"],
