@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod crowd;
 pub(crate) mod ctl;
 pub(crate) mod events;
 pub(crate) mod ioctl;
@@ -43,6 +44,7 @@ use crate::kernel_ext::{
     },
     watch::ClosedList, //
 };
+use crowd::Crowd;
 use item::{
     Item,
     Watched, //
@@ -89,8 +91,8 @@ pub(crate) struct Eventpoll {
     /// Those who poll the instance: poll(2), select(2), the C epoll, io_uring.
     #[pin]
     pub(crate) pollers: WaitQueue,
-    /// Whether somebody was one poller too many. Any context.
-    crowded: Atomic<bool>,
+    /// How many others may poll the instance. Any context.
+    pub(crate) crowd: Crowd,
     /// Where it is among instances that watch each other.
     pub(crate) place: nesting::Place,
 }
@@ -102,12 +104,6 @@ pub(crate) struct Locked {
     /// Takes items from [`Eventpoll::ready`].
     pub(crate) consumer: Consumer<Watched>,
 }
-
-/// How many may poll an instance at a time. Each is called for each event, perhaps in a hard
-/// interrupt, by each of the instances that this one watches and the event reaches it through: the
-/// ways below are limited ([`nesting`]), and an instance of ours above is, but the C epoll does not
-/// count those of its own.
-pub(crate) const MAX_POLLERS: u32 = 1000;
 
 /// Numbers instances, for the tracepoints.
 static INSTANCES: Atomic<u32> = Atomic::new(0);
@@ -128,7 +124,7 @@ impl Eventpoll {
                 closed: ClosedList::new(),
                 waiters <- new_wait_queue!("Eventpoll::waiters"),
                 pollers <- new_wait_queue!("Eventpoll::pollers"),
-                crowded: Atomic::new(false),
+                crowd: Crowd::new(),
                 place: nesting::Place::new(),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -169,28 +165,37 @@ impl Eventpoll {
         woken
     }
 
-    /// The instance as somebody else's watched file: readable while WAIT would deliver something.
+    /// The instance as an outsider's watched file: poll(2), select(2), the C epoll, io_uring.
+    ///
+    /// Once it had one outsider too many ([`Crowd`]) it stays in error, to all of them.
+    pub(crate) fn poll(&self, table: &PollTable<'_>) -> u32 {
+        if table.waits() {
+            if self.crowd.has_room(self) {
+                self.register(table);
+            } else {
+                self.crowd.refuse();
+                trace!(limit(self.id, -1, ext::REPOLL_LIMIT_POLLERS, 0));
+            }
+        }
+        if self.crowd.has_refused() {
+            return events::ERR;
+        }
+        self.ready_events(0)
+    }
+
+    /// Has the poller of the instance's file woken by its events. Does not sleep.
+    pub(crate) fn register(&self, table: &PollTable<'_>) {
+        register(table, self, |ep| &ep.pollers);
+    }
+
+    /// The instance as a watched file: readable while WAIT would deliver something.
     ///
     /// Items that turn out not to be ready leave the ready queue, as in `__ep_eventpoll_poll()`: else
     /// poll(2) would say "ready", and WAIT would find nothing, for ever.
     ///
-    /// Once it had more than [`MAX_POLLERS`] pollers it stays in error, to all of them: one of them can't
-    /// be woken, and has no other way to know.
-    ///
     /// `depth` is the number of instances whose mutexes the caller holds: those that watch this one,
-    /// and each other.
-    pub(crate) fn poll(&self, table: Option<&PollTable<'_>>, depth: u32) -> u32 {
-        if let Some(table) = table.filter(|table| table.waits()) {
-            if self.pollers.has_room(MAX_POLLERS) {
-                register(table, self, |ep| &ep.pollers);
-            } else {
-                self.crowded.store(true, Relaxed);
-                trace!(limit(self.id, -1, ext::REPOLL_LIMIT_POLLERS, 0));
-            }
-        }
-        if self.crowded.load(Relaxed) {
-            return events::ERR;
-        }
+    /// and each other. Process context, sleeps.
+    pub(crate) fn ready_events(&self, depth: u32) -> u32 {
         let mut locked = lock_nested(&self.locked, depth);
         locked.reap(self);
         let Some(mut scan) = locked.consumer.scan(&self.ready) else {

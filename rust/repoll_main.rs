@@ -163,7 +163,6 @@ use kernel_ext::{
     },
     device,
     last_close::LastClose,
-    nested,
     user::{
         self,
         User, //
@@ -206,7 +205,6 @@ impl kernel::InPlaceModule for Repoll {
             _ => User::default_max_watches(size_of::<Watched>()),
         };
         MAX_USER_WATCHES.store(max, Relaxed);
-        nested::init();
         user::init();
         try_pin_init!(Self {
             last_close: {

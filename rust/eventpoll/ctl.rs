@@ -10,7 +10,11 @@ use super::{
         Removal,
         Watched, //
     },
-    nesting,
+    nesting::{
+        self,
+        Inner,
+        Stop, //
+    },
     Eventpoll,
     Key,
     Locked, //
@@ -20,13 +24,18 @@ use crate::kernel_ext::{
     device,
     files::HeldFile,
     last_close::FileId,
-    nested::TOPOLOGY,
+    nested::{
+        lock_killable,
+        Topology, //
+    },
     ready_queue::{
         Consumer,
         Push, //
     },
     trace::trace,
+    tree::HasNode,
     user_args::repoll_ctl,
+    wait_queue::PollTable,
     watch::{
         poll_file,
         Watch, //
@@ -40,7 +49,8 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        ArcBorrow, //
+        ArcBorrow,
+        MutexGuard, //
     }, //
 };
 
@@ -79,7 +89,7 @@ fn change(
     if core::ptr::eq(file.as_ptr(), own.as_ptr()) {
         return Err(EINVAL);
     }
-    let target: Option<Arc<Eventpoll>> = device::get::<Eventpoll>(&file).map(Into::into);
+    let target = device::get::<Eventpoll>(&file);
     let is_c_epoll = args.op == ext::CTL_ADD && device::is_c_epoll(&file);
     if has_events && args.events & events::EXCLUSIVE != 0 {
         // Entries are added to wait queues by ADD alone, exclusively or not.
@@ -105,7 +115,7 @@ fn change(
             let new = New {
                 file: &file,
                 key,
-                target,
+                target: target.map(|inner| Inner::new(inner.into())),
                 wanted,
                 data: args.data,
                 max_user_watches,
@@ -140,7 +150,7 @@ fn change(
 struct New<'a> {
     file: &'a LocalFile,
     key: Key,
-    target: Option<Arc<Eventpoll>>,
+    target: Option<Inner>,
     wanted: u32,
     data: u64,
     max_user_watches: i64,
@@ -148,40 +158,85 @@ struct New<'a> {
 
 impl New<'_> {
     fn add(self, ep: ArcBorrow<'_, Eventpoll>) -> Result {
-        if self.target.is_none() {
-            let mut locked = ep.locked.lock();
-            if !ep.place.is_nested() {
-                return self.add_locked(ep, &mut locked, true);
-            }
+        if self.target.is_some() {
+            return self.nest(ep);
         }
-        // Instances above or below: see the whole, before our mutex is taken.
-        let _topology = TOPOLOGY.lock();
-        let ways_ok = match &self.target {
-            Some(inner) => nesting::check_instance(&ep, inner),
-            None => nesting::check_file(&ep, self.key.file),
-        }
-        .inspect_err(|e| {
-            if *e == ELOOP {
-                trace!(limit(
-                    ep.id,
-                    self.key.fd,
-                    ext::REPOLL_LIMIT_DEPTH,
-                    e.to_errno()
-                ));
-            }
-        })?;
+        let key = self.key;
         let mut locked = ep.locked.lock();
-        self.add_locked(ep, &mut locked, ways_ok)
+        locked.reap(&ep);
+        let (item, ready) = self.insert(ep, &mut locked, true, poll_file)?;
+        // Only now that the watch is in the table: `nesting` has the reason.
+        if ep.place.is_nested() {
+            let few_paths = Topology::lock()
+                .and_then(|mut topology| nesting::check_file(&mut topology, key.file));
+            if let Err(e) = few_paths.and_then(|few| check_paths(&ep, &key, few)) {
+                locked.undo(&ep, &item);
+                return Err(e);
+            }
+        }
+        locked.report(&ep, &item, ready);
+        Ok(())
     }
 
-    fn add_locked(
+    /// ADD of an instance.
+    fn nest(self, ep: ArcBorrow<'_, Eventpoll>) -> Result {
+        let outer: Arc<Eventpoll> = ep.into();
+        let inner = Arc::clone(self.target.as_ref().ok_or(EINVAL)?);
+        let (mut locked, topology, few_paths) = self.lock_to_nest(&outer, &inner)?;
+        outer.crowd.nest(&outer)?;
+        // `inner` is not polled yet: that may wait for its users.
+        let (item, _) = self.insert(ep, &mut locked, few_paths, |table| {
+            inner.register(table);
+            0
+        })?;
+        drop(topology);
+        let ready = inner.ready_events(1);
+        locked.report(&outer, &item, ready);
+        Ok(())
+    }
+
+    /// Locks `outer` and the topology, in which `inner` may be added to it. Returns too whether the
+    /// paths are few enough.
+    fn lock_to_nest<'a>(
+        &self,
+        outer: &'a Arc<Eventpoll>,
+        inner: &Arc<Eventpoll>,
+    ) -> Result<(MutexGuard<'a, Locked>, Topology, bool)> {
+        loop {
+            let mut locked = outer.locked.lock();
+            locked.reap(outer);
+            // First, since it is cheap: a link that is there is in no cycle, and not too deep.
+            if locked.interest.get(&self.key).is_some() {
+                return Err(EEXIST);
+            }
+            let mut topology = Topology::lock()?;
+            match nesting::check_instance(&mut topology, outer, inner) {
+                Ok(few_paths) => return Ok((locked, topology, few_paths)),
+                Err(Stop::Busy(other)) => {
+                    drop(topology);
+                    drop(locked);
+                    drop(lock_killable(&other.locked)?);
+                }
+                Err(Stop::Error(e)) => {
+                    if e == ELOOP {
+                        trace_limit(outer, &self.key, ext::REPOLL_LIMIT_DEPTH, e);
+                    }
+                    return Err(e);
+                }
+            }
+        }
+    }
+
+    /// Adds the item, and returns it with the events that `poll` found. Callbacks may queue it at
+    /// once; whoever takes it from the queue has the lock.
+    fn insert(
         self,
         ep: ArcBorrow<'_, Eventpoll>,
         locked: &mut Locked,
-        ways_ok: bool,
-    ) -> Result {
-        locked.reap(&ep);
-        let Locked { interest, consumer } = &mut *locked;
+        few_paths: bool,
+        poll: impl FnOnce(&PollTable<'_>) -> u32,
+    ) -> Result<(Arc<Watched>, u32)> {
+        let Locked { interest, consumer } = locked;
         let vacancy = interest.vacancy(&self.key).ok_or(EEXIST)?;
         let (key, wanted) = (self.key, self.wanted);
         let item = Item::new(
@@ -192,57 +247,64 @@ impl New<'_> {
             wanted,
             self.data,
         )?;
-        if !ways_ok {
-            trace!(limit(
-                ep.id,
-                self.key.fd,
-                ext::REPOLL_LIMIT_PATHS,
-                EINVAL.to_errno()
-            ));
-            return Err(EINVAL);
-        }
+        check_paths(&ep, &key, few_paths)?;
         let item = vacancy.insert(Watch::new(item, &ep.ready)?);
         let exclusive = wanted & events::EXCLUSIVE != 0;
-        let attached = Watch::attach(
-            &item,
-            (&ep.ready, &mut *consumer),
-            self.file,
-            wanted,
-            exclusive,
-            |table| match item.target() {
-                None => poll_file(table),
-                Some(inner) => inner.poll(Some(table), 1),
-            },
-        );
-        let ready = attached.inspect_err(|e| {
-            interest.remove(&key);
-            if *e == ENOSPC {
-                trace!(limit(
-                    ep.id,
-                    self.key.fd,
-                    ext::REPOLL_LIMIT_FILE,
-                    e.to_errno()
-                ));
+        let queue = (&ep.ready, &mut *consumer);
+        match Watch::attach(&item, queue, self.file, wanted, exclusive, poll) {
+            Ok(ready) => Ok((item, ready)),
+            Err(e) => {
+                interest.remove(&key);
+                if e == ENOSPC {
+                    trace_limit(&ep, &key, ext::REPOLL_LIMIT_FILE, e);
+                }
+                Err(e)
             }
-        })?;
-        item.trace_add();
-        item.trace_poll(ready);
-        // Callbacks may have queued it by now; whoever takes it from the queue has our lock.
-        if ready & wanted != 0 {
-            queue(&ep, consumer, &item, Reason::Add);
         }
-        Ok(())
     }
 }
 
+/// EINVAL, unless the paths are few enough.
+fn check_paths(ep: &Eventpoll, key: &Key, few: bool) -> Result {
+    if !few {
+        trace_limit(ep, key, ext::REPOLL_LIMIT_PATHS, EINVAL);
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+fn trace_limit(ep: &Eventpoll, key: &Key, which: u32, error: Error) {
+    trace!(limit(ep.id, key.fd, which, error.to_errno()));
+}
+
 impl Locked {
+    /// Ends an ADD that has succeeded: `ready` is what the file was ready for.
+    fn report(&mut self, ep: &Eventpoll, item: &Watched, ready: u32) {
+        item.trace_add();
+        item.trace_poll(ready);
+        if ready & item.events() != 0 {
+            queue(ep, &mut self.consumer, item, Reason::Add);
+        }
+    }
+
+    /// Undoes an ADD that was not reported.
+    fn undo(&mut self, ep: &Eventpoll, item: &Watched) {
+        self.interest.remove(&item.key());
+        self.end(ep, item);
+    }
+
     fn delete(&mut self, ep: &Eventpoll, key: &Key) -> Result {
         let item = self.interest.remove(key).ok_or(ENOENT)?;
-        // After this no callback queues it again, so once out of the queue it stays out.
-        item.detach();
-        self.consumer.remove(&ep.ready, &item);
+        self.end(ep, &item);
         item.trace_remove(Removal::Del);
         Ok(())
+    }
+
+    /// Ends the watch of an item that is not in the list any more.
+    fn end(&mut self, ep: &Eventpoll, item: &Watched) {
+        // After this no callback queues it again, so once out of the queue it stays out.
+        item.detach();
+        self.consumer.remove(&ep.ready, item);
     }
 }
 

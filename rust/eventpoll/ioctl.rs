@@ -69,7 +69,7 @@ impl Device for Eventpoll {
     }
 
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
-        Eventpoll::poll(&this, Some(table), 0)
+        Eventpoll::poll(&this, table)
     }
 
     fn show_fdinfo(this: ArcBorrow<'_, Self>, out: &SeqFile) {

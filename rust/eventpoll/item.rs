@@ -3,7 +3,9 @@
 //! An item of the interest list, and the callback that queues it.
 
 use super::{
+    crowd,
     events,
+    nesting::Inner,
     Eventpoll,
     Key, //
 };
@@ -23,6 +25,7 @@ use crate::kernel_ext::{
     },
     watch::{
         Closed,
+        Others,
         Watch,
         Watcher, //
     }, //
@@ -53,7 +56,7 @@ pub(crate) struct Item {
     /// Does not change.
     fd: i32,
     /// The instance that is watched, if the file is one. Does not change.
-    target: Option<Arc<Eventpoll>>,
+    target: Option<Inner>,
     /// Written under the instance's lock. The callback reads it without: [`Item::set_interest`] tells
     /// why it misses nothing.
     events: Atomic<u32>,
@@ -90,7 +93,7 @@ impl Item {
         ep: Arc<Eventpoll>,
         max: i64,
         key: Key,
-        target: Option<Arc<Eventpoll>>,
+        target: Option<Inner>,
         events: u32,
         data: u64,
     ) -> Result<Self> {
@@ -109,7 +112,7 @@ impl Item {
     }
 
     pub(crate) fn target(&self) -> Option<&Arc<Eventpoll>> {
-        self.target.as_ref()
+        self.target.as_deref()
     }
 
     pub(crate) fn events(&self) -> u32 {
@@ -212,7 +215,7 @@ impl Watched {
         let events = self.events();
         let ready = match self.target() {
             None => poll_now(file, events),
-            Some(inner) => inner.poll(None, depth),
+            Some(inner) => inner.ready_events(depth),
         };
         self.trace_poll(ready);
         ready & events
@@ -263,6 +266,10 @@ impl Watcher for Item {
             file: self.file,
             fd: self.fd,
         }
+    }
+
+    fn admit(&self, others: Others<'_, Self>) -> Result {
+        crowd::admit(&self.ep, others)
     }
 
     /// The callback. Any context, under the lock of the file's wait queue. Takes no lock of ours but

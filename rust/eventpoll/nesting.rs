@@ -1,25 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instances that watch instances: no cycles, not too deep, not too many ways for one wake-up.
+//! Instances that watch instances: no cycles, not too deep, not too many paths for one wake-up.
 //!
 //! An event at the bottom wakes all instances above it, each under the wait-queue lock of the one
-//! below. A cycle would never end; a deep chain would exhaust the stack; many ways upwards would take
+//! below. A cycle would never end; a deep chain would exhaust the stack; many paths upwards would take
 //! for ever, with interrupts off. So ADD refuses them, by the rules and the numbers of
-//! `fs/eventpoll.c`: at most [`MAX_NESTS`] levels (ELOOP), at most [`PATH_LIMITS`] ways (EINVAL).
+//! `fs/eventpoll.c`: at most [`MAX_NESTS`] levels (ELOOP), at most [`PATH_LIMITS`] paths (EINVAL).
+//!
+//! # The walks
+//!
+//! [`Walk`] visits each instance once: what it found is kept in the instance's [`Place`] until the
+//! next walk. Downwards, from the inner instance of a new link, it follows interest lists. Upwards it
+//! follows the table of watched files, which knows the watches of an instance's file
+//! ([`Watch::for_each_of`]). So a walk is linear in the links that it meets. It ends early when the
+//! task is killed.
 //!
 //! # Locking
 //!
-//! [`TOPOLOGY`] is taken by an ADD that may nest: of an instance, or to one that was ever added to
-//! another ([`Place::is_nested`]). It comes before any instance's mutex. While it is held nothing is
-//! nested, so the walks, which lock one instance at a time, see a topology that can only shrink.
+//! [`Topology`] is a leaf: it is taken by an ADD that nests, or that adds a file to a nested instance,
+//! with the mutex of that instance held. Nothing that may wait for a user is done under it: no file
+//! is polled, no user memory is copied, and the mutex of another instance is only *tried*. If that
+//! is held, the walk ends with [`Stop::Busy`]; the caller lets go of all locks, waits for that mutex
+//! alone, and begins again. So a task that is stopped in the middle of its own WAIT (its buffer is on
+//! a slow file system, or under userfaultfd) holds up nobody but those who use its instance.
 //!
-//! An ADD of a plain file to an instance that is not nested takes its mutex only. Should the
-//! instance be nested at the same time, one of the two sees the other: the nesting ADD marks the
-//! instance, then locks it to look at what it watches; the other looks at the mark with the mutex
-//! held.
+//! Two ADDs at the same time:
 //!
-//! Who watches an instance is not kept anywhere: the table of watched files knows
-//! ([`Watch::all_of`]).
+//! - *Both nest.* The second one walks after the first one's watch is in the table.
+//! - *One nests `inner`, the other adds a plain file to an instance `x`, at or below `inner`.* The
+//!   nesting ADD counts itself in [`Place::outers`] of `inner`, then locks `x` to read its list. The
+//!   other, with `x` locked, registers its watch, then looks at `outers`. By the order in which the
+//!   two have that mutex, the list has the file, or `outers` is not zero. (Below `inner` it is not zero
+//!   anyway.) In the latter case the other takes [`Topology`] and checks its file: before the walk of
+//!   the nesting ADD, whose list then has the file; or after its link is there.
+//! - *Both add one file to two nested instances.* Each registers its watch before it checks, so the
+//!   check that comes second sees both.
 
 use super::{
     item::Watched,
@@ -31,8 +46,14 @@ use crate::kernel_ext::{
         Atomic, //
     },
     last_close::FileId,
+    nested::{
+        Topology,
+        TopologyCell, //
+    },
+    task,
     tree::HasNode, //
 };
+use core::ops::Deref;
 use kernel::{
     prelude::*,
     sync::{
@@ -41,39 +62,40 @@ use kernel::{
 };
 
 #[cfg(doc)]
-use crate::kernel_ext::{
-    nested::TOPOLOGY,
-    watch::Watch, //
-};
+use crate::kernel_ext::watch::Watch;
 
 /// How many instances may be above or below another: `EP_MAX_NESTS`.
 const MAX_NESTS: u32 = 4;
 
-/// How many ways of 0, 1, ... instances between a file and an outermost instance there may be. The
+/// How many paths of 0, 1, ... instances between a file and an outermost instance there may be. The
 /// first number is not looked at: a file may be watched by many.
 const PATH_LIMITS: [u32; 5] = [1000, 500, 100, 50, 10];
+
+/// How many items a walk looks at before it looks whether it is to end.
+const STEPS: usize = 256;
 
 /// An instance's place in the topology.
 pub(crate) struct Place {
     /// The instance's own file, once it has watched something.
     file: Atomic<usize>,
-    /// Was added to another instance, or is about to be. Never cleared.
-    nested: Atomic<bool>,
-    /// The walk that came here last, and what it found. Under [`TOPOLOGY`].
-    visit: Atomic<u64>,
-    depth: Atomic<u32>,
+    /// How many items of other instances watch this one, or are about to.
+    outers: Atomic<u32>,
+    /// How many levels of instances are below, as the walk of that number found.
+    depth_below: TopologyCell<(u64, u32)>,
+    /// The paths upwards, as the walk of that number found.
+    paths_above: TopologyCell<(u64, Paths)>,
 }
 
-/// Numbers walks. Under [`TOPOLOGY`].
-static VISITS: Atomic<u64> = Atomic::new(0);
+/// Numbers walks.
+static WALKS: TopologyCell<u64> = TopologyCell::new(0);
 
 impl Place {
     pub(crate) fn new() -> Self {
         Self {
             file: Atomic::new(FileId::NONE.to_bits()),
-            nested: Atomic::new(false),
-            visit: Atomic::new(0),
-            depth: Atomic::new(0),
+            outers: Atomic::new(0),
+            depth_below: TopologyCell::new((0, 0)),
+            paths_above: TopologyCell::new((0, Paths::NONE)),
         }
     }
 
@@ -86,147 +108,303 @@ impl Place {
         FileId::from_bits(self.file.load(Relaxed))
     }
 
-    /// Whether ADD must hold [`TOPOLOGY`]. Ask with the instance's mutex held.
+    /// Whether another instance watches this one, so that its files have paths to be counted. Ask
+    /// with the instance's mutex held.
     pub(crate) fn is_nested(&self) -> bool {
-        self.nested.load(Relaxed)
+        self.outers.load(Relaxed) != 0
+    }
+}
+
+/// The instance that an item watches, or is about to: it is nested while this lives.
+pub(crate) struct Inner(Arc<Eventpoll>);
+
+impl Inner {
+    /// Counts a further watch of `ep` by another instance.
+    pub(crate) fn new(ep: Arc<Eventpoll>) -> Self {
+        ep.place.outers.fetch_add(1, Relaxed);
+        Self(ep)
+    }
+}
+
+impl Deref for Inner {
+    type Target = Arc<Eventpoll>;
+
+    fn deref(&self) -> &Arc<Eventpoll> {
+        &self.0
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Minus one.
+        self.0.place.outers.fetch_add(u32::MAX, Relaxed);
+    }
+}
+
+/// How many paths lead from an instance or a file up to outermost instances, by the number of
+/// instances in between.
+#[derive(Clone, Copy)]
+struct Paths {
+    count: [u32; PATH_LIMITS.len()],
+    /// There are longer ones.
+    too_long: bool,
+}
+
+impl Paths {
+    const NONE: Self = Self {
+        count: [0; PATH_LIMITS.len()],
+        too_long: false,
+    };
+
+    /// The path of an outermost instance.
+    const END: Self = {
+        let mut paths = Self::NONE;
+        paths.count[0] = 1;
+        paths
+    };
+
+    fn is_none(&self) -> bool {
+        self.count.iter().all(|&count| count == 0) && !self.too_long
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (count, more) in self.count.iter_mut().zip(other.count) {
+            *count = count.saturating_add(more);
+        }
+        self.too_long |= other.too_long;
+    }
+
+    /// The same paths, from one level further down.
+    fn from_below(&self) -> Self {
+        let [first, second, third, fourth, last] = self.count;
+        Self {
+            count: [0, first, second, third, fourth],
+            too_long: self.too_long || last != 0,
+        }
+    }
+
+    /// How many levels of instances there are.
+    fn depth(&self) -> u32 {
+        if self.too_long {
+            return MAX_NESTS + 1;
+        }
+        let last = self.count.iter().rposition(|&count| count != 0);
+        last.unwrap_or(0) as u32
+    }
+
+    /// Whether a file may have them: any number of instances may watch the file itself.
+    fn are_few(&self) -> bool {
+        let mut limits = self.count.iter().zip(PATH_LIMITS).skip(1);
+        !self.too_long && limits.all(|(&count, limit)| count <= limit)
+    }
+}
+
+/// Why a walk has no answer.
+pub(crate) enum Stop {
+    /// This instance is locked: wait until it is not, without any other lock, and walk again.
+    Busy(Arc<Eventpoll>),
+    /// Of the link (ELOOP), or of the walk (ENOMEM, EINTR).
+    Error(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(e: Error) -> Self {
+        Self::Error(e)
+    }
+}
+
+impl From<kernel::alloc::AllocError> for Stop {
+    fn from(e: kernel::alloc::AllocError) -> Self {
+        Self::Error(e.into())
     }
 }
 
 /// Checks that `inner` may be added to `outer`: ELOOP if that makes a cycle, or a chain that is too
-/// long; then whether there are too many ways up from what is below `inner`: `Ok(false)`.
+/// long; then whether the paths up from what is below `inner` are few enough: else `Ok(false)`.
 ///
-/// With [`TOPOLOGY`] held, but no instance's mutex. Process context, sleeps.
-pub(crate) fn check_instance(outer: &Eventpoll, inner: &Arc<Eventpoll>) -> Result<bool> {
-    // Before the walk locks `inner`: see the module's text.
-    inner.place.nested.store(true, Relaxed);
-    let visit = VISITS.fetch_add(1, Relaxed).wrapping_add(1);
-    let mut walk = Walk {
-        link: Link { inner, outer },
-        visit,
-        leaves_ok: true,
-    };
+/// `outer` is locked. The caller has made the [`Inner`] before it took `topology`. Process context,
+/// sleeps.
+pub(crate) fn check_instance(
+    topology: &mut Topology,
+    outer: &Arc<Eventpoll>,
+    inner: &Arc<Eventpoll>,
+) -> Result<bool, Stop> {
+    let mut walk = Walk::new(topology, Some(Link { inner, outer }));
     let below = walk.depth_below(inner, 0)?;
-    let above = depth_above(outer, 0)?;
+    // No cycle: so the link is not above `outer`.
+    let above = walk.paths_above(outer, 0)?.depth();
     if below + 1 + above > MAX_NESTS {
-        return Err(ELOOP);
+        return Err(ELOOP.into());
     }
-    Ok(walk.leaves_ok)
+    walk.files_ok()
 }
 
-/// Checks that `file`, which is no instance, may be added to `outer`, which is nested: whether the
-/// ways up from it are not too many.
-///
-/// With [`TOPOLOGY`] held, but no instance's mutex. Process context, sleeps.
-pub(crate) fn check_file(outer: &Eventpoll, file: FileId) -> Result<bool> {
-    let mut ways = Ways::new(None);
-    Ok(ways.through(outer, 0)? && ways.up_from(file, 0)?)
+/// Checks `file`, which is no instance and is watched by an instance that is nested: whether the paths
+/// up from it are few enough. Process context, sleeps.
+pub(crate) fn check_file(topology: &mut Topology, file: FileId) -> Result<bool> {
+    Ok(Walk::new(topology, None).paths_of(file, 0)?.are_few())
 }
 
 /// The link that is about to be made.
-#[derive(Clone, Copy)]
 struct Link<'a> {
-    inner: &'a Eventpoll,
-    outer: &'a Eventpoll,
+    inner: &'a Arc<Eventpoll>,
+    outer: &'a Arc<Eventpoll>,
 }
 
-/// The walk down from the link's inner instance.
+/// One walk, as if `link` were there.
 struct Walk<'a> {
-    link: Link<'a>,
-    visit: u64,
-    /// No file that was met has too many ways up, the new ones included.
-    leaves_ok: bool,
+    topology: &'a mut Topology,
+    number: u64,
+    link: Option<Link<'a>>,
+    /// The files that are no instances, below the link.
+    files: KVVec<FileId>,
+    steps: usize,
 }
 
-impl Walk<'_> {
-    /// How many levels of instances are below `ep`.
-    fn depth_below(&mut self, ep: &Eventpoll, level: u32) -> Result<u32> {
-        if core::ptr::eq(ep, self.link.outer) || level > MAX_NESTS {
-            return Err(ELOOP);
+impl<'a> Walk<'a> {
+    fn new(topology: &'a mut Topology, link: Option<Link<'a>>) -> Self {
+        let number = WALKS.get(topology).wrapping_add(1);
+        WALKS.set(topology, number);
+        Self {
+            topology,
+            number,
+            link,
+            files: KVVec::new(),
+            steps: 0,
         }
-        if ep.place.visit.load(Relaxed) == self.visit {
-            return Ok(ep.place.depth.load(Relaxed));
+    }
+
+    /// To be called for each item that the walk looks at.
+    fn step(&mut self) -> Result {
+        self.steps = self.steps.wrapping_add(1);
+        if self.steps % STEPS == 0 {
+            task::yield_or_die()?;
         }
-        let mut instances: KVec<Arc<Eventpoll>> = KVec::new();
-        let mut files: KVec<FileId> = KVec::new();
-        let mut locked = ep.locked.lock();
+        Ok(())
+    }
+
+    /// How many levels of instances are below `ep`. Collects the files there.
+    fn depth_below(&mut self, ep: &Arc<Eventpoll>, level: u32) -> Result<u32, Stop> {
+        let outer = self.link.as_ref().map(|link| link.outer);
+        if level > MAX_NESTS || outer.is_some_and(|outer| Arc::ptr_eq(ep, outer)) {
+            return Err(ELOOP.into());
+        }
+        let (number, depth) = ep.place.depth_below.get(self.topology);
+        if number == self.number {
+            return Ok(depth);
+        }
+        let mut instances: KVVec<Arc<Eventpoll>> = KVVec::new();
+        let mut locked = ep
+            .locked
+            .try_lock()
+            .ok_or_else(|| Stop::Busy(ep.clone()))?;
         // What is closed is not there.
         locked.reap(ep);
         for item in locked.interest.iter() {
+            self.step()?;
             match item.target() {
-                Some(inner) => instances.push(inner.clone(), GFP_KERNEL)?,
-                None => files.push(item.key().file, GFP_KERNEL)?,
+                Some(inner) => instances.push(Arc::clone(inner), GFP_KERNEL_ACCOUNT)?,
+                None => {
+                    let file = item.key().file;
+                    // The list is in the order of the files.
+                    if self.files.last() != Some(&file) {
+                        self.files.push(file, GFP_KERNEL_ACCOUNT)?;
+                    }
+                }
             }
         }
         drop(locked);
         let mut depth = 0;
         for inner in &instances {
+            self.step()?;
             depth = depth.max(self.depth_below(inner, level + 1)? + 1);
         }
-        for &file in &files {
-            self.leaves_ok = self.leaves_ok && Ways::new(Some(self.link)).up_from(file, 0)?;
-        }
-        ep.place.visit.store(self.visit, Relaxed);
-        ep.place.depth.store(depth, Relaxed);
+        ep.place.depth_below.set(self.topology, (self.number, depth));
         Ok(depth)
     }
-}
 
-/// How many levels of instances are above `ep`.
-fn depth_above(ep: &Eventpoll, level: u32) -> Result<u32> {
-    if level > MAX_NESTS {
-        return Err(ELOOP);
-    }
-    let mut depth = 0;
-    for item in &Watched::all_of(ep.place.file())? {
-        depth = depth.max(depth_above(&item.ep, level + 1)? + 1);
-    }
-    Ok(depth)
-}
-
-/// Counts the ways up from a file, as if `link` were there.
-struct Ways<'a> {
-    link: Option<Link<'a>>,
-    count: [u32; PATH_LIMITS.len()],
-}
-
-impl<'a> Ways<'a> {
-    fn new(link: Option<Link<'a>>) -> Self {
-        Self {
-            link,
-            count: [0; PATH_LIMITS.len()],
-        }
-    }
-
-    /// The ways through all that watch `file`. False if they are too many.
-    fn up_from(&mut self, file: FileId, level: usize) -> Result<bool> {
-        for item in &Watched::all_of(file)? {
-            if !self.through(&item.ep, level)? {
+    /// Whether each of the files has few enough paths.
+    fn files_ok(mut self) -> Result<bool, Stop> {
+        let mut files = core::mem::take(&mut self.files);
+        files.sort_unstable();
+        let mut previous = None;
+        for &file in &files {
+            if previous.replace(file) == Some(file) {
+                continue;
+            }
+            self.step()?;
+            if !self.paths_of(file, 0)?.are_few() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// The ways through `ep`, which has `level` instances below it on this way.
-    fn through(&mut self, ep: &Eventpoll, level: usize) -> Result<bool> {
-        let Some(count) = self.count.get_mut(level) else {
-            return Ok(false);
+    /// The paths up from `ep`: [`Paths::END`] if nobody watches it.
+    fn paths_above(&mut self, ep: &Arc<Eventpoll>, level: u32) -> Result<Paths> {
+        if let Some(paths) = self.known(ep) {
+            return Ok(paths);
+        }
+        if level > MAX_NESTS {
+            return Err(ELOOP);
+        }
+        let mut outers = self.paths_of(ep.place.file(), level + 1)?;
+        let new = self.link.as_ref().filter(|link| Arc::ptr_eq(ep, link.inner));
+        if let Some(outer) = new.map(|link| link.outer) {
+            outers.add(&self.paths_above(outer, level + 1)?);
+        }
+        let paths = if outers.is_none() {
+            Paths::END
+        } else {
+            outers.from_below()
         };
-        let new = self.link.filter(|link| core::ptr::eq(link.inner, ep));
-        let outers = Watched::all_of(ep.place.file())?;
-        if outers.is_empty() && new.is_none() {
-            // Any number of instances may watch the file itself.
-            *count += u32::from(level > 0);
-            return Ok(PATH_LIMITS.get(level).is_some_and(|limit| *count <= *limit));
-        }
-        for item in &outers {
-            if !self.through(&item.ep, level + 1)? {
-                return Ok(false);
+        ep.place.paths_above.set(self.topology, (self.number, paths));
+        Ok(paths)
+    }
+
+    /// The paths up from `ep`, if this walk was there.
+    fn known(&self, ep: &Eventpoll) -> Option<Paths> {
+        let (number, paths) = ep.place.paths_above.get(self.topology);
+        (number == self.number).then_some(paths)
+    }
+
+    /// The paths up through all that watch `file`.
+    ///
+    /// A watch that comes while this looks is not counted: whoever adds it checks it after us, if
+    /// it has more than the one path that is not limited.
+    fn paths_of(&mut self, file: FileId, level: u32) -> Result<Paths> {
+        let mut unknown: KVVec<Arc<Eventpoll>> = KVVec::new();
+        loop {
+            let mut sum = Paths::NONE;
+            let mut missing = 0;
+            Watched::for_each_of(file, |watch| match self.known(&watch.ep) {
+                Some(paths) => sum.add(&paths),
+                None => {
+                    missing += 1;
+                    // There is room, so nothing is allocated under the bucket's lock.
+                    let _ = unknown.push_within_capacity(watch.ep.clone());
+                }
+            })?;
+            if missing == 0 {
+                return Ok(sum);
             }
+            if missing <= unknown.len() {
+                break;
+            }
+            unknown.clear();
+            // Twice as many: so this is done a few times only, however many come meanwhile.
+            unknown.reserve(2 * missing, GFP_KERNEL_ACCOUNT)?;
         }
-        match new {
-            Some(link) => self.through(link.outer, level + 1),
-            None => Ok(true),
+        for ep in &unknown {
+            self.step()?;
+            self.paths_above(ep, level)?;
         }
+        let mut sum = Paths::NONE;
+        Watched::for_each_of(file, |watch| {
+            if let Some(paths) = self.known(&watch.ep) {
+                sum.add(&paths);
+            }
+        })?;
+        Ok(sum)
     }
 }

@@ -125,17 +125,20 @@ void repoll_helper_list_del_init_careful(struct list_head *entry)
 	list_del_init_careful(entry);
 }
 
-/* Whether @wq has fewer than @max entries. */
-bool repoll_helper_wait_queue_has_room(struct wait_queue_head *wq, unsigned int max)
+/* Whether @wq has fewer than @max entries with another function than @except. */
+bool repoll_helper_wait_queue_has_room(struct wait_queue_head *wq, unsigned int max,
+				       wait_queue_func_t except)
 {
 	struct wait_queue_entry *entry;
 	unsigned int entries = 0;
 	unsigned long flags;
 
 	spin_lock_irqsave(&wq->lock, flags);
-	list_for_each_entry(entry, &wq->head, entry)
-		if (++entries >= max)
+	list_for_each_entry(entry, &wq->head, entry) {
+		entries += entry->func != except;
+		if (entries >= max)
 			break;
+	}
 	spin_unlock_irqrestore(&wq->lock, flags);
 	return entries < max;
 }
@@ -164,6 +167,28 @@ void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, un
 void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass)
 {
 	mutex_lock_nested(lock, subclass);
+}
+
+int repoll_helper_mutex_lock_killable(struct mutex *lock)
+{
+	return mutex_lock_killable(lock);
+}
+
+static DEFINE_MUTEX(repoll_topology);
+
+int repoll_helper_topology_lock(void)
+{
+	return mutex_lock_killable(&repoll_topology);
+}
+
+void repoll_helper_topology_unlock(void)
+{
+	mutex_unlock(&repoll_topology);
+}
+
+void repoll_helper_cond_resched(void)
+{
+	cond_resched();
 }
 
 /*

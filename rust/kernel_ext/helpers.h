@@ -35,10 +35,15 @@ void repoll_helper_prepare_to_wait_first(struct wait_queue_head *wq, struct wait
 void repoll_helper_list_del_init(struct list_head *entry);
 void repoll_helper_list_del_init_careful(struct list_head *entry);
 
-bool repoll_helper_wait_queue_has_room(struct wait_queue_head *wq, unsigned int max);
+bool repoll_helper_wait_queue_has_room(struct wait_queue_head *wq, unsigned int max,
+				       wait_queue_func_t except);
 void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, unsigned int depth,
 				unsigned int *next_depth);
 void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass);
+int repoll_helper_mutex_lock_killable(struct mutex *lock);
+int repoll_helper_topology_lock(void);
+void repoll_helper_topology_unlock(void);
+void repoll_helper_cond_resched(void);
 bool repoll_helper_read_words(u64 *to, unsigned long from, unsigned int words);
 bool repoll_helper_put_event(unsigned long to, u32 events, u64 data);
 bool repoll_helper_put_revents(unsigned long to, const u64 *pollfds, unsigned int count);

@@ -44,6 +44,7 @@ use super::{
 use core::{
     any::TypeId,
     cell::UnsafeCell,
+    marker::PhantomData,
     mem::MaybeUninit,
     ptr, //
 };
@@ -68,12 +69,9 @@ use kernel::{
 /// The number of buckets: 2 to this.
 const BUCKET_BITS: u32 = 14;
 
-/// How many watches of one file there may be, over all instances. The hook walks them with
-/// preemption off.
-pub(crate) const MAX_WATCHES_OF_A_FILE: usize = 4096;
-
 /// How many watches the hook ends before it lets others have the bucket's lock.
-const BATCH: usize = 64;
+/// Each batch walks past what else is in the bucket.
+const BATCH: usize = 512;
 
 /// Which file it is: its address, which is never followed, and is used again after the file's last
 /// close.
@@ -193,6 +191,36 @@ unsafe impl Send for Registration {}
 // SAFETY: See the invariants.
 unsafe impl Sync for Registration {}
 
+/// The registrations of one file.
+///
+/// # Invariants
+///
+/// The lock of the file's bucket is held for `'a`; `next` is null or a registration in the bucket.
+#[derive(Clone)]
+pub(super) struct SameFile<'a> {
+    next: *const Registration,
+    file: *mut bindings::file,
+    _lock: PhantomData<&'a ()>,
+}
+
+impl Iterator for SameFile<'_> {
+    type Item = *const Registration;
+
+    fn next(&mut self) -> Option<*const Registration> {
+        // SAFETY: Linked registrations are alive, and the lock of their bucket is held, by the type's
+        // invariants.
+        while let Some(registration) = unsafe { self.next.as_ref() } {
+            let this = self.next;
+            // SAFETY: As above.
+            self.next = unsafe { *registration.next.get() };
+            if registration.file.load(Relaxed) == self.file {
+                return Some(this);
+            }
+        }
+        None
+    }
+}
+
 /// Proof that the lock of a registration's bucket is held, and that the registration is linked.
 pub(super) struct Linked<'a> {
     registration: &'a Registration,
@@ -227,32 +255,34 @@ impl Registration {
         TABLE.bucket(self.index.load(Relaxed) as usize)
     }
 
-    /// Asks for notice of the last close of `file`; ENOSPC if it has too many watches.
+    /// Asks for notice of the last close of `file`, if `admit` agrees: it is called under the bucket's
+    /// lock with the registrations that the file has already, and its error is returned.
     ///
     /// # Safety
     ///
     /// - `this` is valid, is in place until it is unlinked, was prepared for `file`, as what it is, and
     ///   was never registered.
     /// - The table's `closed` may be called for it until it is unlinked.
-    pub(super) unsafe fn register(this: *mut Self, file: &LocalFile) -> Result {
+    pub(super) unsafe fn register(
+        this: *mut Self,
+        file: &LocalFile,
+        admit: impl FnOnce(SameFile<'_>) -> Result,
+    ) -> Result {
         // SAFETY: `this` is valid.
         let this_ref = unsafe { &*this };
         let bucket = this_ref.bucket()?;
         let file = file.as_ptr();
         let _guard = bucket.lock.lock();
         let first = bucket.first.load(Relaxed);
-        let mut watches = 0;
-        let mut other = first;
+        // INVARIANT: We hold the lock of the bucket.
+        admit(SameFile {
+            next: first,
+            file,
+            _lock: PhantomData,
+        })?;
         // SAFETY: Linked registrations are alive, and we hold the lock of their bucket, which is that
         // of `this`, too.
         unsafe {
-            while let Some(registration) = other.as_ref() {
-                watches += usize::from(registration.file.load(Relaxed) == file);
-                other = *registration.next.get();
-            }
-            if watches >= MAX_WATCHES_OF_A_FILE {
-                return Err(ENOSPC);
-            }
             // INVARIANT: The caller holds a reference to the file, so its last close is to come.
             this_ref.file.store(file, Release);
             *this_ref.next.get() = first;
@@ -283,12 +313,12 @@ impl Registration {
         })
     }
 
-    /// Calls `f` for each registration of `file`, which are those of watches of the kind `id`, under
-    /// the lock of the bucket.
-    pub(super) fn for_each_of(
+    /// Calls `f` with the registrations of `file`, which are those of watches of the kind `id`, under
+    /// the lock of the bucket; not at all if there are none in the bucket.
+    pub(super) fn with_all_of(
         file: FileId,
         id: TypeId,
-        mut f: impl FnMut(*const Registration),
+        f: impl FnOnce(SameFile<'_>),
     ) -> Result {
         TABLE.kind(id)?;
         let file = file.0 as *mut bindings::file;
@@ -297,15 +327,12 @@ impl Registration {
             return Ok(());
         }
         let _guard = bucket.lock.lock();
-        let mut this = bucket.first.load(Relaxed);
-        // SAFETY: Linked registrations are alive, and we hold the lock.
-        while let Some(registration) = unsafe { this.as_ref() } {
-            if registration.file.load(Relaxed) == file {
-                f(this);
-            }
-            // SAFETY: As above.
-            this = unsafe { *registration.next.get() };
-        }
+        // INVARIANT: We hold the lock of the bucket.
+        f(SameFile {
+            next: bucket.first.load(Relaxed),
+            file,
+            _lock: PhantomData,
+        });
         Ok(())
     }
 

@@ -51,6 +51,18 @@ pub(crate) fn fatal_signal_pending() -> bool {
     unsafe { ext::fatal_signal_pending() }
 }
 
+/// Lets others have the CPU if it is their turn; EINTR if the current task is being killed.
+///
+/// A walk over what a user can make long calls this every few steps. Process context, sleeps.
+pub(crate) fn yield_or_die() -> Result {
+    if fatal_signal_pending() {
+        return Err(EINTR);
+    }
+    // SAFETY: Process context, where sleeping is allowed.
+    unsafe { ext::cond_resched() };
+    Ok(())
+}
+
 /// Calls `wait` with the current task's signal mask replaced by the one at `address`, of `size` bytes
 /// (bit 0 is signal 1; SIGKILL and SIGSTOP can't be blocked); or just calls it if the address is 0. As
 /// `set_user_sigmask()` and `restore_saved_sigmask_unless()`.

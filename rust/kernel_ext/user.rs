@@ -92,6 +92,13 @@ impl User {
     }
 }
 
+impl PartialEq for User {
+    /// Whether they are the same user.
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
 impl Drop for User {
     fn drop(&mut self) {
         // SAFETY: The reference is ours, by the type's invariants.

@@ -89,8 +89,19 @@ impl WaitQueue {
     /// Whether there are fewer than `max` entries in the queue; it takes the longer the more there
     /// are. Any context.
     pub(crate) fn has_room(&self, max: u32) -> bool {
-        // SAFETY: The queue is initialised, by the type's invariants.
-        unsafe { ext::wait_queue_has_room(self.head.get(), max) }
+        self.has_room_beside(max, None)
+    }
+
+    /// Whether there are fewer than `max` entries with another function than `function`. Walks past
+    /// all entries that have it, with interrupts off. Any context.
+    pub(super) fn has_room_beside(
+        &self,
+        max: u32,
+        function: bindings::wait_queue_func_t,
+    ) -> bool {
+        // SAFETY: The queue is initialised, by the type's invariants. The function is compared, and
+        // not called.
+        unsafe { ext::wait_queue_has_room(self.head.get(), max, function) }
     }
 
     /// Wakes one sleeper that came by [`WaitQueue::sleep_exclusive`]: the one that came last.

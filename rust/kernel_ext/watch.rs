@@ -33,7 +33,8 @@ use super::{
     last_close::{
         FileId,
         LastClose,
-        Registration, //
+        Registration,
+        SameFile, //
     },
     ready_queue::{
         Consumer,
@@ -48,13 +49,17 @@ use super::{
     wait_queue::{
         Entry,
         PollTable,
+        WaitQueue,
         WakeUp, //
     }, //
 };
 use core::{
     any::TypeId,
     cell::UnsafeCell,
-    marker::PhantomPinned,
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
     mem::offset_of,
     ops::Deref,
     ptr, //
@@ -79,6 +84,13 @@ pub(crate) trait Watcher: Sized + Send + Sync + 'static {
 
     /// The watch's key.
     fn key(&self) -> Self::Key;
+
+    /// Whether the watch may be added to those that its file has, `others`: else the error of
+    /// [`Watch::attach`].
+    ///
+    /// Process context, under the lock of the file's bucket: must not sleep, nor take a lock under
+    /// which that lock is taken.
+    fn admit(&self, others: Others<'_, Self>) -> Result;
 
     /// The file woke one of its wait queues.
     ///
@@ -183,9 +195,9 @@ impl<T: Watcher> Watch<T> {
     ///
     /// `poll` asks the file; [`poll_file`] does, for files that need nothing special.
     ///
-    /// EINVAL, and nothing has changed, if it was attached before. ENOSPC if the file has too many
-    /// watches, ENOMEM without memory for a further entry; then the watch has ended, and is not in the
-    /// queue. Process context, sleeps.
+    /// EINVAL, and nothing has changed, if it was attached before. The error of [`Watcher::admit`], or
+    /// ENOMEM without memory for a further entry; then the watch has ended, and is not in the queue.
+    /// Process context, sleeps.
     pub(crate) fn attach(
         this: &Arc<Self>,
         (queue, consumer): (&ReadyQueue<Self>, &mut Consumer<Self>),
@@ -214,7 +226,14 @@ impl<T: Watcher> Watch<T> {
         let linked = match table.result {
             // SAFETY: It was prepared for the file, just now, and never before. `own` keeps it alive,
             // and in place, until it is unlinked.
-            Ok(()) => unsafe { Registration::register(own.cast(), file) },
+            Ok(()) => unsafe {
+                Registration::register(own.cast(), file, |registrations| {
+                    this.admit(Others {
+                        registrations,
+                        _kind: PhantomData,
+                    })
+                })
+            },
             Err(e) => Err(e),
         };
         if let Err(e) = linked {
@@ -268,29 +287,50 @@ impl<T: Watcher> Watch<T> {
         self.registration.file()
     }
 
-    /// The watches, of this kind, that `file` has now. Process context, sleeps.
-    pub(crate) fn all_of(file: FileId) -> Result<KVec<Arc<Self>>> {
-        let mut found = KVec::new();
-        loop {
-            let mut missing = 0;
-            Registration::for_each_of(file, TypeId::of::<T>(), |registration| {
+    /// Calls `f` for each watch, of this kind, that `file` has now, under the lock of the file's bucket:
+    /// `f` must not sleep, nor take a lock under which that lock is taken.
+    ///
+    /// Takes the longer the more watches there are in the bucket. Process context.
+    pub(crate) fn for_each_of(file: FileId, mut f: impl FnMut(ArcBorrow<'_, Self>)) -> Result {
+        Registration::with_all_of(file, TypeId::of::<T>(), |registrations| {
+            for registration in registrations {
                 // SAFETY: It is the registration of a `Watch<T>`, as `attach` says. It is linked, so
                 // the watch owns a reference to itself.
-                let watch = unsafe { ArcBorrow::from_raw(registration.cast::<Self>()) };
-                if found.len() < found.capacity() {
-                    // There is room, so nothing is allocated under the lock.
-                    let _ = found.push_within_capacity(watch.into());
-                } else {
-                    missing += 1;
-                }
-            })?;
-            if missing == 0 {
-                return Ok(found);
+                f(unsafe { ArcBorrow::from_raw(registration.cast::<Self>()) });
             }
-            let wanted = found.len() + missing;
-            found.clear();
-            found.reserve(wanted, GFP_KERNEL)?;
+        })
+    }
+
+    /// Whether fewer than `max` are in `queue` that are no watches of this kind. Walks past all those
+    /// that are. Any context.
+    pub(crate) fn has_room_for_others(queue: &WaitQueue, max: u32) -> bool {
+        queue.has_room_beside(max, Some(woken::<T>))
+    }
+}
+
+/// The watches of one file; see [`Watcher::admit`].
+pub(crate) struct Others<'a, T: Watcher> {
+    registrations: SameFile<'a>,
+    _kind: PhantomData<&'a Watch<T>>,
+}
+
+impl<T: Watcher> Clone for Others<'_, T> {
+    fn clone(&self) -> Self {
+        Self {
+            registrations: self.registrations.clone(),
+            _kind: PhantomData,
         }
+    }
+}
+
+impl<'a, T: Watcher> Iterator for Others<'a, T> {
+    type Item = &'a Watch<T>;
+
+    fn next(&mut self) -> Option<&'a Watch<T>> {
+        let registration = self.registrations.next()?;
+        // SAFETY: It is the registration of a `Watch<T>`, as `attach` says, and it is linked for `'a`:
+        // so the watch owns a reference to itself.
+        Some(unsafe { &*registration.cast::<Watch<T>>() })
     }
 }
 
