@@ -21,12 +21,24 @@ for port in 7007 7008; do
 	host_forwards+=",hostfwd=tcp:127.0.0.1:$port-:$port,hostfwd=udp:127.0.0.1:$port-:$port"
 done
 
+# Has the command know how much slower than the reference its guest boots, in percent
+# (the clock of a guest that counts instructions does not tell).
+say_slowness() {
+	local known=${REPOLL_SLOWNESS:-${icount:+100}}
+	if [[ $known ]]; then
+		echo "export REPOLL_SLOWNESS=$known"
+	else
+		echo "export REPOLL_SLOWNESS=\$(awk '{ s = int(\$1 * 100000 / $(reference_boot)); print (s < 100 ? 100 : s) }' /proc/uptime)"
+	fi
+}
+
 # write_command FILE WORD... : a shell script that runs WORD...
 write_command() {
 	local file=$1 word
 	shift
 	{
 		[[ -z ${peer-} ]] || echo 'export REPOLL_PEER=10.0.2.2:7000'
+		say_slowness
 		for word; do printf "'%s' " "${word//\'/\'\\\'\'}"; done
 		echo
 	} >>"$file"
@@ -43,10 +55,48 @@ start_peer() {
 	die "repoll-peer does not start" "$(<"$run/peer.log")"
 }
 
+# milliseconds : of a clock that goes on.
+milliseconds() {
+	local now=${EPOCHREALTIME/[.,]/}
+	echo "$((now / 1000))"
+}
+
+# Time limits are those of an idle machine. A machine that boots slower than that
+# (of its own, or since it is busy) has them stretched by the same factor.
+
+# reference_boot : how long the guest boots where the limits were chosen, in ms.
+reference_boot() {
+	if [[ ${REPOLL_REFERENCE_BOOT-} ]]; then
+		echo "$REPOLL_REFERENCE_BOOT"
+		return
+	fi
+	case ${0##*/}-$kernel-$REPOLL_ACCEL in
+	quick-stock-kvm) echo 1500 ;;
+	quick-stock-tcg) echo 4000 ;;
+	quick-debug-kvm) echo 5000 ;;
+	quick-debug-tcg) echo 25000 ;;
+	full-stock-kvm) echo 6000 ;;
+	full-stock-tcg) echo 15000 ;;
+	full-debug-kvm) echo 10000 ;;
+	full-debug-tcg) echo 45000 ;;
+	*) die "no reference boot is known for this guest" ;;
+	esac
+}
+
+# slowness_of MILLISECONDS : of a boot, in percent of the reference; never below 100.
+slowness_of() {
+	local percent
+	percent=$(($1 * 100 / $(reference_boot)))
+	echo "$((percent < 100 ? 100 : percent))"
+}
+
 # watch_guest TIMEOUT BOOT-LIMIT COMMAND... : runs the machine to its end.
+# TIMEOUT begins when the guest is up. A boot has no end of its own: it is given up
+# when the console has been silent for BOOT-LIMIT seconds, and after ten times that.
 # COMMAND's own output goes to machine.log. Sets $timed_out and $machine.
 watch_guest() {
-	local timeout=$1 boot_limit=$2 start=$SECONDS relays
+	local relays
+	timeout=$1 boot_limit=$2
 	shift 2
 	: >>"$console"
 	: >"$control"
@@ -62,18 +112,44 @@ watch_guest() {
 	setsid "$@" >>"$run/machine.log" 2>&1 </dev/null {out_end}>&- {err_end}>&- &
 	machine=$!
 	trap 'kill -9 -- -$machine 2>/dev/null || true' EXIT
-	timed_out=''
-	while kill -0 "$machine" 2>/dev/null; do
-		if ((SECONDS - start >= timeout)) || { ((SECONDS - start >= boot_limit)) && [[ ! -s $control ]]; }; then
-			timed_out=$((SECONDS - start))
-			break
-		fi
-		sleep 0.1
-	done
+	watch_boot
+	[[ $timed_out ]] || watch_command
 	kill -9 -- "-$machine" 2>/dev/null || true
 	wait "$machine" 2>/dev/null || true
 	exec {out_end}>&- {err_end}>&-
 	wait "${relays[@]}" || true
+}
+
+# Returns when the guest is up, the machine ends, or nothing is to be hoped for.
+watch_boot() {
+	local begin since now size spoken=''
+	begin=$(milliseconds) since=$SECONDS timed_out=''
+	local start=$SECONDS
+	while kill -0 "$machine" 2>/dev/null && [[ ! -s $control ]]; do
+		if ((SECONDS - since >= boot_limit)); then
+			size=$(stat -L -c %s "$console" "$run/machine.log")
+			if [[ $size == "$spoken" ]] || ((SECONDS - start >= 10 * boot_limit)); then
+				timed_out=$((SECONDS - start))
+				return
+			fi
+			spoken=$size since=$SECONDS
+		fi
+		sleep 0.1
+	done
+	now=$(milliseconds)
+	slowness=${REPOLL_SLOWNESS:-$(slowness_of "$((now - begin))")}
+}
+
+# Returns when the machine ends, or the command's time is over.
+watch_command() {
+	local start=$SECONDS limit=$((timeout * slowness / 100))
+	while kill -0 "$machine" 2>/dev/null; do
+		if ((SECONDS - start >= limit)); then
+			timed_out=$((SECONDS - start))
+			return
+		fi
+		sleep 0.1
+	done
 }
 
 # conclude : exits with the command's status, 124 or 125. A machine that
@@ -85,9 +161,9 @@ conclude() {
 	if [[ -s $control ]] && grep -qaE "$splat_words" "$console"; then
 		fail_guest 125 "the guest's kernel complained"
 	elif [[ ! -s $control ]]; then
-		fail_guest 125 "the guest did not boot${timed_out:+ within $timed_out s}"
+		fail_guest 125 "the guest did not boot${timed_out:+ within $timed_out s, and says nothing more}"
 	elif [[ $timed_out ]]; then
-		fail_guest 124 "no end after $timed_out s (--timeout)"
+		fail_guest 124 "no end after $timed_out s (--timeout $timeout; time limits are stretched to $slowness %, by the time of the boot)"
 	elif [[ $trouble ]]; then
 		fail_guest 125 "$trouble"
 	elif [[ -z $status ]]; then
@@ -104,8 +180,10 @@ fail_guest() {
 		tail -n 30 "$console" | tr -d '\r' | sed 's/^/    | /' >&2
 		[[ -s $console ]] || say "    (the kernel printed nothing)"
 	fi
-	mkdir -p "$REPOLL_CACHE/log"
-	cp "$console" "$REPOLL_CACHE/log/guest-console.log"
-	say "    the guest's whole console: $REPOLL_CACHE/log/guest-console.log"
+	local copy=$REPOLL_CACHE/log/guest-console.${run##*/}.log
+	mkdir -p "${copy%/*}"
+	find "${copy%/*}" -name 'guest-console.*' -mtime +7 -delete
+	cp "$console" "$copy"
+	say "    the guest's whole console: $copy"
 	exit "$1"
 }

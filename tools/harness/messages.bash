@@ -19,13 +19,20 @@ die() {
 	exit "${die_status:-1}"
 }
 
+# log_of LABEL : where a step's output goes. Each checkout has its own; a label may be of any length.
+log_of() {
+	local name=${1//[^a-zA-Z0-9.]/-}
+	((${#name} <= 100)) || name=${name:0:80}-$(key_of "$1")
+	printf '%s/log/%s.%s.log\n' "$REPOLL_CACHE" "$name" "$(key_of "$checkout")"
+}
+
 # step LABEL COMMAND... : runs a long step with its output in a log, and shows
 # how long it took. Not to be called in a condition: bash would turn off
 # errexit inside COMMAND.
 step() {
 	local label=$1 log status start=$SECONDS interrupted=''
 	shift
-	log="$REPOLL_CACHE/log/${label//[^a-zA-Z0-9.]/-}.log"
+	log=$(log_of "$label")
 	mkdir -p "${log%/*}"
 	printf '  %s%s%s … ' "$dim" "$label" "$plain" >&2
 	set +e
@@ -65,7 +72,7 @@ cause_in() {
 quietly() {
 	local label=$1 log status start=$SECONDS
 	shift
-	log="$REPOLL_CACHE/log/${label//[^a-zA-Z0-9.]/-}.$$.log"
+	log=$(log_of "$label.$$")
 	mkdir -p "${log%/*}"
 	set +e
 	(set -euo pipefail; "$@") >"$log" 2>&1

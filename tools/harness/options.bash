@@ -62,9 +62,22 @@ make_ready() {
 	trap 'rm -rf "$run"' EXIT
 }
 
-# go_inside [ENTER-OPTION...] -- SCRIPT ARGUMENT... : exits with its status.
+# go_inside [ENTER-OPTION...] -- SCRIPT ARGUMENT... : exits with its status. A signal
+# that ends this process ends the guest too: unshare, which waits for it, ignores signals.
 go_inside() {
 	local status=0
-	"$harness/enter" "$@" || status=$?
+	"$harness/enter" "$@" <&0 &
+	inner=$!
+	trap 'end_inside 130' INT
+	trap 'end_inside 143' TERM
+	trap 'end_inside 129' HUP
+	wait "$inner" || status=$?
 	exit "$status"
+}
+
+end_inside() {
+	trap '' INT TERM HUP
+	kill -9 "$inner" 2>/dev/null || true
+	wait "$inner" 2>/dev/null || true
+	exit "$1"
 }

@@ -3,7 +3,19 @@
 # The userspace: one Cargo workspace, static binaries. Crates are fetched once;
 # everything after that is offline.
 
-programs_folder() { printf '%s/x86_64-unknown-linux-gnu/release\n' "$(build_folder cargo)"; }
+# The finished programs, by what they are made from: checkouts share them.
+programs_folder() { printf '%s\n' "${REPOLL_PROGRAMS:-$REPOLL_CACHE/programs-$(userspace_key)}"; }
+
+# What the programs are made from, below the checkout; make_programs asks the compiler whether that is all.
+userspace_sources() {
+	find tools samples rust/uapi -path tools/harness -prune -o -type f -print
+	echo Documentation/tracepoints.rst
+}
+
+userspace_key() {
+	key_of "$(cd "$checkout" && userspace_sources | LC_ALL=C sort | xargs -d '\n' sha256sum)" \
+		"$(<"$(rootfs_folder)/etc/repoll-toolchain")" "$(declare -f build_programs build_preload)"
+}
 
 # run_cargo ARGUMENT... : in the workspace, in the root file system.
 run_cargo() {
@@ -29,16 +41,34 @@ make_crates() {
 
 fetch_crates() { enter --online -- bash -c 'cd tools && cargo fetch --locked'; }
 
+# Sets and exports REPOLL_PROGRAMS, for what is run in the root file system: there the sources
+# may have changed again.
 build_userspace() {
 	ensure_crates
-	local show=quietly
-	[[ -d $(programs_folder) ]] || show=step
-	with_lock "build-$(key_of "$(build_folder cargo)")" "$show" "build the userspace" build_programs
+	REPOLL_PROGRAMS=$REPOLL_CACHE/programs-$(userspace_key)
+	export REPOLL_PROGRAMS
+	make_artefact "$REPOLL_PROGRAMS" make_programs "$(build_folder cargo)/x86_64-unknown-linux-gnu/release"
+	touch "$REPOLL_PROGRAMS"
 }
 
+make_programs() {
+	local built=$2 show=quietly unknown
+	[[ -d $built ]] || show=step
+	with_lock "build-$(key_of "$(build_folder cargo)")" "$show" "build the userspace" build_programs "$1" "$built"
+	[[ ${1%.partial} == "$REPOLL_CACHE/programs-$(userspace_key)" ]] ||
+		die "the sources of the programs were changed while they were built" "call again"
+	unknown=$(find "$built" -maxdepth 1 -name '*.d' ! -name 'lib*' -exec cat {} + | tr ' ' '\n' | grep "^$checkout/" | xargs -r realpath | sort -u |
+		comm -23 - <(cd "$checkout" && userspace_sources | sed "s|^|$checkout/|" | sort))
+	[[ -z $unknown ]] || die "programs are made from what their key does not know" "name it in userspace_sources:" "$unknown"
+	# Those of sources that nobody has any more.
+	find "$REPOLL_CACHE" -mindepth 1 -maxdepth 1 -name 'programs-*' -mtime +7 -exec rm -rf {} +
+}
+
+# build_programs FOLDER BUILT : what cargo has put into BUILT goes to FOLDER.
 build_programs() {
 	run_cargo build --release --locked --offline
-	build_preload
+	build_preload "$1"
+	find "$2" -maxdepth 1 -type f -executable -exec cp -t "$1" {} +
 }
 
 # What repoll-exec loads into programs, beside it. Alone of all it is a shared
@@ -49,5 +79,5 @@ build_preload() {
 	mkdir -p "$target"
 	CARGO_ENCODED_RUSTFLAGS='' run_cargo rustc --profile preload --locked --offline --package repoll-preload \
 		--features interpose --crate-type cdylib --target-dir "$target"
-	install -m 644 -t "$(programs_folder)" "$target/x86_64-unknown-linux-gnu/preload/librepoll_preload.so"
+	install -m 644 -t "$1" "$target/x86_64-unknown-linux-gnu/preload/librepoll_preload.so"
 }

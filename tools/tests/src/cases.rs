@@ -5,6 +5,7 @@ mod cgroup;
 mod close;
 mod compat;
 mod contexts;
+mod cost;
 mod counts;
 mod delivery;
 mod errors;
@@ -82,6 +83,7 @@ pub fn all() -> Vec<Test> {
         source_stress::tests,
         leaks::tests,
         quota::tests,
+        cost::tests,
         stress::tests,
         module::tests,
     ] {

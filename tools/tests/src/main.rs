@@ -8,6 +8,9 @@
 mod cases;
 mod compat;
 mod compat_scan;
+mod cost;
+#[cfg(test)]
+mod documentation;
 mod files;
 mod kmsg;
 mod ktap;
@@ -35,13 +38,19 @@ fn main() -> ExitCode {
     if let Some(name) = &settings.child {
         return registry::run_here(&tests, name);
     }
-    let chosen: Vec<_> = tests
+    let mut chosen: Vec<_> = tests
         .iter()
-        .filter(|test| test.matches(&settings.names))
+        .filter(|test| test.matches(&settings.names) && (test.counted || !settings.icount))
         .collect();
+    let mut index = 0..;
+    chosen.retain(|_| index.next().is_some_and(|index| settings.has(index)));
     if settings.list {
         chosen.iter().for_each(|test| println!("{}", test.name));
         return ExitCode::SUCCESS;
+    }
+    if settings.icount && !cost::clock_counts_instructions() {
+        eprintln!("repoll-tests: this guest's clock does not count instructions: boot it with tools/harness/quick --icount");
+        return ExitCode::FAILURE;
     }
     if chosen.is_empty() {
         eprintln!("repoll-tests: no test has such a name (--list shows them)");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a test is, and how one is run in this process.
 
+use crate::cost;
 use anyhow::Result;
 use std::fmt;
 use std::process::ExitCode;
@@ -12,6 +13,8 @@ pub struct Test {
     pub name: String,
     /// How long it may take.
     pub limit: Duration,
+    /// Whether it counts instructions.
+    pub counted: bool,
     body: Box<dyn Fn() -> Result<()>>,
 }
 
@@ -24,6 +27,7 @@ impl Test {
         Self {
             name: name.into(),
             limit: LIMIT,
+            counted: false,
             body: Box::new(body),
         }
     }
@@ -32,6 +36,12 @@ impl Test {
     pub fn within(mut self, seconds: u64) -> Self {
         self.limit = Duration::from_secs(seconds);
         self
+    }
+
+    /// One that counts instructions: skipped where the clock does not.
+    pub fn counted(mut self) -> Self {
+        self.counted = true;
+        self.after(cost::needs_the_instruction_clock)
     }
 
     /// With something to see to first: it may skip the test.

@@ -28,12 +28,29 @@ pub struct Settings {
     /// Multiplies all time limits, for slow kernels.
     #[arg(long, default_value_t = 1.0)]
     pub scale: f64,
+    /// By how much this guest is slower than an idle machine's, in percent: multiplies them too.
+    #[arg(long, env = "REPOLL_SLOWNESS", default_value_t = 100)]
+    pub slowness: u32,
+    /// Run this part of the tests, one of so many: 1/3. Each test is in one of them.
+    #[arg(long, value_parser = parse_part)]
+    pub part: Option<(usize, usize)>,
     /// Loop and stress ten times longer.
     #[arg(long)]
     pub long: bool,
+    /// Run only the tests that count instructions: in a guest of `tools/harness/quick --icount`.
+    #[arg(long)]
+    pub icount: bool,
     /// Run this one test in this process (what the runner starts).
     #[arg(long, hide = true)]
     pub child: Option<String>,
+}
+
+fn parse_part(text: &str) -> Result<(usize, usize), String> {
+    let number = |word: &str| word.parse::<usize>().ok();
+    match text.split_once('/').map(|(k, n)| (number(k), number(n))) {
+        Some((Some(k), Some(n))) if 1 <= k && k <= n => Ok((k, n)),
+        _ => Err("a part is 1/3, 2/3 or 3/3, say".to_owned()),
+    }
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -49,15 +66,22 @@ impl Settings {
         let mut arguments = vec![
             format!("--module={}", self.module.display()),
             format!("--scale={}", self.scale),
+            format!("--slowness={}", self.slowness),
         ];
         arguments.extend(self.peer.map(|peer| format!("--peer={peer}")));
         arguments.extend(self.long.then(|| "--long".to_owned()));
         arguments
     }
 
+    /// Whether this run has the test of this number.
+    pub fn has(&self, index: usize) -> bool {
+        self.part
+            .is_none_or(|(part, parts)| index % parts == part - 1)
+    }
+
     /// A time limit, scaled.
     pub fn scaled(&self, limit: Duration) -> Duration {
-        limit.mul_f64(self.scale.max(0.1))
+        limit.mul_f64(self.scale.max(0.1) * f64::from(self.slowness) / 100.0)
     }
 
     /// How long a stress test goes on.
@@ -74,4 +98,41 @@ impl Settings {
 /// The settings of this process.
 pub fn get() -> &'static Settings {
     SETTINGS.get_or_init(|| Settings::parse_from(["repoll-tests"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+
+    fn parse(words: &[&str]) -> Result<Settings, ErrorKind> {
+        Settings::try_parse_from([&["repoll-tests"], words].concat()).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn each_test_is_in_one_part() -> Result<(), ErrorKind> {
+        for index in 0..10 {
+            let having = ["1/3", "2/3", "3/3"].map(|part| Ok(parse(&["--part", part])?.has(index)));
+            let having = having.into_iter().collect::<Result<Vec<_>, ErrorKind>>()?;
+            assert_eq!(having.iter().filter(|has| **has).count(), 1);
+        }
+        assert!(parse(&[])?.has(7));
+        for wrong in ["0/3", "4/3", "3", "a/b", "1/0"] {
+            assert_eq!(
+                parse(&["--part", wrong]).err(),
+                Some(ErrorKind::ValueValidation)
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn limits_grow_with_a_slow_kernel_and_a_slow_machine() -> Result<(), ErrorKind> {
+        let settings = parse(&["--scale", "5", "--slowness", "300"])?;
+        assert_eq!(
+            settings.scaled(Duration::from_secs(2)),
+            Duration::from_secs(30)
+        );
+        Ok(())
+    }
 }

@@ -4,7 +4,7 @@
 use crate::files::signal;
 use crate::multiplexer::Multiplexer;
 use crate::registry::skip;
-use crate::{processes, sys};
+use crate::{processes, settings, sys};
 use anyhow::{ensure, Context, Result};
 use repoll::{Event, Events};
 use std::io;
@@ -19,7 +19,7 @@ pub const MOMENT: Duration = Duration::from_millis(20);
 
 /// Waits for one event, which must have this datum, and returns what it says.
 pub fn expect_one(m: &impl Multiplexer, data: u64) -> Result<Events> {
-    let events = m.wait(16, Some(LONG))?;
+    let events = m.wait(16, Some(settings::get().scaled(LONG)))?;
     let [event] = events[..] else {
         anyhow::bail!("one event is expected: {events:?}");
     };
@@ -48,7 +48,7 @@ pub fn expect_error<T: std::fmt::Debug>(result: io::Result<T>, errno: i32) -> Re
 
 /// Waits until something is so.
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + LONG;
+    let deadline = Instant::now() + settings::get().scaled(LONG);
     while !is_so()? {
         ensure!(Instant::now() < deadline, "it never happens: {what}");
         sleep(Duration::from_millis(5));
