@@ -111,19 +111,23 @@ impl Crowd {
 
 /// Whether `ep` may have one more watch of a file that `others` watch already; ENOSPC.
 ///
-/// Under the lock of the file's bucket. Takes two looks at each of the others.
+/// Under the lock of the file's bucket. Looks at each of the others once or twice.
 pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
     let is_ours = |other: &&Watched| other.ep.user == ep.user;
     let (mut all, mut ours) = (1, 1);
+    let mut highest = ep.crowd.max.load(Relaxed);
     for other in others.clone() {
         all += 1;
-        ours += u32::from(is_ours(&other));
+        if is_ours(&other) {
+            ours += 1;
+            highest = highest.max(other.ep.crowd.max.load(Relaxed));
+        }
     }
     if all > WATCHES || ours > WATCHES_OF_A_USER {
         return Err(ENOSPC);
     }
     let outsiders = CALLBACKS / ours - 1;
-    if outsiders < OUTSIDERS {
+    if outsiders < highest {
         ep.crowd.lower(ep, outsiders)?;
         for other in others.filter(is_ours) {
             other.ep.crowd.lower(&other.ep, outsiders)?;

@@ -55,6 +55,7 @@ use crate::kernel_ext::{
 };
 use core::ops::Deref;
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     prelude::*,
     sync::{
         Arc, //
@@ -80,10 +81,11 @@ pub(crate) struct Place {
     file: Atomic<usize>,
     /// How many items of other instances watch this one, or are about to.
     outers: Atomic<u32>,
-    /// How many levels of instances are below, as the walk of that number found.
-    depth_below: TopologyCell<(u64, u32)>,
+    /// How many levels of instances are below or above, as the walk of that number found: a walk
+    /// that meets an instance in both directions has found a cycle.
+    depth: TopologyCell<(u64, Depth)>,
     /// The paths upwards, as the walk of that number found.
-    paths_above: TopologyCell<(u64, Paths)>,
+    paths: TopologyCell<(u64, Paths)>,
 }
 
 /// Numbers walks.
@@ -94,8 +96,8 @@ impl Place {
         Self {
             file: Atomic::new(FileId::NONE.to_bits()),
             outers: Atomic::new(0),
-            depth_below: TopologyCell::new((0, 0)),
-            paths_above: TopologyCell::new((0, Paths::NONE)),
+            depth: TopologyCell::new((0, Depth::NONE)),
+            paths: TopologyCell::new((0, Paths::NONE)),
         }
     }
 
@@ -141,8 +143,42 @@ impl Drop for Inner {
     }
 }
 
-/// How many paths lead from an instance or a file up to outermost instances, by the number of
-/// instances in between.
+/// What a walk upwards finds out about an instance, from the same about those that watch it.
+trait Above: Copy {
+    /// That of a file that nobody watches.
+    const NONE: Self;
+
+    /// Where it is kept.
+    fn cell(place: &Place) -> &TopologyCell<(u64, Self)>;
+
+    /// One more instance watches the file.
+    fn add(&mut self, outer: Self);
+
+    /// That of an instance, from that of its file.
+    fn of_instance(self) -> Self;
+}
+
+/// How many levels of instances there are.
+#[derive(Clone, Copy)]
+struct Depth(u32);
+
+impl Above for Depth {
+    const NONE: Self = Self(0);
+
+    fn cell(place: &Place) -> &TopologyCell<(u64, Self)> {
+        &place.depth
+    }
+
+    fn add(&mut self, outer: Self) {
+        self.0 = self.0.max(outer.0 + 1);
+    }
+
+    fn of_instance(self) -> Self {
+        self
+    }
+}
+
+/// How many paths lead up to outermost instances, by the number of instances in between.
 #[derive(Clone, Copy)]
 struct Paths {
     count: [u32; PATH_LIMITS.len()],
@@ -150,48 +186,38 @@ struct Paths {
     too_long: bool,
 }
 
-impl Paths {
+impl Above for Paths {
     const NONE: Self = Self {
         count: [0; PATH_LIMITS.len()],
         too_long: false,
     };
 
-    /// The path of an outermost instance.
-    const END: Self = {
-        let mut paths = Self::NONE;
-        paths.count[0] = 1;
-        paths
-    };
-
-    fn is_none(&self) -> bool {
-        self.count.iter().all(|&count| count == 0) && !self.too_long
+    fn cell(place: &Place) -> &TopologyCell<(u64, Self)> {
+        &place.paths
     }
 
-    fn add(&mut self, other: &Self) {
-        for (count, more) in self.count.iter_mut().zip(other.count) {
+    fn add(&mut self, outer: Self) {
+        for (count, more) in self.count.iter_mut().zip(outer.count) {
             *count = count.saturating_add(more);
         }
-        self.too_long |= other.too_long;
+        self.too_long |= outer.too_long;
     }
 
-    /// The same paths, from one level further down.
-    fn from_below(&self) -> Self {
-        let [first, second, third, fourth, last] = self.count;
-        Self {
-            count: [0, first, second, third, fourth],
-            too_long: self.too_long || last != 0,
+    fn of_instance(self) -> Self {
+        let mut paths = Self::NONE;
+        if self.count == Self::NONE.count && !self.too_long {
+            // An outermost one.
+            paths.count[0] = 1;
+        } else {
+            let [first, second, third, fourth, last] = self.count;
+            paths.count = [0, first, second, third, fourth];
+            paths.too_long = self.too_long || last != 0;
         }
+        paths
     }
+}
 
-    /// How many levels of instances there are.
-    fn depth(&self) -> u32 {
-        if self.too_long {
-            return MAX_NESTS + 1;
-        }
-        let last = self.count.iter().rposition(|&count| count != 0);
-        last.unwrap_or(0) as u32
-    }
-
+impl Paths {
     /// Whether a file may have them: any number of instances may watch the file itself.
     fn are_few(&self) -> bool {
         let mut limits = self.count.iter().zip(PATH_LIMITS).skip(1);
@@ -230,9 +256,9 @@ pub(crate) fn check_instance(
     inner: &Arc<Eventpoll>,
 ) -> Result<bool, Stop> {
     let mut walk = Walk::new(topology, Some(Link { inner, outer }));
-    let below = walk.depth_below(inner, 0)?;
+    let Depth(below) = walk.depth_below(inner, 0)?;
     // No cycle: so the link is not above `outer`.
-    let above = walk.paths_above(outer, 0)?.depth();
+    let Depth(above) = walk.above(outer, 0)?;
     if below + 1 + above > MAX_NESTS {
         return Err(ELOOP.into());
     }
@@ -242,7 +268,8 @@ pub(crate) fn check_instance(
 /// Checks `file`, which is no instance and is watched by an instance that is nested: whether the paths
 /// up from it are few enough. Process context, sleeps.
 pub(crate) fn check_file(topology: &mut Topology, file: FileId) -> Result<bool> {
-    Ok(Walk::new(topology, None).paths_of(file, 0)?.are_few())
+    let paths: Paths = Walk::new(topology, None).above_file(file, 0)?;
+    Ok(paths.are_few())
 }
 
 /// The link that is about to be made.
@@ -284,13 +311,12 @@ impl<'a> Walk<'a> {
     }
 
     /// How many levels of instances are below `ep`. Collects the files there.
-    fn depth_below(&mut self, ep: &Arc<Eventpoll>, level: u32) -> Result<u32, Stop> {
+    fn depth_below(&mut self, ep: &Arc<Eventpoll>, level: u32) -> Result<Depth, Stop> {
         let outer = self.link.as_ref().map(|link| link.outer);
         if level > MAX_NESTS || outer.is_some_and(|outer| Arc::ptr_eq(ep, outer)) {
             return Err(ELOOP.into());
         }
-        let (number, depth) = ep.place.depth_below.get(self.topology);
-        if number == self.number {
+        if let Some(depth) = self.known(ep) {
             return Ok(depth);
         }
         let mut instances: KVVec<Arc<Eventpoll>> = KVVec::new();
@@ -303,24 +329,23 @@ impl<'a> Walk<'a> {
         for item in locked.interest.iter() {
             self.step()?;
             match item.target() {
-                Some(inner) => instances.push(Arc::clone(inner), GFP_KERNEL_ACCOUNT)?,
+                Some(inner) => instances.push(Arc::clone(inner), GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
                 None => {
                     let file = item.key().file;
                     // The list is in the order of the files.
                     if self.files.last() != Some(&file) {
-                        self.files.push(file, GFP_KERNEL_ACCOUNT)?;
+                        self.files.push(file, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
                     }
                 }
             }
         }
         drop(locked);
-        let mut depth = 0;
+        let mut depth = Depth::NONE;
         for inner in &instances {
             self.step()?;
-            depth = depth.max(self.depth_below(inner, level + 1)? + 1);
+            depth.add(self.depth_below(inner, level + 1)?);
         }
-        ep.place.depth_below.set(self.topology, (self.number, depth));
-        Ok(depth)
+        Ok(self.keep(ep, depth))
     }
 
     /// Whether each of the files has few enough paths.
@@ -333,52 +358,52 @@ impl<'a> Walk<'a> {
                 continue;
             }
             self.step()?;
-            if !self.paths_of(file, 0)?.are_few() {
+            let paths: Paths = self.above_file(file, 0)?;
+            if !paths.are_few() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// The paths up from `ep`: [`Paths::END`] if nobody watches it.
-    fn paths_above(&mut self, ep: &Arc<Eventpoll>, level: u32) -> Result<Paths> {
-        if let Some(paths) = self.known(ep) {
-            return Ok(paths);
+    /// What is to be known of `ep`, if this walk was there.
+    fn known<A: Above>(&self, ep: &Eventpoll) -> Option<A> {
+        let (number, known) = A::cell(&ep.place).get(self.topology);
+        (number == self.number).then_some(known)
+    }
+
+    fn keep<A: Above>(&mut self, ep: &Eventpoll, found: A) -> A {
+        A::cell(&ep.place).set(self.topology, (self.number, found));
+        found
+    }
+
+    /// What is above `ep`.
+    fn above<A: Above>(&mut self, ep: &Arc<Eventpoll>, level: u32) -> Result<A> {
+        if let Some(found) = self.known(ep) {
+            return Ok(found);
         }
         if level > MAX_NESTS {
             return Err(ELOOP);
         }
-        let mut outers = self.paths_of(ep.place.file(), level + 1)?;
+        let mut found: A = self.above_file(ep.place.file(), level + 1)?;
         let new = self.link.as_ref().filter(|link| Arc::ptr_eq(ep, link.inner));
         if let Some(outer) = new.map(|link| link.outer) {
-            outers.add(&self.paths_above(outer, level + 1)?);
+            found.add(self.above(outer, level + 1)?);
         }
-        let paths = if outers.is_none() {
-            Paths::END
-        } else {
-            outers.from_below()
-        };
-        ep.place.paths_above.set(self.topology, (self.number, paths));
-        Ok(paths)
+        Ok(self.keep(ep, found.of_instance()))
     }
 
-    /// The paths up from `ep`, if this walk was there.
-    fn known(&self, ep: &Eventpoll) -> Option<Paths> {
-        let (number, paths) = ep.place.paths_above.get(self.topology);
-        (number == self.number).then_some(paths)
-    }
-
-    /// The paths up through all that watch `file`.
+    /// What is above `file`, through all that watch it.
     ///
     /// A watch that comes while this looks is not counted: whoever adds it checks it after us, if
     /// it has more than the one path that is not limited.
-    fn paths_of(&mut self, file: FileId, level: u32) -> Result<Paths> {
+    fn above_file<A: Above>(&mut self, file: FileId, level: u32) -> Result<A> {
         let mut unknown: KVVec<Arc<Eventpoll>> = KVVec::new();
         loop {
-            let mut sum = Paths::NONE;
+            let mut sum = A::NONE;
             let mut missing = 0;
             Watched::for_each_of(file, |watch| match self.known(&watch.ep) {
-                Some(paths) => sum.add(&paths),
+                Some(found) => sum.add(found),
                 None => {
                     missing += 1;
                     // There is room, so nothing is allocated under the bucket's lock.
@@ -393,16 +418,16 @@ impl<'a> Walk<'a> {
             }
             unknown.clear();
             // Twice as many: so this is done a few times only, however many come meanwhile.
-            unknown.reserve(2 * missing, GFP_KERNEL_ACCOUNT)?;
+            unknown.reserve(2 * missing, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         }
         for ep in &unknown {
             self.step()?;
-            self.paths_above(ep, level)?;
+            self.above::<A>(ep, level)?;
         }
-        let mut sum = Paths::NONE;
+        let mut sum = A::NONE;
         Watched::for_each_of(file, |watch| {
-            if let Some(paths) = self.known(&watch.ep) {
-                sum.add(&paths);
+            if let Some(found) = self.known(&watch.ep) {
+                sum.add(found);
             }
         })?;
         Ok(sum)

@@ -2,12 +2,16 @@
 
 //! Arrays from and to userspace: short ones on the stack, long ones wherever there is room.
 
-use super::bindings as ext;
+use super::{
+    bindings as ext,
+    task, //
+};
 use core::{
     mem::MaybeUninit,
     ops::{Deref, DerefMut}, //
 };
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     prelude::*,
     transmute::FromBytes,
     uaccess::{
@@ -39,7 +43,10 @@ pub(crate) enum Array<'a, T> {
 }
 
 impl<'a, T: FromBytes> Array<'a, T> {
-    /// Reads `count` elements; into `room` if they fit. EFAULT, ENOMEM. Process context.
+    /// Reads `count` elements; into `room` if they fit. Memory is taken as far as the caller's could
+    /// be read: a large count alone costs nothing.
+    ///
+    /// EFAULT; ENOMEM, also for more than 1 GiB; EINTR if the task is killed. Process context, sleeps.
     #[inline]
     pub(crate) fn read(room: &'a mut [MaybeUninit<T>], address: u64, count: usize) -> Result<Self> {
         if count <= room.len() {
@@ -50,12 +57,34 @@ impl<'a, T: FromBytes> Array<'a, T> {
                 core::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<T>(), count)
             }));
         }
-        let mut heap = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
-        copy_in(&mut heap.spare_capacity_mut()[..count], address)?;
-        // SAFETY: There is room for so many, and they are initialised.
-        unsafe { heap.inc_len(count) };
-        Ok(Self::Heap(heap))
+        read_long(address, count).map(Self::Heap)
     }
+}
+
+/// How many bytes are read at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// How many bytes an array may have. `kvmalloc()` takes less than twice as many, and a vector that
+/// grows doubles.
+const MAX_BYTES: usize = 1 << 30;
+
+/// As [`Array::read`].
+fn read_long<T: FromBytes>(address: u64, count: usize) -> Result<KVVec<T>> {
+    let mut heap = KVVec::new();
+    while heap.len() < count {
+        task::yield_or_die()?;
+        let done = heap.len();
+        let chunk = (count - done).min(CHUNK_BYTES / size_of::<T>());
+        if (done + chunk) * size_of::<T>() > MAX_BYTES {
+            return Err(ENOMEM);
+        }
+        heap.reserve(chunk, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        let from = address.wrapping_add((done * size_of::<T>()) as u64);
+        copy_in(&mut heap.spare_capacity_mut()[..chunk], from)?;
+        // SAFETY: There is room for so many more, and they are initialised.
+        unsafe { heap.inc_len(chunk) };
+    }
+    Ok(heap)
 }
 
 impl<T> Deref for Array<'_, T> {
@@ -92,7 +121,7 @@ fn copy_in<T: FromBytes>(to: &mut [MaybeUninit<T>], address: u64) -> Result {
 pub(crate) fn zeroed(room: &mut [u64], count: usize) -> Result<Array<'_, u64>> {
     Ok(match room.get_mut(..count) {
         Some(room) => Array::Stack(room),
-        None => Array::Heap(KVVec::from_elem(0, count, GFP_KERNEL_ACCOUNT)?),
+        None => Array::Heap(KVVec::from_elem(0, count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?),
     })
 }
 

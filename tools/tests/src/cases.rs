@@ -7,6 +7,7 @@ mod compat;
 mod contexts;
 mod cost;
 mod counts;
+mod crowds;
 mod delivery;
 mod errors;
 mod exclusive;
@@ -16,6 +17,7 @@ mod leaks;
 mod masks;
 mod module;
 mod nesting;
+mod nesting_cost;
 mod network;
 mod poll;
 mod quota;
@@ -60,6 +62,8 @@ pub fn all() -> Vec<Test> {
         uring::tests,
         compat::tests,
         nesting::tests,
+        crowds::tests,
+        nesting_cost::tests,
         sharing::tests,
         scan::tests,
         poll::tests,

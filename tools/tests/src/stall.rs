@@ -51,6 +51,11 @@ impl StallingPage {
         Ok(this)
     }
 
+    /// Where it is.
+    pub fn address(&self) -> usize {
+        self.address
+    }
+
     /// Reads at most so much from a file into it.
     pub fn read(&self, fd: RawFd, length: usize) -> io::Result<usize> {
         assert!(length <= PAGE as usize);

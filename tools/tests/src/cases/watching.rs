@@ -28,7 +28,6 @@ pub fn tests() -> Vec<Test> {
     tests.extend(repoll_only!("watching":
         the_c_epoll_is_refused_as_a_target,
         a_cycle_through_the_c_epoll_is_impossible,
-        more_than_a_thousand_pollers_are_refused,
     ));
     tests
 }
@@ -165,35 +164,5 @@ fn a_cycle_through_the_c_epoll_is_impossible() -> Result<()> {
     between.add(&c, Events::IN, 5)?;
     expect_error(m.add(&between, Events::IN, 6), libc::ELOOP)?;
     signal(&fd)?;
-    expect_one(&m, 1).map(drop)
-}
-
-/// Each would be called, with interrupts off, for each way that an event takes to the instance. Who is
-/// one too many can't be woken: so the instance is in error, to all of them, and stays so.
-fn more_than_a_thousand_pollers_are_refused() -> Result<()> {
-    const LIMIT: usize = 1000;
-    let (m, fd) = with_eventfd::<Repoll>(Events::IN)?;
-    let add = || -> Result<Epoll> {
-        let outer = Epoll::new()?;
-        outer.add(&m, Events::IN, 2)?;
-        Ok(outer)
-    };
-    let mut pollers = (0..LIMIT).map(|_| add()).collect::<Result<Vec<_>>>()?;
-    for outer in &pollers {
-        expect_none(outer)?;
-    }
-    // Another one in the place of one that has left.
-    drop(pollers.pop());
-    pollers.push(add()?);
-    signal(&fd)?;
-    for outer in &pollers {
-        ensure!(expect_one(outer, 2)? == Events::IN);
-    }
-    let one_more = add()?;
-    ensure!(expect_one(&one_more, 2)? == Events::ERR);
-    drop(pollers.pop());
-    ensure!(expect_one(&one_more, 2)? == Events::ERR);
-    ensure!(expect_one(&pollers[0], 2)? == Events::ERR);
-    // WAIT is not concerned.
     expect_one(&m, 1).map(drop)
 }

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Limits on those who watch a file and poll an instance: one wake-up makes so many callbacks.
+//!
+//! The numbers are those of `rust/eventpoll/crowd.rs`.
+
+use crate::files::signal;
+use crate::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::processes;
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::support::{expect_error, expect_none, expect_one, LONG};
+use crate::sys;
+use anyhow::{ensure, Result};
+use repoll::{CreateFlags, Events, Instance};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    repoll_only!("crowds":
+        an_instance_has_4096_outside_pollers_at_the_most,
+        watches_of_a_file_leave_less_room_for_outside_pollers,
+        a_watch_that_makes_too_many_callbacks_is_enospc,
+        another_instance_of_the_user_is_counted_too,
+        few_outsiders_poll_an_instance_that_watches_instances,
+        nesting_an_instance_that_many_outsiders_poll_is_enospc,
+        instances_above_are_no_outsiders,
+        an_instance_in_error_is_so_to_outsiders_only,
+        a_user_cannot_use_up_the_watches_of_a_shared_file,
+        a_user_cannot_use_up_the_callbacks_of_a_shared_file,
+    )
+}
+
+/// Callbacks of one user's watches of one file.
+const CALLBACKS: usize = 6144;
+/// Outsiders that poll an instance.
+const OUTSIDERS: usize = 4096;
+/// Outsiders that poll an instance that watches instances.
+const NESTED_OUTSIDERS: usize = 4;
+/// Watches that a user may have of one file.
+const WATCHES: usize = 4096;
+/// Some user who is not root.
+const OTHER: u32 = 4711;
+
+/// An instance with `count` watches of a file, which comes with its copies.
+fn watching(count: usize) -> Result<(Repoll, Vec<OwnedFd>)> {
+    sys::allow_descriptors(8192)?;
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    let mut copies = sys::copies(&fd, count - 1)?;
+    copies.push(fd);
+    for copy in &copies {
+        m.add(copy, Events::IN, 1)?;
+    }
+    Ok((m, copies))
+}
+
+/// The events of the last of `count` entries of one poll(2), each of which polls `m`.
+fn polled(m: &Repoll, count: usize) -> Result<i16> {
+    let mut fds = vec![
+        libc::pollfd {
+            fd: m.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        count
+    ];
+    // SAFETY: there are so many.
+    sys::check(unsafe { libc::poll(fds.as_mut_ptr(), count as u64, 1) })?;
+    Ok(fds[count - 1].revents)
+}
+
+fn expect_outsiders(m: &Repoll, room: usize) -> Result<()> {
+    if room != 0 {
+        let events = polled(m, room)?;
+        ensure!(events == 0, "{room}: {events:#x}");
+    }
+    let events = polled(m, room + 1)?;
+    ensure!(events == libc::POLLERR, "{room} and one: {events:#x}");
+    Ok(())
+}
+
+fn an_instance_has_4096_outside_pollers_at_the_most() -> Result<()> {
+    let (m, fds) = watching(1)?;
+    expect_outsiders(&m, OUTSIDERS)?;
+    // The one that was refused can't be woken: so the error stays, for all outsiders.
+    ensure!(polled(&m, 1)? == libc::POLLERR);
+    let c = Epoll::new()?;
+    c.add(&m, Events::IN, 2)?;
+    ensure!(expect_one(&c, 2)? == Events::ERR);
+    // WAIT is not concerned, nor another instance.
+    signal(&fds[0])?;
+    expect_one(&m, 1)?;
+    let other = Repoll::new()?;
+    other.add(&fds[0], Events::IN, 3)?;
+    ensure!(polled(&other, 1)? == libc::POLLIN);
+    Ok(())
+}
+
+fn watches_of_a_file_leave_less_room_for_outside_pollers() -> Result<()> {
+    for watches in [2, 8, 100, 3072, 3073, 4096] {
+        let (m, _fds) = watching(watches)?;
+        expect_outsiders(&m, (CALLBACKS / watches - 1).min(OUTSIDERS))?;
+    }
+    Ok(())
+}
+
+fn a_watch_that_makes_too_many_callbacks_is_enospc() -> Result<()> {
+    const MOST: usize = 64;
+    let (m, fds) = watching(MOST)?;
+    let mut outsiders = Vec::new();
+    for _ in 0..CALLBACKS / MOST - 1 {
+        let c = Epoll::new()?;
+        c.add(&m, Events::IN, 2)?;
+        outsiders.push(c);
+    }
+    let copy = fds[0].try_clone()?;
+    expect_error(m.add(&copy, Events::IN, 1), libc::ENOSPC)?;
+    // Another file is another matter, and with one poller less there is room.
+    m.add(&sys::eventfd()?, Events::IN, 3)?;
+    drop(outsiders.pop());
+    drop(outsiders.pop());
+    m.add(&copy, Events::IN, 1)?;
+    for c in &outsiders {
+        expect_none(c)?;
+    }
+    signal(&copy)?;
+    for c in &outsiders {
+        ensure!(expect_one(c, 2)? == Events::IN);
+    }
+    Ok(())
+}
+
+fn another_instance_of_the_user_is_counted_too() -> Result<()> {
+    let (m, fds) = watching(1)?;
+    let mut outsiders = Vec::new();
+    for _ in 0..CALLBACKS / 4 {
+        let c = Epoll::new()?;
+        c.add(&m, Events::IN, 2)?;
+        outsiders.push(c);
+    }
+    let other = Repoll::new()?;
+    let copies = sys::copies(&fds[0], 3)?;
+    for copy in &copies[..2] {
+        other.add(copy, Events::IN, 1)?;
+    }
+    expect_error(other.add(&copies[2], Events::IN, 1), libc::ENOSPC)?;
+    drop(outsiders.pop());
+    other.add(&copies[2], Events::IN, 1)
+        .map_err(Into::into)
+}
+
+fn few_outsiders_poll_an_instance_that_watches_instances() -> Result<()> {
+    let (inner, _fds) = watching(1)?;
+    let outer = Repoll::new()?;
+    outer.add(&inner, Events::IN, 2)?;
+    expect_outsiders(&outer, NESTED_OUTSIDERS)?;
+    ensure!(polled(&inner, 1000)? == 0);
+    Ok(())
+}
+
+fn nesting_an_instance_that_many_outsiders_poll_is_enospc() -> Result<()> {
+    let (inner, _fds) = watching(1)?;
+    let outer = Repoll::new()?;
+    let mut outsiders = Vec::new();
+    for _ in 0..=NESTED_OUTSIDERS {
+        let c = Epoll::new()?;
+        c.add(&outer, Events::IN, 2)?;
+        outsiders.push(c);
+    }
+    expect_error(outer.add(&inner, Events::IN, 2), libc::ENOSPC)?;
+    drop(outsiders.pop());
+    outer.add(&inner, Events::IN, 2).map_err(Into::into)
+}
+
+fn instances_above_are_no_outsiders() -> Result<()> {
+    let (inner, _fds) = watching(16)?;
+    let mut outers = Vec::new();
+    // From each of the 16 watches there is a path to each of the outer ones: 500 at the most.
+    for _ in 0..500 / 16 {
+        let outer = Repoll::new()?;
+        outer.add(&inner, Events::IN, 2)?;
+        outers.push(outer);
+    }
+    expect_error(Repoll::new()?.add(&inner, Events::IN, 2), libc::EINVAL)?;
+    expect_outsiders(&inner, CALLBACKS / 16 - 1)?;
+    // Nor do outsiders take the room of an instance.
+    drop(outers.pop());
+    Repoll::new()?.add(&inner, Events::IN, 2).map_err(Into::into)
+}
+
+fn an_instance_in_error_is_so_to_outsiders_only() -> Result<()> {
+    sys::allow_descriptors(8192)?;
+    let inner = Repoll::new()?;
+    expect_outsiders(&inner, OUTSIDERS)?;
+    let outer = Repoll::new()?;
+    outer.add(&inner, Events::IN | Events::ET, 2)?;
+    expect_none(&outer)?;
+    outer.modify(&inner, Events::IN | Events::ET, 2)?;
+    expect_none(&outer)?;
+    let fd = sys::eventfd()?;
+    inner.add(&fd, Events::IN, 1)?;
+    signal(&fd)?;
+    ensure!(expect_one(&outer, 2)? == Events::IN);
+    ensure!(polled(&inner, 1)? == libc::POLLERR);
+    Ok(())
+}
+
+/// As another user: with a new instance, watches `fds` as far as that is allowed. The process stays
+/// until it is killed.
+fn as_another_user(fds: &[OwnedFd], outsiders: usize) -> Result<processes::Process> {
+    sys::allow_descriptors(8192)?;
+    let (reader, writer) = sys::pipe()?;
+    let m = Repoll::new()?;
+    let child = processes::fork(|| {
+        let done = || -> Result<()> {
+            processes::become_user(OTHER)?;
+            // CREATE needs no access to the device; the instance is the new user's.
+            let own = Instance::from(OwnedFd::from(m)).create(CreateFlags::CLOEXEC)?;
+            let own = Repoll::from(OwnedFd::from(own));
+            for fd in fds {
+                own.add(fd, Events::IN, 1)?;
+            }
+            let mut pollers = Vec::new();
+            for _ in 0..outsiders {
+                let c = Epoll::new()?;
+                c.add(&own, Events::IN, 1)?;
+                pollers.push(c);
+            }
+            sys::write(writer.as_raw_fd(), b"x")?;
+            loop {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        };
+        match done() {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("{error:#}");
+                1
+            }
+        }
+    })?;
+    drop(writer);
+    ensure!(sys::poll_in(reader.as_fd(), LONG)?, "the child is not ready");
+    ensure!(sys::read(reader.as_raw_fd(), &mut [0])? == 1);
+    Ok(child)
+}
+
+fn end(child: processes::Process) -> Result<()> {
+    child.kill(libc::SIGKILL)?;
+    child.wait()?;
+    Ok(())
+}
+
+fn a_user_cannot_use_up_the_watches_of_a_shared_file() -> Result<()> {
+    sys::allow_descriptors(8192)?;
+    let fd = sys::eventfd()?;
+    let copies = sys::copies(&fd, WATCHES)?;
+    let child = as_another_user(&copies, 0)?;
+    let m = Repoll::new()?;
+    for copy in &copies {
+        m.add(copy, Events::IN, 1)?;
+    }
+    expect_error(m.add(&fd, Events::IN, 1), libc::ENOSPC)?;
+    signal(&fd)?;
+    let events = m.wait(WATCHES, None)?.len();
+    ensure!(events == WATCHES, "{events}");
+    end(child)
+}
+
+fn a_user_cannot_use_up_the_callbacks_of_a_shared_file() -> Result<()> {
+    let fd = sys::eventfd()?;
+    let child = as_another_user(&[fd.try_clone()?], OUTSIDERS)?;
+    let m = Repoll::new()?;
+    for copy in sys::copies(&fd, 100)? {
+        m.add(&copy, Events::IN, 1)?;
+        m.delete(&copy)?;
+    }
+    m.add(&fd, Events::IN, 1)?;
+    ensure!(polled(&m, 1000)? == 0);
+    end(child)
+}
