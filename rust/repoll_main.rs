@@ -17,13 +17,15 @@
 //! From the outer to the inner:
 //!
 //! ```text
-//!   TOPOLOGY               mutex, global; only by an ADD that nests instances
-//!   > Eventpoll::locked    mutex, one per instance: interest list, consumer of the ready queue
+//!   Eventpoll::locked      mutex, one per instance: interest list, consumer of the ready queue
+//!   > Topology             mutex, global, killable; only by an ADD to, or of, a nested instance
 //!     > bucket             spinlock, process context only: one bucket of the table of watched files
 //!       > whead->lock      spinlock of a watched file's wait queue: not ours, any context
 //!         > waiters, pollers   our own wait queues' locks: any context
 //! ```
 //!
+//! - Under the topology's lock, mutexes of other instances are only tried: [`eventpoll::nesting`].
+//!   Nothing is done under it that can wait for a user.
 //! - The instance's mutex is a mutex since delivery writes to user memory, and a file's `->poll` may
 //!   sleep.
 //! - The callback runs under `whead->lock`, perhaps in a hard interrupt. It takes none of our locks
@@ -34,8 +36,8 @@
 //! - Someone who watches an instance is woken through `pollers`, under `whead->lock`. If that is an
 //!   instance too, `pollers` is its `whead->lock`: these locks nest, from the innermost instance to
 //!   the outermost. So do the mutexes, from the outermost to the innermost, when an instance is polled
-//!   that watches one. There are no cycles, and at most four levels: [`eventpoll::nesting`], whose
-//!   global mutex comes before all others. lockdep is told the level.
+//!   that watches one. There are no cycles, and at most four levels: [`eventpoll::nesting`]. lockdep
+//!   knows the level.
 //! - Others who watch an instance (the C epoll, say) take locks of their own below `pollers`, and never
 //!   come back to us: an instance watches no C epoll, and what io_uring and aio do in a wake-up about
 //!   an eventfd, they put off.
@@ -72,6 +74,8 @@
 //! | `Item::data` | `locked` |
 //! | an item's node of the interest list | `locked` |
 //! | a watch's entries | ADD, until it puts the watch into the table; then the bucket's lock |
+//! | an instance's `Place`: what a walk found | the topology's lock |
+//! | an instance's `Crowd` | none: it is only lowered |
 //! | a watch's place in the table | the bucket's lock |
 //! | a watch's file pointer | the bucket's lock to write; RCU to take a reference through it |
 //! | an item's links of the ready queue | whoever set its *queued* bit, then the consumer |
@@ -101,6 +105,9 @@
 //! files. It holds the file meanwhile, so no last close comes that would not find the watch. Callbacks
 //! may come from the first entry on: they queue the item, and nobody takes it before `locked` is free.
 //! If something fails it all goes back in the reverse order.
+//!
+//! An instance that is to be watched is not polled at once: the entry goes into its `pollers` under the
+//! topology's lock, and the instance is asked for its events after that lock is free.
 //!
 //! # Removal
 //!

@@ -8,6 +8,7 @@ use crate::sides;
 use crate::support::{expect_error, LONG};
 use crate::sys;
 use anyhow::{ensure, Result};
+use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub fn tests() -> Vec<Test> {
         an_array_that_cannot_be_written_is_efault,
         a_file_without_poll_is_always_ready,
         an_array_of_any_length_is_read_and_answered,
+        a_count_beyond_what_is_mapped_takes_no_memory,
     );
     tests.extend(
         sides!("poll": a_hundred_thousand_descriptors)
@@ -185,6 +187,25 @@ fn a_bad_array_is_efault<S: Side>() -> Result<()> {
         let poll = |count| unsafe { side.poll_at(edge, count, &mut { NOW }, Mask::default()) };
         ensure!(poll(count as u32 - 1)? == 0);
         expect_error(poll(count as u32), libc::EFAULT)?;
+    }
+    Ok(())
+}
+
+/// The kernel would complain in its log about an allocation that no machine has memory for.
+fn a_count_beyond_what_is_mapped_takes_no_memory<S: Side>() -> Result<()> {
+    const NR_OPEN: &str = "/proc/sys/fs/nr_open";
+    const MOST: u32 = 1 << 30;
+    let side = S::new()?;
+    let edge = sys::before_a_hole(&pollfds(&[-1; 5000], libc::POLLIN))?;
+    let before = fs::read_to_string(NR_OPEN)?;
+    fs::write(NR_OPEN, MOST.to_string())?;
+    let limited = sys::limit_files(MOST.into(), MOST.into());
+    fs::write(NR_OPEN, before)?;
+    limited?;
+    for count in [5001, 1 << 20, 1 << 27, 1 << 28, (1 << 28) + 1, 1 << 29, MOST] {
+        // SAFETY: the array is only for this.
+        let result = unsafe { side.poll_at(edge, count, &mut { NOW }, Mask::default()) };
+        expect_error(result, libc::EFAULT)?;
     }
     Ok(())
 }
