@@ -10,8 +10,6 @@
 #include <linux/personality.h>
 #include <linux/resource.h>
 #include <linux/sched/signal.h>
-#include <linux/sched/rt.h>
-#include <linux/sched/deadline.h>
 #include <linux/skbuff.h>
 #include <linux/uaccess.h>
 #include <net/net_namespace.h>
@@ -331,13 +329,14 @@ void repoll_helper_restore_sigmask(void)
 /*
  * select_estimate_accuracy() is not exported: a thousandth of the wait (a
  * two-hundredth for a niced task), at most 100 ms, at least the task's own
- * slack; none for real-time tasks.
+ * slack. A task without slack has none here either: a real-time task, or the
+ * child of one by SCHED_RESET_ON_FORK.
  */
 u64 repoll_helper_timer_slack(s64 wait_ns)
 {
 	u64 slack;
 
-	if (rt_or_dl_task_policy(current))
+	if (!current->timer_slack_ns)
 		return 0;
 	slack = wait_ns <= 0 ? 0 : div_u64(wait_ns, task_nice(current) > 0 ? 200 : 1000);
 	slack = min_t(u64, slack, 100 * NSEC_PER_MSEC);

@@ -22,6 +22,7 @@ mod runner;
 mod scanner;
 mod settings;
 mod signals;
+mod slack;
 mod stall;
 mod support;
 mod sys;

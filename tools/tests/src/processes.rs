@@ -112,6 +112,14 @@ pub fn run_first() -> io::Result<()> {
     check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters) }).map(drop)
 }
 
+/// Has the calling thread be one of real time whose children are not.
+pub fn reset_children_of_real_time() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: the parameters live through the call.
+    check(unsafe { libc::sched_setscheduler(0, policy, &parameters) }).map(drop)
+}
+
 /// Becomes another user, for good.
 pub fn become_user(id: u32) -> io::Result<()> {
     // SAFETY: the call takes a number only.

@@ -12,7 +12,7 @@ use crate::settings;
 use crate::signals::{self, Thread, HANDLED};
 use crate::support::{eventually, expect_error, LONG, MOMENT};
 use crate::sys;
-use crate::{scanners, scanners_32};
+use crate::{scanners, scanners_32, slack};
 use anyhow::{ensure, Result};
 use repoll::Events;
 use std::io;
@@ -48,6 +48,7 @@ macro_rules! of_each {
             instances_can_be_watched,
             all_who_wait_are_woken,
             a_file_that_is_closed_meanwhile_is_held,
+            the_timer_slack_is_the_tasks,
         )
     };
 }
@@ -698,4 +699,11 @@ fn many_threads_wait_for_files_that_close() -> Result<()> {
         expect_error(sys::write(raw(&writer), b"x"), libc::EPIPE)?;
     }
     Ok(())
+}
+
+fn the_timer_slack_is_the_tasks<S: Scanner>() -> Result<()> {
+    let scanner = S::new()?;
+    slack::is_the_tasks(|limit| {
+        let _ = scanner.readable(&[], Some(limit));
+    })
 }

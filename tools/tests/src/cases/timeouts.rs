@@ -7,6 +7,7 @@ use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes;
 use crate::registry::Test;
 use crate::signals::{self, Thread};
+use crate::slack;
 use crate::support::{eventually, expect_error, expect_none, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
@@ -38,6 +39,7 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
         kill_ends_a_process_that_waits,
         kill_comes_before_an_event,
         kill_ends_a_process_that_never_runs_out_of_events,
+        the_timer_slack_is_the_tasks,
     )
 }
 
