@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Child processes.
 
-use crate::sys::{check, owned};
+use crate::sys::{self, check, owned};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// fork(2): the child does `body` and ends with its result as status.
 ///
@@ -28,6 +29,11 @@ impl Process {
     pub fn kill(&self, signal: i32) -> io::Result<()> {
         // SAFETY: the call takes numbers only; the child is not yet waited for.
         check(unsafe { libc::kill(self.0, signal) }).map(drop)
+    }
+
+    /// Whether it ends within the limit.
+    pub fn ends_within(&self, limit: Duration) -> io::Result<bool> {
+        sys::poll_in(pidfd(self.0 as u32)?.as_fd(), limit)
     }
 
     /// Waits until it is stopped by a signal.
