@@ -403,9 +403,14 @@ struct net_device *repoll_helper_notified_device(void *info)
 	return netdev_notifier_info_to_dev(info);
 }
 
-/* What a packet handler gets begins after the MAC header, which is still there. */
+/*
+ * Length of the MAC header, which is before the data that a packet handler
+ * gets; 0 if there is none there. It is in the linear part, as skb->data is.
+ */
 static u32 repoll_mac_length(struct sk_buff *skb)
 {
+	if (!skb_mac_header_was_set(skb) || skb_mac_header(skb) > skb->data)
+		return 0;
 	return skb->data - skb_mac_header(skb);
 }
 
@@ -419,14 +424,19 @@ bool repoll_helper_frame_copy(struct sk_buff *skb, void *to, u32 length)
 {
 	u32 mac = min(length, repoll_mac_length(skb));
 
-	memcpy(to, skb_mac_header(skb), mac);
+	memcpy(to, skb->data - repoll_mac_length(skb), mac);
 	return !skb_copy_bits(skb, 0, to + mac, length - mac);
 }
 
-/* As packet_rcv(): not what the host sent to itself as a copy. */
+/*
+ * As packet_rcv(): not what the host sent to itself as a copy. And only what
+ * has an Ethernet header: the type of an interface can change, and one without
+ * headers can be given that type.
+ */
 bool repoll_helper_frame_is_ours(struct sk_buff *skb)
 {
-	return skb->pkt_type != PACKET_LOOPBACK && skb_mac_header_was_set(skb);
+	return skb->pkt_type != PACKET_LOOPBACK && repoll_helper_is_ethernet(skb->dev) &&
+	       repoll_mac_length(skb) >= ETH_HLEN;
 }
 
 void repoll_helper_consume_skb(struct sk_buff *skb)

@@ -114,7 +114,7 @@ pub(crate) trait Receiver: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// The `sk_buff` is valid, and has a MAC header before its data.
+/// The `sk_buff` is valid, and has an Ethernet header before its data.
 pub(crate) struct Frame<'a>(*mut bindings::sk_buff, PhantomData<&'a ()>);
 
 impl Frame<'_> {
@@ -267,8 +267,7 @@ impl<T: Receiver> Attachment<T> {
         // SAFETY: The reference to the `sk_buff` is ours.
         unsafe {
             if ext::frame_is_ours(skb) {
-                // INVARIANT: It has a MAC header, and the interface is one whose frames have it before
-                // what a handler gets.
+                // INVARIANT: It has an Ethernet header before its data, as was just checked.
                 this.receiver.receive(&Frame(skb, PhantomData));
             }
             ext::consume_skb(skb);

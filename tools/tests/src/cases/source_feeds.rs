@@ -18,7 +18,7 @@ use repoll::sys::{
 };
 use repoll::{Events, Kind, Source};
 use repoll_peer::Peer;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::os::fd::AsRawFd;
@@ -48,6 +48,7 @@ pub fn tests() -> Vec<Test> {
         an_interface_that_moves_hangs_up,
         a_write_under_way_learns_of_the_hang_up,
         closing_and_removing_race,
+        frames_without_an_ethernet_header_are_left_out,
     );
     tests.into_iter().map(|test| test.within(90)).collect()
 }
@@ -777,4 +778,79 @@ impl ReadSome for Source {
     fn read_some(&self) -> std::io::Result<usize> {
         (&mut &*self).read(&mut [0; 2048])
     }
+}
+
+/// A network interface that this process makes the frames of.
+struct Tun(File);
+
+impl Tun {
+    const NAME: &str = "repoll-tun";
+
+    fn new(flags: i32) -> Result<Self> {
+        let Ok(file) = File::options().read(true).write(true).open("/dev/net/tun") else {
+            return skip("no /dev/net/tun");
+        };
+        // SAFETY: all zeroes is a request; the ioctl reads and writes one.
+        unsafe {
+            let mut request: libc::ifreq = std::mem::zeroed();
+            for (to, from) in request.ifr_name.iter_mut().zip(Self::NAME.bytes()) {
+                *to = from as libc::c_char;
+            }
+            request.ifr_ifru.ifru_flags = flags as libc::c_short;
+            let address = std::ptr::from_mut(&mut request) as usize;
+            sys::ioctl(file.as_raw_fd(), libc::TUNSETIFF as u32, address)?;
+        }
+        Ok(Self(file))
+    }
+
+    /// Makes it one of another type, which the kernel allows while it is down.
+    fn set_type(&self, kind: u16) -> Result<()> {
+        self.set("down")?;
+        // SAFETY: the request takes a number.
+        unsafe { sys::ioctl(self.0.as_raw_fd(), libc::TUNSETLINK as u32, kind.into()) }?;
+        self.set("up")
+    }
+
+    fn set(&self, state: &str) -> Result<()> {
+        let arguments = ["link", "set", Self::NAME, state];
+        let status = Command::new("ip").args(arguments).status()?;
+        ensure!(status.success(), "ip {arguments:?}: {status}");
+        Ok(())
+    }
+
+    /// Has a frame of `TYPE` come in, and waits until the network core has dealt with it.
+    fn receive(&mut self, header: &[u8]) -> Result<()> {
+        let mut bytes = vec![0, 0];
+        bytes.extend(TYPE.to_be_bytes());
+        bytes.extend(header);
+        bytes.extend([0xaa; 60]);
+        ensure!(self.0.write(&bytes)? == bytes.len());
+        sleep(MOMENT);
+        Ok(())
+    }
+}
+
+/// An interface that has no headers can be given the type of one that has, and the other way round.
+fn frames_without_an_ethernet_header_are_left_out() -> Result<()> {
+    let mut ethernet = [0xff; 14];
+    ethernet[12..].copy_from_slice(&TYPE.to_be_bytes());
+    let mut tap = Tun::new(libc::IFF_TAP)?;
+    tap.set_type(libc::ARPHRD_ETHER)?;
+    let source = open()?;
+    source.attach(Tun::NAME, TYPE)?;
+    tap.receive(&ethernet)?;
+    eventually("it arrives", || Ok(source.status()?.arrived == 1))?;
+    tap.set_type(libc::ARPHRD_PPP)?;
+    tap.receive(&ethernet)?;
+    let arrived = source.status()?.arrived;
+    ensure!(arrived == 1, "{arrived}: the type changed");
+    drop(tap);
+    let mut tun = Tun::new(libc::IFF_TUN)?;
+    tun.set_type(libc::ARPHRD_ETHER)?;
+    let source = open()?;
+    source.attach(Tun::NAME, TYPE)?;
+    tun.receive(&[])?;
+    let arrived = source.status()?.arrived;
+    ensure!(arrived == 0, "{arrived}: there is no header");
+    Ok(())
 }
