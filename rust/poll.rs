@@ -10,7 +10,10 @@ use crate::{
     counts::Counts,
     kernel_ext::{
         bindings as ext,
-        files,
+        files::{
+            self,
+            Files, //
+        },
         user_args::{
             read,
             repoll_poll, //
@@ -77,7 +80,8 @@ fn poll_array(call: &Call, address: u64, timeout: &Timeout, counts: &mut Counts)
     let mut fds = Array::<PollFd>::read(&mut room, address, call.nfds as usize)?;
     counts.bytes_in = size_of_val(&*fds) as u64;
     call.trace_setup(counts.bytes_in);
-    let result = scan(timeout, counts, |pass| {
+    let files = Files::current()?;
+    let result = scan(&files, timeout, counts, |pass| {
         for fd in fds.iter_mut() {
             poll_one(pass, fd);
         }

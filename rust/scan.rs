@@ -17,7 +17,7 @@ use crate::{
         Counts, //
     },
     kernel_ext::{
-        files::HeldFile,
+        files::Files,
         poll_wqueues::PollWqueues,
         task,
         time::Deadline,
@@ -128,6 +128,7 @@ impl Call {
 
 /// One way through the files.
 pub(crate) struct Pass<'a> {
+    files: &'a Files,
     queues: Pin<&'a PollWqueues>,
     polled: u32,
     ready: usize,
@@ -138,7 +139,7 @@ impl Pass<'_> {
     /// is no such file.
     #[inline]
     pub(crate) fn poll(&mut self, fd: i32, events: u32) -> Option<u32> {
-        let file = HeldFile::get(fd).ok()?;
+        let file = self.files.get(fd).ok()?;
         let ready = self.queues.poll(&file, fd, events);
         trace!(select_poll(task::pid(), fd, events, ready));
         self.polled += 1;
@@ -158,6 +159,18 @@ impl Pass<'_> {
 /// 0 when the time is up, ERESTARTNOHAND on a signal, ENOMEM if there is no memory for the entries. What
 /// is ready comes before all these. Process context, sleeps.
 pub(crate) fn scan(
+    files: &Files,
+    timeout: &Timeout,
+    counts: &mut Counts,
+    pass: impl FnMut(&mut Pass<'_>),
+) -> Result<usize> {
+    PollWqueues::with(|queues| scan_with(queues, files, timeout, counts, pass))
+}
+
+#[inline]
+fn scan_with(
+    queues: Pin<&PollWqueues>,
+    files: &Files,
     timeout: &Timeout,
     counts: &mut Counts,
     mut pass: impl FnMut(&mut Pass<'_>),
@@ -170,6 +183,7 @@ pub(crate) fn scan(
     }
     let result = loop {
         let mut this = Pass {
+            files,
             queues,
             polled: 0,
             ready: 0,

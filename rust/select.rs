@@ -11,7 +11,7 @@ use crate::{
     counts::Counts,
     kernel_ext::{
         bindings as ext,
-        files,
+        files::Files,
         user_args::{
             read,
             repoll_select, //
@@ -78,9 +78,9 @@ fn select_sets(
     timeout: &Timeout,
     counts: &mut Counts,
 ) -> Result<usize> {
-    let nfds = usize::try_from(nfds)
-        .map_err(|_| EINVAL)?
-        .min(files::table_size());
+    let nfds = usize::try_from(nfds).map_err(|_| EINVAL)?;
+    let files = Files::current()?;
+    let nfds = nfds.min(files.size());
     let words = nfds.div_ceil(64);
     let mut room = [0; ON_STACK];
     let mut memory = zeroed(&mut room, 6 * words)?;
@@ -91,9 +91,9 @@ fn select_sets(
             counts.bytes_in += size_of_val(*set) as u64;
         }
     }
-    let words = sets.check(nfds)?;
+    let words = sets.check(&files, nfds)?;
     call.trace_setup(counts.bytes_in);
-    let ready = scan(timeout, counts, |pass| {
+    let ready = scan(&files, timeout, counts, |pass| {
         for word in 0..words {
             sets.poll_word(pass, word);
         }
@@ -128,7 +128,7 @@ impl<'a> Sets<'a> {
 
     /// Forgets the bits from `nfds` on. EBADF if a descriptor in a set is not open. Returns the number
     /// of words up to the last one that has a bit.
-    fn check(&mut self, nfds: usize) -> Result<usize> {
+    fn check(&mut self, files: &Files, nfds: usize) -> Result<usize> {
         if nfds % 64 != 0 {
             for set in &mut self.asked {
                 set[nfds / 64] &= (1 << (nfds % 64)) - 1;
@@ -139,7 +139,7 @@ impl<'a> Sets<'a> {
             let [input, output, except] = self.asked(word);
             let any = input | output | except;
             if any != 0 {
-                if any & !files::open_fds(word) != 0 {
+                if any & !files.open(word) != 0 {
                     return Err(EBADF);
                 }
                 used = word + 1;

@@ -90,7 +90,7 @@ impl Device for Source {
     fn open() -> Result<Arc<Self>> {
         let id = SOURCES.fetch_add(1, Relaxed).wrapping_add(1);
         let queue = Queue::new(id)?;
-        let net = Arc::new(Net::current(), GFP_KERNEL_ACCOUNT)?;
+        let net = Arc::new(Net::current()?, GFP_KERNEL_ACCOUNT)?;
         Arc::pin_init(
             pin_init!(Self {
                 queue,

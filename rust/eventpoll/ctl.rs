@@ -22,7 +22,7 @@ use super::{
 use crate::kernel_ext::{
     bindings as ext,
     device,
-    files::HeldFile,
+    files::Files,
     last_close::FileId,
     nested::{
         lock_killable,
@@ -81,7 +81,7 @@ fn change(
     max_user_watches: i64,
 ) -> Result {
     // Held to the end, so the file's last close can't come while the item is being listed.
-    let file = HeldFile::get(args.fd)?;
+    let file = Files::current()?.get(args.fd)?;
     let has_events = args.op != ext::CTL_DEL;
     if !device::can_poll(&file) {
         return Err(EPERM);

@@ -18,6 +18,7 @@ use crate::kernel_ext::{
         anon_fd,
         Device, //
     },
+    files::Files,
     task,
     trace::trace,
     user_args::{
@@ -102,7 +103,13 @@ fn create(arg: usize, size: usize) -> Result<isize> {
     if args.flags & !ext::CLOEXEC != 0 || args.__pad != 0 {
         return Err(EINVAL);
     }
-    anon_fd(Eventpoll::new()?, c"[repoll]", args.flags).map(|fd| fd as isize)
+    anon_fd(
+        &Files::current()?,
+        Eventpoll::new()?,
+        c"[repoll]",
+        args.flags,
+    )
+    .map(|fd| fd as isize)
 }
 
 #[inline(never)]

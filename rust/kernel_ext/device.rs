@@ -52,6 +52,7 @@
 use super::{
     bindings as ext,
     fasync::Fasync,
+    files::Files,
     wait_queue::{
         PollTable,
         WaitQueue, //
@@ -152,9 +153,14 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
 /// `name` in `/proc/PID/fd`.
 ///
 /// `flags` may have `O_CLOEXEC`. EMFILE, ENFILE or ENOMEM; then `device` is released.
-pub(crate) fn anon_fd<T: Device>(device: Arc<T>, name: &'static CStr, flags: u32) -> Result<c_int> {
-    // What `open` does for a stream is not done here.
-    const { assert!(!FileOps::<T>::IS_STREAM) };
+pub(crate) fn anon_fd<T: Device>(
+    _files: &Files,
+    device: Arc<T>,
+    name: &'static CStr,
+    flags: u32,
+) -> Result<c_int> {
+    // What `open` does for a stream, and for signals, is not done here.
+    const { assert!(!FileOps::<T>::IS_STREAM && !T::HAS_FASYNC) };
     let fd = match FileDescriptorReservation::get_unused_fd_flags(flags) {
         Ok(fd) => fd,
         Err(e) => {

@@ -15,6 +15,63 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
+/// The current task's table of open files.
+///
+/// # Invariants
+///
+/// The current task has a table, and keeps one while this is there. It is not `Send`, so it stays in
+/// the call that made it; only the task itself gives its table back, when it exits, which is not in
+/// the middle of a call.
+pub(crate) struct Files(NotThreadSafe);
+
+impl Files {
+    /// ESRCH in a task that is exiting and has given its table back, which a file's last close may run
+    /// in. Process context.
+    #[inline]
+    pub(crate) fn current() -> Result<Self> {
+        // SAFETY: Only looks at the current task.
+        if unsafe { ext::has_files() } {
+            // INVARIANT: It has a table.
+            Ok(Self(NotThreadSafe))
+        } else {
+            Err(ESRCH)
+        }
+    }
+
+    /// The file of `fd`; EBADF if there is none. Process context.
+    ///
+    /// To be dropped before the system call returns, and before anything closes a descriptor of the
+    /// current process: nothing in this module does.
+    #[inline]
+    pub(crate) fn get(&self, fd: i32) -> Result<HeldFile> {
+        // SAFETY: Process context, and the task has a table, by the type's invariants. A negative
+        // descriptor becomes one that nobody has.
+        let fd = unsafe { bindings::fdget(fd as u32) };
+        if fd.word == 0 {
+            return Err(EBADF);
+        }
+        // INVARIANT: There is a file.
+        Ok(HeldFile {
+            fd,
+            _task: NotThreadSafe,
+        })
+    }
+
+    /// The number of descriptors that the table has room for. It grows, and does not shrink. Process
+    /// context.
+    pub(crate) fn size(&self) -> usize {
+        // SAFETY: There is a table, by the type's invariants.
+        unsafe { ext::max_fds() as usize }
+    }
+
+    /// The descriptors from `64 * word` on that are open: 64 of them, the first one in the lowest bit.
+    /// Process context.
+    pub(crate) fn open(&self, word: usize) -> u64 {
+        // SAFETY: There is a table, by the type's invariants; a word that it does not have is zero.
+        u32::try_from(word).map_or(0, |word| unsafe { ext::open_fds(word) })
+    }
+}
+
 /// The file that a descriptor of the current process refers to, as `fdget()` holds it: without a
 /// reference, if no other thread could close the descriptor.
 ///
@@ -27,24 +84,6 @@ pub(crate) struct HeldFile {
 }
 
 impl HeldFile {
-    /// The file of `fd`; EBADF if there is none. Process context.
-    ///
-    /// To be dropped before the system call returns, and before anything closes a descriptor of the
-    /// current process: nothing in this module does.
-    #[inline]
-    pub(crate) fn get(fd: i32) -> Result<Self> {
-        // SAFETY: Process context. A negative descriptor becomes one that nobody has.
-        let fd = unsafe { bindings::fdget(fd as u32) };
-        if fd.word == 0 {
-            return Err(EBADF);
-        }
-        // INVARIANT: There is a file.
-        Ok(Self {
-            fd,
-            _task: NotThreadSafe,
-        })
-    }
-
     fn file(&self) -> *mut bindings::file {
         let flags = (bindings::FDPUT_FPUT | bindings::FDPUT_POS_UNLOCK) as c_ulong;
         (self.fd.word & !flags) as *mut bindings::file
@@ -70,20 +109,6 @@ impl Drop for HeldFile {
             unsafe { bindings::fput(self.file()) };
         }
     }
-}
-
-/// How many descriptors the current task's table has room for. It grows, and does not shrink.
-/// Process context.
-pub(crate) fn table_size() -> usize {
-    // SAFETY: Only looks at the current task's table.
-    unsafe { ext::max_fds() as usize }
-}
-
-/// Which descriptors from `64 * word` on are open in the current task: 64 of them, the first one in
-/// the lowest bit. Process context.
-pub(crate) fn open_fds(word: usize) -> u64 {
-    // SAFETY: Only looks at the current task's table, as far as it goes.
-    u32::try_from(word).map_or(0, |word| unsafe { ext::open_fds(word) })
 }
 
 /// How many files the current task may have open (`RLIMIT_NOFILE`). Process context.

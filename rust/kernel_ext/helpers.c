@@ -258,6 +258,25 @@ bool repoll_helper_access_ok(unsigned long address, size_t size)
 	return access_ok((void __user *)address, size);
 }
 
+/*
+ * Whether @module's initialisation has yet to succeed, and there are references
+ * to the module besides the initialisation's own.
+ */
+bool repoll_helper_module_init_is_shared(struct module *module)
+{
+#ifdef CONFIG_MODULE_UNLOAD
+	return module && module->state == MODULE_STATE_COMING && module_refcount(module) > 1;
+#else
+	return false;
+#endif
+}
+
+/* An exiting task has no files any more. */
+bool repoll_helper_has_files(void)
+{
+	return current->files;
+}
+
 /* How many descriptors the current task's table has room for. It does not shrink. */
 unsigned int repoll_helper_max_fds(void)
 {
@@ -376,10 +395,10 @@ s64 repoll_helper_default_max_user_watches(s64 cost)
 	return div64_s64((s64)((si.totalram - si.totalhigh) / 25) << PAGE_SHIFT, cost);
 }
 
-/* A reference to the network namespace of the current task. */
+/* A reference to the network namespace of the current task; an exiting one has none. */
 struct net *repoll_helper_get_current_net(void)
 {
-	return get_net(current->nsproxy->net_ns);
+	return current->nsproxy ? get_net(current->nsproxy->net_ns) : NULL;
 }
 
 void repoll_helper_put_net(struct net *net)

@@ -49,6 +49,8 @@ bool repoll_helper_put_event(unsigned long to, u32 events, u64 data);
 bool repoll_helper_put_revents(unsigned long to, const u64 *pollfds, unsigned int count);
 bool repoll_helper_access_ok(unsigned long address, size_t size);
 
+bool repoll_helper_module_init_is_shared(struct module *module);
+bool repoll_helper_has_files(void);
 unsigned int repoll_helper_max_fds(void);
 u64 repoll_helper_open_fds(unsigned int word);
 unsigned long repoll_helper_nofile_limit(void);

@@ -23,7 +23,7 @@
 //!     }
 //! }
 //!
-//! let net = Arc::new(Net::current(), GFP_KERNEL)?;
+//! let net = Arc::new(Net::current()?, GFP_KERNEL)?;
 //! let attachment = Attachment::new(net, c"eth0", 0x88b5, Counter(Atomic::new(0)))?;
 //! // Frames are counted until:
 //! drop(attachment);
@@ -58,8 +58,14 @@ unsafe impl Send for Net {}
 unsafe impl Sync for Net {}
 
 impl Net {
-    /// That of the current task. Process context.
-    pub(crate) fn current() -> Self {
+    /// The current task's. ESRCH in a task that is exiting and has given its namespaces back, which
+    /// a file's last close may run in. Process context.
+    pub(crate) fn current() -> Result<Self> {
+        // SAFETY: Process context. Only the task itself changes its namespaces.
+        let net = unsafe { ext::get_current_net() };
+        if net.is_null() {
+            return Err(ESRCH);
+        }
         // INVARIANT: The reference is ours.
         // SAFETY: A task that runs has a namespace.
         Self(unsafe { ext::get_current_net() })
