@@ -26,7 +26,6 @@ use crate::{
     }, //
 };
 use kernel::prelude::*;
-use pin_init::stack_pin_init;
 
 /// How long a call waits at the most.
 pub(crate) enum Timeout {
@@ -175,8 +174,6 @@ fn scan_with(
     counts: &mut Counts,
     mut pass: impl FnMut(&mut Pass<'_>),
 ) -> Result<usize> {
-    stack_pin_init!(let queues = PollWqueues::new());
-    let queues = queues.as_ref();
     let mut timed_out = matches!(timeout, Timeout::Zero);
     if timed_out {
         queues.stop_adding();

@@ -12,7 +12,8 @@
 //!
 //! # The safe API
 //!
-//! A [`PollWqueues`] is pinned to the stack of the one call that it is for. [`PollWqueues::poll`] asks
+//! [`PollWqueues::with`] pins a [`PollWqueues`] to the stack of the one call that it is for, and lends it:
+//! so it is gone before the task is, which the entries wake. [`PollWqueues::poll`] asks
 //! a file, and until [`PollWqueues::stop_adding`] adds entries; [`PollWqueues::sleep`] sleeps until
 //! one of them has been woken. Dropping it takes all entries out. Each entry holds its file, so the
 //! file's wait queue is there for as long as the entry is.
@@ -79,6 +80,7 @@ use kernel::{
     },
     types::Opaque, //
 };
+use pin_init::stack_pin_init;
 
 /// As many entries as fit into what `fs/select.c` allows itself of the stack.
 const INLINE: usize =
@@ -91,8 +93,8 @@ const PER_PAGE: usize = (bindings::PAGE_SIZE - 16) / size_of::<PollEntry>();
 /// # Invariants
 ///
 /// - `table` is first. Its queue function is [`add_entry`], or none.
-/// - `waiter.task` is the task that made this, which does not go away before it is dropped: it is not
-///   `Send`, and pinned to that task's stack.
+/// - `waiter.task` is the task that made this, which does not go away before it is dropped: only
+///   [`PollWqueues::with`] makes one, on that task's stack, and drops it before it returns.
 /// - The entries in `inline` and `pages` may be in wait queues; they and `waiter` stay in place.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
@@ -209,8 +211,15 @@ impl Page {
 }
 
 impl PollWqueues {
-    /// For a call of the current task, which has not looked at any file yet. Process context.
-    pub(crate) fn new() -> impl PinInit<Self> {
+    /// Calls `call` with the wait queues of a call of the current task, which has not looked at any file
+    /// yet. Process context.
+    #[inline]
+    pub(crate) fn with<R>(call: impl FnOnce(Pin<&Self>) -> R) -> R {
+        stack_pin_init!(let queues = Self::new());
+        call(queues.as_ref())
+    }
+
+    fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             // INVARIANT: The queue function is `add_entry`; it is the current task.
             table <- Opaque::ffi_init(|table| {
