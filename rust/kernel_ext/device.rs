@@ -66,11 +66,10 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
-    ffi::{c_int, c_long, c_uint, c_ulong},
+    ffi::{c_int, c_long, c_uint, c_ulong, c_void},
     fs::{
         file::FileDescriptorReservation,
         File,
-        Kiocb,
         LocalFile, //
     },
     iov::{
@@ -228,6 +227,16 @@ pub(crate) fn register<T: Device>(
     }
 }
 
+/// The private data of an open file of a kind that has signals; of the other kinds it is the [`Arc`].
+///
+/// # Invariants
+///
+/// `fasync` is borrowed from the device, which is shared, and there, for as long as this is.
+struct Opened<T: Device> {
+    device: Arc<T>,
+    fasync: NonNull<Fasync>,
+}
+
 struct FileOps<T: Device>(PhantomData<T>);
 
 /// `function`, if `implemented`.
@@ -269,14 +278,54 @@ impl<T: Device> FileOps<T> {
         &Self::OPS
     }
 
+    /// What a new file's private data is to be. ENOMEM; then `device` is released.
+    fn to_private(device: Arc<T>) -> Result<*mut c_void> {
+        if !T::HAS_FASYNC {
+            return Ok(device.into_foreign());
+        }
+        match KBox::new_uninit(GFP_KERNEL_ACCOUNT) {
+            Ok(room) => {
+                // INVARIANT: By the type of `T::fasync` the list is borrowed from the device.
+                let fasync = NonNull::from(device.fasync());
+                Ok(KBox::into_raw(KBox::write(room, Opened { device, fasync })).cast())
+            }
+            Err(e) => {
+                T::release(device);
+                Err(e.into())
+            }
+        }
+    }
+
     /// # Safety
     ///
-    /// Called by the VFS for a file that is being opened.
+    /// `private` is of [`FileOps::to_private`], and not used any more.
+    unsafe fn from_private(private: *mut c_void) -> Arc<T> {
+        // SAFETY: By the contract.
+        unsafe {
+            if T::HAS_FASYNC {
+                let Opened { device, .. } = KBox::into_inner(KBox::from_raw(private.cast()));
+                device
+            } else {
+                <Arc<T> as ForeignOwnable>::from_foreign(private)
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `misc_open()` for a file that is being opened, whose private data is the device that
+    /// a [`Registration`] registered.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        match T::open() {
-            Ok(device) => {
+        // CAST: The device is the first field of a `Registration`, which is `repr(C)`.
+        // SAFETY: It is not deregistered, nor its memory freed, during the call: see `Registration`.
+        let registration = unsafe { &*(*file).private_data.cast::<Registration<T>>() };
+        if !registration.live.load(Acquire) {
+            return ENODEV.to_errno();
+        }
+        match T::open().and_then(Self::to_private) {
+            Ok(private) => {
                 // SAFETY: The private data of a file that is being opened is its driver's.
-                unsafe { (*file).private_data = device.into_foreign() };
+                unsafe { (*file).private_data = private };
                 if Self::IS_STREAM {
                     // SAFETY: Nobody else has the file yet. stream_open() always succeeds.
                     unsafe {
@@ -295,7 +344,7 @@ impl<T: Device> FileOps<T> {
     /// Called by the VFS, once, for a file of this kind that nobody uses any more.
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: The private data is what `open` or `anon_fd` put there, and nobody borrows it.
-        T::release(unsafe { <Arc<T> as ForeignOwnable>::from_foreign((*file).private_data) });
+        T::release(unsafe { Self::from_private((*file).private_data) });
         0
     }
 
@@ -304,7 +353,14 @@ impl<T: Device> FileOps<T> {
     /// `file` is an open file of this kind, and stays so for `'a`.
     unsafe fn device<'a>(file: *mut bindings::file) -> ArcBorrow<'a, T> {
         // SAFETY: The private data is what `open` or `anon_fd` put there.
-        unsafe { <Arc<T> as ForeignOwnable>::borrow((*file).private_data) }
+        unsafe {
+            let private = (*file).private_data;
+            if T::HAS_FASYNC {
+                (*private.cast::<Opened<T>>()).device.as_arc_borrow()
+            } else {
+                <Arc<T> as ForeignOwnable>::borrow(private)
+            }
+        }
     }
 
     /// # Safety
@@ -340,7 +396,7 @@ impl<T: Device> FileOps<T> {
         unsafe {
             let nonblock = (*kiocb).ki_flags & ext::NOWAIT != 0
                 || (*(*kiocb).ki_filp).f_flags & bindings::O_NONBLOCK != 0;
-            (Kiocb::<Arc<T>>::from_raw(kiocb).file(), nonblock)
+            (Self::device((*kiocb).ki_filp), nonblock)
         }
     }
 
@@ -380,10 +436,12 @@ impl<T: Device> FileOps<T> {
     /// Called by the VFS for an open file of this kind, also when it is closed for the last time, if
     /// it was told to send signals.
     unsafe extern "C" fn fasync(fd: c_int, file: *mut bindings::file, on: c_int) -> c_int {
-        // SAFETY: The file has its private data until it is released, which comes after this.
-        let device = unsafe { Self::device(file) };
-        // SAFETY: The file is valid. The VFS takes it off the list before it is released.
-        unsafe { device.fasync().change(fd, file, on) }
+        // SAFETY: The file has its private data until it is released, which comes after this; the kind
+        // has signals, so it is an `Opened<T>`, whose list is valid.
+        let list = unsafe { (*(*file).private_data.cast::<Opened<T>>()).fasync.as_ref() };
+        // SAFETY: The file is valid. The VFS takes it off the list, this one each time, before it is
+        // released.
+        unsafe { list.change(fd, file, on) }
     }
 
     /// # Safety
