@@ -195,7 +195,8 @@ module! {
 static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
 
 /// What there is while the module is loaded. Dropped in this order: no new instance can be opened
-/// when the hook goes; and none is left, since each holds a reference to the module.
+/// when the hook goes; and none is left, since each holds a reference to the module. Made in the reverse
+/// order; the devices can be opened when all is made, so a load that fails leaves nothing.
 #[pin_data]
 struct Repoll {
     #[pin]
@@ -224,6 +225,11 @@ impl kernel::InPlaceModule for Repoll {
             },
             device <- device::Registration::new(),
             source <- device::Registration::new(),
+            // Nothing can fail from here on.
+            _: {
+                device.go_live();
+                source.go_live();
+            },
         })
     }
 }

@@ -50,6 +50,10 @@
 //! ```
 
 use super::{
+    atomic::{
+        ordering::{Acquire, Release},
+        Atomic, //
+    },
     bindings as ext,
     fasync::Fasync,
     files::Files,
@@ -457,13 +461,32 @@ impl<T: Device> FileOps<T> {
 
 /// The registration of the device `/dev/NAME`.
 ///
+/// # No open file outlives a load that fails
+///
+/// An open in the middle of the module's initialisation takes a reference to the module, which says
+/// nothing to an initialisation that then fails: the kernel frees the module whatever its count is. So
+///
+/// - opens fail with ENODEV, as if the device were not there yet, until [`Registration::go_live`], which
+///   the module calls after the last step that can fail;
+/// - the drop, in an initialisation, waits until the module's count is that of the initialisation alone.
+///   `misc_open()` takes its reference, and calls our `open`, under the mutex that `misc_deregister()`
+///   takes too; so after that no new reference comes, and each that there is belongs to an open that is
+///   failing, or to a file. An open that is failing puts it when it is done with the file's operations,
+///   which are ours: so the drop may return then. (What `module_put()` itself still does is as in the
+///   unloading of any module.)
+///
+/// The wait alone makes every use sound. `go_live` in time makes it short, since there are no files
+/// that users could keep open.
+///
 /// # Invariants
 ///
-/// `device` is registered.
+/// `device` is first, and registered.
+#[repr(C)]
 #[pin_data(PinnedDrop)]
 pub(crate) struct Registration<T: Device> {
     #[pin]
     device: Opaque<bindings::miscdevice>,
+    live: Atomic<bool>,
     _kind: PhantomData<T>,
 }
 
@@ -473,9 +496,12 @@ unsafe impl<T: Device> Send for Registration<T> {}
 unsafe impl<T: Device> Sync for Registration<T> {}
 
 impl<T: Device> Registration<T> {
-    /// Makes the device, for its owner only; udev, or whoever, may change that.
+    /// Makes the device, for its owner only; udev, or another program, may change that. It can't be
+    /// opened before [`Registration::go_live`].
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            // Before the device, which can be found as soon as it is registered.
+            live: Atomic::new(false),
             // INVARIANT: The device is registered if this succeeds.
             device <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
                 let mut device: bindings::miscdevice = pin_init::zeroed();
@@ -491,6 +517,12 @@ impl<T: Device> Registration<T> {
             _kind: PhantomData,
         })
     }
+
+    /// Lets the device be opened. To be called after the last step of the module's initialisation that
+    /// can fail.
+    pub(crate) fn go_live(&self) {
+        self.live.store(true, Release);
+    }
 }
 
 #[pinned_drop]
@@ -498,5 +530,11 @@ impl<T: Device> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: The device is registered, by the type's invariants.
         unsafe { bindings::misc_deregister(self.device.get()) };
+        let module = this_module::<T::OwnerModule>().as_ptr();
+        // SAFETY: The module is ours, so it is there.
+        while unsafe { ext::module_init_is_shared(module) } {
+            // SAFETY: Process context. An idle sleep: no hung task.
+            unsafe { bindings::schedule_timeout_idle(1) };
+        }
     }
 }

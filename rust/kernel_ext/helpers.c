@@ -5,6 +5,7 @@
 #include <linux/fdtable.h>
 #include <linux/if_arp.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/nsproxy.h>
 #include <linux/percpu_counter.h>
 #include <linux/personality.h>

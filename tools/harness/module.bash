@@ -10,7 +10,7 @@ build_module() {
 	shift
 	ensure_kbuild "$flavour"
 	out=$(build_folder "module-$flavour")
-	mkdir -p "$out"
+	mkdir -p "$out/tests"
 	with_lock "build-$(key_of "$out")" quietly "build repoll.ko for the $flavour kernel" \
 		make_module "$flavour" "$out" "$@"
 }
@@ -22,4 +22,6 @@ make_module() {
 	mapfile -t arguments < <(kbuild_arguments "$flavour")
 	enter -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/rust" MO="$out" CONFIG_REPOLL=m \
 		"${arguments[@]}" "-j$(nproc)" "$@" modules
+	# What the tests load besides.
+	enter -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/tools/tests/modules" MO="$out/tests" "${arguments[@]}" modules
 }

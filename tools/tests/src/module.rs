@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Loading and unloading of the module.
 
+use crate::registry::skip;
 use crate::{settings, sys};
 use anyhow::{ensure, Context, Result};
 use repoll::DEVICE;
@@ -61,6 +62,40 @@ impl Drop for Reload {
             if let Err(error) = load() {
                 eprintln!("cannot load the module again: {error:#}");
             }
+        }
+    }
+}
+
+/// The module that holds the name of repoll's second device, while this is there. What the kernel says of
+/// a name that is there already goes to its log, and not to the console.
+pub struct NameHolder {
+    console_level: String,
+}
+
+const PRINTK: &str = "/proc/sys/kernel/printk";
+
+impl NameHolder {
+    /// Loads it.
+    pub fn load() -> Result<Self> {
+        let module = &settings::get().module;
+        let path = module.with_file_name("tests/repoll_name_holder.ko");
+        let Ok(file) = File::open(&path) else {
+            return skip(format!("no {}", path.display()));
+        };
+        sys::finit_module(&file, c"").context("finit_module of the holder")?;
+        let console_level = fs::read_to_string(PRINTK)?;
+        let this = Self { console_level };
+        fs::write(PRINTK, "1")?;
+        Ok(this)
+    }
+}
+
+impl Drop for NameHolder {
+    fn drop(&mut self) {
+        let back = fs::write(PRINTK, &self.console_level)
+            .and_then(|()| sys::delete_module(c"repoll_name_holder"));
+        if let Err(error) = back {
+            eprintln!("cannot undo the load of the name holder: {error}");
         }
     }
 }
