@@ -356,31 +356,41 @@ impl Registration {
 impl Linked<'_> {
     /// Ends the registration: no notice will be given. The caller must be done with the file's wait
     /// queues: the hook may not see that there was a watch, and the file goes away.
-    pub(super) fn unlink(self) {
+    ///
+    /// Returns the pointer that was given to [`Registration::register`].
+    pub(super) fn unlink(self) -> *mut Registration {
         // SAFETY: We hold the lock of the bucket of a registration that is linked.
-        unsafe { self.registration.unlink(self.bucket) };
+        unsafe { self.registration.unlink(self.bucket) }
     }
 }
 
 impl Registration {
+    /// Returns the pointer by which it was linked.
+    ///
     /// # Safety
     ///
     /// `self` is linked in `bucket`, whose lock is held.
-    unsafe fn unlink(&self, bucket: &Bucket) {
+    unsafe fn unlink(&self, bucket: &Bucket) -> *mut Registration {
         // SAFETY: Neighbours in the list are alive, and we hold the lock.
-        unsafe {
+        let this = unsafe {
             let (next, prev) = (*self.next.get(), *self.prev.get());
-            match prev.as_ref() {
-                Some(prev) => *prev.next.get() = next,
-                None => bucket.first.store(next, Release),
-            }
+            let this = match prev.as_ref() {
+                Some(prev) => prev.next.get().replace(next),
+                None => {
+                    let this = bucket.first.load(Relaxed);
+                    bucket.first.store(next, Release);
+                    this
+                }
+            };
             if let Some(next) = next.as_ref() {
                 *next.prev.get() = prev;
             }
             *self.linked.get() = false;
-        }
+            this
+        };
         // INVARIANT: Not linked. From here on `file()` finds nothing.
         self.file.store(ptr::null_mut(), Release);
+        this
     }
 }
 
@@ -408,7 +418,8 @@ fn end_watches(file: *mut bindings::file, bucket: &Bucket) {
             while !this.is_null() && ended < BATCH {
                 let next = *(*this).next.get();
                 if (*this).file.load(Relaxed) == file {
-                    (*this).unlink(bucket);
+                    // It is `this`, by the same pointer.
+                    let _ = (*this).unlink(bucket);
                     if let Some(kind) = &*TABLE.kind.get() {
                         (kind.closed)(this);
                     }

@@ -67,8 +67,7 @@ impl Net {
             return Err(ESRCH);
         }
         // INVARIANT: The reference is ours.
-        // SAFETY: A task that runs has a namespace.
-        Self(unsafe { ext::get_current_net() })
+        Ok(Self(net))
     }
 
     /// Whether the current task has `CAP_NET_RAW` in it. Process context.
@@ -218,10 +217,23 @@ impl<T: Receiver> Attachment<T> {
         // chain (which is an error that does no harm if this fails). It is told of the interfaces that
         // there are at once, and takes no interest, as none is its own yet.
         kernel::error::to_result(unsafe {
-            ext::register_netdevice_notifier_net(this.net.0, this.notifier.get())
+            ext::register_netdevice_notifier_net(this.net.0, this.notifier())
         })?;
         this.attach(name)?;
         Ok(this)
+    }
+
+    /// The handler, by a pointer that [`Attachment::receive`] can reach all of the attachment by.
+    fn packet(&self) -> *mut ext::packet_type {
+        // CAST: It is the first field, and the attachment is `repr(C)`.
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// The notifier, by a pointer that [`Attachment::notice`] can reach all of the attachment by.
+    fn notifier(&self) -> *mut bindings::notifier_block {
+        let this = ptr::from_ref(self).cast_mut();
+        // SAFETY: The attachment is valid.
+        Opaque::cast_into(unsafe { &raw const (*this).notifier })
     }
 
     fn attach(&self, name: &CStr) -> Result {
@@ -238,8 +250,8 @@ impl<T: Receiver> Attachment<T> {
         // INVARIANT: Under the RTNL mutex; the handler is put into the list.
         // SAFETY: The handler is in no list yet, and stays in place until it is in none.
         unsafe {
-            (*self.packet.get()).dev = interface;
-            ext::dev_add_pack(self.packet.get());
+            (*self.packet()).dev = interface;
+            ext::dev_add_pack(self.packet());
         }
         self.interface.store(interface, Relaxed);
         Ok(())
@@ -253,7 +265,7 @@ impl<T: Receiver> Attachment<T> {
         }
         self.interface.store(ptr::null_mut(), Relaxed);
         // SAFETY: The handler is in the list, and its interface is valid, by the type's invariants.
-        unsafe { ext::__dev_remove_pack(self.packet.get()) };
+        unsafe { ext::__dev_remove_pack(self.packet()) };
         true
     }
 
@@ -314,7 +326,7 @@ impl<T: Receiver> PinnedDrop for Attachment<T> {
         // SAFETY: The namespace is valid. No notice is under way when this returns, and none that it
         // makes up finds an interface of ours.
         unsafe {
-            ext::unregister_netdevice_notifier_net(self.net.0, self.notifier.get());
+            ext::unregister_netdevice_notifier_net(self.net.0, self.notifier());
             ext::synchronize_net();
         }
     }

@@ -361,14 +361,12 @@ unsafe extern "C" fn add_entry(
     };
     this.added.set(this.added.get() + 1);
     let waiter = ptr::from_ref(&this.waiter).cast_mut();
+    // CAST: The entry is the first field of a `PollEntry`, which is `repr(C)` and what `wake` wants.
+    let entry = ptr::from_ref(entry).cast::<Entry>();
     // SAFETY: The entry is new. It and the waiter stay in place until it is removed, when `this` is
     // dropped. Until then it holds the file, and with it the queue, unless that goes away before the
     // file, with POLLFREE.
-    unsafe {
-        entry
-            .entry
-            .add(head, Some(wake), waiter.cast::<c_void>(), false)
-    };
+    unsafe { Entry::add(entry, head, Some(wake), waiter.cast::<c_void>(), false) };
 }
 
 /// The entries' function, `pollwake()`.

@@ -300,8 +300,9 @@ impl<T: HasLinks> Consumer<T> {
             }
             item.links().place.set(Place::Enrolled);
         }
-        // INVARIANT: The queue owns the reference from now on.
+        // INVARIANT: The queue owns the reference from now on. `remove` makes it of the item's address.
         let item = Arc::into_raw(item);
+        let _ = item.expose_provenance();
         // SAFETY: So it is valid.
         unsafe { (*item).links().queued.exchange(false) };
     }
@@ -340,7 +341,8 @@ impl<T: HasLinks> Consumer<T> {
         // SAFETY: `place` is the consumer's, which we are; the queue owned this reference.
         unsafe {
             item.links().place.set(Place::Out);
-            Some(Arc::from_raw(item))
+            let address = ptr::from_ref(item).addr();
+            Some(Arc::from_raw(ptr::with_exposed_provenance(address)))
         }
     }
 

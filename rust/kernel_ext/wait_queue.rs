@@ -320,24 +320,26 @@ impl Entry {
     ///
     /// # Safety
     ///
-    /// - The entry is in no queue, and stays in place until [`Entry::remove`].
+    /// - `this` is valid, in no queue, and stays in place until [`Entry::remove`]. `wake` gets a pointer
+    ///   that is made from it, and may reach what `this` may reach by it.
     /// - `head` is valid, and lives as long as [`Entry`]'s invariants ask for.
     /// - `wake` may be called with an entry whose [`Entry::private`] is `private` until
     ///   [`Entry::remove`] has returned.
     pub(super) unsafe fn add(
-        &self,
+        this: *const Self,
         head: *mut bindings::wait_queue_head,
         wake: bindings::wait_queue_func_t,
         private: *mut c_void,
         exclusive: bool,
     ) {
-        let entry = self.entry.get();
+        // CAST: `entry` is the first field of an `Entry`, which is `repr(C)`.
+        let entry = this.cast_mut().cast::<bindings::wait_queue_entry>();
         // SAFETY: The entry is not in use, by the contract, so it may be written; `head` is valid.
         unsafe {
             ext::init_waitqueue_func_entry(entry, wake);
             (*entry).private = private;
             // INVARIANT: `head` is the queue that the entry is added to.
-            self.head.store(head, Relaxed);
+            (*this).head.store(head, Relaxed);
             if exclusive {
                 bindings::add_wait_queue_exclusive(head, entry);
             } else {

@@ -260,9 +260,11 @@ impl<T: Watcher> Watch<T> {
         // the lock, and the file and its wait queues go away.
         // SAFETY: The registration is linked, and we hold the bucket's lock.
         unsafe { self.remove_entries() };
-        linked.unlink();
+        // CAST: The registration is the watch's first field. The pointer is the one that `attach` made of
+        // the reference.
+        let own = linked.unlink().cast::<Self>();
         // SAFETY: The watch owned this reference while it was linked.
-        drop(unsafe { Arc::from_raw(ptr::from_ref(self)) });
+        drop(unsafe { Arc::from_raw(own) });
         true
     }
 
@@ -413,7 +415,8 @@ unsafe extern "C" fn add_entry<T: Watcher>(
     // is removed by `attach`, or when the watch is unlinked, while it owns a reference to itself. The queue belongs
     // to the file, whose last close comes before it goes away, or its owner tells by POLLFREE.
     unsafe {
-        entry.add(
+        Entry::add(
+            entry,
             head,
             Some(woken::<T>),
             Arc::as_ptr(watch).cast_mut().cast::<c_void>(),
