@@ -188,6 +188,10 @@ module! {
             default: 0,
             description: "The most watches that a user may have, the C epoll's included (0: 4 % of memory)",
         },
+        last_close_functions: u32 {
+            default: 0,
+            description: "For tests: what to try for notice of last closes, a sum of 1 (gives none), 2 (security_file_release), 4 (locks_remove_file)",
+        },
     },
 }
 
@@ -221,7 +225,7 @@ impl kernel::InPlaceModule for Repoll {
                     pr_err!("not for PREEMPT_RT kernels yet\n");
                     return Err(EOPNOTSUPP);
                 }
-                Watched::notice_last_close()?
+                Watched::notice_last_close(module_parameters::last_close_functions.value())?
             },
             device <- device::Registration::new(),
             source <- device::Registration::new(),

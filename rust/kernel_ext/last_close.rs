@@ -13,7 +13,11 @@
 //! An `ftrace_ops` on `security_file_release()`, which `__fput()` calls once for each file, in
 //! process context, after the last reference is gone and before `->release()`. A kernel without
 //! `CONFIG_SECURITY` has no such function; there it is `locks_remove_file()`, called just before.
-//! Both are external functions, so they are not inlined.
+//!
+//! A function that is there may not be called: both are external functions, but a kernel built with LTO
+//! has a copy of its own in `__fput()`. A notice that never comes is a use after free, so a hook is
+//! believed only after it was seen to work: [`LastClose::register`] watches a file of its own, closes
+//! it, and looks whether the watch has ended. It takes the first function that passes, or refuses.
 //!
 //! The hook runs inside of an ftrace trampoline, so it must not sleep, and it may run with preemption
 //! off when other tracers are there. It takes spinlocks, and drops nothing that might sleep. It can't
@@ -50,8 +54,12 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::to_result,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     ffi::{
+        c_int,
         c_long,
         c_ulong, //
     },
@@ -113,8 +121,17 @@ struct Table {
     buckets: UnsafeCell<MaybeUninit<Buckets>>,
     kind: UnsafeCell<Option<Kind>>,
     seed: Atomic<u64>,
-    ready: Atomic<bool>,
+    state: Atomic<u32>,
 }
+
+/// The state of a [`Table`] that nobody uses.
+const UNUSED: u32 = 0;
+/// A [`LastClose`] is setting up or taking down the table, whose buckets and kind are its own.
+const CLAIMED: u32 = 1;
+/// The buckets are initialised, and shared. There is no kind yet, and one watch, of `verify`.
+const VERIFYING: u32 = 2;
+/// Buckets and kind are shared, and do not change.
+const READY: u32 = 3;
 
 /// What is registered: the type of the watches, and what the hook calls for one.
 struct Kind {
@@ -122,23 +139,25 @@ struct Kind {
     closed: unsafe fn(*mut Registration),
 }
 
-// SAFETY: Buckets and kind are written before `ready` is set, by the one thread that loads the module,
-// and are only shared after that.
+// SAFETY: Buckets and kind are written by the one that made `state` `CLAIMED`, before it stores, with
+// release, the state in which they are shared; whoever finds that state, loaded with acquire, only reads
+// them. The hook reads the kind when it finds a watch, which was registered in the state `READY`, or is
+// that of `verify`, whose own thread closes the file.
 unsafe impl Sync for Table {}
 
 static TABLE: Table = Table {
     buckets: UnsafeCell::new(MaybeUninit::uninit()),
     kind: UnsafeCell::new(None),
     seed: Atomic::new(0),
-    ready: Atomic::new(false),
+    state: Atomic::new(UNUSED),
 };
 
 impl Table {
     fn bucket(&self, index: usize) -> Result<&Bucket> {
-        if !self.ready.load(Acquire) {
+        if self.state.load(Acquire) < VERIFYING {
             return Err(ENODEV);
         }
-        // SAFETY: `ready` is set, so the buckets are initialised, and nobody has them mutably.
+        // SAFETY: In these states the buckets are initialised, and nobody has them mutably.
         let buckets = unsafe { (*self.buckets.get()).assume_init_ref() };
         buckets.get(index).ok_or(EINVAL)
     }
@@ -150,10 +169,10 @@ impl Table {
 
     /// The kind, if it is the one with this id.
     fn kind(&self, id: TypeId) -> Result {
-        if !self.ready.load(Acquire) {
+        if self.state.load(Acquire) != READY {
             return Err(ENODEV);
         }
-        // SAFETY: `ready` is set, so it is not written any more.
+        // SAFETY: In this state it is not written any more.
         match unsafe { &*self.kind.get() } {
             Some(kind) if kind.id == id => Ok(()),
             _ => Err(EINVAL),
@@ -315,11 +334,7 @@ impl Registration {
 
     /// Calls `f` with the registrations of `file`, which are those of watches of the kind `id`, under
     /// the lock of the bucket; not at all if there are none in the bucket.
-    pub(super) fn with_all_of(
-        file: FileId,
-        id: TypeId,
-        f: impl FnOnce(SameFile<'_>),
-    ) -> Result {
+    pub(super) fn with_all_of(file: FileId, id: TypeId, f: impl FnOnce(SameFile<'_>)) -> Result {
         TABLE.kind(id)?;
         let file = file.0 as *mut bindings::file;
         let bucket = TABLE.bucket(TABLE.index(file))?;
@@ -464,8 +479,21 @@ unsafe extern "C" fn hook(
 /// `OPS` is registered.
 pub(crate) struct LastClose(());
 
+/// The functions that may give notice, of which `__fput()` calls the latter two. The first argument of
+/// each is a `struct file *`. The first one is for tests of what comes when there is no notice.
+const FUNCTIONS: [&CStr; 3] = [
+    c"noop_llseek",
+    c"security_file_release",
+    c"locks_remove_file",
+];
+
 impl LastClose {
-    /// Sets up the table, for watches of the kind `id`, and registers the hook. Sleeps, some 75 ms.
+    /// The functions that are tried unless it is asked for others: a bit for each in [`FUNCTIONS`].
+    const DEFAULT_FUNCTIONS: u32 = 0b110;
+
+    /// Sets up the table, for watches of the kind `id`, and registers a hook that was seen to work, on
+    /// one of `functions` (a bit for each in [`FUNCTIONS`]; 0 for the default). Sleeps, some 75 ms for
+    /// each that is tried. EBUSY if there is a `LastClose`.
     ///
     /// `closed` is called by the hook for a registration that it has just unlinked, under the
     /// bucket's lock, with the pointer that was given to [`Registration::register`]. It must not
@@ -477,8 +505,9 @@ impl LastClose {
     pub(super) unsafe fn register(
         id: TypeId,
         closed: unsafe fn(*mut Registration),
+        functions: u32,
     ) -> Result<Self> {
-        if TABLE.ready.load(Relaxed) {
+        if TABLE.state.cmpxchg(UNUSED, CLAIMED, Acquire).is_err() {
             return Err(EBUSY);
         }
         // SAFETY: Can be called in any context.
@@ -490,26 +519,103 @@ impl LastClose {
                 lock <- new_spinlock!((), "repoll::last_close::Bucket"),
             })
         });
-        // SAFETY: `ready` is not set, so nobody else accesses the buckets; as a static they never
+        // SAFETY: We have claimed the table, so nobody else accesses the buckets; as a static they never
         // move.
         unsafe { pin_init::raw_init(TABLE.buckets.get().cast::<Buckets>(), buckets) };
         // SAFETY: As above.
+        unsafe { *TABLE.kind.get() = None };
+        TABLE.state.store(VERIFYING, Release);
+        Self::hook_first_of(functions).inspect_err(|_| TABLE.state.store(UNUSED, Release))?;
+        // SAFETY: In the state `VERIFYING` nobody else reads the kind, nor is a watch registered.
         unsafe { *TABLE.kind.get() = Some(Kind { id, closed }) };
-        TABLE.ready.store(true, Release);
-        Self::trace(c"security_file_release")
-            .or_else(|_| Self::trace(c"locks_remove_file"))
-            .inspect_err(|e| {
-                TABLE.ready.store(false, Relaxed);
-                pr_err!(
-                    "can't trace the last close of files ({:?}): is kernel.ftrace_enabled 1?\n",
-                    e
-                );
-            })?;
+        TABLE.state.store(READY, Release);
         // INVARIANT: The hook is registered.
         Ok(Self(()))
     }
 
-    fn trace(function: &CStr) -> Result {
+    /// Hooks the first function of `functions` that gives notice.
+    fn hook_first_of(functions: u32) -> Result {
+        let functions = match functions {
+            0 => Self::DEFAULT_FUNCTIONS,
+            functions => functions,
+        };
+        let mut error = EINVAL;
+        let mut silent = false;
+        for (bit, function) in FUNCTIONS.into_iter().enumerate() {
+            if functions & 1 << bit == 0 {
+                continue;
+            }
+            match Self::hook(function).and_then(|()| Self::verify().inspect_err(|_| Self::unhook()))
+            {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    Self::unhook();
+                    silent = true;
+                }
+                Err(e) => error = e,
+            }
+        }
+        if silent {
+            pr_err!(
+                "this kernel gives no notice of a file's last close: use one built without LTO\n"
+            );
+            Err(EOPNOTSUPP)
+        } else {
+            pr_err!(
+                "can't trace the last close of files ({error:?}): is kernel.ftrace_enabled 1?\n"
+            );
+            Err(error)
+        }
+    }
+
+    /// Whether the last close of a file ends a watch of it.
+    ///
+    /// The file is new and only ours, so its last close comes here and now; unless one who looks up
+    /// another file, by a pointer that has become this one, holds it for a moment: hence three attempts.
+    fn verify() -> Result<bool> {
+        for _ in 0..3 {
+            if Self::verify_once()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn verify_once() -> Result<bool> {
+        // SAFETY: Name and operations are static; the operations, which are the kernel's, have no use for
+        // private data.
+        let file = from_err_ptr(unsafe {
+            ext::anon_inode_getfile(
+                c"[repoll-last-close]".as_char_ptr(),
+                &raw const bindings::generic_ro_fops,
+                ptr::null_mut(),
+                bindings::O_RDONLY as c_int,
+            )
+        })?;
+        let mut watch = Registration::new();
+        watch.index.store(TABLE.index(file) as u32, Relaxed);
+        let watch = &raw mut watch;
+        // SAFETY: The file is ours. The watch is prepared for it, and in place until it is unlinked, by
+        // the hook or below. There is no kind, so `closed` is not called for it. The last reference is
+        // put, by a task that may sleep and holds no lock that the close of such a file takes.
+        unsafe {
+            let registered =
+                Registration::register(watch, LocalFile::from_raw_file(file), |_| Ok(()));
+            bindings::__fput_sync(file);
+            registered?;
+        }
+        // SAFETY: It is there.
+        Ok(match unsafe { &*watch }.lock() {
+            Some(linked) => {
+                let _ = linked.unlink();
+                false
+            }
+            None => true,
+        })
+    }
+
+    /// Registers the hook on `function`.
+    fn hook(function: &CStr) -> Result {
         let ops = OPS.0.get();
         // ftrace_set_filter() may write to the name.
         let mut name = [0u8; 32];
@@ -521,7 +627,7 @@ impl LastClose {
         // has a `struct file *` as its first argument.
         unsafe {
             (*ops).func = Some(hook);
-            (*ops).flags = bindings::FTRACE_OPS_FL_PERMANENT as c_ulong;
+            (*ops).flags |= bindings::FTRACE_OPS_FL_PERMANENT as c_ulong;
             to_result(bindings::ftrace_set_filter(
                 ops,
                 name.as_mut_ptr().cast(),
@@ -532,9 +638,24 @@ impl LastClose {
             .inspect_err(|_| bindings::ftrace_free_filter(ops))
         }
     }
-}
 
-impl LastClose {
+    /// Undoes `hook`. Must not be called otherwise. When it returns no CPU is in the hook.
+    fn unhook() {
+        let ops = OPS.0.get();
+        // SAFETY: `OPS` is registered.
+        let ret = unsafe { bindings::unregister_ftrace_function(ops) };
+        if ret != 0 {
+            // ftrace has been shut down by a bug of another part of the kernel, with the call of the hook
+            // left in place.
+            pr_emerg!(
+                "ftrace does not remove the hook ({ret}): the module stays, rmmod hangs; reboot\n"
+            );
+            Self::stay();
+        }
+        // SAFETY: Not registered any more.
+        unsafe { bindings::ftrace_free_filter(ops) };
+    }
+
     /// Never returns: the hook's code, and what it is to find, must stay.
     fn stay() -> ! {
         loop {
@@ -550,21 +671,7 @@ impl Drop for LastClose {
             pr_emerg!("bug: there are watches left: the module stays, rmmod hangs; reboot\n");
             Self::stay();
         }
-        let ops = OPS.0.get();
-        // SAFETY: `OPS` is registered, by the type's invariants. When this succeeds, no CPU is in the
-        // hook.
-        let ret = unsafe { bindings::unregister_ftrace_function(ops) };
-        if ret != 0 {
-            // ftrace has been shut down by a bug of somebody else, with the call of the hook left in
-            // place.
-            pr_emerg!(
-                "ftrace can't be told to let go ({}): the module stays, rmmod hangs; reboot\n",
-                ret
-            );
-            Self::stay();
-        }
-        // SAFETY: Not registered any more.
-        unsafe { bindings::ftrace_free_filter(ops) };
-        TABLE.ready.store(false, Release);
+        Self::unhook();
+        TABLE.state.store(UNUSED, Release);
     }
 }

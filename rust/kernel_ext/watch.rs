@@ -166,10 +166,11 @@ impl<T: Watcher> Deref for Watch<T> {
 
 impl<T: Watcher> Watch<T> {
     /// Has the last close of files noticed, which this kind of watch needs, while the result lives.
-    /// There can be one kind. Sleeps, some 75 ms.
-    pub(crate) fn notice_last_close() -> Result<LastClose> {
+    /// There can be one kind. `functions` says which of the kernel's functions may give the notice, as
+    /// for [`LastClose::register`]; 0 for the default. Sleeps, some 75 ms.
+    pub(crate) fn notice_last_close(functions: u32) -> Result<LastClose> {
         // SAFETY: `attach` registers, for this type, registrations of watches of this type.
-        unsafe { LastClose::register(TypeId::of::<T>(), closed::<T>) }
+        unsafe { LastClose::register(TypeId::of::<T>(), closed::<T>, functions) }
     }
 
     /// A watch of nothing yet, that may be queued on `queue`.
