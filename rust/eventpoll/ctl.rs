@@ -90,7 +90,7 @@ fn change(
         return Err(EINVAL);
     }
     let target = device::get::<Eventpoll>(&file);
-    let is_c_epoll = args.op == ext::CTL_ADD && device::is_c_epoll(&file);
+    let is_c_epoll = args.op == ext::CTL_ADD && device::is_c_epoll::<Eventpoll>(&file);
     if has_events && args.events & events::EXCLUSIVE != 0 {
         // Entries are added to wait queues by ADD alone, exclusively or not.
         let refused = args.op == ext::CTL_ADD

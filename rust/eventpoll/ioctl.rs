@@ -81,7 +81,7 @@ impl Device for Eventpoll {
     fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let size = _IOC_SIZE(cmd);
         if _IOC_TYPE(cmd) != ext::REPOLL_IOC_MAGIC {
-            return Err(ENOTTY);
+            return Err(foreign(cmd));
         }
         match (_IOC_NR(cmd), _IOC_DIR(cmd)) {
             (NOP, kernel::uapi::_IOC_NONE) => Ok(0),
@@ -90,12 +90,21 @@ impl Device for Eventpoll {
             (WAIT, kernel::uapi::_IOC_WRITE) => wait_for(&this, arg, size),
             (POLL, IOWR) => crate::poll::poll(arg, size),
             (SELECT, IOWR) => crate::select::select(arg, size),
-            _ => Err(ENOTTY),
+            _ => Err(EINVAL),
         }
     }
 }
 
 // Each call is a function of its own, so that none pays for another's registers and stack.
+
+/// The error of a call that is not ours: that of the C epoll of a kernel without busy polling.
+#[cold]
+fn foreign(cmd: u32) -> Error {
+    match cmd {
+        ext::SET_BUSY_POLL | ext::GET_BUSY_POLL => EOPNOTSUPP,
+        _ => EINVAL,
+    }
+}
 
 #[inline(never)]
 fn create(arg: usize, size: usize) -> Result<isize> {
@@ -103,13 +112,9 @@ fn create(arg: usize, size: usize) -> Result<isize> {
     if args.flags & !ext::CLOEXEC != 0 || args.__pad != 0 {
         return Err(EINVAL);
     }
-    anon_fd(
-        &Files::current()?,
-        Eventpoll::new()?,
-        c"[repoll]",
-        args.flags,
-    )
-    .map(|fd| fd as isize)
+    // As the C epoll's, by which lsof, CRIU and others know an instance.
+    let name = c"[eventpoll]";
+    anon_fd(&Files::current()?, Eventpoll::new()?, name, args.flags).map(|fd| fd as isize)
 }
 
 #[inline(never)]

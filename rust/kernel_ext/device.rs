@@ -140,8 +140,8 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Who gets a signal when the file becomes ready (`O_ASYNC`). It must be the same one each time,
-    /// and a part of `self`.
+    /// The list of those who get a signal when the file becomes ready (`O_ASYNC`). Called once for each
+    /// open file, which remembers it.
     fn fasync(&self) -> &Fasync {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -211,10 +211,10 @@ pub(crate) fn can_poll(file: &LocalFile) -> bool {
     unsafe { ext::file_can_poll(file.as_ptr()) }
 }
 
-/// Whether `file` is an instance of the C epoll.
-pub(crate) fn is_c_epoll(file: &LocalFile) -> bool {
+/// Whether `file` is an instance of the C epoll. Files of the kind `T` have the same name, and are not.
+pub(crate) fn is_c_epoll<T: Device>(file: &LocalFile) -> bool {
     // SAFETY: The file is alive.
-    unsafe { ext::file_is_c_epoll(file.as_ptr()) }
+    get::<T>(file).is_none() && unsafe { ext::file_is_c_epoll(file.as_ptr()) }
 }
 
 /// Has a poller of `device`'s file woken through the queue that `queue` finds in it. Does nothing if

@@ -9,6 +9,7 @@
 
 #include <asm/ioctls.h>
 #include <linux/fcntl.h>
+#include <uapi/linux/eventpoll.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/ftrace.h>
@@ -112,6 +113,8 @@ static const unsigned int REPOLL_CONST_EXCLUSIVE = (__force unsigned int)EPOLLEX
 static const unsigned int REPOLL_CONST_WAKEUP = (__force unsigned int)EPOLLWAKEUP;
 static const unsigned int REPOLL_CONST_ONESHOT = (__force unsigned int)EPOLLONESHOT;
 static const unsigned int REPOLL_CONST_ET = (__force unsigned int)EPOLLET;
+static const unsigned int REPOLL_CONST_SET_BUSY_POLL = EPIOCSPARAMS;
+static const unsigned int REPOLL_CONST_GET_BUSY_POLL = EPIOCGPARAMS;
 static const int REPOLL_CONST_CTL_ADD = EPOLL_CTL_ADD;
 static const int REPOLL_CONST_CTL_DEL = EPOLL_CTL_DEL;
 static const int REPOLL_CONST_CTL_MOD = EPOLL_CTL_MOD;

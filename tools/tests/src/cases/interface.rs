@@ -26,11 +26,13 @@ pub fn tests() -> Vec<Test> {
         the_first_version_of_wait_is_understood,
         an_argument_shorter_than_the_first_version_is_einval,
         poll_and_select_are_versioned_too,
-        an_unknown_request_is_enotty,
+        an_unknown_request_is_einval,
         read_and_write_are_refused,
         an_instance_that_is_opened_again_is_a_new_one,
         an_instance_that_was_created_cannot_be_opened_again,
         create_needs_no_device,
+        busy_polling_is_not_supported,
+        an_instance_that_was_created_has_the_c_epolls_name,
     )
 }
 
@@ -278,19 +280,56 @@ fn poll_and_select_are_versioned_too() -> Result<()> {
     check::<repoll_select>(&m, REPOLL_IOCTL_SELECT)
 }
 
-fn an_unknown_request_is_enotty() -> Result<()> {
+fn an_unknown_request_is_einval() -> Result<()> {
     let m = Repoll::new()?;
     let nothing = [0u64; 8];
+    let c_epoll = Epoll::new()?;
     let direction = 1 << 30;
     for request in [
         0xB463,
         direction | (8 << 16) | 0xB463,
         direction | (8 << 16) | 0xB501,
+        // The number of a call of ours, with another direction.
+        (2 << 30) | (8 << 16) | 0xB401,
         libc::TCGETS as u32,
     ] {
-        expect_error(ioctl(&m, request, &nothing), libc::ENOTTY)?;
+        expect_error(ioctl(&m, request, &nothing), libc::EINVAL)?;
+        let address = nothing.as_ptr() as usize;
+        // SAFETY: nobody reads or writes more than there is.
+        let of_c = unsafe { sys::ioctl(c_epoll.as_raw_fd(), request, address) };
+        expect_error(of_c, libc::EINVAL)?;
     }
     Ok(())
+}
+
+/// As the C epoll of a kernel that has no busy polling.
+fn busy_polling_is_not_supported() -> Result<()> {
+    const EPIOCSPARAMS: u32 = (1 << 30) | (8 << 16) | 0x8a01;
+    const EPIOCGPARAMS: u32 = (2 << 30) | (8 << 16) | 0x8a02;
+    let m = Repoll::new()?;
+    for request in [EPIOCSPARAMS, EPIOCGPARAMS] {
+        expect_error(ioctl(&m, request, &0u64), libc::EOPNOTSUPP)?;
+    }
+    Ok(())
+}
+
+/// By it lsof, CRIU and others know what it is. Only the name is the same: nesting still works.
+fn an_instance_that_was_created_has_the_c_epolls_name() -> Result<()> {
+    let link = |fd: i32| std::fs::read_link(format!("/proc/self/fd/{fd}"));
+    let outer = Repoll::new()?;
+    let inner = Repoll::from(OwnedFd::from(
+        outer.instance().create(CreateFlags::CLOEXEC)?,
+    ));
+    let c_epoll = Epoll::new()?;
+    let name = link(inner.as_raw_fd())?;
+    ensure!(name == link(c_epoll.as_raw_fd())?, "{}", name.display());
+    ensure!(link(outer.as_raw_fd())?.as_os_str() == "/dev/repoll");
+    let fd = sys::eventfd()?;
+    inner.add(&fd, Events::IN, 1)?;
+    outer.add(&inner, Events::IN, 2)?;
+    signal(&fd)?;
+    expect_one(&outer, 2)?;
+    expect_error(outer.add(&c_epoll, Events::IN, 3), libc::ELOOP)
 }
 
 fn read_and_write_are_refused() -> Result<()> {
