@@ -64,6 +64,8 @@ use queue::{
 pub(crate) struct Source {
     /// The messages, and who waits for them. What feeds it has references of its own.
     queue: Arc<Queue>,
+    /// Set once there was one poller too many; `poll` then says `EPOLLERR` for good. Any context.
+    crowded: Atomic<bool>,
     /// The opener's network namespace. Does not change.
     net: Arc<Net>,
     /// What feeds the queue besides writers.
@@ -78,6 +80,14 @@ struct Feeds {
     timer: Option<timer::Running>,
     nic: Option<Pin<KBox<Attachment<nic::Frames>>>>,
 }
+
+/// How many entries of pollers a source has at the most, whoever they are: watches of instances and of
+/// the C epoll, files of a poll(2) call, requests of io_uring. Each is called for each message, perhaps in a
+/// hard interrupt.
+///
+/// It is the last resort: a user's watches by instances have a lower limit of their own. One that finds
+/// no room can't be woken and has no other way to know, so all of them are told, for good.
+const MAX_POLLERS: u32 = 5000;
 
 /// Numbers the open files, for the tracepoints.
 static SOURCES: Atomic<u32> = Atomic::new(0);
@@ -94,6 +104,7 @@ impl Device for Source {
         Arc::pin_init(
             pin_init!(Self {
                 queue,
+                crowded: Atomic::new(false),
                 net,
                 feeds <- new_mutex!(Feeds::default(), "Source::feeds"),
             }),
@@ -104,8 +115,16 @@ impl Device for Source {
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
         // First into the wait queue, then a look at the state: a message that comes in between wakes
         // the poller, one that came before is seen.
-        register(table, &*this, |source| &source.queue.pollers);
-        let events = this.queue.events();
+        if table.waits() && !this.queue.pollers.has_room(MAX_POLLERS) {
+            this.crowded.store(true, Relaxed);
+        } else {
+            register(table, &*this, |source| &source.queue.pollers);
+        }
+        let events = if this.crowded.load(Relaxed) {
+            ext::ERR
+        } else {
+            this.queue.events()
+        };
         trace!(source_poll(this.queue.id, events));
         events
     }
