@@ -87,7 +87,7 @@ struct Feeds {
 ///
 /// It is the last resort: a user's watches by instances have a lower limit of their own. One that finds
 /// no room can't be woken and has no other way to know, so all of them are told, for good.
-const MAX_POLLERS: u32 = 5000;
+const MAX_POLLERS: u32 = ext::REPOLL_SOURCE_MAX_POLLERS;
 
 /// Numbers the open files, for the tracepoints.
 static SOURCES: Atomic<u32> = Atomic::new(0);
@@ -115,12 +115,16 @@ impl Device for Source {
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
         // First into the wait queue, then a look at the state: a message that comes in between wakes
         // the poller, one that came before is seen.
-        if table.waits() && !this.queue.pollers.has_room(MAX_POLLERS) {
-            this.crowded.store(true, Relaxed);
-        } else {
-            register(table, &*this, |source| &source.queue.pollers);
+        let crowded = || this.crowded.load(Relaxed);
+        if table.waits() {
+            // Counted no more once it was too many.
+            if !crowded() && this.queue.pollers.has_room(MAX_POLLERS) {
+                register(table, &*this, |source| &source.queue.pollers);
+            } else {
+                this.crowded.store(true, Relaxed);
+            }
         }
-        let events = if this.crowded.load(Relaxed) {
+        let events = if crowded() {
             ext::ERR
         } else {
             this.queue.events()

@@ -39,7 +39,7 @@ pub(crate) struct Throttle {
 const BURST: i64 = 100_000;
 /// The longest time that is paid for one piece of work: longer ones were interrupted themselves, by a
 /// hypervisor say.
-const LONGEST: i64 = 100_000_000;
+const LONGEST: i64 = 1_000_000_000;
 /// The bit of [`Throttle::paid`].
 const RESTS: i64 = 1;
 
