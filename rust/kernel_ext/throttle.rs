@@ -34,8 +34,8 @@ pub(crate) struct Throttle {
     paid: Atomic<i64>,
 }
 
-/// How much debt, in nanoseconds, may be without a rest: so much that short work is not disturbed, and
-/// so little that a few pieces of it hold up nobody.
+/// The largest debt, in nanoseconds, that needs no rest. Short work does not reach it; the work that makes
+/// it is half of it, and holds up nobody.
 const BURST: i64 = 100_000;
 /// The longest time that is paid for one piece of work: longer ones were interrupted themselves, by a
 /// hypervisor say.
@@ -81,7 +81,7 @@ impl Work<'_> {
         let word = &self.throttle.paid;
         let mut old = word.load(Relaxed);
         loop {
-            // Whatever was in debt when this began still is: time pays for one piece at a time.
+            // On top of the debt that there is: time pays for one piece of work after the other.
             let paid = old.max(self.began).saturating_add(3 * took);
             let rests = paid.saturating_sub(now) > BURST || (old & RESTS != 0 && old > now);
             let new = if rests { paid | RESTS } else { paid & !RESTS };

@@ -97,7 +97,7 @@ struct Buffer {
 pub(super) struct Queue {
     /// For the tracepoints. Does not change.
     pub(super) id: u32,
-    /// Who opened the file, and is charged for its memory whoever sets its size. Does not change.
+    /// Of the user who opened the file, who is charged for its memory. Does not change.
     account: Account,
     /// Any context.
     #[pin]
@@ -134,11 +134,11 @@ struct State {
     too_long: u64,
 }
 
-/// What an open file takes besides rings and buffers: its own structures, those of its timer, and of its
-/// attachment.
+/// The memory of an open file besides rings and buffers: its own structures, its timer's and its
+/// attachment's.
 const BYTES_PER_FILE: usize = 2048;
 
-/// How much memory a queue of these sizes takes, as the allocator rounds it up.
+/// The memory of a queue of these sizes, as the allocator rounds it up.
 fn memory(messages: usize, message_size: usize) -> usize {
     let buffers = messages * message_size.next_power_of_two();
     let ring = (messages * size_of::<Option<Buffer>>()).next_power_of_two();

@@ -8,10 +8,10 @@
 //!
 //! # The pace
 //!
-//! An expiry wakes whoever polls the file, in a hard interrupt, and has nobody who pays for it: the
-//! process that started the timer may sleep. So all timers of a user share a [`Throttle`]: an expiry that
-//! comes in a rest puts itself off until the end of the rest, and does nothing else. It is not lost:
-//! it is done late, if the next one is not due by then.
+//! An expiry wakes all who poll the file, in a hard interrupt, and no process is charged for that: the
+//! one that started the timer may sleep. So all timers of a user share a [`Throttle`]: an expiry that
+//! comes in a rest puts itself off until the end of the rest, and does nothing else. It is then late, or
+//! is skipped if the next one is due as well.
 //!
 //! The timer is set anew *after* the work, past the time that it is then. Else, with work that takes
 //! longer than the period, `hrtimer_interrupt()` would find the timer due again and repeat it in the same
@@ -184,7 +184,7 @@ impl HrTimerCallback for Timer {
             }
         };
         let period = this.period.as_nanos();
-        // This one, and those that came too late to be told from it.
+        // This one, and those that were skipped.
         let passed = this.overdue(Instant::now()) / period + 1;
         let mut expired = this.expired.load(Relaxed).wrapping_add(passed as u64);
         if this.count != 0 {

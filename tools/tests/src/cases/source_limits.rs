@@ -481,7 +481,7 @@ fn light_timers_are_not_put_off() -> Result<()> {
         source.start_timer(Duration::from_nanos(1), NonZeroU64::new(TIMES))?;
     }
     sleep(Duration::from_millis(50));
-    for mut source in sources {
+    for source in sources {
         let mut buffer = [0; 32];
         let mut times = Vec::new();
         for number in 1..=TIMES {
