@@ -17,9 +17,9 @@ use repoll::sys::{
 use repoll::{Events, Source, SOURCE_DEVICE};
 use std::fs;
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
-use std::num::NonZeroU64;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -216,7 +216,10 @@ fn user_namespace(first: u32, count: u32) -> io::Result<()> {
     let writer = fork(|| {
         let map = || -> io::Result<()> {
             sys::poll_in(ready.0.as_fd(), LONG)?;
-            fs::write(format!("/proc/{parent}/uid_map"), format!("0 {first} {count}"))?;
+            fs::write(
+                format!("/proc/{parent}/uid_map"),
+                format!("0 {first} {count}"),
+            )?;
             sys::write(go.1.as_raw_fd(), &[1]).map(drop)
         };
         i32::from(map().is_err())
@@ -306,8 +309,15 @@ fn more_than_5000_pollers_are_refused() -> Result<()> {
     expect_one(&outer, 1)?;
     read_messages(&source)?;
     let mut fds = vec![asked; MOST];
-    ensure!(poll(&mut fds)? == 1, "there is room for one more than {MOST}");
-    ensure!(fds[MOST - 1].revents == libc::POLLERR, "{}", fds[MOST - 1].revents);
+    ensure!(
+        poll(&mut fds)? == 1,
+        "there is room for one more than {MOST}"
+    );
+    ensure!(
+        fds[MOST - 1].revents == libc::POLLERR,
+        "{}",
+        fds[MOST - 1].revents
+    );
     // All of them are told, for good.
     ensure!(poll_now(&source)? == libc::POLLERR);
     drop(outer);
@@ -344,9 +354,12 @@ fn times_are_those_of_the_readers_namespace() -> Result<()> {
             for source in [&theirs, &ours] {
                 let mut buffer = [0; 32];
                 (&mut &*source).write_all(b"now")?;
-                let time = (&mut &*source).receive(&mut buffer)?.time;
+                let time = source.receive(&mut buffer)?.time;
                 let after = monotonic();
-                ensure!(before <= time && time <= after, "{before:?} {time:?} {after:?}");
+                ensure!(
+                    before <= time && time <= after,
+                    "{before:?} {time:?} {after:?}"
+                );
             }
             (&mut &ours).write_all(b"for one outside")?;
             Ok(())
@@ -362,7 +375,7 @@ fn times_are_those_of_the_readers_namespace() -> Result<()> {
     ensure!(child.wait()? == 0);
     // Each reader has their own clock, whoever wrote.
     let mut buffer = [0; 32];
-    let time = (&mut &ours).receive(&mut buffer)?.time;
+    let time = ours.receive(&mut buffer)?.time;
     ensure!(outside <= time && time <= monotonic(), "{time:?}");
     Ok(())
 }
@@ -379,7 +392,10 @@ impl Crowd {
     fn watch(&mut self, file: &impl AsRawFd) -> Result<bool> {
         let outer = Epoll::new()?;
         outer.add(file, Events::IN | Events::ET, 1)?;
-        let refused = outer.ready()?.iter().any(|event| event.events() == Events::ERR);
+        let refused = outer
+            .ready()?
+            .iter()
+            .any(|event| event.events() == Events::ERR);
         self.outside.push(outer);
         Ok(!refused)
     }
@@ -494,7 +510,10 @@ fn light_timers_are_not_put_off() -> Result<()> {
             time.saturating_sub(times[0] + Duration::from_micros(100) * index as u32)
         };
         let latest = times.iter().enumerate().map(late).max().unwrap_or_default();
-        ensure!(latest < Duration::from_micros(50), "one came {latest:?} late");
+        ensure!(
+            latest < Duration::from_micros(50),
+            "one came {latest:?} late"
+        );
     }
     Ok(())
 }
