@@ -459,7 +459,7 @@ fn timers_leave_the_cpu_to_others() -> Result<()> {
     for (at, source) in sources.iter().enumerate() {
         // So that one after the other would be too much, too.
         crowds.push(match at {
-            0 => Crowd::behind_instances(source, 4)?,
+            0 => Crowd::behind_instances(source, 8)?,
             1..=3 => Crowd::directly(source)?,
             _ => Crowd::default(),
         });
