@@ -20,8 +20,9 @@
 //! | [`net`] | frames of a network interface, until it goes away |
 //! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
 //! | [`user_array`] | arrays from and to userspace |
-//! | [`user`] | the counts of a user's watches and timers |
-//! | [`task`], [`time`] | the current task's signals; sleeping with a time limit |
+//! | [`user`] | what a user has: watches, timers, memory |
+//! | [`throttle`] | a pace for work in interrupts |
+//! | [`task`], [`time`] | the current task's signals; clocks, sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |
 
 pub(crate) mod atomic;
@@ -36,6 +37,7 @@ pub(crate) mod poll_wqueues;
 pub(crate) mod ready_queue;
 mod ready_sync;
 pub(crate) mod task;
+pub(crate) mod throttle;
 pub(crate) mod time;
 pub(crate) mod trace;
 pub(crate) mod tree;

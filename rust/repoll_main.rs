@@ -192,11 +192,18 @@ module! {
             default: 0,
             description: "For tests: what to try for notice of last closes, a sum of 1 (gives none), 2 (security_file_release), 4 (locks_remove_file)",
         },
+        max_user_source_bytes: u64 {
+            default: 64 * 1024 * 1024,
+            description: "How many bytes of kernel memory a user's event sources may take together",
+        },
     },
 }
 
 /// How many watches a user may have. Set when the module is loaded.
 static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
+
+/// How many bytes of memory the event sources of a user may take. Set when the module is loaded.
+static MAX_USER_SOURCE_BYTES: Atomic<u64> = Atomic::new(0);
 
 /// What there is while the module is loaded. Dropped in this order: no new instance can be opened
 /// when the hook goes; and none is left, since each holds a reference to the module. Made in the reverse
@@ -217,9 +224,11 @@ impl kernel::InPlaceModule for Repoll {
             _ => User::default_max_watches(size_of::<Watched>()),
         };
         MAX_USER_WATCHES.store(max, Relaxed);
-        user::init();
+        let max = module_parameters::max_user_source_bytes.value();
+        MAX_USER_SOURCE_BYTES.store(max, Relaxed);
         try_pin_init!(Self {
             last_close: {
+                user::init()?;
                 if cfg!(CONFIG_PREEMPT_RT) {
                     // Spinlocks sleep there, and the hook must not.
                     pr_err!("not for PREEMPT_RT kernels yet\n");

@@ -12,6 +12,7 @@
 #include <linux/resource.h>
 #include <linux/sched/signal.h>
 #include <linux/skbuff.h>
+#include <linux/time_namespace.h>
 #include <linux/uaccess.h>
 #include <net/net_namespace.h>
 #include "helpers.h"
@@ -361,6 +362,22 @@ u64 repoll_helper_timer_slack(s64 wait_ns)
 	slack = wait_ns <= 0 ? 0 : div_u64(wait_ns, task_nice(current) > 0 ? 200 : 1000);
 	slack = min_t(u64, slack, 100 * NSEC_PER_MSEC);
 	return max_t(u64, slack, current->timer_slack_ns);
+}
+
+/*
+ * timens_add_monotonic() for a number of nanoseconds. A task that is exiting
+ * may have no namespaces any more: it gets the host's time. Only the task itself
+ * changes its nsproxy, so it needs no lock here.
+ */
+s64 repoll_helper_monotonic_offset(void)
+{
+#ifdef CONFIG_TIME_NS
+	struct nsproxy *namespaces = current->nsproxy;
+
+	if (namespaces)
+		return timespec64_to_ns(&namespaces->time_ns->offsets.monotonic);
+#endif
+	return 0;
 }
 
 void *repoll_helper_ftrace_first_argument(struct ftrace_regs *regs)

@@ -64,6 +64,7 @@ bool repoll_helper_fatal_signal_pending(void);
 void repoll_helper_set_wait_sigmask(u64 mask);
 void repoll_helper_restore_sigmask(void);
 u64 repoll_helper_timer_slack(s64 wait_ns);
+s64 repoll_helper_monotonic_offset(void);
 
 void *repoll_helper_ftrace_first_argument(struct ftrace_regs *regs);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sleeping with a time limit in nanoseconds.
+//! The monotonic clock, and sleeping with a time limit in nanoseconds.
 //!
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
@@ -12,6 +12,13 @@ use kernel::bindings;
 pub(crate) fn now() -> i64 {
     // SAFETY: Can be called in any context.
     unsafe { bindings::ktime_get() }
+}
+
+/// `time` of the monotonic clock as the current task reads that clock: in its time namespace. Process
+/// context.
+pub(crate) fn in_namespace(time: i64) -> i64 {
+    // SAFETY: Only reads the current task's namespaces.
+    time.saturating_add(unsafe { ext::monotonic_offset() })
 }
 
 /// A point in time of the monotonic clock, in nanoseconds.

@@ -1,37 +1,67 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a user may have so many of: watches, counted with the C epoll's, and timers.
+//! Per-user limits: watches, counted with the C epoll's, and the record of what else a user has.
 //!
 //! C header: [`include/linux/sched/user.h`](srctree/include/linux/sched/user.h)
+//!
+//! A user here is a `struct user_struct`, one per `kuid_t`: a user namespace that maps a user onto
+//! itself changes nothing, one that maps a range of users gives each of the range a record of its own,
+//! as it does for pipes and for the C epoll.
 
 use super::{
     atomic::{
-        ordering::Relaxed,
+        ordering::{Acquire, Full, Relaxed, Release},
         Atomic, //
     },
-    bindings as ext, //
+    bindings as ext,
+    throttle::Throttle, //
 };
 use core::ptr::NonNull;
-use kernel::{bindings, prelude::*};
+use kernel::{
+    bindings,
+    prelude::*,
+    rbtree::RBTree,
+    sync::Arc, //
+};
 
 kernel::sync::global_lock! {
-    // SAFETY: Initialised by `init()`, which the module calls before it registers its devices.
-    /// How many timers there are of each user that has any.
-    unsafe(uninit) static TIMERS: Mutex<KVec<Timers>> = KVec::new();
+    // SAFETY: `users()` gives it out only after `init()` has initialised it.
+    /// The record of each user who has any [`Account`]. `None` is an empty tree.
+    ///
+    /// Its mutex is taken when an account is opened and closed: a search in a balanced tree, which
+    /// has at most one node for each user with an open event source. No count needs it.
+    unsafe(uninit) static USERS: Mutex<Option<RBTree<usize, Entry>>> = None;
 }
 
-/// The timers of one user. Each of them holds a reference to the user, so it stays the same one.
-struct Timers {
-    user: usize,
-    count: u32,
+/// A user in [`USERS`]. The record holds a reference to the user, so the key stays theirs.
+struct Entry {
+    usage: Arc<Usage>,
+    /// How many accounts there are, at least one.
+    accounts: usize,
 }
 
-/// Makes the count of timers ready. For the module's initialisation; a second call does nothing.
-pub(crate) fn init() {
-    static DONE: Atomic<bool> = Atomic::new(false);
-    if !DONE.xchg(true, Relaxed) {
-        // SAFETY: Called once; nobody has used the lock, since the devices are not there.
-        unsafe { TIMERS.init() };
+/// Set once [`USERS`] is initialised.
+static READY: Atomic<bool> = Atomic::new(false);
+
+/// Initialises the records. EBUSY if that was done before.
+pub(crate) fn init() -> Result {
+    static CLAIMED: Atomic<bool> = Atomic::new(false);
+    if CLAIMED.xchg(true, Full) {
+        return Err(EBUSY);
+    }
+    // SAFETY: One caller gets here. Nobody has used the lock, since `READY` is not set.
+    unsafe { USERS.init() };
+    READY.store(true, Release);
+    Ok(())
+}
+
+/// The records. ENODEV before [`init`].
+fn users() -> Result<&'static kernel::sync::GlobalLock<USERS>> {
+    // Pairs with the release in `init()`: who sees the flag sees the initialised lock.
+    if READY.load(Acquire) {
+        Ok(&USERS)
+    } else {
+        Err(ENODEV)
     }
 }
 
@@ -72,23 +102,14 @@ impl User {
         unsafe { ext::user_uncharge_watch(self.0.as_ptr()) };
     }
 
-    /// Counts one more timer of this user; ENOSPC if there are `max` already. Process context, sleeps.
-    pub(crate) fn charge_timer(self, max: u32) -> Result<TimerCharge> {
-        let user = self.0.as_ptr() as usize;
-        let mut timers = TIMERS.lock();
-        match timers.iter_mut().find(|timers| timers.user == user) {
-            Some(timers) if timers.count >= max => return Err(ENOSPC),
-            Some(timers) => timers.count += 1,
-            None => timers.push(Timers { user, count: 1 }, GFP_KERNEL)?,
-        }
-        // INVARIANT: Counted just now.
-        Ok(TimerCharge(self))
-    }
-
     /// The C epoll's own limit: 4 % of memory, in watches of `bytes` bytes.
     pub(crate) fn default_max_watches(bytes: usize) -> i64 {
         // SAFETY: No requirements; `bytes` is not zero but for a type of no size.
         unsafe { ext::default_max_user_watches(bytes.max(1) as i64) }
+    }
+
+    fn key(&self) -> usize {
+        self.0.as_ptr() as usize
     }
 }
 
@@ -106,27 +127,153 @@ impl Drop for User {
     }
 }
 
+/// The record of one user: one for all of their accounts.
+pub(crate) struct Usage {
+    user: User,
+    timers: Atomic<u64>,
+    bytes: Atomic<u64>,
+    /// Paces what the user's timers do in interrupts.
+    pub(crate) throttle: Throttle,
+}
+
+/// A user's record in use. The record goes with the last of its accounts.
+///
+/// # Invariants
+///
+/// It is counted in its user's [`Entry`], which is in [`USERS`] therefore.
+pub(crate) struct Account(Arc<Usage>);
+
+impl Account {
+    /// Opens an account of `user`. ENOMEM; ENODEV before [`init`]. Process context, sleeps.
+    pub(crate) fn of(user: User) -> Result<Self> {
+        let key = user.key();
+        let mut users = users()?.lock();
+        let users = users.get_or_insert_with(RBTree::new);
+        if let Some(entry) = users.get_mut(&key) {
+            entry.accounts += 1;
+            // INVARIANT: Counted just now.
+            return Ok(Self(entry.usage.clone()));
+        }
+        let usage = Arc::new(
+            Usage {
+                user,
+                timers: Atomic::new(0),
+                bytes: Atomic::new(0),
+                throttle: Throttle::new(),
+            },
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        let entry = Entry {
+            usage: usage.clone(),
+            accounts: 1,
+        };
+        users.try_create_and_insert(key, entry, GFP_KERNEL_ACCOUNT)?;
+        // INVARIANT: Counted by the new entry.
+        Ok(Self(usage))
+    }
+
+    /// Another account of the same user. Process context, sleeps.
+    fn another(&self) -> Result<Self> {
+        let mut users = users()?.lock();
+        let users = users.as_mut().ok_or(ENODEV)?;
+        let entry = users.get_mut(&self.0.user.key()).ok_or(ENODEV)?;
+        entry.accounts += 1;
+        // INVARIANT: Counted just now.
+        Ok(Self(self.0.clone()))
+    }
+
+    /// The user's record. It does not keep the account open.
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        &self.0
+    }
+
+    /// Counts one more timer; ENOSPC if the user has `max` already. Process context, sleeps.
+    pub(crate) fn charge_timer(self, max: u64) -> Result<TimerCharge> {
+        charge(&self.0.timers, 1, max)?;
+        // INVARIANT: Counted just now.
+        Ok(TimerCharge(self))
+    }
+
+    /// Counts `bytes` of kernel memory; ENOSPC if the user would have more than `max`. Process
+    /// context, sleeps.
+    pub(crate) fn charge_bytes(&self, bytes: u64, max: u64) -> Result<BytesCharge> {
+        let account = self.another()?;
+        charge(&account.0.bytes, bytes, max)?;
+        // INVARIANT: Counted just now.
+        Ok(BytesCharge { account, bytes })
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        // There are records, since there is an account.
+        let Ok(users) = users() else { return };
+        let mut users = users.lock();
+        let Some(tree) = users.as_mut() else { return };
+        let key = self.0.user.key();
+        if let Some(entry) = tree.get_mut(&key) {
+            entry.accounts -= 1;
+            if entry.accounts == 0 {
+                tree.remove(&key);
+            }
+        }
+    }
+}
+
+/// Adds `n` to `count` unless that makes it more than `max`: ENOSPC. Any context.
+///
+/// The sum is checked and stored in one step, so charges that race never exceed `max` together.
+fn charge(count: &Atomic<u64>, n: u64, max: u64) -> Result {
+    let mut old = count.load(Relaxed);
+    loop {
+        let new = old.saturating_add(n);
+        if new > max {
+            return Err(ENOSPC);
+        }
+        match count.cmpxchg(old, new, Relaxed) {
+            Ok(_) => return Ok(()),
+            Err(found) => old = found,
+        }
+    }
+}
+
+/// Undoes a [`charge`]. Any context.
+fn uncharge(count: &Atomic<u64>, n: u64) {
+    count.fetch_add(n.wrapping_neg(), Relaxed);
+}
+
 /// One timer, counted against its user.
 ///
 /// # Invariants
 ///
 /// It is in the count of the user.
-pub(crate) struct TimerCharge(User);
+pub(crate) struct TimerCharge(Account);
+
+impl TimerCharge {
+    /// The record of the timer's user.
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        self.0.usage()
+    }
+}
 
 impl Drop for TimerCharge {
     fn drop(&mut self) {
-        let user = self.0 .0.as_ptr() as usize;
-        let mut timers = TIMERS.lock();
-        if let Some(at) = timers.iter().position(|timers| timers.user == user) {
-            timers[at].count -= 1;
-            if timers[at].count == 0 {
-                // It is there, so it can be removed.
-                let _ = timers.remove(at);
-            }
-            if timers.is_empty() {
-                // Nothing is left behind by a module that is unloaded.
-                *timers = KVec::new();
-            }
-        }
+        uncharge(&self.0 .0.timers, 1);
+    }
+}
+
+/// Kernel memory, counted against its user.
+///
+/// # Invariants
+///
+/// `bytes` are in the count of the user.
+pub(crate) struct BytesCharge {
+    account: Account,
+    bytes: u64,
+}
+
+impl Drop for BytesCharge {
+    fn drop(&mut self) {
+        uncharge(&self.account.0.bytes, self.bytes);
     }
 }

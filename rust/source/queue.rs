@@ -38,6 +38,7 @@
 
 use super::ring::Ring;
 use crate::kernel_ext::{
+    atomic::ordering::Relaxed,
     bindings as ext,
     fasync::{
         Band,
@@ -45,6 +46,11 @@ use crate::kernel_ext::{
     },
     time,
     trace::trace,
+    user::{
+        Account,
+        BytesCharge,
+        User, //
+    },
     user_args::{
         repoll_source_header,
         repoll_source_setup,
@@ -91,6 +97,8 @@ struct Buffer {
 pub(super) struct Queue {
     /// For the tracepoints. Does not change.
     pub(super) id: u32,
+    /// Of the user who opened the file, who is charged for its memory. Does not change.
+    account: Account,
     /// Any context.
     #[pin]
     state: SpinLockIrq<State>,
@@ -111,6 +119,8 @@ pub(super) struct Queue {
 struct State {
     free: Ring<Buffer>,
     queued: Ring<Buffer>,
+    /// Of the rings, and of all buffers wherever they are.
+    _charge: BytesCharge,
     /// How many buffers there are: free, queued, and owned by readers and writers.
     messages: u32,
     message_size: u32,
@@ -124,9 +134,21 @@ struct State {
     too_long: u64,
 }
 
+/// The memory of an open file besides rings and buffers: its own structures, its timer's and its
+/// attachment's.
+const BYTES_PER_FILE: usize = 2048;
+
+/// The memory of a queue of these sizes, as the allocator rounds it up.
+fn memory(messages: usize, message_size: usize) -> usize {
+    let buffers = messages * message_size.next_power_of_two();
+    let ring = (messages * size_of::<Option<Buffer>>()).next_power_of_two();
+    buffers + 2 * ring + BYTES_PER_FILE
+}
+
 impl State {
-    /// Free buffers. EINVAL for sizes out of range, ENOMEM.
-    fn new(setup: &repoll_source_setup) -> Result<Self> {
+    /// Free buffers, charged to `account`. EINVAL for sizes out of range; ENOSPC if the user would have
+    /// too much memory, before any is allocated; ENOMEM.
+    fn new(setup: &repoll_source_setup, account: &Account) -> Result<Self> {
         let sizes = ext::REPOLL_SOURCE_MIN_MESSAGE_SIZE..=ext::REPOLL_SOURCE_MAX_MESSAGE_SIZE;
         if !(1..=ext::REPOLL_SOURCE_MAX_MESSAGES).contains(&setup.messages)
             || !sizes.contains(&setup.message_size)
@@ -137,6 +159,8 @@ impl State {
             return Err(EINVAL);
         }
         let messages = setup.messages as usize;
+        let bytes = memory(messages, setup.message_size as usize) as u64;
+        let charge = account.charge_bytes(bytes, crate::MAX_USER_SOURCE_BYTES.load(Relaxed))?;
         let mut free = Ring::new(messages)?;
         for _ in 0..messages {
             let bytes = KVVec::from_elem(0, setup.message_size as usize, GFP_KERNEL_ACCOUNT)?;
@@ -151,6 +175,7 @@ impl State {
         Ok(Self {
             free,
             queued: Ring::new(messages)?,
+            _charge: charge,
             messages: setup.messages,
             message_size: setup.message_size,
             headers: setup.flags & ext::REPOLL_SOURCE_HEADERS != 0,
@@ -164,17 +189,20 @@ impl State {
 }
 
 impl Queue {
-    /// An empty queue of the default size. Process context, sleeps.
+    /// An empty queue of the default size, of the current user. Process context, sleeps.
     pub(super) fn new(id: u32) -> Result<Arc<Self>> {
-        let state = State::new(&repoll_source_setup {
+        let account = Account::of(User::current()?)?;
+        let setup = repoll_source_setup {
             messages: ext::REPOLL_SOURCE_DEFAULT_MESSAGES,
             message_size: ext::REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE,
             flags: 0,
             __pad: 0,
-        })?;
+        };
+        let state = State::new(&setup, &account)?;
         Arc::pin_init(
             pin_init!(Self {
                 id,
+                account,
                 state <- new_spinlock_irq!(state, "source::Queue::state"),
                 readers <- new_wait_queue!("source::Queue::readers"),
                 writers <- new_wait_queue!("source::Queue::writers"),
@@ -187,8 +215,10 @@ impl Queue {
 
     /// Other sizes, and whether there are headers. EBUSY if there are messages, or reads or writes
     /// that are about one. Process context, sleeps.
+    ///
+    /// Both the old and the new buffers are charged while both are there.
     pub(super) fn set_up(&self, setup: &repoll_source_setup) -> Result {
-        let mut new = State::new(setup)?;
+        let mut new = State::new(setup, &self.account)?;
         let mut state = self.state.lock();
         // All buffers are free: so nobody waits for room either.
         if state.free.len() != state.messages as usize {
@@ -476,11 +506,12 @@ pub(super) struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    /// What goes before the message, if that is wanted.
+    /// What goes before the message, if that is wanted. The time is that of the reader's time namespace:
+    /// process context.
     pub(super) fn header(&self) -> Option<repoll_source_header> {
         let buffer = self.buffer.as_ref().filter(|_| self.headers)?;
         Some(repoll_source_header {
-            time: buffer.time as u64,
+            time: time::in_namespace(buffer.time) as u64,
             length: buffer.length as u32,
             kind: buffer.kind as u32,
         })

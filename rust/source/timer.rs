@@ -6,6 +6,19 @@
 //! expiry that came too late to be told from the next one is skipped, and leaves a gap in the numbers; so
 //! does one for which there was no room.
 //!
+//! # The pace
+//!
+//! An expiry wakes all who poll the file, in a hard interrupt, and no process is charged for that: the
+//! one that started the timer may sleep. So all timers of a user share a [`Throttle`]: an expiry that
+//! comes in a rest puts itself off until the end of the rest, and does nothing else. It is then late, or
+//! is skipped if the next one is due as well.
+//!
+//! The timer is set anew *after* the work, past the time that it is then. Else, with work that takes
+//! longer than the period, `hrtimer_interrupt()` would find the timer due again and repeat it in the same
+//! interrupt, up to three times.
+//!
+//! [`Throttle`]: crate::kernel_ext::throttle::Throttle
+//!
 //! # The end
 //!
 //! A timer does not change: another period makes another timer. [`Running`] is the one reference to it
@@ -24,6 +37,7 @@ use crate::kernel_ext::{
     },
     bindings as ext,
     user::{
+        Account,
         TimerCharge,
         User, //
     },
@@ -47,6 +61,7 @@ use kernel::{
             RelativeMode, //
         },
         Delta,
+        Instant,
         Monotonic, //
     }, //
 };
@@ -57,7 +72,7 @@ pub(super) struct Running {
     _handle: ArcHrTimerHandle<Timer>,
     /// In nanoseconds.
     pub(super) period: u64,
-    charge: TimerCharge,
+    charge: Arc<TimerCharge>,
 }
 
 impl Running {
@@ -72,21 +87,29 @@ impl Running {
     ) -> Result {
         let period = setting.period.max(ext::REPOLL_SOURCE_MIN_PERIOD.into());
         let delta = Delta::from_nanos(i64::try_from(period).map_err(|_| EINVAL)?);
+        let charge = match previous {
+            Some(running) => running.charge.clone(),
+            None => {
+                let account = Account::of(User::current()?)?;
+                let charge = account.charge_timer(ext::REPOLL_SOURCE_MAX_TIMERS.into())?;
+                Arc::new(charge, GFP_KERNEL_ACCOUNT)?
+            }
+        };
+        let timer_charge = charge.clone();
         let timer = Arc::pin_init(
             pin_init!(Timer {
                 timer <- HrTimer::new(),
                 queue: queue.clone(),
+                charge: timer_charge,
                 period: delta,
                 count: setting.count,
                 expired: Atomic::new(0),
+                late: Atomic::new(0),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        let charge = match previous.take() {
-            // Drops the handle: the previous timer has ended then.
-            Some(Running { charge, .. }) => charge,
-            None => User::current()?.charge_timer(ext::REPOLL_SOURCE_MAX_TIMERS)?,
-        };
+        // The previous timer has ended when its handle is dropped.
+        drop(previous.take());
         *previous = Some(Running {
             _handle: timer.start(delta),
             period,
@@ -101,11 +124,39 @@ struct Timer {
     #[pin]
     timer: HrTimer<Self>,
     queue: Arc<Queue>,
+    /// Dropped in process context, as the timer is: the interrupt has no reference of its own.
+    charge: Arc<TimerCharge>,
     period: Delta,
     /// How often it is to expire; 0 for no end.
     count: u64,
     /// How often it has. Only the interrupt changes it.
     expired: Atomic<u64>,
+    /// For how many nanoseconds the next expiry has been put off: it was due that long before the time that
+    /// the timer is set to. Only the interrupt changes it.
+    late: Atomic<i64>,
+}
+
+impl Timer {
+    /// How many nanoseconds ago the next message was due. Only for the interrupt.
+    fn overdue(&self, now: Instant<Monotonic>) -> i64 {
+        let past = (now - self.timer.expires()).as_nanos();
+        past.saturating_add(self.late.load(Relaxed)).max(0)
+    }
+
+    /// Sets the timer to a time that is `after` nanoseconds after the next message was due, and is in
+    /// the future. That message is due then, or was due `late` nanoseconds before.
+    fn put_off(
+        &self,
+        context: &mut HrTimerCallbackContext<'_, Self>,
+        now: Instant<Monotonic>,
+        after: i64,
+        late: i64,
+    ) {
+        let interval = after.saturating_sub(self.late.load(Relaxed));
+        self.late.store(late, Relaxed);
+        // From the time that it is set to, once: that becomes later than now.
+        context.forward(now, Delta::from_nanos(interval));
+    }
 }
 
 impl_has_hr_timer! {
@@ -122,9 +173,20 @@ impl HrTimerCallback for Timer {
         this: ArcBorrow<'_, Self>,
         mut context: HrTimerCallbackContext<'_, Self>,
     ) -> HrTimerRestart {
-        // Past now: so however late we are, and however slow, the CPU does something else in between.
-        let passed = context.forward_now(this.period);
-        let mut expired = this.expired.load(Relaxed).wrapping_add(passed);
+        let throttle = &this.charge.usage().throttle;
+        let work = match throttle.begin() {
+            Ok(work) => work,
+            Err(rest) => {
+                let now = Instant::now();
+                let after = this.overdue(now).saturating_add(rest);
+                this.put_off(&mut context, now, after, after);
+                return HrTimerRestart::Restart;
+            }
+        };
+        let period = this.period.as_nanos();
+        // This one, and those that were skipped.
+        let passed = this.overdue(Instant::now()) / period + 1;
+        let mut expired = this.expired.load(Relaxed).wrapping_add(passed as u64);
         if this.count != 0 {
             expired = expired.min(this.count);
         }
@@ -133,10 +195,15 @@ impl HrTimerCallback for Timer {
             bytes.copy_from_slice(&expired.to_ne_bytes());
             true
         });
+        let rest = work.end();
         if expired == this.count {
-            HrTimerRestart::NoRestart
-        } else {
-            HrTimerRestart::Restart
+            return HrTimerRestart::NoRestart;
         }
+        // The first multiple of the period that is later than now, and than the rest.
+        let now = Instant::now();
+        let periods = (this.overdue(now).saturating_add(rest) / period + 1).max(passed);
+        let late = (periods - passed).saturating_mul(period);
+        this.put_off(&mut context, now, periods.saturating_mul(period), late);
+        HrTimerRestart::Restart
     }
 }

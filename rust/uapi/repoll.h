@@ -206,13 +206,17 @@ struct repoll_select {
 #define REPOLL_SOURCE_MIN_PERIOD	100000
 /* How many files of one user may have a timer at the same time. */
 #define REPOLL_SOURCE_MAX_TIMERS	16
+/* How many entries of pollers one open file may have: beyond, EPOLLERR for good. */
+#define REPOLL_SOURCE_MAX_POLLERS	5000
 
 /**
  * struct repoll_source_setup - argument of REPOLL_SOURCE_SETUP
  * @messages: how many messages fit, 1 to REPOLL_SOURCE_MAX_MESSAGES.
  * @message_size: how long one may be in bytes, REPOLL_SOURCE_MIN_MESSAGE_SIZE to
  *	REPOLL_SOURCE_MAX_MESSAGE_SIZE. The product of both is at most
- *	REPOLL_SOURCE_MAX_BYTES.
+ *	REPOLL_SOURCE_MAX_BYTES. ENOSPC if the sources of the user who opened the
+ *	file would take more memory than the module's parameter
+ *	max_user_source_bytes says.
  * @flags: 0 or REPOLL_SOURCE_HEADERS.
  * @__pad: must be zero.
  */
@@ -230,7 +234,8 @@ struct repoll_source_setup {
 
 /**
  * struct repoll_source_header - what REPOLL_SOURCE_HEADERS puts before a message
- * @time: when the message entered the queue, CLOCK_MONOTONIC in nanoseconds.
+ * @time: when the message entered the queue, CLOCK_MONOTONIC of the reader's
+ *	time namespace in nanoseconds.
  * @length: of the message that follows, in bytes.
  * @kind: REPOLL_SOURCE_WRITE, _TIMER or _FRAME.
  */

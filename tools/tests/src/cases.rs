@@ -27,6 +27,7 @@ mod select;
 mod sharing;
 mod source;
 mod source_feeds;
+mod source_limits;
 mod source_models;
 mod source_stress;
 mod sources;
@@ -84,6 +85,7 @@ pub fn all() -> Vec<Test> {
         source::tests,
         source_models::tests,
         source_feeds::tests,
+        source_limits::tests,
         source_stress::tests,
         leaks::tests,
         quota::tests,

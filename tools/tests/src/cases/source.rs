@@ -207,7 +207,8 @@ fn a_write_that_faults_leaves_nothing() -> Result<()> {
     expect_error(source.write(b"c"), libc::EAGAIN)
 }
 
-fn monotonic() -> Duration {
+/// The monotonic clock.
+pub fn monotonic() -> Duration {
     let mut now = sys::timespec(Duration::ZERO);
     // SAFETY: `now` lives through the call.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
