@@ -92,6 +92,7 @@ pub(crate) struct Eventpoll {
     #[pin]
     pub(crate) pollers: WaitQueue,
     /// How many others may poll the instance. Any context.
+    #[pin]
     pub(crate) crowd: Crowd,
     /// Where it is among instances that watch each other.
     pub(crate) place: nesting::Place,
@@ -124,7 +125,7 @@ impl Eventpoll {
                 closed: ClosedList::new(),
                 waiters <- new_wait_queue!("Eventpoll::waiters"),
                 pollers <- new_wait_queue!("Eventpoll::pollers"),
-                crowd: Crowd::new(),
+                crowd <- Crowd::new(),
                 place: nesting::Place::new(),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -169,13 +170,8 @@ impl Eventpoll {
     ///
     /// Once it had one outsider too many ([`Crowd`]) it stays in error, to all of them.
     pub(crate) fn poll(&self, table: &PollTable<'_>) -> u32 {
-        if table.waits() {
-            if self.crowd.has_room(self) {
-                self.register(table);
-            } else {
-                self.crowd.refuse();
-                trace!(limit(self.id, -1, ext::REPOLL_LIMIT_POLLERS, 0));
-            }
+        if table.waits() && !self.crowd.register(self, table) {
+            trace!(limit(self.id, -1, ext::REPOLL_LIMIT_POLLERS, 0));
         }
         if self.crowd.has_refused() {
             return events::ERR;

@@ -8,13 +8,13 @@
 //! Here one user can cause, by one wake-up of one file:
 //!
 //! - [`CALLBACKS`] by its own watches and their outsiders: with `n` watches, each of the watching
-//!   instances may have `CALLBACKS / n - 1` outsiders ([`admit`], [`Crowd::has_room`]);
-//! - through instances above instances, as many callbacks as there are paths ([`nesting`]), each
+//!   instances may have `CALLBACKS / n - 1` outsiders ([`admit`], [`Crowd`]);
+//! - through instances above instances, as many callbacks as there are paths ([`nesting`]): 660, each
 //!   with [`NESTED_OUTSIDERS`] more.
 //!
-//! That is about 10,000, or 2 ms at 200 instructions each. Outsiders can build further upon theirs: a
-//! C epoll that polls an instance may itself be watched by 660 others. That is the C epoll's limit,
-//! which does not know of ours.
+//! That is about 10,000, or 2 ms at 200 instructions each. Two things are not counted, since only the
+//! kernel could: an outsider that is a C epoll may be polled in turn; and several open files may share
+//! a wait queue (a FIFO, a terminal, signalfds). `Documentation/explanation/threats.rst` has both.
 //!
 //! Limits are per user where a file is shared, so that no user can use up another's. The
 //! last resort, [`WATCHES`], is for all users together: it bounds the walks of a bucket.
@@ -33,40 +33,51 @@ use crate::kernel_ext::{
         ordering::Relaxed,
         Atomic, //
     },
+    wait_queue::PollTable,
     watch::Others, //
 };
-use kernel::prelude::*;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
 
 /// How many watches of one file a user may have, over all instances.
 const WATCHES_OF_A_USER: u32 = 4096;
 
-/// How many watches of one file there may be, of all users.
+/// How many watches of one file there may be, of all users; a user may always have
+/// [`WATCHES_OF_EVERY_USER`].
 const WATCHES: u32 = 32768;
+const WATCHES_OF_EVERY_USER: u32 = 16;
 
-/// How many callbacks a user's watches of one file may cause, those of their outsiders included.
-const CALLBACKS: u32 = 6144;
-
-/// How many outsiders may poll an instance.
-const OUTSIDERS: u32 = 4096;
+/// How many callbacks a user's watches of one file may cause, those of their outsiders included. So
+/// the outsiders of an instance are fewer.
+const CALLBACKS: u32 = 4096;
 
 /// How many outsiders may poll an instance that watches instances.
-const NESTED_OUTSIDERS: u32 = 4;
+const NESTED_OUTSIDERS: u32 = 8;
 
-/// An instance's limit on outsiders.
+/// The outsiders of an instance.
+#[pin_data]
 pub(crate) struct Crowd {
-    /// The limit. Only lowered: an instance that was once part of a crowd keeps it.
+    /// How many there may be. Only lowered: an instance that was once part of a crowd keeps it.
     max: Atomic<u32>,
     /// An outsider was refused. It can't be woken, and has no other way to know: so the instance is
     /// in error from then on, to all outsiders.
     refused: Atomic<bool>,
+    /// Held from the count of those who are there until one more is there: that may sleep in between.
+    /// A limit that is lowered meanwhile is exceeded by one.
+    #[pin]
+    arrival: Mutex<()>,
 }
 
 impl Crowd {
-    pub(crate) const fn new() -> Self {
-        Self {
-            max: Atomic::new(OUTSIDERS),
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            max: Atomic::new(CALLBACKS - 1),
             refused: Atomic::new(false),
-        }
+            arrival <- new_mutex!((), "Crowd::arrival"),
+        })
     }
 
     /// Whether an outsider was refused. Any context.
@@ -74,25 +85,28 @@ impl Crowd {
         self.refused.load(Relaxed)
     }
 
-    /// Refuses an outsider.
-    pub(crate) fn refuse(&self) {
-        self.refused.store(true, Relaxed);
-    }
-
-    /// Whether one more outsider may poll `ep`, whose crowd this is. Two that come at the same time
-    /// may both have the last place: there are as many too many as there are CPUs, at the most.
-    pub(crate) fn has_room(&self, ep: &Eventpoll) -> bool {
-        Watched::has_room_for_others(&ep.pollers, self.max.load(Relaxed))
-    }
-
-    /// Lowers the limit to `max`; ENOSPC if there are more outsiders.
-    fn lower(&self, ep: &Eventpoll, max: u32) -> Result {
-        if self.max.load(Relaxed) <= max {
-            return Ok(());
+    /// Has the outsider of `table` poll `ep`, whose crowd this is, if there is room; returns whether
+    /// there is. Process context, sleeps.
+    pub(crate) fn register(&self, ep: &Eventpoll, table: &PollTable<'_>) -> bool {
+        let _arrival = self.arrival.lock();
+        let room = Watched::has_room_for_others(&ep.pollers, self.max.load(Relaxed));
+        if room {
+            ep.register(table);
+        } else {
+            self.refused.store(true, Relaxed);
         }
-        if !Watched::has_room_for_others(&ep.pollers, max + 1) {
+        room
+    }
+
+    /// Whether the limit is `max`, or may be lowered to that; ENOSPC if there are more outsiders.
+    fn check(&self, ep: &Eventpoll, max: u32) -> Result {
+        if self.max.load(Relaxed) > max && !Watched::has_room_for_others(&ep.pollers, max + 1) {
             return Err(ENOSPC);
         }
+        Ok(())
+    }
+
+    fn lower(&self, max: u32) {
         let mut now = self.max.load(Relaxed);
         while now > max {
             match self.max.cmpxchg(now, max, Relaxed) {
@@ -100,18 +114,19 @@ impl Crowd {
                 Err(other) => now = other,
             }
         }
-        Ok(())
     }
 
-    /// `ep`, whose crowd this is, is about to watch an instance; ENOSPC if too many outsiders poll it.
+    /// `ep`, whose crowd this is, begins to watch an instance; ENOSPC if too many outsiders poll it.
     pub(crate) fn nest(&self, ep: &Eventpoll) -> Result {
-        self.lower(ep, NESTED_OUTSIDERS)
+        self.check(ep, NESTED_OUTSIDERS)?;
+        self.lower(NESTED_OUTSIDERS);
+        Ok(())
     }
 }
 
 /// Whether `ep` may have one more watch of a file that `others` watch already; ENOSPC.
 ///
-/// Under the lock of the file's bucket. Looks at each of the others once or twice.
+/// Under the lock of the file's bucket. Looks at each of the others up to three times.
 pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
     let is_ours = |other: &&Watched| other.ep.user == ep.user;
     let (mut all, mut ours) = (1, 1);
@@ -123,15 +138,18 @@ pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
             highest = highest.max(other.ep.crowd.max.load(Relaxed));
         }
     }
-    if all > WATCHES || ours > WATCHES_OF_A_USER {
+    if ours > WATCHES_OF_A_USER || (all > WATCHES && ours > WATCHES_OF_EVERY_USER) {
         return Err(ENOSPC);
     }
     let outsiders = CALLBACKS / ours - 1;
     if outsiders < highest {
-        ep.crowd.lower(ep, outsiders)?;
-        for other in others.filter(is_ours) {
-            other.ep.crowd.lower(&other.ep, outsiders)?;
+        ep.crowd.check(ep, outsiders)?;
+        for other in others.clone().filter(is_ours) {
+            other.ep.crowd.check(&other.ep, outsiders)?;
         }
+        // Nothing is changed by an ADD that is refused.
+        ep.crowd.lower(outsiders);
+        others.filter(is_ours).for_each(|other| other.ep.crowd.lower(outsiders));
     }
     Ok(())
 }

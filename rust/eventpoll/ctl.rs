@@ -12,6 +12,7 @@ use super::{
     },
     nesting::{
         self,
+        Held,
         Inner,
         Stop, //
     },
@@ -24,16 +25,12 @@ use crate::kernel_ext::{
     device,
     files::Files,
     last_close::FileId,
-    nested::{
-        lock_killable,
-        Topology, //
-    },
+    nested::Topology,
     ready_queue::{
         Consumer,
         Push, //
     },
     trace::trace,
-    tree::HasNode,
     user_args::repoll_ctl,
     wait_queue::PollTable,
     watch::{
@@ -49,8 +46,7 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        ArcBorrow,
-        MutexGuard, //
+        ArcBorrow, //
     }, //
 };
 
@@ -164,16 +160,15 @@ impl New<'_> {
         let key = self.key;
         let mut locked = ep.locked.lock();
         locked.reap(&ep);
-        let (item, ready) = self.insert(ep, &mut locked, true, poll_file)?;
-        // Only now that the watch is in the table: `nesting` has the reason.
-        if ep.place.is_nested() {
-            let few_paths = Topology::lock()
-                .and_then(|mut topology| nesting::check_file(&mut topology, key.file));
-            if let Err(e) = few_paths.and_then(|few| check_paths(&ep, &key, few)) {
-                locked.undo(&ep, &item);
-                return Err(e);
+        // The watch is in the table by the time of the check: `nesting` has the reason.
+        let check = || {
+            if !ep.place.is_nested() {
+                return Ok(());
             }
-        }
+            let few = nesting::check_file(&mut Topology::lock()?, key.file)?;
+            check_paths(&ep, &key, few)
+        };
+        let (item, ready) = self.insert(ep, &mut locked, true, check, poll_file)?;
         locked.report(&ep, &item, ready);
         Ok(())
     }
@@ -182,10 +177,38 @@ impl New<'_> {
     fn nest(self, ep: ArcBorrow<'_, Eventpoll>) -> Result {
         let outer: Arc<Eventpoll> = ep.into();
         let inner = Arc::clone(self.target.as_ref().ok_or(EINVAL)?);
-        let (mut locked, topology, few_paths) = self.lock_to_nest(&outer, &inner)?;
-        outer.crowd.nest(&outer)?;
+        let mut busy: Option<Arc<Eventpoll>> = None;
+        let (mut locked, topology, few_paths) = loop {
+            let other = busy.take();
+            let held = other.as_ref().map(Held::lock).transpose()?;
+            let mut locked = match held {
+                None => outer.locked.lock(),
+                // Two instances at a time are never waited for.
+                Some(_) => match outer.locked.try_lock() {
+                    Some(locked) => locked,
+                    None => continue,
+                },
+            };
+            locked.reap(&outer);
+            // First, since it is cheap: a link that is there is in no cycle, and not too deep.
+            if locked.interest.get(&self.key).is_some() {
+                return Err(EEXIST);
+            }
+            let mut topology = Topology::lock()?;
+            match nesting::check_instance(&mut topology, &outer, &inner, held) {
+                Ok(few_paths) => break (locked, topology, few_paths),
+                Err(Stop::Busy(other)) => busy = Some(other),
+                Err(Stop::Error(e)) => {
+                    if e == ELOOP {
+                        trace_limit(&outer, &self.key, ext::REPOLL_LIMIT_DEPTH, e);
+                    }
+                    return Err(e);
+                }
+            }
+        };
+        let check = || outer.crowd.nest(&outer);
         // `inner` is not polled yet: that may wait for its users.
-        let (item, _) = self.insert(ep, &mut locked, few_paths, |table| {
+        let (item, _) = self.insert(ep, &mut locked, few_paths, check, |table| {
             inner.register(table);
             0
         })?;
@@ -195,38 +218,6 @@ impl New<'_> {
         Ok(())
     }
 
-    /// Locks `outer` and the topology, in which `inner` may be added to it. Returns too whether the
-    /// paths are few enough.
-    fn lock_to_nest<'a>(
-        &self,
-        outer: &'a Arc<Eventpoll>,
-        inner: &Arc<Eventpoll>,
-    ) -> Result<(MutexGuard<'a, Locked>, Topology, bool)> {
-        loop {
-            let mut locked = outer.locked.lock();
-            locked.reap(outer);
-            // First, since it is cheap: a link that is there is in no cycle, and not too deep.
-            if locked.interest.get(&self.key).is_some() {
-                return Err(EEXIST);
-            }
-            let mut topology = Topology::lock()?;
-            match nesting::check_instance(&mut topology, outer, inner) {
-                Ok(few_paths) => return Ok((locked, topology, few_paths)),
-                Err(Stop::Busy(other)) => {
-                    drop(topology);
-                    drop(locked);
-                    drop(lock_killable(&other.locked)?);
-                }
-                Err(Stop::Error(e)) => {
-                    if e == ELOOP {
-                        trace_limit(outer, &self.key, ext::REPOLL_LIMIT_DEPTH, e);
-                    }
-                    return Err(e);
-                }
-            }
-        }
-    }
-
     /// Adds the item, and returns it with the events that `poll` found. Callbacks may queue it at
     /// once; whoever takes it from the queue has the lock.
     fn insert(
@@ -234,6 +225,7 @@ impl New<'_> {
         ep: ArcBorrow<'_, Eventpoll>,
         locked: &mut Locked,
         few_paths: bool,
+        check: impl FnOnce() -> Result,
         poll: impl FnOnce(&PollTable<'_>) -> u32,
     ) -> Result<(Arc<Watched>, u32)> {
         let Locked { interest, consumer } = locked;
@@ -251,7 +243,7 @@ impl New<'_> {
         let item = vacancy.insert(Watch::new(item, &ep.ready)?);
         let exclusive = wanted & events::EXCLUSIVE != 0;
         let queue = (&ep.ready, &mut *consumer);
-        match Watch::attach(&item, queue, self.file, wanted, exclusive, poll) {
+        match Watch::attach(&item, queue, self.file, (wanted, exclusive), check, poll) {
             Ok(ready) => Ok((item, ready)),
             Err(e) => {
                 interest.remove(&key);
@@ -287,24 +279,13 @@ impl Locked {
         }
     }
 
-    /// Undoes an ADD that was not reported.
-    fn undo(&mut self, ep: &Eventpoll, item: &Watched) {
-        self.interest.remove(&item.key());
-        self.end(ep, item);
-    }
-
     fn delete(&mut self, ep: &Eventpoll, key: &Key) -> Result {
         let item = self.interest.remove(key).ok_or(ENOENT)?;
-        self.end(ep, &item);
-        item.trace_remove(Removal::Del);
-        Ok(())
-    }
-
-    /// Ends the watch of an item that is not in the list any more.
-    fn end(&mut self, ep: &Eventpoll, item: &Watched) {
         // After this no callback queues it again, so once out of the queue it stays out.
         item.detach();
-        self.consumer.remove(&ep.ready, item);
+        self.consumer.remove(&ep.ready, &item);
+        item.trace_remove(Removal::Del);
+        Ok(())
     }
 }
 

@@ -21,24 +21,29 @@
 //! with the mutex of that instance held. Nothing that may wait for a user is done under it: no file
 //! is polled, no user memory is copied, and the mutex of another instance is only *tried*. If that
 //! is held, the walk ends with [`Stop::Busy`]; the caller lets go of all locks, waits for that mutex
-//! alone, and begins again. So a task that is stopped in the middle of its own WAIT (its buffer is on
-//! a slow file system, or under userfaultfd) holds up nobody but those who use its instance.
+//! alone ([`Held`]), and begins again with it. So a task that is stopped in the middle of its own WAIT
+//! (its buffer is on a slow file system, or under userfaultfd) holds up nobody but those who use its
+//! instance.
 //!
 //! Two ADDs at the same time:
 //!
 //! - *Both nest.* The second one walks after the first one's watch is in the table.
 //! - *One nests `inner`, the other adds a plain file to an instance `x`, at or below `inner`.* The
 //!   nesting ADD counts itself in [`Place::outers`] of `inner`, then locks `x` to read its list. The
-//!   other, with `x` locked, registers its watch, then looks at `outers`. By the order in which the
+//!   other looks at `outers` with `x` locked, until its item is in the list. By the order in which the
 //!   two have that mutex, the list has the file, or `outers` is not zero. (Below `inner` it is not zero
-//!   anyway.) In the latter case the other takes [`Topology`] and checks its file: before the walk of
-//!   the nesting ADD, whose list then has the file; or after its link is there.
-//! - *Both add one file to two nested instances.* Each registers its watch before it checks, so the
-//!   check that comes second sees both.
+//!   anyway.) In the latter case the other takes [`Topology`] and checks its file, and the nesting ADD
+//!   finds `x` busy until that is done.
+//! - *Both add one file to two nested instances.* Each puts its watch into the table before it checks,
+//!   so the check that comes second sees both.
+//!
+//! A watch has no entry in a wait queue before it is checked. So no wake-up ever takes more paths than
+//! there may be, not even while an ADD is being refused.
 
 use super::{
     item::Watched,
-    Eventpoll, //
+    Eventpoll,
+    Locked, //
 };
 use crate::kernel_ext::{
     atomic::{
@@ -47,6 +52,7 @@ use crate::kernel_ext::{
     },
     last_close::FileId,
     nested::{
+        lock_killable,
         Topology,
         TopologyCell, //
     },
@@ -55,10 +61,14 @@ use crate::kernel_ext::{
 };
 use core::ops::Deref;
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
+    alloc::{
+        flags::__GFP_NOWARN,
+        Flags, //
+    },
     prelude::*,
     sync::{
-        Arc, //
+        Arc,
+        MutexGuard, //
     }, //
 };
 
@@ -71,6 +81,11 @@ const MAX_NESTS: u32 = 4;
 /// How many paths of 0, 1, ... instances between a file and an outermost instance there may be. The
 /// first number is not looked at: a file may be watched by many.
 const PATH_LIMITS: [u32; 5] = [1000, 500, 100, 50, 10];
+
+/// Of a walk's lists, which may be long: without memory the ADD fails, and the log stays as it is.
+fn flags() -> Flags {
+    GFP_KERNEL_ACCOUNT | __GFP_NOWARN
+}
 
 /// How many items a walk looks at before it looks whether it is to end.
 const STEPS: usize = 256;
@@ -245,17 +260,33 @@ impl From<kernel::alloc::AllocError> for Stop {
     }
 }
 
+/// An instance below a new link that was busy, and is locked now.
+pub(crate) struct Held<'a> {
+    ep: &'a Arc<Eventpoll>,
+    locked: MutexGuard<'a, Locked>,
+}
+
+impl<'a> Held<'a> {
+    /// Waits for `ep`, with no other lock held; EINTR if the current task is killed. Process context.
+    pub(crate) fn lock(ep: &'a Arc<Eventpoll>) -> Result<Self> {
+        let mut locked = lock_killable(&ep.locked)?;
+        locked.reap(ep);
+        Ok(Self { ep, locked })
+    }
+}
+
 /// Checks that `inner` may be added to `outer`: ELOOP if that makes a cycle, or a chain that is too
 /// long; then whether the paths up from what is below `inner` are few enough: else `Ok(false)`.
 ///
-/// `outer` is locked. The caller has made the [`Inner`] before it took `topology`. Process context,
-/// sleeps.
+/// `outer` is locked, and so is the instance that an earlier walk found busy. The caller has made the
+/// [`Inner`] before it took `topology`. Process context, sleeps.
 pub(crate) fn check_instance(
     topology: &mut Topology,
     outer: &Arc<Eventpoll>,
     inner: &Arc<Eventpoll>,
+    held: Option<Held<'_>>,
 ) -> Result<bool, Stop> {
-    let mut walk = Walk::new(topology, Some(Link { inner, outer }));
+    let mut walk = Walk::new(topology, Some(Link { inner, outer }), held);
     let Depth(below) = walk.depth_below(inner, 0)?;
     // No cycle: so the link is not above `outer`.
     let Depth(above) = walk.above(outer, 0)?;
@@ -268,7 +299,7 @@ pub(crate) fn check_instance(
 /// Checks `file`, which is no instance and is watched by an instance that is nested: whether the paths
 /// up from it are few enough. Process context, sleeps.
 pub(crate) fn check_file(topology: &mut Topology, file: FileId) -> Result<bool> {
-    let paths: Paths = Walk::new(topology, None).above_file(file, 0)?;
+    let paths: Paths = Walk::new(topology, None, None).above_file(file, 0)?;
     Ok(paths.are_few())
 }
 
@@ -278,36 +309,49 @@ struct Link<'a> {
     outer: &'a Arc<Eventpoll>,
 }
 
+/// Counts the items that a walk looks at.
+struct Steps(usize);
+
+impl Steps {
+    /// One more. EINTR if the current task is killed.
+    fn count(&mut self) -> Result {
+        self.0 = self.0.wrapping_add(1);
+        if self.0 % STEPS == 0 {
+            task::yield_or_die()?;
+        }
+        Ok(())
+    }
+}
+
 /// One walk, as if `link` were there.
 struct Walk<'a> {
     topology: &'a mut Topology,
     number: u64,
     link: Option<Link<'a>>,
-    /// The files that are no instances, below the link.
+    held: Option<Held<'a>>,
+    /// The files below the link that are no instances, in order between one of `runs` and the next.
     files: KVVec<FileId>,
-    steps: usize,
+    runs: KVVec<usize>,
+    steps: Steps,
 }
 
 impl<'a> Walk<'a> {
-    fn new(topology: &'a mut Topology, link: Option<Link<'a>>) -> Self {
+    fn new(
+        topology: &'a mut Topology,
+        link: Option<Link<'a>>,
+        held: Option<Held<'a>>,
+    ) -> Self {
         let number = WALKS.get(topology).wrapping_add(1);
         WALKS.set(topology, number);
         Self {
             topology,
             number,
             link,
+            held,
             files: KVVec::new(),
-            steps: 0,
+            runs: KVVec::new(),
+            steps: Steps(0),
         }
-    }
-
-    /// To be called for each item that the walk looks at.
-    fn step(&mut self) -> Result {
-        self.steps = self.steps.wrapping_add(1);
-        if self.steps % STEPS == 0 {
-            task::yield_or_die()?;
-        }
-        Ok(())
     }
 
     /// How many levels of instances are below `ep`. Collects the files there.
@@ -319,51 +363,94 @@ impl<'a> Walk<'a> {
         if let Some(depth) = self.known(ep) {
             return Ok(depth);
         }
-        let mut instances: KVVec<Arc<Eventpoll>> = KVVec::new();
-        let mut locked = ep
-            .locked
-            .try_lock()
-            .ok_or_else(|| Stop::Busy(ep.clone()))?;
-        // What is closed is not there.
-        locked.reap(ep);
-        for item in locked.interest.iter() {
-            self.step()?;
-            match item.target() {
-                Some(inner) => instances.push(Arc::clone(inner), GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
-                None => {
-                    let file = item.key().file;
-                    // The list is in the order of the files.
-                    if self.files.last() != Some(&file) {
-                        self.files.push(file, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
-                    }
-                }
-            }
-        }
-        drop(locked);
+        let instances = self.look_into(ep)?;
         let mut depth = Depth::NONE;
         for inner in &instances {
-            self.step()?;
+            self.steps.count()?;
             depth.add(self.depth_below(inner, level + 1)?);
         }
         Ok(self.keep(ep, depth))
     }
 
+    /// Collects the files in the list of `ep`, and returns the instances.
+    fn look_into(&mut self, ep: &Arc<Eventpoll>) -> Result<KVVec<Arc<Eventpoll>>, Stop> {
+        let busy = || Stop::Busy(ep.clone());
+        let tried;
+        let locked = match &self.held {
+            Some(held) if Arc::ptr_eq(ep, held.ep) => &held.locked,
+            _ => {
+                tried = ep.locked.try_lock().ok_or_else(busy)?;
+                &tried
+            }
+        };
+        if !ep.closed.is_empty() {
+            // What is closed is not there; but to take it out may take long.
+            return Err(busy());
+        }
+        let mut instances = KVVec::new();
+        // The list is in the order of the files.
+        self.runs.push(self.files.len(), flags())?;
+        for item in locked.interest.iter() {
+            self.steps.count()?;
+            match item.target() {
+                Some(inner) => instances.push(Arc::clone(inner), flags())?,
+                None => {
+                    let file = item.key().file;
+                    if self.files.last() != Some(&file) {
+                        self.files.push(file, flags())?;
+                    }
+                }
+            }
+        }
+        Ok(instances)
+    }
+
     /// Whether each of the files has few enough paths.
     fn files_ok(mut self) -> Result<bool, Stop> {
-        let mut files = core::mem::take(&mut self.files);
-        files.sort_unstable();
+        let files = self.sorted_files()?;
         let mut previous = None;
         for &file in &files {
             if previous.replace(file) == Some(file) {
                 continue;
             }
-            self.step()?;
+            self.steps.count()?;
             let paths: Paths = self.above_file(file, 0)?;
             if !paths.are_few() {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// The files in order, the runs merged in pairs until one is left. (A sort of the standard library
+    /// recurses: a user could choose an order that exhausts the stack.)
+    fn sorted_files(&mut self) -> Result<KVVec<FileId>> {
+        let mut files = core::mem::take(&mut self.files);
+        let mut runs = core::mem::take(&mut self.runs);
+        let mut merged = KVVec::new();
+        while runs.len() > 1 {
+            merged.clear();
+            merged.reserve(files.len(), flags())?;
+            let mut starts = KVVec::new();
+            for at in (0..runs.len()).step_by(2) {
+                starts.push(merged.len(), flags())?;
+                let [start, middle, end] =
+                    [at, at + 1, at + 2].map(|at| *runs.get(at).unwrap_or(&files.len()));
+                let mut first = files.get(start..middle).unwrap_or(&[]);
+                let mut second = files.get(middle..end).unwrap_or(&[]);
+                while let (Some(&a), Some(&b)) = (first.first(), second.first()) {
+                    self.steps.count()?;
+                    let from = if a <= b { &mut first } else { &mut second };
+                    merged.push(a.min(b), flags())?;
+                    *from = from.get(1..).unwrap_or(&[]);
+                }
+                merged.extend_from_slice(first, flags())?;
+                merged.extend_from_slice(second, flags())?;
+            }
+            core::mem::swap(&mut files, &mut merged);
+            runs = starts;
+        }
+        Ok(files)
     }
 
     /// What is to be known of `ep`, if this walk was there.
@@ -418,10 +505,10 @@ impl<'a> Walk<'a> {
             }
             unknown.clear();
             // Twice as many: so this is done a few times only, however many come meanwhile.
-            unknown.reserve(2 * missing, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+            unknown.reserve(2 * missing, flags())?;
         }
         for ep in &unknown {
-            self.step()?;
+            self.steps.count()?;
             self.above::<A>(ep, level)?;
         }
         let mut sum = A::NONE;

@@ -75,7 +75,7 @@ use kernel::{
 };
 
 /// The number of buckets: 2 to this.
-const BUCKET_BITS: u32 = 14;
+const BUCKET_BITS: u32 = 16;
 
 /// How many watches the hook ends before it lets others have the bucket's lock.
 /// Each batch walks past what else is in the bucket.
@@ -189,7 +189,7 @@ impl Table {
 ///
 /// # Invariants
 ///
-/// - `index` is [`UNPREPARED`] until it is set, once.
+/// - `index` is [`UNPREPARED`] until it is set, once. `attached` is false until it is set, once.
 /// - `linked`, `next` and `prev` are accessed under the bucket's lock; `next` of a registration that
 ///   is not linked any more belongs to whoever unlinked it.
 /// - While `linked`, `file` points at a file whose last close has not reached the hook; when it is
@@ -200,6 +200,7 @@ pub(super) struct Registration {
     prev: UnsafeCell<*mut Registration>,
     index: Atomic<u32>,
     linked: UnsafeCell<bool>,
+    attached: Atomic<bool>,
 }
 
 /// A bucket that there is not.
@@ -256,7 +257,18 @@ impl Registration {
             prev: UnsafeCell::new(ptr::null_mut()),
             index: Atomic::new(UNPREPARED),
             linked: UnsafeCell::new(false),
+            attached: Atomic::new(false),
         }
+    }
+
+    /// Whether [`Registration::set_attached`] was called: what the registration stands for is complete.
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached.load(Acquire)
+    }
+
+    /// What was done before this is seen by those for whom the registration is attached.
+    pub(super) fn set_attached(&self) {
+        self.attached.store(true, Release);
     }
 
     /// Says which file the registration will be for, and that it is that of a watch of the kind `id`.

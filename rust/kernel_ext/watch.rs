@@ -111,9 +111,9 @@ pub(crate) trait Watcher: Sized + Send + Sync + 'static {
 /// # Invariants
 ///
 /// While an entry is in a wait queue, the watch owns a reference to the [`Arc`] that it is in.
-/// `entry` and the list of `further` ones belong to [`Watch::attach`] until it links `registration`;
-/// then to whoever holds the lock of the registration's bucket, until it is unlinked. When it is not
-/// linked any more, none of them is in a wait queue.
+/// `entry` and the list of `further` ones belong to [`Watch::attach`] until `registration` is attached;
+/// then to the holder of the lock of the registration's bucket, until it is unlinked. When it is not
+/// linked, none of them is in a wait queue.
 #[repr(C)]
 #[pin_data]
 pub(crate) struct Watch<T: Watcher> {
@@ -194,66 +194,79 @@ impl<T: Watcher> Watch<T> {
     /// to the file's driver as in poll(2)). Callbacks may come at once. Of several `exclusive` watches
     /// of the file, a wake-up calls as many as it takes until one has used it.
     ///
-    /// `poll` asks the file; [`poll_file`] does, for files that need nothing special.
+    /// `poll` asks the file; [`poll_file`] does, for files that need nothing special. Before that, when
+    /// [`Watch::for_each_of`] finds the watch and nothing calls it yet, `check` may still refuse it.
     ///
-    /// EINVAL, and nothing has changed, if it was attached before. The error of [`Watcher::admit`], or
-    /// ENOMEM without memory for a further entry; then the watch has ended, and is not in the queue.
-    /// Process context, sleeps.
+    /// EINVAL, and nothing has changed, if it was attached before. The error of [`Watcher::admit`] or
+    /// of `check`, or ENOMEM without memory for a further entry; then the watch has ended, and is not in
+    /// the queue. Process context, sleeps.
     pub(crate) fn attach(
         this: &Arc<Self>,
         (queue, consumer): (&ReadyQueue<Self>, &mut Consumer<Self>),
         file: &LocalFile,
-        events: u32,
-        exclusive: bool,
+        (events, exclusive): (u32, bool),
+        check: impl FnOnce() -> Result,
         poll: impl FnOnce(&PollTable<'_>) -> u32,
     ) -> Result<u32> {
         // Nobody else comes past this.
         this.registration.prepare(file, TypeId::of::<T>())?;
-        consumer.enrol(queue, this.clone());
         let own = Arc::into_raw(this.clone()).cast_mut();
+        // SAFETY: It was prepared for the file, just now, and never before. `own` keeps it alive, and in
+        // place, until it is unlinked.
+        let linked = unsafe {
+            Registration::register(own.cast(), file, |registrations| {
+                this.admit(Others {
+                    registrations,
+                    _kind: PhantomData,
+                })
+            })
+        };
+        if let Err(e) = linked {
+            // SAFETY: Not linked, so the watch need not own the reference.
+            drop(unsafe { Arc::from_raw(own) });
+            return Err(e);
+        }
+        // The file is held, so the hook does not come; and `detach` does nothing before the watch is
+        // attached. So it stays linked, and the entries stay ours.
+        consumer.enrol(queue, this.clone());
         let mut table = Attach::<T> {
             table: pin_init::zeroed(),
             watch: this,
             exclusive,
             result: Ok(()),
         };
-        // SAFETY: The file is alive. The table is the first field of an `Attach<T>`, as the queue
-        // function wants it, and valid for the call.
-        let ready = unsafe {
-            let raw = (&raw mut table).cast::<bindings::poll_table_struct>();
-            ext::init_poll_funcptr(raw, Some(add_entry::<T>), events);
-            poll(&PollTable::from_raw(file, raw))
-        };
-        let linked = match table.result {
-            // SAFETY: It was prepared for the file, just now, and never before. `own` keeps it alive,
-            // and in place, until it is unlinked.
-            Ok(()) => unsafe {
-                Registration::register(own.cast(), file, |registrations| {
-                    this.admit(Others {
-                        registrations,
-                        _kind: PhantomData,
-                    })
-                })
-            },
-            Err(e) => Err(e),
-        };
-        if let Err(e) = linked {
-            // SAFETY: Not linked, so the entries are still ours.
-            unsafe { this.remove_entries() };
-            // SAFETY: With no entry in a wait queue, the watch need not own the reference.
-            drop(unsafe { Arc::from_raw(own) });
+        let mut result = check();
+        let mut ready = 0;
+        if result.is_ok() {
+            // SAFETY: The file is alive. The table is the first field of an `Attach<T>`, as the queue
+            // function wants it, and valid for the call.
+            ready = unsafe {
+                let raw = (&raw mut table).cast::<bindings::poll_table_struct>();
+                ext::init_poll_funcptr(raw, Some(add_entry::<T>), events);
+                poll(&PollTable::from_raw(file, raw))
+            };
+            result = table.result;
+        }
+        // INVARIANT: From here on the entries belong to who has the bucket's lock.
+        this.registration.set_attached();
+        if let Err(e) = result {
+            this.detach();
             consumer.remove(queue, this);
             return Err(e);
         }
         Ok(ready)
     }
 
-    /// Ends the watch, unless it has ended. When this returns it has: no callback runs, and
-    /// [`Watcher::closed`] has been called if it was the file's last close that ended it.
+    /// Ends the watch, unless it has ended, or [`Watch::attach`] has yet to return. When this returns it
+    /// has ended: no callback runs, and [`Watcher::closed`] has been called if it was the file's last
+    /// close that ended it.
     ///
     /// Returns whether it was this call. Process context; not under a lock that [`Watcher::closed`]
     /// takes.
     pub(crate) fn detach(&self) -> bool {
+        if !self.registration.is_attached() {
+            return false;
+        }
         let Some(linked) = self.registration.lock() else {
             return false;
         };
@@ -271,8 +284,8 @@ impl<T: Watcher> Watch<T> {
 
     /// # Safety
     ///
-    /// The entries are the caller's: it holds the bucket's lock, and the registration is linked, or was
-    /// until the caller unlinked it; or the caller is `attach`.
+    /// The entries are the caller's: it holds the bucket's lock, and the registration is attached and
+    /// linked, or was linked until the caller unlinked it.
     unsafe fn remove_entries(&self) {
         self.entry.remove();
         // SAFETY: The list is the caller's.
@@ -391,7 +404,7 @@ unsafe extern "C" fn add_entry<T: Watcher>(
     if attach.result.is_err() || head.is_null() {
         return;
     }
-    // SAFETY: Called from within `attach`, before it links the registration: the list is ours.
+    // SAFETY: Called from within `attach`, before the registration is attached: the list is ours.
     let further = unsafe { &mut *watch.further.get() };
     // The embedded entry serves the first queue.
     let entry = if watch.entry.is_used() {

@@ -2,7 +2,7 @@
 //! The tracepoint that tells which limit was hit.
 
 use super::tracepoints::{all, expect, expect_words, number, one, recorded};
-use crate::files::eventfds;
+use crate::files::{eventfds, signal};
 use crate::module::{load_with, unload_when_unused, Reload};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;
@@ -12,6 +12,8 @@ use crate::sys;
 use anyhow::{ensure, Context as _, Result};
 use repoll::Events;
 use repoll_trace::record::Record;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::scope;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = while_loaded();
@@ -27,6 +29,7 @@ pub fn while_loaded() -> Vec<Test> {
         nesting_too_deep_is_a_limit,
         too_many_ways_are_a_limit,
         too_many_watches_of_a_file_are_a_limit,
+        a_watch_that_is_refused_is_never_called,
         too_many_pollers_are_a_limit,
     )
 }
@@ -79,6 +82,36 @@ fn too_many_ways_are_a_limit() -> Result<()> {
     expect_limit(&records, "paths", libc::EINVAL)
 }
 
+/// A refused ADD has no entry in a wait queue, not even for a moment: it would be one path too many.
+fn a_watch_that_is_refused_is_never_called() -> Result<()> {
+    let inner = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    let mut outers = Vec::new();
+    for _ in 0..501 {
+        let outer = Repoll::new()?;
+        outer.add(&inner, Events::IN, 1)?;
+        outers.push(outer);
+    }
+    let over = AtomicBool::new(false);
+    let records = recorded(|| {
+        scope(|threads| {
+            threads.spawn(|| {
+                while !over.load(SeqCst) {
+                    drop(signal(&fd));
+                }
+            });
+            let refused = (0..300).try_for_each(|_| {
+                expect_error(inner.add(&fd, Events::IN, 1), libc::EINVAL)
+            });
+            over.store(true, SeqCst);
+            refused
+        })
+    })?;
+    ensure!(all(&records, "limit").len() == 300, "not all were refused for this");
+    ensure!(all(&records, "callback").is_empty(), "it was called");
+    Ok(())
+}
+
 fn too_many_watches_of_a_file_are_a_limit() -> Result<()> {
     const MOST: usize = 4096;
     let fd = sys::eventfd()?;
@@ -122,11 +155,11 @@ pub fn watches_of_a_user() -> Result<Vec<Record>> {
 }
 
 fn too_many_pollers_are_a_limit() -> Result<()> {
-    const MOST: usize = 767;
+    const MOST: usize = 511;
     let (m, other) = (Repoll::new()?, Repoll::new()?);
     let fd = sys::eventfd()?;
     m.add(&fd, Events::IN, 1)?;
-    // With eight watches of a file, 6144 / 8 - 1 others may poll an instance that has one of them.
+    // With eight watches of a file, 4096 / 8 - 1 others may poll an instance that has one of them.
     let copies = sys::copies(&fd, 7)?;
     for copy in &copies {
         m.add(copy, Events::IN, 1)?;
