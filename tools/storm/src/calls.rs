@@ -2,6 +2,7 @@
 //! One random call after another.
 
 use crate::memory::Memory;
+use crate::process::{Count, Counter};
 use crate::random::Random;
 use io_uring::{opcode, types, IoUring};
 use libc::c_long;
@@ -18,6 +19,8 @@ pub struct Caller<'a> {
     pub random: Random,
     /// What they point to.
     pub memory: &'a Memory,
+    /// Where its calls are counted.
+    pub counter: &'a Counter,
     /// Whether the network namespace is the storm's own.
     pub own_network: bool,
     /// Whether this is a child that was forked beside other threads: it may allocate nothing.
@@ -47,6 +50,7 @@ const MILLISECONDS: [i64; 6] = [0, 0, 0, 1, 5, 100];
 impl Caller<'_> {
     /// A system call.
     fn call(&self, number: c_long, a: [usize; 6]) -> i64 {
+        self.counter.add(Count::All);
         // SAFETY: addresses are those of `Memory`, or of nothing; descriptors are the storm's own; no
         // call maps, unmaps or runs anything.
         unsafe { libc::syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]) }
@@ -190,6 +194,7 @@ impl Caller<'_> {
     /// An ioctl of either device, to any descriptor.
     fn ask(&mut self) {
         let fd = self.fd();
+        let mut adds = false;
         let (request, argument) = match self.random.below(30) {
             0 => (REPOLL_IOCTL_NOP, self.memory.anywhere(&mut self.random)),
             1 | 2 => {
@@ -208,6 +213,7 @@ impl Caller<'_> {
                     flags: u32::from(self.random.chance(1)),
                     data: self.word(),
                 };
+                adds = argument.op == libc::EPOLL_CTL_ADD;
                 (
                     REPOLL_IOCTL_CTL,
                     self.memory.put(&mut self.random, argument),
@@ -351,7 +357,15 @@ impl Caller<'_> {
                 (request, self.memory.room(&mut self.random, 256))
             }
         };
-        self.call(libc::SYS_ioctl, [fd, request as usize, argument, 0, 0, 0]);
+        let result = self.call(libc::SYS_ioctl, [fd, request as usize, argument, 0, 0, 0]);
+        if result >= 0 {
+            self.counter.add(Count::Ours);
+            match request {
+                REPOLL_IOCTL_CTL if adds => self.counter.add(Count::Added),
+                REPOLL_IOCTL_WAIT if result > 0 => self.counter.add(Count::Delivered),
+                _ => {}
+            }
+        }
     }
 
     fn pollfds(&mut self) -> u64 {

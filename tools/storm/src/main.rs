@@ -16,7 +16,7 @@ mod random;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use process::{Counter, ROLES};
+use process::{Count, Counter, ROLES};
 use random::Random;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,20 +63,27 @@ fn run(settings: &Settings) -> Result<bool> {
     let seconds = settings.seconds;
     println!("KTAP version 1\n1..5");
     println!("# repoll-storm --seed {seed} --seconds {seconds}");
-    let calls = Counter::new().context("no memory")?;
-    let processes = storm(seed, Duration::from_secs(seconds), &calls);
-    println!("# {} calls by {processes} processes", calls.count());
-    Ok(aftermath::check(calls.count(), &settings.module))
+    let counter = Counter::new().context("no memory")?;
+    let processes = storm(seed, Duration::from_secs(seconds), &counter);
+    let count = |of| counter.get(of);
+    println!(
+        "# {} calls by {processes} processes; {} ioctls of the module succeeded, {} watches were added, {} WAITs had an event",
+        count(Count::All),
+        count(Count::Ours),
+        count(Count::Added),
+        count(Count::Delivered),
+    );
+    Ok(aftermath::check(&counter, &settings.module))
 }
 
 /// Lets it rage; returns how many processes took part.
-fn storm(seed: u64, time: Duration, calls: &Counter) -> u64 {
+fn storm(seed: u64, time: Duration, counter: &Counter) -> u64 {
     let over = Instant::now() + time;
     let mut random = Random::new(seed, 0);
     let mut processes = 0;
     let mut start = |at: usize| {
         processes += 1;
-        let pid = process::start(ROLES[at], Random::new(seed, processes), calls);
+        let pid = process::start(ROLES[at], Random::new(seed, processes), counter);
         let life = Duration::from_millis(100 + random.below(3000) as u64);
         Place {
             pid,

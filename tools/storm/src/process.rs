@@ -35,10 +35,23 @@ pub const ROLES: [Role; 6] = [
     Role::User(USERS[0]),
 ];
 
-/// Counts the calls of all processes.
-pub struct Counter(*const AtomicU64);
+/// What is counted, of all processes.
+#[derive(Clone, Copy)]
+pub enum Count {
+    /// Calls.
+    All,
+    /// Ioctls of ours that succeeded.
+    Ours,
+    /// Watches that were added.
+    Added,
+    /// WAITs that had an event.
+    Delivered,
+}
 
-// SAFETY: it points to an atomic in shared memory that is never unmapped.
+/// The counts.
+pub struct Counter(*const [AtomicU64; 4]);
+
+// SAFETY: it points to atomics in shared memory that is never unmapped.
 unsafe impl Send for Counter {}
 // SAFETY: the same.
 unsafe impl Sync for Counter {}
@@ -53,14 +66,19 @@ impl Counter {
         (page != libc::MAP_FAILED).then_some(Self(page.cast()))
     }
 
-    fn get(&self) -> &AtomicU64 {
-        // SAFETY: it is mapped, zeroed, and used as an atomic alone.
-        unsafe { &*self.0 }
+    fn of(&self, count: Count) -> &AtomicU64 {
+        // SAFETY: they are mapped, zeroed, and used as atomics alone.
+        unsafe { &(&*self.0)[count as usize] }
     }
 
     /// How many there were.
-    pub fn count(&self) -> u64 {
-        self.get().load(Relaxed)
+    pub fn get(&self, count: Count) -> u64 {
+        self.of(count).load(Relaxed)
+    }
+
+    /// One more.
+    pub fn add(&self, count: Count) {
+        self.of(count).fetch_add(1, Relaxed);
     }
 }
 
@@ -82,7 +100,7 @@ fn fork(body: impl FnOnce()) -> libc::pid_t {
 
 /// Begins a process, a group of its own, that goes on until it is killed. Only to be called while
 /// the process has one thread.
-pub fn start(role: Role, random: Random, calls: &Counter) -> libc::pid_t {
+pub fn start(role: Role, random: Random, counter: &Counter) -> libc::pid_t {
     fork(|| {
         // SAFETY: the calls take numbers only.
         unsafe { libc::setpgid(0, 0) };
@@ -90,11 +108,11 @@ pub fn start(role: Role, random: Random, calls: &Counter) -> libc::pid_t {
         match role {
             Role::Namespaces(_) | Role::Elsewhere => {
                 // Children are in the new process and time namespaces.
-                let child = fork(|| rage(role, random, calls));
+                let child = fork(|| rage(role, random, counter));
                 // SAFETY: no status is asked for.
                 unsafe { libc::waitpid(child, null_mut(), 0) };
             }
-            Role::Root | Role::User(_) => rage(role, random, calls),
+            Role::Root | Role::User(_) => rage(role, random, counter),
         }
     })
 }
@@ -175,7 +193,7 @@ fn prepare(own_network: bool) {
 }
 
 /// Random calls by some threads, until the process is killed.
-fn rage(role: Role, mut random: Random, calls: &Counter) {
+fn rage(role: Role, mut random: Random, counter: &Counter) {
     let own_network = matches!(role, Role::Namespaces(_) | Role::Elsewhere);
     prepare(own_network);
     let seed = random.next();
@@ -188,13 +206,13 @@ fn rage(role: Role, mut random: Random, calls: &Counter) {
                 let mut caller = Caller {
                     random: Random::new(seed, thread),
                     memory: &memory,
+                    counter,
                     own_network,
                     child: false,
                     ring: None,
                 };
                 loop {
                     caller.step();
-                    calls.get().fetch_add(1, Relaxed);
                     match caller.random.below(4000) {
                         0 => end_at_once(),
                         1..=4 => fork_beside(&mut caller),
@@ -215,13 +233,15 @@ fn end_at_once() {
 /// A child that shares the files goes on for a while: it has one thread, and allocates nothing.
 fn fork_beside(caller: &mut Caller<'_>) {
     let seed = caller.random.next();
-    let (memory, own_network) = (caller.memory, caller.own_network);
+    let (memory, counter) = (caller.memory, caller.counter);
+    let own_network = caller.own_network;
     fork(|| {
         // SAFETY: the call takes a number; who waits too long is ended by the signal.
         unsafe { libc::alarm(2) };
         let mut child = Caller {
             random: Random::new(seed, 0),
             memory,
+            counter,
             own_network,
             child: true,
             ring: None,
