@@ -27,6 +27,28 @@ pub struct Caller<'a> {
     pub child: bool,
     /// A ring.
     pub ring: Option<IoUring>,
+    /// The numbers that instances, sources and other files had when they were new.
+    pub recent: [Recent; 3],
+}
+
+const INSTANCE: usize = 0;
+const SOURCE: usize = 1;
+const OTHER: usize = 2;
+
+/// Some numbers of descriptors, which may mean something else by now.
+#[derive(Clone, Copy, Default)]
+pub struct Recent {
+    numbers: [usize; 8],
+    next: usize,
+}
+
+impl Recent {
+    fn add(&mut self, fd: i64) {
+        if let Ok(fd) = usize::try_from(fd) {
+            self.numbers[self.next % 8] = fd;
+            self.next += 1;
+        }
+    }
 }
 
 const EVENTS: [u32; 12] = [
@@ -43,7 +65,7 @@ const EVENTS: [u32; 12] = [
     0x9000_0005,
     0x2000_0001,
 ];
-const SIZES: [usize; 8] = [0, 1, 8, 16, 64, 300, 2048, 5000];
+const SIZES: [usize; 9] = [0, 1, 8, 8, 16, 64, 300, 2048, 5000];
 /// Milliseconds; a thread that waits without limit is ended with its process.
 const MILLISECONDS: [i64; 6] = [0, 0, 0, 1, 5, 100];
 
@@ -62,6 +84,18 @@ impl Caller<'_> {
             1 => 0x7fff_ffff,
             _ => FIRST + self.random.below(END - FIRST),
         }
+    }
+
+    /// Most often one of these.
+    fn one_of(&mut self, kind: usize) -> usize {
+        if self.random.chance(15) {
+            return self.fd();
+        }
+        let number = self.random.pick(&self.recent[kind].numbers);
+        if number < FIRST {
+            return self.fd();
+        }
+        number
     }
 
     fn nanoseconds(&mut self) -> i64 {
@@ -91,10 +125,10 @@ impl Caller<'_> {
         match self.random.below(100) {
             0..=5 => self.open(),
             6..=14 => self.make_file(),
-            15..=55 => self.ask(),
-            56..=69 => self.read_or_write(),
-            70..=77 => self.wait_otherwise(),
-            78..=86 => self.descriptors(),
+            15..=58 => self.ask(),
+            59..=74 => self.read_or_write(),
+            75..=81 => self.wait_otherwise(),
+            82..=86 => self.descriptors(),
             87..=89 => self.control(),
             90..=92 => self.pass(),
             93..=95 => self.ring(),
@@ -108,7 +142,8 @@ impl Caller<'_> {
     }
 
     fn open(&mut self) {
-        let path = if self.random.chance(60) {
+        let kind = self.random.pick(&[INSTANCE, INSTANCE, SOURCE]);
+        let path = if kind == INSTANCE {
             self.path(b"/dev/repoll\0\0\0\0\0\0\0\0\0\0\0\0\0")
         } else {
             self.path(b"/dev/repoll-source\0\0\0\0\0\0")
@@ -119,7 +154,8 @@ impl Caller<'_> {
             flags |= libc::O_NONBLOCK;
         }
         let here = libc::AT_FDCWD as usize;
-        self.call(libc::SYS_openat, [here, path, flags as usize, 0, 0, 0]);
+        let fd = self.call(libc::SYS_openat, [here, path, flags as usize, 0, 0, 0]);
+        self.recent[kind].add(fd);
     }
 
     fn make_file(&mut self) {
@@ -128,7 +164,11 @@ impl Caller<'_> {
         let datagram = libc::SOCK_DGRAM as usize | nonblocking;
         let unix = libc::AF_UNIX as usize;
         match self.random.below(10) {
-            0 | 1 => self.call(libc::SYS_eventfd2, [0, nonblocking, 0, 0, 0, 0]),
+            0 | 1 => {
+                let fd = self.call(libc::SYS_eventfd2, [0, nonblocking, 0, 0, 0, 0]);
+                self.recent[OTHER].add(fd);
+                fd
+            }
             2 => self.call(libc::SYS_pipe2, [pair, nonblocking, 0, 0, 0, 0]),
             3 | 4 => self.call(libc::SYS_socketpair, [unix, datagram, 0, pair, 0, 0]),
             5 => {
@@ -136,6 +176,7 @@ impl Caller<'_> {
                 // Not so often that nothing else is done.
                 let often = 5_000_000 + self.random.below(50_000_000) as i64;
                 let time = self.memory.put(&mut self.random, [0_i64, often, 0, often]);
+                self.recent[OTHER].add(fd);
                 self.call(libc::SYS_timerfd_settime, [fd as usize, 0, time, 0, 0, 0])
             }
             6 => {
@@ -149,6 +190,7 @@ impl Caller<'_> {
             _ => {
                 let inet = libc::AF_INET as usize;
                 let fd = self.call(libc::SYS_socket, [inet, datagram, 0, 0, 0, 0]);
+                self.recent[OTHER].add(fd);
                 let address = self.address();
                 self.call(libc::SYS_bind, [fd as usize, address, 16, 0, 0, 0])
             }
@@ -193,9 +235,10 @@ impl Caller<'_> {
 
     /// An ioctl of either device, to any descriptor.
     fn ask(&mut self) {
-        let fd = self.fd();
         let mut adds = false;
-        let (request, argument) = match self.random.below(30) {
+        let what = self.random.below(30);
+        let fd = self.one_of(if what < 23 { INSTANCE } else { SOURCE });
+        let (request, argument) = match what {
             0 => (REPOLL_IOCTL_NOP, self.memory.anywhere(&mut self.random)),
             1 | 2 => {
                 let flags = self.random.pick(&[0, libc::O_CLOEXEC as u32, 1]);
@@ -206,9 +249,10 @@ impl Caller<'_> {
                 )
             }
             3..=13 => {
+                let kind = self.random.pick(&[INSTANCE, SOURCE, OTHER, OTHER, OTHER]);
                 let argument = repoll_ctl {
                     op: self.random.pick(&[1, 1, 1, 1, 2, 3, 3, 0]),
-                    fd: self.fd() as i32,
+                    fd: self.one_of(kind) as i32,
                     events: self.random.pick(&EVENTS),
                     flags: u32::from(self.random.chance(1)),
                     data: self.word(),
@@ -385,7 +429,8 @@ impl Caller<'_> {
     }
 
     fn read_or_write(&mut self) {
-        let (fd, size) = (self.fd(), self.random.pick(&SIZES));
+        let kind = self.random.pick(&[INSTANCE, SOURCE, SOURCE, OTHER, OTHER]);
+        let (fd, size) = (self.one_of(kind), self.random.pick(&SIZES));
         let buffer = self.memory.room(&mut self.random, size);
         let parts = [buffer, size, self.memory.room(&mut self.random, 8), 8];
         let parts = self.memory.put(&mut self.random, parts);
@@ -401,7 +446,8 @@ impl Caller<'_> {
 
     /// The kernel's own multiplexers.
     fn wait_otherwise(&mut self) {
-        let (fd, other) = (self.fd(), self.fd());
+        let kind = self.random.pick(&[INSTANCE, SOURCE, OTHER]);
+        let (fd, other) = (self.fd(), self.one_of(kind));
         let time = self.random.pick(&MILLISECONDS) as usize;
         match self.random.below(6) {
             0 | 1 => {

@@ -210,6 +210,7 @@ fn rage(role: Role, mut random: Random, counter: &Counter) {
                     own_network,
                     child: false,
                     ring: None,
+                    recent: Default::default(),
                 };
                 loop {
                     caller.step();
@@ -245,6 +246,7 @@ fn fork_beside(caller: &mut Caller<'_>) {
             own_network,
             child: true,
             ring: None,
+            recent: caller.recent,
         };
         (0..200).for_each(|_| child.step());
     });
