@@ -37,7 +37,7 @@ pub fn tests() -> Vec<Test> {
         a_message_is_passed_whole_or_not,
         the_feeds_of_a_source_are_there_or_not,
     );
-    tests.into_iter().map(|test| test.within(60)).collect()
+    tests.into_iter().map(|test| test.within(120)).collect()
 }
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -445,7 +445,9 @@ fn a_source_is_made_and_set_up_or_not() -> Result<()> {
             |()| Source::open_nonblocking(),
             |(), result| result.map_or(Ok(()), |source| passes(&source)),
         )?;
-        for (messages, size) in [(4, 64), (1024, 1024)] {
+        // The larger, the more pages, and the more points of failure.
+        let many = if settings::get().long { 256 } else { 16 };
+        for (messages, size) in [(4, 64), (many, 1024)] {
             faults.each(
                 &format!("SETUP of {messages} messages"),
                 || Ok(Source::open_nonblocking()?),
