@@ -100,6 +100,7 @@ watch_guest() {
 	shift 2
 	: >>"$console"
 	: >"$control"
+	: >>"$run/machine.log"
 	mkfifo "$run/out" "$run/err"
 	cat "$run/out" &
 	relays=($!)
@@ -120,14 +121,16 @@ watch_guest() {
 	wait "${relays[@]}" || true
 }
 
+# said : how much the machine has printed.
+said() { stat -L -c %s "$console" "$run/machine.log"; }
+
 # Returns when the guest is up, the machine ends, or nothing is to be hoped for.
 watch_boot() {
-	local begin since now size spoken=''
-	begin=$(milliseconds) since=$SECONDS timed_out=''
-	local start=$SECONDS
+	local begin now size spoken start=$SECONDS since=$SECONDS
+	begin=$(milliseconds) spoken=$(said) timed_out=''
 	while kill -0 "$machine" 2>/dev/null && [[ ! -s $control ]]; do
 		if ((SECONDS - since >= boot_limit)); then
-			size=$(stat -L -c %s "$console" "$run/machine.log")
+			size=$(said)
 			if [[ $size == "$spoken" ]] || ((SECONDS - start >= 10 * boot_limit)); then
 				timed_out=$((SECONDS - start))
 				return

@@ -11,6 +11,7 @@ mod crowds;
 mod delivery;
 mod errors;
 mod exclusive;
+mod faults;
 mod fdinfo;
 mod interface;
 mod leaks;
@@ -90,6 +91,7 @@ pub fn all() -> Vec<Test> {
         leaks::tests,
         quota::tests,
         cost::tests,
+        faults::tests,
         stress::tests,
         module::tests,
     ] {

@@ -11,6 +11,7 @@ mod compat_scan;
 mod cost;
 #[cfg(test)]
 mod documentation;
+mod faults;
 mod files;
 mod kmsg;
 mod ktap;

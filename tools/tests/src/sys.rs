@@ -229,6 +229,19 @@ pub fn map_low_page() -> io::Result<usize> {
     Ok(page as usize)
 }
 
+/// mmap(2) of a page of a file, which is unmapped again.
+pub fn map_file(fd: &impl AsRawFd) -> io::Result<()> {
+    let flags = libc::MAP_SHARED;
+    // SAFETY: a new mapping, where the kernel has room, that nobody uses.
+    unsafe {
+        let page = libc::mmap(null_mut(), PAGE, libc::PROT_READ, flags, fd.as_raw_fd(), 0);
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        check(libc::munmap(page, PAGE)).map(drop)
+    }
+}
+
 /// Raises the limit of open descriptors to this, if it is lower.
 pub fn allow_descriptors(count: u64) -> io::Result<()> {
     // SAFETY: the limit lives through the calls.

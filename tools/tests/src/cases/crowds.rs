@@ -145,8 +145,7 @@ fn another_instance_of_the_user_is_counted_too() -> Result<()> {
     }
     expect_error(other.add(&copies[2], Events::IN, 1), libc::ENOSPC)?;
     drop(outsiders.pop());
-    other.add(&copies[2], Events::IN, 1)
-        .map_err(Into::into)
+    other.add(&copies[2], Events::IN, 1).map_err(Into::into)
 }
 
 fn few_outsiders_poll_an_instance_that_watches_instances() -> Result<()> {
@@ -185,7 +184,9 @@ fn instances_above_are_no_outsiders() -> Result<()> {
     expect_outsiders(&inner, CALLBACKS / 16 - 1)?;
     // Nor do outsiders take the room of an instance.
     drop(outers.pop());
-    Repoll::new()?.add(&inner, Events::IN, 2).map_err(Into::into)
+    Repoll::new()?
+        .add(&inner, Events::IN, 2)
+        .map_err(Into::into)
 }
 
 fn an_instance_in_error_is_so_to_outsiders_only() -> Result<()> {
@@ -240,7 +241,10 @@ fn as_another_user(fds: &[OwnedFd], outsiders: usize) -> Result<processes::Proce
         }
     })?;
     drop(writer);
-    ensure!(sys::poll_in(reader.as_fd(), LONG)?, "the child is not ready");
+    ensure!(
+        sys::poll_in(reader.as_fd(), LONG)?,
+        "the child is not ready"
+    );
     ensure!(sys::read(reader.as_raw_fd(), &mut [0])? == 1);
     Ok(child)
 }

@@ -27,12 +27,16 @@ pub fn tests() -> Vec<Test> {
         a_kill_ends_the_walk,
     );
     let mut tests: Vec<_> = counted.into_iter().map(Test::counted).collect();
-    tests.extend(repoll_only!("nesting":
-        a_nested_add_is_not_held_up_by_a_stalled_wait_of_another,
-        a_nested_add_goes_on_when_the_stalled_wait_does,
-        a_nested_add_that_waits_for_a_stalled_wait_can_be_killed,
-        an_instance_with_half_a_million_watches_can_be_nested,
-    ).into_iter().map(|test| test.within(120)));
+    tests.extend(
+        repoll_only!("nesting":
+            a_nested_add_is_not_held_up_by_a_stalled_wait_of_another,
+            a_nested_add_goes_on_when_the_stalled_wait_does,
+            a_nested_add_that_waits_for_a_stalled_wait_can_be_killed,
+            an_instance_with_half_a_million_watches_can_be_nested,
+        )
+        .into_iter()
+        .map(|test| test.within(120)),
+    );
     tests
 }
 
@@ -42,17 +46,26 @@ pub fn tests() -> Vec<Test> {
 fn expect_linear(repoll: [(usize, u64); 2], epoll: [(usize, u64); 2]) -> Result<()> {
     println!("repoll {repoll:?}, C epoll {epoll:?}");
     for ((size, ours), (_, theirs)) in repoll.into_iter().zip(epoll) {
-        ensure!(ours <= 3 * theirs, "{size}: {ours} instructions, C {theirs}");
+        ensure!(
+            ours <= 3 * theirs,
+            "{size}: {ours} instructions, C {theirs}"
+        );
     }
     let [(small, first), (large, second)] = repoll;
     let (growth, cost) = (large as f64 / small as f64, second as f64 / first as f64);
-    ensure!(cost <= 1.5 * growth, "{growth:.1} times the links, {cost:.1} times the cost");
+    ensure!(
+        cost <= 1.5 * growth,
+        "{growth:.1} times the links, {cost:.1} times the cost"
+    );
     Ok(())
 }
 
 /// The cost of one ADD at the bottom of five levels, of `n` instances each but the lowest one, all of
 /// which watch all of the level below. And the number of links.
-fn add_below<M: Multiplexer>(n: usize, inner: impl Fn() -> Result<OwnedFd>) -> Result<(usize, u64)> {
+fn add_below<M: Multiplexer>(
+    n: usize,
+    inner: impl Fn() -> Result<OwnedFd>,
+) -> Result<(usize, u64)> {
     sys::allow_descriptors(4096)?;
     let mut levels: Vec<Vec<M>> = vec![vec![M::new()?]];
     for _ in 0..4 {
@@ -92,7 +105,10 @@ fn a_file_added_below_many_paths_is_linear_in_the_links() -> Result<()> {
         add_below::<M>(n, || Ok(sys::eventfd()?))
     }
     let [(small, first), (large, second)] = [cost::<Repoll>(10)?, cost::<Repoll>(20)?];
-    println!("repoll {small} links {first}, {large} links {second}; C epoll {:?}", cost::<Epoll>(20)?);
+    println!(
+        "repoll {small} links {first}, {large} links {second}; C epoll {:?}",
+        cost::<Epoll>(20)?
+    );
     ensure!(second as f64 / first as f64 <= 1.5 * large as f64 / small as f64);
     // In numbers: no more than a visit of each link and a ready ADD.
     ensure!(second <= 2000 * large as u64, "{second}");
@@ -189,9 +205,14 @@ fn a_nested_add_goes_on_when_the_stalled_wait_does() -> Result<()> {
         scope(|threads| {
             let add = threads.spawn(|| outer.add(&middle, Events::IN, 2));
             sleep(Duration::from_millis(50));
-            ensure!(!add.is_finished(), "the walk did not look at the lowest instance");
+            ensure!(
+                !add.is_finished(),
+                "the walk did not look at the lowest instance"
+            );
             page.let_go()?;
-            add.join().map_err(|_| anyhow::anyhow!("panic"))?.map_err(Into::into)
+            add.join()
+                .map_err(|_| anyhow::anyhow!("panic"))?
+                .map_err(Into::into)
         })
     })?;
     expect_error(stalled.add(&outer, Events::IN, 3), libc::ELOOP)

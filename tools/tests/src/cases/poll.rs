@@ -202,7 +202,15 @@ fn a_count_beyond_what_is_mapped_takes_no_memory<S: Side>() -> Result<()> {
     let limited = sys::limit_files(MOST.into(), MOST.into());
     fs::write(NR_OPEN, before)?;
     limited?;
-    for count in [5001, 1 << 20, 1 << 27, 1 << 28, (1 << 28) + 1, 1 << 29, MOST] {
+    for count in [
+        5001,
+        1 << 20,
+        1 << 27,
+        1 << 28,
+        (1 << 28) + 1,
+        1 << 29,
+        MOST,
+    ] {
         // SAFETY: the array is only for this.
         let result = unsafe { side.poll_at(edge, count, &mut { NOW }, Mask::default()) };
         expect_error(result, libc::EFAULT)?;

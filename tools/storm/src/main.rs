@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A storm of random calls on `/dev/repoll` and `/dev/repoll-source`, and on all that can be done to a
+//! descriptor: by processes of several users and namespaces, in threads that share their
+//! descriptors, with pointers to nowhere and to memory that stalls, killed at any moment.
+//!
+//! A seed determines the calls of each thread, not how the threads meet. The module bears it if the
+//! kernel log stays empty (the harness sees to that), and afterwards an instance and a source
+//! work, no user has a watch left, and the module can be unloaded.
+
+mod aftermath;
+mod calls;
+mod memory;
+mod process;
+#[path = "../../diff/src/random.rs"]
+mod random;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use process::{Count, Counter, ROLES};
+use random::Random;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Random calls by many processes, as root, with the module loaded. Prints KTAP.
+#[derive(Debug, Parser)]
+#[command(name = "repoll-storm", version)]
+struct Settings {
+    /// What determines the calls; the time of day if it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long it goes on.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// The module, to be loaded again with a limit on watches.
+    #[arg(long, default_value = "/repoll.ko")]
+    module: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Settings::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("Bail out! {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One process at a time in each place.
+struct Place {
+    pid: libc::pid_t,
+    end: Instant,
+}
+
+fn run(settings: &Settings) -> Result<bool> {
+    let seed = settings.seed.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(1, |time| time.as_nanos() as u64 % 1_000_000_000)
+    });
+    let seconds = settings.seconds;
+    println!("KTAP version 1\n1..5");
+    println!("# repoll-storm --seed {seed} --seconds {seconds}");
+    let counter = Counter::new().context("no memory")?;
+    let processes = storm(seed, Duration::from_secs(seconds), &counter);
+    let count = |of| counter.get(of);
+    println!(
+        "# {} calls by {processes} processes; {} ioctls of the module succeeded, {} watches were added, {} WAITs had an event",
+        count(Count::All),
+        count(Count::Ours),
+        count(Count::Added),
+        count(Count::Delivered),
+    );
+    Ok(aftermath::check(&counter, &settings.module))
+}
+
+/// Lets it rage; returns how many processes took part.
+fn storm(seed: u64, time: Duration, counter: &Counter) -> u64 {
+    let over = Instant::now() + time;
+    let mut random = Random::new(seed, 0);
+    let mut processes = 0;
+    let mut start = |at: usize| {
+        processes += 1;
+        let pid = process::start(ROLES[at], Random::new(seed, processes), counter);
+        let life = Duration::from_millis(100 + random.below(3000) as u64);
+        Place {
+            pid,
+            end: Instant::now() + life,
+        }
+    };
+    let mut places: Vec<Place> = (0..ROLES.len()).map(&mut start).collect();
+    while Instant::now() < over {
+        for (at, place) in places.iter_mut().enumerate() {
+            let ended = has_ended(place.pid);
+            if !ended && Instant::now() > place.end {
+                kill(place.pid);
+            }
+            if ended {
+                // What it has forked.
+                kill(place.pid);
+                *place = start(at);
+            }
+        }
+        sleep(Duration::from_millis(20));
+    }
+    for place in &places {
+        kill(place.pid);
+    }
+    while places.iter().any(|place| !has_ended(place.pid)) {
+        sleep(Duration::from_millis(20));
+    }
+    processes
+}
+
+fn kill(group: libc::pid_t) {
+    if group > 0 {
+        // SAFETY: the call takes numbers only. There may be nobody left.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
+    }
+}
+
+/// Whether a child has ended, or never was.
+fn has_ended(pid: libc::pid_t) -> bool {
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
+}
