@@ -18,6 +18,12 @@ const NOTTY: c_long = -(libc::ENOTTY as c_long);
 
 /// As `epoll_create1(2)`.
 pub fn create(flags: c_int) -> c_long {
+    create_or(flags, libc::SYS_epoll_create1, flags)
+}
+
+/// As `epoll_create1(2)`; the real call, if it has to be made, is `number`, with `real_argument`. That
+/// is the one that the program has made: a filter may allow no other.
+fn create_or(flags: c_int, number: c_long, real_argument: c_int) -> c_long {
     if flags & !libc::EPOLL_CLOEXEC != 0 {
         statistics::count(Call::Create, Outcome::Refused);
         return INVAL;
@@ -29,7 +35,7 @@ pub fn create(flags: c_int) -> c_long {
     let real = |outcome| {
         statistics::count(Call::Create, outcome);
         // SAFETY: it takes a number.
-        unsafe { raw::call(libc::SYS_epoll_create1, [flags.into(), 0, 0, 0, 0, 0]) }
+        unsafe { raw::call(number, [real_argument.into(), 0, 0, 0, 0, 0]) }
     };
     if sandbox::leaves_alone() {
         return real(Outcome::Filtered);
@@ -63,7 +69,7 @@ pub fn create_sized(size: c_int) -> c_long {
         statistics::count(Call::Create, Outcome::Refused);
         return INVAL;
     }
-    create(0)
+    create_or(0, libc::SYS_epoll_create, size)
 }
 
 /// As `epoll_ctl(2)`.
@@ -110,7 +116,9 @@ pub unsafe fn ctl(epfd: c_int, op: c_int, fd: c_int, event: *const epoll_event) 
 /// The time limit of a wait, as its caller gave it.
 #[derive(Clone, Copy)]
 pub enum Limit {
-    /// Of `epoll_wait` and `epoll_pwait`; negative for none.
+    /// Of `epoll_wait`, which has no mask; negative for none.
+    Wait(c_int),
+    /// Of `epoll_pwait`; negative for none.
     Milliseconds(c_int),
     /// Of `epoll_pwait2`; null for none.
     Time(*const timespec),
@@ -136,8 +144,8 @@ pub unsafe fn wait(
     cancellable: bool,
 ) -> c_long {
     let timeout = match limit {
-        Limit::Milliseconds(limit) if limit < 0 => -1,
-        Limit::Milliseconds(limit) => i64::from(limit) * 1_000_000,
+        Limit::Wait(limit) | Limit::Milliseconds(limit) if limit < 0 => -1,
+        Limit::Wait(limit) | Limit::Milliseconds(limit) => i64::from(limit) * 1_000_000,
         Limit::Time(limit) if limit.is_null() => -1,
         Limit::Time(limit) => {
             // The limit is looked at first, whatever the descriptor is.
@@ -164,6 +172,7 @@ pub unsafe fn wait(
         ..Default::default()
     };
     let (number, limit) = match limit {
+        Limit::Wait(limit) => (libc::SYS_epoll_wait, limit.into()),
         Limit::Milliseconds(limit) => (libc::SYS_epoll_pwait, limit.into()),
         Limit::Time(limit) => (libc::SYS_epoll_pwait2, limit as c_long),
     };
@@ -247,24 +256,15 @@ fn refused(epfd: c_int, result: c_long) -> Option<c_long> {
     (same && result != BADF && may_be_instance(epfd) && !is_c_epoll(epfd)).then_some(result)
 }
 
-/// Whether a file is of the kind that instances are: the device, or one without a name. An ioctl
-/// would tell more, but ioctls are refused.
+/// Whether a file is of the kind that instances are: the device, or one without a name, which kernels
+/// have shown with different types. An ioctl would tell more, but ioctls are refused.
 fn may_be_instance(fd: c_int) -> bool {
-    let (Some(file), Some(anonymous)) = (raw::stat(fd), anonymous()) else {
-        return false;
-    };
-    let device = file.st_mode & libc::S_IFMT == libc::S_IFCHR;
-    device || (file.st_dev, file.st_ino) == anonymous
-}
-
-/// The inode that all files without a name have.
-fn anonymous() -> Option<(u64, u64)> {
-    // SAFETY: it takes numbers.
-    let fd = unsafe { raw::call(libc::SYS_epoll_create1, [libc::EPOLL_CLOEXEC.into(), 0, 0, 0, 0, 0]) };
-    let fd = c_int::try_from(fd).ok().filter(|&fd| fd >= 0)?;
-    let file = raw::stat(fd);
-    raw::close(fd);
-    file.map(|file| (file.st_dev, file.st_ino))
+    raw::stat(fd).is_some_and(|file| {
+        !matches!(
+            file.st_mode & libc::S_IFMT,
+            libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFDIR | libc::S_IFBLK | libc::S_IFLNK
+        )
+    })
 }
 
 /// Whether `fd` is a C epoll, by a wait that takes nothing from it: an event could not be written to

@@ -55,7 +55,7 @@ pub unsafe extern "C" fn epoll_wait(
     timeout: c_int,
 ) -> c_int {
     ready();
-    let limit = Limit::Milliseconds(timeout);
+    let limit = Limit::Wait(timeout);
     // SAFETY: by the contract of this function.
     raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, NO_MASK, true) }) as c_int
 }
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn call(
             libc::SYS_epoll_create1 => epoll::create(int_a),
             libc::SYS_epoll_ctl => epoll::ctl(int_a, int_b, int_c, d as *const epoll_event),
             libc::SYS_epoll_wait => {
-                let limit = Limit::Milliseconds(int_d);
+                let limit = Limit::Wait(int_d);
                 epoll::wait(int_a, events, int_c, limit, NO_MASK, is_cancellable)
             }
             libc::SYS_epoll_pwait => {
