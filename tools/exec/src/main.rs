@@ -115,10 +115,7 @@ fn carry(select: bool, poll: bool) {
         .filter(|call| call.0)
         .map(|call| call.1)
         .collect();
-    set(
-        scan::VARIABLE,
-        (!calls.is_empty()).then(|| calls.join(",")),
-    );
+    set(scan::VARIABLE, (!calls.is_empty()).then(|| calls.join(",")));
 }
 
 /// Sets a variable that the library reads, or removes it.

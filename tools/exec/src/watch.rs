@@ -103,7 +103,8 @@ fn wait(child: i32) -> Result<End> {
         let kinds = libc::WEXITED | libc::WSTOPPED;
         // The end stays to be waited for: until then the child's number is not another's.
         // SAFETY: the place is ours.
-        if unsafe { libc::waitid(libc::P_PID, child as u32, &mut info, kinds | libc::WNOWAIT) } == 0 {
+        if unsafe { libc::waitid(libc::P_PID, child as u32, &mut info, kinds | libc::WNOWAIT) } == 0
+        {
             if info.si_code == libc::CLD_STOPPED {
                 let stops = libc::WSTOPPED | libc::WNOHANG;
                 // SAFETY: the place is ours, and the rest are numbers.

@@ -153,6 +153,18 @@ os.dup2(os.open("data", os.O_CREAT | os.O_WRONLY), 2)
 ctypes.CDLL(None).dlopen(b"./libearly.so", 2 | 8)'
 	[[ ! -s data ]] || { cat data; return 1; }
 }
+notices_end_no_program() {
+	local status=0
+	# No reader any more; no file may be written.
+	{ repoll-exec ./odd library deep ./libearly.so 2>&1 >out; echo $? >status; } | :
+	sleep 0.2
+	[[ $(<status) == 0 ]] || { echo "status $(<status)"; return 1; }
+	repoll-exec python3 -c 'import ctypes, resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+ctypes.CDLL(None).dlopen(b"./libearly.so", 2 | 8)' 2>errors || status=$?
+	[[ $status == 0 && ! -s errors ]] || { echo "status $status"; cat errors; return 1; }
+}
 static_child() {
 	# It has the library's name and our variables, but neither the library nor the template.
 	sh -c 'busybox ls /proc/self/fd; echo x | busybox cat' >without
@@ -226,6 +238,7 @@ odd_tests() {
 	ktap_test "said once: RTLD_DEEPBIND and dlmopen" deep_binding
 	ktap_test "said: Go, and code that makes its own calls" own_calls
 	ktap_test "said nowhere but on repoll-exec's standard error" notices_go_nowhere_else
+	ktap_test "said without an end of the program by SIGPIPE or SIGXFSZ" notices_end_no_program
 	ktap_test "a static child" static_child
 	ktap_test "--stats: signals by kill go on, all of them" signals_of_supervisors
 	ktap_test "--stats: queued signals stay queued ones" queued_values

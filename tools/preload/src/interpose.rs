@@ -166,9 +166,7 @@ pub unsafe extern "C" fn call(
                 rings::setup().unwrap_or_else(|| raw::call(number, arguments))
             }
             _ if sandbox::installs(number, a) => sandbox::install(number, arguments),
-            _ => {
-                scan_call(number, arguments).unwrap_or_else(|| raw::call(number, arguments))
-            }
+            _ => scan_call(number, arguments).unwrap_or_else(|| raw::call(number, arguments)),
         }
     };
     raw::with_errno(result)
@@ -179,19 +177,20 @@ pub unsafe extern "C" fn call(
 /// # Safety
 ///
 /// As for the system call.
-unsafe fn scan_call(
-    number: c_long,
-    [a, b, c, d, e, f]: [c_long; 6],
-) -> Option<c_long> {
+unsafe fn scan_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Option<c_long> {
     use scan::{Caller, Limit};
     let sets = [b, c, d].map(|set| set as *mut c_void);
     let array = a as *mut pollfd;
     // SAFETY: the arguments are those of the call, by the contract of this function.
     unsafe {
         match number {
-            libc::SYS_select if scan::carries_select() => {
-                scan::select(a as c_int, sets, Limit::Timeval(e as *mut timeval, Caller::Kernel), NO_MASK, false)
-            }
+            libc::SYS_select if scan::carries_select() => scan::select(
+                a as c_int,
+                sets,
+                Limit::Timeval(e as *mut timeval, Caller::Kernel),
+                NO_MASK,
+                false,
+            ),
             libc::SYS_pselect6 if scan::carries_select() => {
                 // The sixth argument is the address of two: the mask and its size.
                 let mask = if f == 0 {
@@ -203,9 +202,13 @@ unsafe fn scan_call(
                 let limit = Limit::Timespec(e as *mut timespec, Caller::Kernel);
                 scan::select(a as c_int, sets, limit, mask, false)
             }
-            libc::SYS_poll if scan::carries_poll() => {
-                scan::poll(array, b as u32, Limit::Milliseconds(c as c_int), NO_MASK, false)
-            }
+            libc::SYS_poll if scan::carries_poll() => scan::poll(
+                array,
+                b as u32,
+                Limit::Milliseconds(c as c_int),
+                NO_MASK,
+                false,
+            ),
             libc::SYS_ppoll if scan::carries_poll() => {
                 let limit = Limit::Timespec(c as *mut timespec, Caller::Kernel);
                 let mask = Mask(d as *const sigset_t, e as size_t);

@@ -50,7 +50,15 @@ pub unsafe extern "C" fn select(
     if scan::carries_select() {
         let sets = [readfds, writefds, exceptfds].map(<*mut fd_set>::cast);
         // SAFETY: by the contract of this function.
-        let result = unsafe { scan::select(nfds, sets, Limit::Timeval(timeout, Caller::Library), NO_MASK, true) };
+        let result = unsafe {
+            scan::select(
+                nfds,
+                sets,
+                Limit::Timeval(timeout, Caller::Library),
+                NO_MASK,
+                true,
+            )
+        };
         if let Some(result) = result {
             return returned(result);
         }

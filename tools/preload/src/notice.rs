@@ -77,17 +77,60 @@ impl Line {
     fn write(mut self) {
         self.bytes[self.length] = b'\n';
         let bytes = &self.bytes[..=self.length];
-        let arguments = [
-            STDERR.into(),
-            bytes.as_ptr() as c_long,
-            bytes.len() as c_long,
-            0,
-            0,
-            0,
-        ];
-        // SAFETY: the bytes are only read.
-        unsafe { raw::call(libc::SYS_write, arguments) };
+        if is_writable() {
+            without_signals(|| {
+                let (start, length) = (bytes.as_ptr() as c_long, bytes.len() as c_long);
+                // SAFETY: the bytes are only read.
+                unsafe { raw::call(libc::SYS_write, [STDERR.into(), start, length, 0, 0, 0]) }
+            });
+        }
     }
+}
+
+/// Whether a line can be written without waiting for a reader.
+fn is_writable() -> bool {
+    let mut file = libc::pollfd {
+        fd: STDERR,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: the place is ours.
+    let ready = unsafe { raw::call(libc::SYS_poll, [&raw mut file as c_long, 1, 0, 0, 0, 0]) };
+    ready == 1 && file.revents & libc::POLLOUT != 0
+}
+
+/// Calls `write`, whose failure must not be the end of the program: it would be by SIGPIPE if nobody
+/// reads any more, and by SIGXFSZ if the program may write no file (OpenSSH's sandbox).
+fn without_signals(write: impl FnOnce() -> c_long) {
+    const SET: c_long = size_of::<u64>() as c_long;
+    let bit = |signal: c_int| 1u64 << (signal - 1);
+    let both = bit(libc::SIGPIPE) | bit(libc::SIGXFSZ);
+    let (mut mask, mut pending) = (0u64, 0u64);
+    let mask_of = |how: c_int, new: *const u64, old: *mut u64| {
+        let arguments = [how.into(), new as c_long, old as c_long, SET, 0, 0];
+        // SAFETY: each is null, or a mask of ours. Only these two signals wait, for a moment.
+        unsafe { raw::call(libc::SYS_rt_sigprocmask, arguments) };
+    };
+    mask_of(libc::SIG_BLOCK, &both, &mut mask);
+    // SAFETY: the place is ours.
+    unsafe {
+        raw::call(
+            libc::SYS_rt_sigpending,
+            [&raw mut pending as c_long, SET, 0, 0, 0, 0],
+        )
+    };
+    if write() < 0 {
+        // Those that the write has caused, and no others, are taken away.
+        let caused = both & !pending;
+        let none = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let (set, time) = (&raw const caused as c_long, &raw const none as c_long);
+        // SAFETY: both places are ours, and nothing is written to null.
+        unsafe { raw::call(libc::SYS_rt_sigtimedwait, [set, 0, time, SET, 0, 0]) };
+    }
+    mask_of(libc::SIG_SETMASK, &mask, core::ptr::null_mut());
 }
 
 /// Something that is said once.
@@ -190,6 +233,32 @@ mod tests {
         assert_eq!(&line.bytes[..line.length], b"a?b 04294967295");
         line.add(&[b'x'; 600]);
         assert_eq!(line.length, 511);
+    }
+
+    #[test]
+    fn a_failed_write_sends_no_signal() {
+        let (mut pipe, mut pending) = ([0; 2], 0u64);
+        // SAFETY: the places are ours, and the descriptors are.
+        unsafe {
+            assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
+            libc::close(pipe[0]);
+            // The test's runtime ignores it.
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            without_signals(|| {
+                let byte = 0u8;
+                raw::call(
+                    libc::SYS_write,
+                    [pipe[1].into(), &raw const byte as c_long, 1, 0, 0, 0],
+                )
+            });
+            raw::call(
+                libc::SYS_rt_sigpending,
+                [&raw mut pending as c_long, 8, 0, 0, 0, 0],
+            );
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            libc::close(pipe[1]);
+        }
+        assert_eq!(pending & (1 << (libc::SIGPIPE - 1)), 0);
     }
 
     #[test]

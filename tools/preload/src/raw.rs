@@ -66,11 +66,7 @@ pub unsafe fn cancellable(number: c_long, arguments: &[c_long; 6]) -> c_long {
 ///
 /// As for [`call`].
 #[inline]
-pub unsafe fn waiting(
-    number: c_long,
-    arguments: &[c_long; 6],
-    is_cancellable: bool,
-) -> c_long {
+pub unsafe fn waiting(number: c_long, arguments: &[c_long; 6], is_cancellable: bool) -> c_long {
     // SAFETY: by the contract of this function.
     unsafe {
         if is_cancellable {
