@@ -102,9 +102,9 @@ same_table() { same table && same --select table && same --select --poll table &
 odd_times() { same --select --poll times && says 'carried by repoll: '; }
 an_early_epoll() {
 	build odd-early "$tests/odd.c" -Wl,--no-as-needed -L. -learly -Wl,-rpath,.
-	expect 0 '^an early epoll: 0, descriptors 4$' ./odd-early early
+	./odd-early early >plain
 	# One more: the template.
-	expect 0 '^an early epoll: 0, descriptors 5$' repoll-exec ./odd-early early
+	expect 0 "^an early epoll: 0, descriptors $(($(grep -o '[0-9]*$' plain) + 1))\$" repoll-exec ./odd-early early
 	expect 0 'carried by repoll: 1 epoll_create, 1 epoll_wait' repoll-exec --stats ./odd-early early
 }
 a_wrapper() {
