@@ -14,7 +14,7 @@
 //! What differs from the real calls:
 //!
 //! * A cancellation by `pthread_cancel(3)` that comes when a call has just ended takes its result
-//!   with it, as in the C library before version 2.41: see [`raw::cancellable`].
+//!   with it, as in the C library before version 2.41: see `raw::cancellable`.
 //! * `epoll_ctl` with an event that lies elsewhere than on the current page of the stack asks the
 //!   kernel whether it can be read (EFAULT), which is one more system call; see
 //!   [`memory::readable`]. Memory that another thread unmaps just then is a crash, not EFAULT.
