@@ -4,6 +4,7 @@
 //! The program is not changed: the loader loads a library into it first ([`repoll_preload`]),
 //! which takes the place of the C library's epoll functions.
 
+mod inherited;
 mod program;
 mod shared;
 mod template;
@@ -12,9 +13,9 @@ mod watch;
 use anyhow::{bail, Context, Result};
 use clap::Parser;
 use program::Program;
-use repoll_preload::{scan, statistics, LIBRARY, LIBRARY_VARIABLE};
+use repoll_preload::{notice, rings, sandbox, scan, statistics, LIBRARY, LIBRARY_VARIABLE};
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{CStr, OsStr, OsString};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -23,13 +24,16 @@ use std::process::ExitCode;
 /// Runs a program with its epoll calls on repoll
 #[derive(Debug, Parser)]
 #[command(
-    override_usage = "repoll-exec [--stats] [--select] [--poll] [--] PROGRAM [ARGUMENT]...",
+    override_usage = "repoll-exec [OPTION]... [--] PROGRAM [ARGUMENT]...",
     after_help = "\
 The program, and the programs that it runs in turn, must be dynamically linked 64-bit ones without
 setuid. Their calls of epoll_create, epoll_ctl, epoll_wait and their variants, also by way of
-syscall(), go to /dev/repoll, and if asked those of select and poll too. Calls on a C epoll that came from elsewhere stay with it.
-What can't be carried: system calls that do not go through the C library (programs in Go,
-IORING_OP_EPOLL_CTL of io_uring, which libuv uses).
+syscall(), go to /dev/repoll, and if asked those of select and poll too. Calls on a C epoll that
+came from elsewhere stay with it.
+What can't be carried: system calls that do not go through the C library (programs in Go, or in Rust
+with rustix), and those of libraries that are loaded with RTLD_DEEPBIND or by dlmopen. Once a
+program has installed a filter of system calls, its new calls are left to the kernel. The first of
+each kind is said in a line, where it can be known.
 
 Exit status: the program's; 127 if it is not found, 126 if it can't be run or carried, 125 if
 repoll-exec itself fails."
@@ -46,6 +50,15 @@ struct Options {
     /// Carry its calls of poll and ppoll too
     #[arg(long)]
     poll: bool,
+
+    /// Let it make rings of io_uring by syscall(), which fails with ENOSYS otherwise: their
+    /// epoll calls are not carried, and fail on what epoll_create gives (libuv aborts)
+    #[arg(long)]
+    io_uring: bool,
+
+    /// Do not say what is not carried
+    #[arg(short, long)]
+    quiet: bool,
 
     /// The program, and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -70,7 +83,21 @@ fn main() -> ExitCode {
         eprintln!("repoll-exec: {}: {obstacle}", program.name());
         return ExitCode::from(NOT_RUN);
     }
+    if let Some(gap) = program.gap().filter(|_| !options.quiet) {
+        eprintln!("repoll-exec: {}: {gap}", program.name());
+    }
     carry(options.select, options.poll);
+    set(
+        rings::VARIABLE,
+        options.io_uring.then(|| rings::ALLOWED.to_owned()),
+    );
+    let place = notice::standard_error().filter(|_| !options.quiet);
+    let place = place.map(|(device, inode)| format!("{device}:{inode}"));
+    set(notice::VARIABLE, place);
+    set(
+        sandbox::VARIABLE,
+        sandbox::filters().map(|number| number.to_string()),
+    );
     match run(&program, options.stats) {
         Ok(status) => status,
         Err(error) => {
@@ -88,11 +115,15 @@ fn carry(select: bool, poll: bool) {
         .filter(|call| call.0)
         .map(|call| call.1)
         .collect();
-    let variable = scan::VARIABLE.to_string_lossy();
-    if calls.is_empty() {
-        env::remove_var(variable.as_ref());
-    } else {
-        env::set_var(variable.as_ref(), calls.join(","));
+    set(scan::VARIABLE, (!calls.is_empty()).then(|| calls.join(",")));
+}
+
+/// Sets a variable that the library reads, or removes it.
+fn set(variable: &CStr, value: Option<String>) {
+    let variable = OsStr::from_bytes(variable.to_bytes());
+    match value {
+        Some(value) => env::set_var(variable, value),
+        None => env::remove_var(variable),
     }
 }
 
@@ -100,13 +131,11 @@ fn run(program: &Program, stats: bool) -> Result<ExitCode> {
     preload()?;
     template::leave()?;
     if !stats {
+        set(statistics::VARIABLE, None);
         return Ok(ExitCode::from(report(program, &program.execute())));
     }
     let counters = shared::Shared::new()?;
-    env::set_var(
-        statistics::VARIABLE.to_string_lossy().as_ref(),
-        counters.path(),
-    );
+    set(statistics::VARIABLE, Some(counters.path()));
     let end = watch::run(|| report(program, &program.execute()))?;
     // Whoever reads it may be gone.
     let _ = std::io::stderr().write_all(counters.summary().as_bytes());
@@ -122,7 +151,8 @@ fn report(program: &Program, error: &std::io::Error) -> u8 {
     }
 }
 
-/// Has the loader load the library, before what it is to load anyway.
+/// Has the loader load the library: before what the program is linked to, but after the preloaded
+/// libraries that are there, whose wrappers of the calls then find ours with `RTLD_NEXT`.
 fn preload() -> Result<()> {
     let library = library()?;
     // The loader has no way to quote these.
@@ -137,13 +167,24 @@ fn preload() -> Result<()> {
             library.display()
         );
     }
-    let mut all = library.into_os_string();
-    if let Some(others) = env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
-        all.push(":");
-        all.push(others);
+    append("LD_PRELOAD", library.as_os_str());
+    // AddressSanitizer wants to come first, for its malloc; ours has none.
+    let order = "verify_asan_link_order";
+    let options = env::var_os("ASAN_OPTIONS").unwrap_or_default();
+    if !options.to_string_lossy().contains(order) {
+        append("ASAN_OPTIONS", OsStr::new(&format!("{order}=0")));
     }
-    env::set_var("LD_PRELOAD", all);
     Ok(())
+}
+
+/// Adds to a list in the environment.
+fn append(variable: &str, value: &OsStr) {
+    let mut all = env::var_os(variable).unwrap_or_default();
+    if !all.is_empty() {
+        all.push(":");
+    }
+    all.push(value);
+    env::set_var(variable, all);
 }
 
 fn library() -> Result<PathBuf> {

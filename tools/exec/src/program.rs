@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The program to run, and whether a library can be loaded into it.
 
+use crate::inherited;
 use std::borrow::Cow;
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
@@ -33,6 +34,26 @@ impl fmt::Display for Obstacle {
     }
 }
 
+/// What bypasses our library in a program that it can be loaded into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The runtime of Go makes its system calls by itself.
+    Go,
+    /// There is code that makes an epoll by an instruction of its own, as that of rustix does.
+    OwnCalls,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Go => "it is written in Go, whose own calls do not go through the C library and are not carried",
+            Self::OwnCalls => {
+                "it has code that makes an epoll without the C library (as rustix does): that one is not carried"
+            }
+        })
+    }
+}
+
 /// A program and its arguments.
 pub struct Program(Vec<CString>);
 
@@ -55,17 +76,23 @@ impl Program {
 
     /// Why its calls can't be carried; `None` also if that can't be told.
     pub fn obstacle(&self) -> Option<Obstacle> {
-        let path = find(OsStr::from_bytes(self.0[0].as_bytes()))?;
-        obstacle(&path, 0)
+        obstacle(&self.path()?)
+    }
+
+    /// What of it can't be carried; `None` also if that can't be told.
+    pub fn gap(&self) -> Option<Gap> {
+        gap(&self.path()?)
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        find(OsStr::from_bytes(self.0[0].as_bytes()))
     }
 
     /// Becomes the program. Returns only if that fails.
     pub fn execute(&self) -> Error {
         let mut words: Vec<_> = self.0.iter().map(|word| word.as_ptr()).collect();
         words.push(std::ptr::null());
-        // The Rust runtime has set it to be ignored, which the program would inherit.
-        // SAFETY: no handler is given.
-        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        inherited::restore();
         // SAFETY: the strings and the list live through the call, and the list ends in a null.
         unsafe { libc::execvp(words[0], words.as_ptr()) };
         Error::last_os_error()
@@ -86,7 +113,8 @@ fn find(name: &OsStr) -> Option<PathBuf> {
         })
 }
 
-fn obstacle(path: &Path, depth: usize) -> Option<Obstacle> {
+/// Opens the program, or what runs the script; also its path. `None` if it is no ELF file.
+fn open(path: &Path, depth: usize) -> Option<(File, PathBuf)> {
     const MOST_INTERPRETERS: usize = 4;
     let mut start = [0; 256];
     let mut file = File::open(path).ok()?;
@@ -98,56 +126,141 @@ fn obstacle(path: &Path, depth: usize) -> Option<Obstacle> {
             .next()?
             .split(|byte| b" \t".contains(byte))
             .find(|word| !word.is_empty())?;
-        // The rights of a script do not count.
         return (depth < MOST_INTERPRETERS)
-            .then(|| obstacle(Path::new(OsStr::from_bytes(interpreter)), depth + 1))?;
+            .then(|| open(Path::new(OsStr::from_bytes(interpreter)), depth + 1))?;
     }
-    if !start.starts_with(b"\x7fELF") {
-        return None;
-    }
-    if is_privileged(&file, path) {
+    let is_elf = start.starts_with(b"\x7fELF");
+    is_elf.then(|| (file, path.to_path_buf()))
+}
+
+fn obstacle(path: &Path) -> Option<Obstacle> {
+    // The rights of a script do not count.
+    let (mut file, path) = open(path, 0)?;
+    if is_privileged(&file, &path) {
         return Some(Obstacle::Privileged);
     }
-    let has_loader = has_loader(&mut file, start)?;
-    match has_loader {
-        Loader::None => Some(Obstacle::Static),
-        Loader::Other => Some(Obstacle::OtherMachine),
-        Loader::Ours => None,
+    match Elf::read(&mut file)? {
+        Elf::Other => Some(Obstacle::OtherMachine),
+        Elf::Ours(segments) if segments.iter().any(|segment| segment.kind == PT_INTERP) => None,
+        Elf::Ours(_) => Some(Obstacle::Static),
     }
 }
 
-enum Loader {
-    None,
-    Other,
-    Ours,
-}
-
-/// Looks for `PT_INTERP`, which names the loader.
-fn has_loader(file: &mut File, start: &[u8]) -> Option<Loader> {
-    const CLASS_64: u8 = 2;
-    const MACHINE_X86_64: u64 = 62;
-    const PT_INTERP: u64 = 3;
-    let number = |bytes: &[u8], at: usize, size: usize| {
-        let bytes = bytes.get(at..at + size)?;
-        let mut wide = [0; 8];
-        wide[..size].copy_from_slice(bytes);
-        Some(u64::from_le_bytes(wide))
+fn gap(path: &Path) -> Option<Gap> {
+    /// Larger programs are not searched for long.
+    const MOST_CODE: u64 = 64 << 20;
+    const MOST_NOTES: u64 = 1 << 16;
+    let (mut file, _) = open(path, 0)?;
+    let Elf::Ours(segments) = Elf::read(&mut file)? else {
+        return None;
     };
-    if start.get(4) != Some(&CLASS_64) || number(start, 18, 2)? != MACHINE_X86_64 {
-        return Some(Loader::Other);
+    let mut any = |kind: u64, flag: u64, most: u64, found: fn(&[u8]) -> bool| {
+        segments
+            .iter()
+            .filter(|segment| segment.kind == kind && segment.flags & flag == flag)
+            .any(|segment| {
+                segment
+                    .content(&mut file, most)
+                    .is_some_and(|content| found(&content))
+            })
+    };
+    if any(PT_NOTE, 0, MOST_NOTES, is_of_go) {
+        return Some(Gap::Go);
     }
-    let (offset, size, count) = (
-        number(start, 32, 8)?,
-        number(start, 54, 2)?,
-        number(start, 56, 2)?,
-    );
-    let mut headers = vec![0; (size * count) as usize];
-    file.seek(SeekFrom::Start(offset)).ok()?;
-    file.read_exact(&mut headers).ok()?;
-    let dynamic = headers
-        .chunks_exact((size as usize).max(1))
-        .any(|header| number(header, 0, 4) == Some(PT_INTERP));
-    Some(if dynamic { Loader::Ours } else { Loader::None })
+    any(PT_LOAD, PF_X, MOST_CODE, makes_an_epoll).then_some(Gap::OwnCalls)
+}
+
+/// Whether there is the note in which Go's linker identifies a build: its type, 4, and its owner.
+fn is_of_go(notes: &[u8]) -> bool {
+    notes.windows(8).any(|note| note == b"\x04\0\0\0Go\0\0")
+}
+
+/// Whether there is the number of `epoll_create` or `epoll_create1`, put where system calls have it,
+/// and a system call close behind.
+fn makes_an_epoll(code: &[u8]) -> bool {
+    const CLOSE: usize = 32;
+    const MOV_EAX: u8 = 0xb8;
+    const SYSCALL: [u8; 2] = [0x0f, 0x05];
+    let numbers = [libc::SYS_epoll_create, libc::SYS_epoll_create1];
+    let numbers = numbers.map(|number| (number as u32).to_le_bytes());
+    code.windows(5).enumerate().any(|(at, bytes)| {
+        bytes[0] == MOV_EAX
+            && numbers.iter().any(|number| number == &bytes[1..])
+            && code[at + 5..]
+                .windows(2)
+                .take(CLOSE)
+                .any(|bytes| bytes == SYSCALL)
+    })
+}
+
+const PT_LOAD: u64 = 1;
+const PT_INTERP: u64 = 3;
+const PT_NOTE: u64 = 4;
+const PF_X: u64 = 1;
+
+/// What an ELF file is for.
+enum Elf {
+    /// Another machine.
+    Other,
+    /// A 64-bit x86.
+    Ours(Vec<Segment>),
+}
+
+/// A program header.
+struct Segment {
+    kind: u64,
+    flags: u64,
+    offset: u64,
+    size: u64,
+}
+
+impl Segment {
+    /// What it has in the file, up to `most` bytes; none if it is longer.
+    fn content(&self, file: &mut File, most: u64) -> Option<Vec<u8>> {
+        if self.size > most {
+            return None;
+        }
+        let mut content = vec![0; self.size as usize];
+        file.seek(SeekFrom::Start(self.offset)).ok()?;
+        file.read_exact(&mut content).ok()?;
+        Some(content)
+    }
+}
+
+impl Elf {
+    fn read(file: &mut File) -> Option<Self> {
+        const CLASS_64: u8 = 2;
+        const MACHINE_X86_64: u64 = 62;
+        let mut start = [0; 64];
+        file.seek(SeekFrom::Start(0)).ok()?;
+        file.read_exact(&mut start).ok()?;
+        let number = |bytes: &[u8], at: usize, size: usize| {
+            let bytes = bytes.get(at..at + size)?;
+            let mut wide = [0; 8];
+            wide[..size].copy_from_slice(bytes);
+            Some(u64::from_le_bytes(wide))
+        };
+        if start[4] != CLASS_64 || number(&start, 18, 2)? != MACHINE_X86_64 {
+            return Some(Self::Other);
+        }
+        let (offset, size, count) = (
+            number(&start, 32, 8)?,
+            number(&start, 54, 2)?,
+            number(&start, 56, 2)?,
+        );
+        let mut headers = vec![0; (size * count) as usize];
+        file.seek(SeekFrom::Start(offset)).ok()?;
+        file.read_exact(&mut headers).ok()?;
+        let segments = headers.chunks_exact((size as usize).max(1)).map(|header| {
+            Some(Segment {
+                kind: number(header, 0, 4)?,
+                flags: number(header, 4, 4)?,
+                offset: number(header, 8, 8)?,
+                size: number(header, 32, 8)?,
+            })
+        });
+        segments.collect::<Option<_>>().map(Self::Ours)
+    }
 }
 
 fn read(file: &mut File, buffer: &mut [u8]) -> Option<usize> {
@@ -242,7 +355,31 @@ mod tests {
             ("text", b"echo".to_vec(), None),
             ("empty", Vec::new(), None),
         ] {
-            assert_eq!(obstacle(&file(name, &content), 0), expected, "{name}");
+            assert_eq!(obstacle(&file(name, &content)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn gaps_are_known_by_notes_and_code() {
+        let with = |kind: u8, flags: u8, content: &[u8]| {
+            let mut bytes = elf(2, 62, kind);
+            bytes[64 + 4] = flags;
+            bytes[64 + 8] = 120;
+            bytes[64 + 32] = content.len() as u8;
+            [&bytes, content].concat()
+        };
+        let note = b"\x04\0\0\0\x53\0\0\0\x04\0\0\0Go\0\0id";
+        let code = b"\x90\xb8\x23\x01\0\0\xbf\0\0\x08\0\x0f\x05";
+        let far = [&code[..6], &[0x90; 40], &code[11..]].concat();
+        for (name, content, expected) in [
+            ("go", with(4, 4, note), Some(Gap::Go)),
+            ("note", with(4, 4, b"\x04\0\0\0GNU\0"), None),
+            ("own-calls", with(1, 5, code), Some(Gap::OwnCalls)),
+            ("data", with(1, 6, code), None),
+            ("far", with(1, 5, &far), None),
+            ("text-only", b"echo".to_vec(), None),
+        ] {
+            assert_eq!(gap(&file(name, &content)), expected, "{name}");
         }
     }
 
@@ -253,11 +390,11 @@ mod tests {
         let first = file("script", first.as_bytes());
         let second = file("script-2", format!("#!{}\n", first.display()).as_bytes());
         for script in [first, second] {
-            assert_eq!(obstacle(&script, 0), Some(Obstacle::Static));
+            assert_eq!(obstacle(&script), Some(Obstacle::Static));
         }
         let endless = file("endless", b"");
         fs::write(&endless, format!("#!{}\n", endless.display())).expect("a file");
-        assert_eq!(obstacle(&endless, 0), None);
+        assert_eq!(obstacle(&endless), None);
     }
 
     #[test]
@@ -271,6 +408,6 @@ mod tests {
         let path = file("setuid", &elf(2, 62, 3));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("a mode");
         // Our own file gives us no rights.
-        assert_eq!(obstacle(&path, 0), None);
+        assert_eq!(obstacle(&path), None);
     }
 }

@@ -92,19 +92,32 @@ fn summary(counters: &Counters) -> String {
     );
     let error = counters.device_error.load(Relaxed);
     let why = format!(
-        ": /dev/repoll can't be opened there: {}",
+        ": /dev/repoll can't be opened or used there: {}",
         Error::from_raw_os_error(error)
     );
     let epoll = |call: &Call| call.is_epoll();
     line("left to the C epoll", Outcome::NoDevice, epoll, &why);
     let others = |call: &Call| !call.is_epoll();
     line("left to the kernel", Outcome::NoDevice, others, &why);
+    let why = format!(
+        ": there a filter of system calls was installed ({} in all)",
+        counters.filters.load(Relaxed)
+    );
+    line("left to the C epoll", Outcome::Filtered, epoll, &why);
+    line("left to the kernel", Outcome::Filtered, others, &why);
     line(
         "refused before either",
         Outcome::Refused,
         all,
         ": no such descriptor, or a bad argument",
     );
+    let rings = counters.rings.load(Relaxed);
+    if rings > 0 {
+        let _ = writeln!(
+            text,
+            "repoll-exec: rings of io_uring refused: {rings} (ENOSYS: a ring knows the C epoll only; --io-uring allows them)"
+        );
+    }
     text
 }
 
@@ -128,6 +141,14 @@ mod tests {
             summary(&Counters::default()),
             "repoll-exec: carried by repoll: no call (the library was loaded into no program)\n"
         );
+    }
+
+    #[test]
+    fn refused_rings_are_a_line() {
+        let counters = Counters::default();
+        assert!(!summary(&counters).contains("io_uring"));
+        counters.rings.store(3, Relaxed);
+        assert!(summary(&counters).contains("rings of io_uring refused: 3 (ENOSYS"));
     }
 
     #[test]

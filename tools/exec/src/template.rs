@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Leaves the template, an instance of repoll, to the program: see [`repoll_preload::template`].
 
-use anyhow::{ensure, Context, Result};
-use repoll_preload::template::{is_instance, out_of_the_way, Limit, DEVICE, VARIABLE};
+use anyhow::{bail, ensure, Context, Result};
+use repoll_preload::template::{nop, out_of_the_way, Limit, DEVICE, VARIABLE};
 use std::env;
 use std::fs::OpenOptions;
 use std::io::Error;
@@ -16,10 +16,14 @@ pub fn leave() -> Result<()> {
         .write(true)
         .open(path.as_ref())
         .with_context(|| format!("cannot open {path} (is the module repoll loaded?)"))?;
-    ensure!(
-        is_instance(device.as_raw_fd()),
-        "{path} is something else than repoll"
-    );
+    match -nop(device.as_raw_fd()) as i32 {
+        0 => {}
+        libc::EPERM | libc::EACCES | libc::ENOSYS => bail!(
+            "{path}: ioctl is refused here, by a filter of system calls or by Landlock: allow ioctl, \
+             or run repoll-exec outside"
+        ),
+        _ => bail!("{path} is something else than repoll"),
+    }
     let template = out_of_the_way(device.as_raw_fd(), libc::F_DUPFD, Limit::MayRaise);
     ensure!(
         template >= 0,

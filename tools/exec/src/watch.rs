@@ -1,23 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs the program as a child, and stands in for it: signals go to it, its end becomes ours.
+//! Runs the program as a child, and stands in for it: signals go to it, its end becomes ours, and so
+//! do its stops.
 
 use anyhow::{ensure, Result};
 use std::io::Error;
+use std::mem::zeroed;
 use std::process::ExitCode;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
-/// Signals that are meant for the program when they are sent to us.
-const FORWARDED: [i32; 6] = [
-    libc::SIGHUP,
-    libc::SIGTERM,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGALRM,
-    libc::SIGWINCH,
+/// Signals that are about ourselves when they are sent to us. All others go on to the program.
+const OURS: [i32; 10] = [
+    libc::SIGKILL,
+    libc::SIGSTOP,
+    libc::SIGCHLD,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGSEGV,
+    libc::SIGPIPE,
+    libc::SIGSYS,
 ];
 
-/// Signals that a terminal sends to the program too.
-const TERMINAL: [i32; 2] = [libc::SIGINT, libc::SIGQUIT];
+/// Signals that the terminal sends to the program too, as it is in the same group.
+const TERMINAL: [i32; 7] = [
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGHUP,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGWINCH,
+];
 
 static CHILD: AtomicI32 = AtomicI32::new(0);
 
@@ -49,34 +64,61 @@ impl End {
 /// Runs `program` in a child, which ends with the status that it returns if it returns at all, and
 /// waits for its end. To be called while there is only one thread.
 pub fn run(program: impl FnOnce() -> u8) -> Result<End> {
-    let before = block();
+    // SAFETY: the sets are ours, and initialised before they are used.
+    let (all, before) = unsafe {
+        let (mut all, mut before) = (zeroed(), zeroed());
+        libc::sigfillset(&mut all);
+        libc::sigprocmask(libc::SIG_BLOCK, &all, &mut before);
+        (all, before)
+    };
     // SAFETY: there is only one thread, so the child can go on as any process.
     let child = unsafe { libc::fork() };
     ensure!(child >= 0, "cannot fork: {}", Error::last_os_error());
     if child == 0 {
-        set_mask(&before);
+        // SAFETY: the set is a valid one, and only read.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut()) };
         std::process::exit(program().into());
     }
     CHILD.store(child, Relaxed);
-    for signal in TERMINAL {
-        // SAFETY: no handler is given.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    // What is ignored or blocked is so for the program, which decides.
+    for signal in (1..=libc::SIGRTMAX()).filter(|signal| !OURS.contains(signal)) {
+        // SAFETY: all zeros are a valid `sigaction`.
+        let mut action: libc::sigaction = unsafe { zeroed() };
+        let handler = forward as extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        action.sa_mask = all;
+        // SAFETY: the handler does only what is allowed in one. The C library refuses its own two.
+        unsafe { libc::sigaction(signal, &action, null_mut()) };
     }
-    for signal in FORWARDED {
-        let handler = forward as extern "C" fn(i32);
-        // SAFETY: the handler does only what is allowed in one.
-        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
-    }
-    set_mask(&before);
+    // SAFETY: the set is a valid one, and only read.
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &all, null_mut()) };
     wait(child)
 }
 
 fn wait(child: i32) -> Result<End> {
-    let mut status = 0;
     loop {
-        // SAFETY: the status is ours.
-        if unsafe { libc::waitpid(child, &mut status, 0) } == child {
+        // SAFETY: all zeros are a valid `siginfo_t`.
+        let mut info: libc::siginfo_t = unsafe { zeroed() };
+        let kinds = libc::WEXITED | libc::WSTOPPED;
+        // The end stays to be waited for: until then the child's number is not another's.
+        // SAFETY: the place is ours.
+        if unsafe { libc::waitid(libc::P_PID, child as u32, &mut info, kinds | libc::WNOWAIT) } == 0
+        {
+            if info.si_code == libc::CLD_STOPPED {
+                let stops = libc::WSTOPPED | libc::WNOHANG;
+                // SAFETY: the place is ours, and the rest are numbers.
+                unsafe {
+                    libc::waitid(libc::P_PID, child as u32, &mut info, stops);
+                    // The handler of SIGCONT, which is what ends this, has the program go on.
+                    libc::raise(libc::SIGSTOP);
+                }
+                continue;
+            }
             CHILD.store(0, Relaxed);
+            let mut status = 0;
+            // SAFETY: the status is ours.
+            unsafe { libc::waitpid(child, &mut status, 0) };
             return Ok(End(status));
         }
         let error = Error::last_os_error();
@@ -87,29 +129,25 @@ fn wait(child: i32) -> Result<End> {
     }
 }
 
-extern "C" fn forward(signal: i32) {
+/// What came by kill(2) or a timer goes on to the program, which does not know of it; what came from
+/// the terminal it has got already.
+extern "C" fn forward(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel gives a valid one to each handler.
+    let info = unsafe { &*info };
+    let by_kernel = info.si_code > 0;
+    if by_kernel && TERMINAL.contains(&signal) {
+        return;
+    }
     let child = CHILD.load(Relaxed);
-    if child > 0 {
-        // SAFETY: takes numbers, and may be called in a handler.
-        unsafe { libc::kill(child, signal) };
+    if child <= 0 {
+        return;
     }
-}
-
-/// Blocks what [`run`] is going to forward, and returns the mask of before.
-fn block() -> libc::sigset_t {
-    // SAFETY: the sets are ours, and initialised before they are used.
+    // SAFETY: they take numbers and may be called in a handler. A queued signal has a value.
     unsafe {
-        let (mut set, mut before) = (std::mem::zeroed(), std::mem::zeroed());
-        libc::sigemptyset(&mut set);
-        for signal in FORWARDED.into_iter().chain(TERMINAL) {
-            libc::sigaddset(&mut set, signal);
+        if info.si_code == libc::SI_QUEUE {
+            libc::sigqueue(child, signal, info.si_value());
+        } else {
+            libc::kill(child, signal);
         }
-        libc::sigprocmask(libc::SIG_BLOCK, &set, &mut before);
-        before
     }
-}
-
-fn set_mask(mask: &libc::sigset_t) {
-    // SAFETY: the set is a valid one, and only read.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) };
 }

@@ -2,7 +2,7 @@
 //! The calls, carried. Results are the kernel's: a negative errno on failure.
 
 use crate::statistics::{self, Call, Outcome};
-use crate::{memory, raw, template, uapi};
+use crate::{memory, raw, sandbox, template, uapi};
 use libc::{c_int, c_long, epoll_event, size_t, timespec};
 
 const BADF: c_long = -(libc::EBADF as c_long);
@@ -18,6 +18,12 @@ const NOTTY: c_long = -(libc::ENOTTY as c_long);
 
 /// As `epoll_create1(2)`.
 pub fn create(flags: c_int) -> c_long {
+    create_or(flags, libc::SYS_epoll_create1, flags)
+}
+
+/// As `epoll_create1(2)`; the real call, if it has to be made, is `number`, with `real_argument`. That
+/// is the one that the program has made: a filter may allow no other.
+fn create_or(flags: c_int, number: c_long, real_argument: c_int) -> c_long {
     if flags & !libc::EPOLL_CLOEXEC != 0 {
         statistics::count(Call::Create, Outcome::Refused);
         return INVAL;
@@ -26,25 +32,33 @@ pub fn create(flags: c_int) -> c_long {
         flags: flags as u32,
         ..Default::default()
     };
+    let real = |outcome| {
+        statistics::count(Call::Create, outcome);
+        // SAFETY: it takes a number.
+        unsafe { raw::call(number, [real_argument.into(), 0, 0, 0, 0, 0]) }
+    };
+    if sandbox::leaves_alone() {
+        return real(Outcome::Filtered);
+    }
     // SAFETY: the request only reads a `repoll_create`.
-    let created = template::with(|fd| unsafe {
-        raw::ioctl(fd, uapi::REPOLL_IOCTL_CREATE, &raw const argument)
+    let create = |fd| unsafe { raw::ioctl(fd, uapi::REPOLL_IOCTL_CREATE, &raw const argument) };
+    let created = template::get().and_then(|fd| match create(fd) {
+        result if template::answered(fd, result) => Ok(result),
+        _ => template::another(fd).map(create),
     });
     match created {
-        Ok(result) => {
+        Ok(result @ 0..) => {
             statistics::count(Call::Create, Outcome::Carried);
             result
         }
         // The real call would fail in the same way.
-        Err(error @ (MFILE | NFILE | NOMEM)) => {
+        Ok(error @ (MFILE | NFILE | NOMEM)) | Err(error @ (MFILE | NFILE | NOMEM)) => {
             statistics::count(Call::Create, Outcome::Refused);
             error
         }
-        Err(error) => {
-            statistics::count(Call::Create, Outcome::NoDevice);
+        Ok(error) | Err(error) => {
             statistics::no_device(error);
-            // SAFETY: it takes a number.
-            unsafe { raw::call(libc::SYS_epoll_create1, [flags.into(), 0, 0, 0, 0, 0]) }
+            real(Outcome::NoDevice)
         }
     }
 }
@@ -55,7 +69,7 @@ pub fn create_sized(size: c_int) -> c_long {
         statistics::count(Call::Create, Outcome::Refused);
         return INVAL;
     }
-    create(0)
+    create_or(0, libc::SYS_epoll_create, size)
 }
 
 /// As `epoll_ctl(2)`.
@@ -79,19 +93,32 @@ pub unsafe fn ctl(epfd: c_int, op: c_int, fd: c_int, event: *const epoll_event) 
         argument.events = event.events;
         argument.data = event.u64;
     }
-    // SAFETY: the request only reads a `repoll_ctl`.
-    let result = unsafe { raw::ioctl(epfd, uapi::REPOLL_IOCTL_CTL, &raw const argument) };
-    carried(Call::Ctl, epfd, result).unwrap_or_else(|| {
+    let real = || {
         let arguments = [epfd.into(), op.into(), fd.into(), event as c_long, 0, 0];
         // SAFETY: the kernel checks the event's address.
         unsafe { raw::call(libc::SYS_epoll_ctl, arguments) }
-    })
+    };
+    if sandbox::leaves_alone() {
+        let result = real();
+        if result != INVAL || is_c_epoll(epfd) {
+            statistics::count(Call::Ctl, Outcome::NotOurs);
+            return result;
+        }
+    }
+    // SAFETY: the request only reads a `repoll_ctl`.
+    let result = unsafe { raw::ioctl(epfd, uapi::REPOLL_IOCTL_CTL, &raw const argument) };
+    if carried(Call::Ctl, epfd, result) {
+        return result;
+    }
+    filtered(epfd, result, real())
 }
 
 /// The time limit of a wait, as its caller gave it.
 #[derive(Clone, Copy)]
 pub enum Limit {
-    /// Of `epoll_wait` and `epoll_pwait`; negative for none.
+    /// Of `epoll_wait`, which has no mask; negative for none.
+    Wait(c_int),
+    /// Of `epoll_pwait`; negative for none.
     Milliseconds(c_int),
     /// Of `epoll_pwait2`; null for none.
     Time(*const timespec),
@@ -101,7 +128,8 @@ pub enum Limit {
 #[derive(Clone, Copy)]
 pub struct Mask(pub *const libc::sigset_t, pub size_t);
 
-/// As `epoll_pwait(2)` or `epoll_pwait2(2)`; without a mask as `epoll_wait(2)`.
+/// As `epoll_pwait(2)` or `epoll_pwait2(2)`; without a mask as `epoll_wait(2)`. A cancellation point
+/// if `cancellable`, as the functions are, but not `syscall(2)`.
 ///
 /// # Safety
 ///
@@ -113,10 +141,11 @@ pub unsafe fn wait(
     maxevents: c_int,
     limit: Limit,
     mask: Mask,
+    cancellable: bool,
 ) -> c_long {
     let timeout = match limit {
-        Limit::Milliseconds(limit) if limit < 0 => -1,
-        Limit::Milliseconds(limit) => i64::from(limit) * 1_000_000,
+        Limit::Wait(limit) | Limit::Milliseconds(limit) if limit < 0 => -1,
+        Limit::Wait(limit) | Limit::Milliseconds(limit) => i64::from(limit) * 1_000_000,
         Limit::Time(limit) if limit.is_null() => -1,
         Limit::Time(limit) => {
             // The limit is looked at first, whatever the descriptor is.
@@ -142,24 +171,37 @@ pub unsafe fn wait(
         sigsetsize: mask.1 as u64,
         ..Default::default()
     };
-    // SAFETY: the request reads a `repoll_wait` and writes to the array, whose address it checks.
-    let result = unsafe { raw::ioctl(epfd, uapi::REPOLL_IOCTL_WAIT, &raw const argument) };
-    carried(Call::Wait, epfd, result).unwrap_or_else(|| {
-        let (number, limit) = match limit {
-            Limit::Milliseconds(limit) => (libc::SYS_epoll_pwait, limit.into()),
-            Limit::Time(limit) => (libc::SYS_epoll_pwait2, limit as c_long),
-        };
-        let arguments = [
-            epfd.into(),
-            events as c_long,
-            maxevents.into(),
-            limit,
-            mask.0 as c_long,
-            mask.1 as c_long,
-        ];
+    let (number, limit) = match limit {
+        Limit::Wait(limit) => (libc::SYS_epoll_wait, limit.into()),
+        Limit::Milliseconds(limit) => (libc::SYS_epoll_pwait, limit.into()),
+        Limit::Time(limit) => (libc::SYS_epoll_pwait2, limit as c_long),
+    };
+    let real = [
+        epfd.into(),
+        events as c_long,
+        maxevents.into(),
+        limit,
+        mask.0 as c_long,
+        mask.1 as c_long,
+    ];
+    if sandbox::leaves_alone() {
         // SAFETY: the kernel checks the addresses.
-        unsafe { raw::call(number, arguments) }
-    })
+        let result = unsafe { raw::waiting(number, &real, cancellable) };
+        if result != INVAL || is_c_epoll(epfd) {
+            statistics::count(Call::Wait, Outcome::NotOurs);
+            return result;
+        }
+    }
+    let request = uapi::REPOLL_IOCTL_WAIT;
+    let ioctl = raw::ioctl_arguments(epfd, request, &raw const argument);
+    // SAFETY: the request reads a `repoll_wait` and writes to the array, whose address it checks.
+    let result = unsafe { raw::waiting(libc::SYS_ioctl, &ioctl, cancellable) };
+    if carried(Call::Wait, epfd, result) {
+        return result;
+    }
+    // SAFETY: the kernel checks the addresses.
+    let real = unsafe { raw::waiting(number, &real, cancellable) };
+    filtered(epfd, result, real)
 }
 
 /// `None` if the time is not a valid one. What is too long for the kernel is 292 years.
@@ -171,21 +213,21 @@ pub(crate) fn nanoseconds(time: timespec) -> Option<i64> {
     Some(seconds.saturating_add(time.tv_nsec))
 }
 
-/// `result` of an ioctl if it is an instance's; `None` if the real call has to be made, which then
+/// Whether `result` of an ioctl is an instance's. If not, the real call has to be made, which then
 /// also finds the right error, in the right order.
 ///
 /// What is not an instance says ENOTTY, as a rule; but drivers have been seen to say EINVAL and
 /// other things to what they do not know. Of these, and of EBADF, which may be about either
 /// descriptor, the answer to `REPOLL_NOP` tells.
 #[inline]
-fn carried(call: Call, epfd: c_int, result: c_long) -> Option<c_long> {
+fn carried(call: Call, epfd: c_int, result: c_long) -> bool {
     let outcome = match result {
         0.. | EXIST | NOENT | INTR => Outcome::Carried,
         NOTTY => Outcome::NotOurs,
         _ => doubtful(epfd),
     };
     statistics::count(call, outcome);
-    (outcome == Outcome::Carried).then_some(result)
+    outcome == Outcome::Carried
 }
 
 #[cold]
@@ -195,6 +237,44 @@ fn doubtful(epfd: c_int) -> Outcome {
         BADF => Outcome::Refused,
         _ => Outcome::NotOurs,
     }
+}
+
+/// The answer to a call whose ioctl said `result`, not as an instance does, and whose real call said
+/// `real`. If ioctls are refused on what may well be an instance, the real call's EINVAL is about
+/// that it is no C epoll, and the refusal is the answer.
+#[inline]
+fn filtered(epfd: c_int, result: c_long, real: c_long) -> c_long {
+    if real != INVAL || result == NOTTY {
+        return real;
+    }
+    refused(epfd, result).unwrap_or(real)
+}
+
+#[cold]
+fn refused(epfd: c_int, result: c_long) -> Option<c_long> {
+    let same = result == template::nop(epfd);
+    (same && result != BADF && may_be_instance(epfd) && !is_c_epoll(epfd)).then_some(result)
+}
+
+/// Whether a file is of the kind that instances are: the device, or one without a name, which kernels
+/// have shown with different types. An ioctl would tell more, but ioctls are refused.
+fn may_be_instance(fd: c_int) -> bool {
+    raw::stat(fd).is_some_and(|file| {
+        !matches!(
+            file.st_mode & libc::S_IFMT,
+            libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFDIR | libc::S_IFBLK | libc::S_IFLNK
+        )
+    })
+}
+
+/// Whether `fd` is a C epoll, by a wait that takes nothing from it: an event could not be written to
+/// that place and would stay.
+#[cold]
+fn is_c_epoll(fd: c_int) -> bool {
+    let nowhere = 8;
+    // SAFETY: the kernel checks the address.
+    let result = unsafe { raw::call(libc::SYS_epoll_wait, [fd.into(), nowhere, 1, 0, 0, 0]) };
+    result != INVAL && result != BADF
 }
 
 #[cfg(test)]

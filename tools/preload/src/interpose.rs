@@ -4,7 +4,7 @@
 //! They are as their namesakes in the manual pages: -1 and `errno` on failure.
 
 use crate::epoll::{self, Limit, Mask};
-use crate::{memory, raw, scan};
+use crate::{memory, raw, ready, rings, sandbox, scan};
 use libc::{c_int, c_long, c_void, epoll_event, pollfd, sigset_t, size_t, timespec, timeval};
 
 /// The size of the kernel's signal set, which is what the C library passes for its larger one.
@@ -14,12 +14,14 @@ const NO_MASK: Mask = Mask(core::ptr::null(), 0);
 /// `epoll_create(2)`.
 #[cfg_attr(feature = "interpose", no_mangle)]
 pub extern "C" fn epoll_create(size: c_int) -> c_int {
+    ready();
     raw::with_errno(epoll::create_sized(size)) as c_int
 }
 
 /// `epoll_create1(2)`.
 #[cfg_attr(feature = "interpose", no_mangle)]
 pub extern "C" fn epoll_create1(flags: c_int) -> c_int {
+    ready();
     raw::with_errno(epoll::create(flags)) as c_int
 }
 
@@ -35,6 +37,7 @@ pub unsafe extern "C" fn epoll_ctl(
     fd: c_int,
     event: *mut epoll_event,
 ) -> c_int {
+    ready();
     // SAFETY: by the contract of this function.
     raw::with_errno(unsafe { epoll::ctl(epfd, op, fd, event) }) as c_int
 }
@@ -51,9 +54,10 @@ pub unsafe extern "C" fn epoll_wait(
     maxevents: c_int,
     timeout: c_int,
 ) -> c_int {
-    let limit = Limit::Milliseconds(timeout);
+    ready();
+    let limit = Limit::Wait(timeout);
     // SAFETY: by the contract of this function.
-    raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, NO_MASK) }) as c_int
+    raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, NO_MASK, true) }) as c_int
 }
 
 /// `epoll_pwait(2)`.
@@ -69,10 +73,11 @@ pub unsafe extern "C" fn epoll_pwait(
     timeout: c_int,
     sigmask: *const sigset_t,
 ) -> c_int {
+    ready();
     let limit = Limit::Milliseconds(timeout);
     let mask = Mask(sigmask, KERNEL_SIGSET);
     // SAFETY: by the contract of this function.
-    raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, mask) }) as c_int
+    raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, mask, true) }) as c_int
 }
 
 /// `epoll_pwait2(2)`.
@@ -88,22 +93,42 @@ pub unsafe extern "C" fn epoll_pwait2(
     timeout: *const timespec,
     sigmask: *const sigset_t,
 ) -> c_int {
+    ready();
     let limit = Limit::Time(timeout);
     let mask = Mask(sigmask, KERNEL_SIGSET);
     // SAFETY: by the contract of this function.
-    raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, mask) }) as c_int
+    raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, mask, true) }) as c_int
 }
 
-/// `syscall(2)`: the calls of epoll as above, all others as they are.
+/// Whether [`call`] is for the system call of that number.
+pub const fn is_ours(number: c_long) -> bool {
+    matches!(
+        number,
+        libc::SYS_epoll_create
+            | libc::SYS_epoll_create1
+            | libc::SYS_epoll_ctl
+            | libc::SYS_epoll_wait
+            | libc::SYS_epoll_pwait
+            | libc::SYS_epoll_pwait2
+            | libc::SYS_select
+            | libc::SYS_pselect6
+            | libc::SYS_poll
+            | libc::SYS_ppoll
+            | libc::SYS_io_uring_setup
+            | libc::SYS_prctl
+            | libc::SYS_seccomp
+    )
+}
+
+/// `syscall(2)`, of the calls that [`is_ours`] names.
 ///
-/// It has a variable number of arguments. Whoever calls it so passes them just as to this one,
-/// which looks at more of them than may be there: registers, and one word of the stack.
+/// It has a variable number of arguments. Its callers pass them just as to this one, which looks at
+/// more of them than may be there: registers, and one word of the stack.
 ///
 /// # Safety
 ///
 /// As for the real one.
-#[cfg_attr(feature = "interpose", no_mangle)]
-pub unsafe extern "C" fn syscall(
+pub unsafe extern "C" fn call(
     number: c_long,
     a: c_long,
     b: c_long,
@@ -112,9 +137,13 @@ pub unsafe extern "C" fn syscall(
     e: c_long,
     f: c_long,
 ) -> c_long {
+    ready();
     let (int_a, int_b, int_c, int_d) = (a as c_int, b as c_int, c as c_int, d as c_int);
     let mask = Mask(e as *const sigset_t, f as size_t);
     let events = b as *mut epoll_event;
+    let arguments = [a, b, c, d, e, f];
+    // It is no cancellation point.
+    let is_cancellable = false;
     // SAFETY: the arguments are those of the call, by the contract of this function.
     let result = unsafe {
         match number {
@@ -122,17 +151,22 @@ pub unsafe extern "C" fn syscall(
             libc::SYS_epoll_create1 => epoll::create(int_a),
             libc::SYS_epoll_ctl => epoll::ctl(int_a, int_b, int_c, d as *const epoll_event),
             libc::SYS_epoll_wait => {
-                epoll::wait(int_a, events, int_c, Limit::Milliseconds(int_d), NO_MASK)
+                let limit = Limit::Wait(int_d);
+                epoll::wait(int_a, events, int_c, limit, NO_MASK, is_cancellable)
             }
             libc::SYS_epoll_pwait => {
-                epoll::wait(int_a, events, int_c, Limit::Milliseconds(int_d), mask)
+                let limit = Limit::Milliseconds(int_d);
+                epoll::wait(int_a, events, int_c, limit, mask, is_cancellable)
             }
             libc::SYS_epoll_pwait2 => {
                 let limit = Limit::Time(d as *const timespec);
-                epoll::wait(int_a, events, int_c, limit, mask)
+                epoll::wait(int_a, events, int_c, limit, mask, is_cancellable)
             }
-            _ => scan_call(number, [a, b, c, d, e, f])
-                .unwrap_or_else(|| raw::call(number, [a, b, c, d, e, f])),
+            libc::SYS_io_uring_setup => {
+                rings::setup().unwrap_or_else(|| raw::call(number, arguments))
+            }
+            _ if sandbox::installs(number, a) => sandbox::install(number, arguments),
+            _ => scan_call(number, arguments).unwrap_or_else(|| raw::call(number, arguments)),
         }
     };
     raw::with_errno(result)
@@ -144,15 +178,19 @@ pub unsafe extern "C" fn syscall(
 ///
 /// As for the system call.
 unsafe fn scan_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Option<c_long> {
-    use scan::Limit;
+    use scan::{Caller, Limit};
     let sets = [b, c, d].map(|set| set as *mut c_void);
     let array = a as *mut pollfd;
     // SAFETY: the arguments are those of the call, by the contract of this function.
     unsafe {
         match number {
-            libc::SYS_select if scan::carries_select() => {
-                scan::select(a as c_int, sets, Limit::Timeval(e as *mut timeval), NO_MASK)
-            }
+            libc::SYS_select if scan::carries_select() => scan::select(
+                a as c_int,
+                sets,
+                Limit::Timeval(e as *mut timeval, Caller::Kernel),
+                NO_MASK,
+                false,
+            ),
             libc::SYS_pselect6 if scan::carries_select() => {
                 // The sixth argument is the address of two: the mask and its size.
                 let mask = if f == 0 {
@@ -161,16 +199,20 @@ unsafe fn scan_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Option<c
                     let [mask, size] = memory::read(f as *const [usize; 2])?;
                     Mask(mask as *const sigset_t, size)
                 };
-                let limit = Limit::Timespec(e as *mut timespec, true);
-                scan::select(a as c_int, sets, limit, mask)
+                let limit = Limit::Timespec(e as *mut timespec, Caller::Kernel);
+                scan::select(a as c_int, sets, limit, mask, false)
             }
-            libc::SYS_poll if scan::carries_poll() => {
-                scan::poll(array, b as u32, Limit::Milliseconds(c as c_int), NO_MASK)
-            }
+            libc::SYS_poll if scan::carries_poll() => scan::poll(
+                array,
+                b as u32,
+                Limit::Milliseconds(c as c_int),
+                NO_MASK,
+                false,
+            ),
             libc::SYS_ppoll if scan::carries_poll() => {
-                let limit = Limit::Timespec(c as *mut timespec, true);
+                let limit = Limit::Timespec(c as *mut timespec, Caller::Kernel);
                 let mask = Mask(d as *const sigset_t, e as size_t);
-                scan::poll(array, b as u32, limit, mask)
+                scan::poll(array, b as u32, limit, mask, false)
             }
             _ => None,
         }
@@ -226,7 +268,7 @@ mod tests {
                 &|| epoll_pwait(epfd, buffer, 1, 1000, &mask).into(),
                 &|| epoll_pwait2(epfd, buffer, 1, &second, &mask).into(),
                 &|| {
-                    syscall(
+                    call(
                         libc::SYS_epoll_wait,
                         epfd.into(),
                         buffer as c_long,
@@ -237,7 +279,7 @@ mod tests {
                     )
                 },
                 &|| {
-                    syscall(
+                    call(
                         libc::SYS_epoll_pwait,
                         epfd.into(),
                         buffer as c_long,
@@ -248,7 +290,7 @@ mod tests {
                     )
                 },
                 &|| {
-                    syscall(
+                    call(
                         libc::SYS_epoll_pwait2,
                         epfd.into(),
                         buffer as c_long,
@@ -305,9 +347,9 @@ mod tests {
     fn other_system_calls_pass_through() {
         // SAFETY: they take numbers.
         unsafe {
-            let own = syscall(libc::SYS_getpid, 0, 0, 0, 0, 0, 0);
+            let own = call(libc::SYS_getpid, 0, 0, 0, 0, 0, 0);
             assert_eq!(own, std::process::id().into());
-            assert_eq!(syscall(libc::SYS_close, -1, 0, 0, 0, 0, 0), -1);
+            assert_eq!(call(libc::SYS_close, -1, 0, 0, 0, 0, 0), -1);
             assert_eq!(errno(), libc::EBADF);
         }
     }

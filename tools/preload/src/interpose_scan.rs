@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `select` and `poll` of the C library, which the program finds here instead.
 //!
-//! If they are not to be carried, or can't be, the C library's own are called: found when the library
-//! is loaded, so that they stay cancellation points of `pthread_cancel(3)`.
+//! If they are not to be carried, or can't be, the C library's own are called.
 
 use crate::epoll::Mask;
 use crate::interpose::KERNEL_SIGSET;
-use crate::raw;
-use crate::scan::{self, Limit};
-use core::ffi::CStr;
+use crate::next::{POLL, POLL_CHK, PPOLL, PPOLL_CHK, PSELECT, SELECT};
+use crate::scan::{self, Caller, Limit};
+use crate::{raw, ready};
 use core::mem::transmute;
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use libc::{c_int, c_void, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 
 const NO_MASK: Mask = Mask(core::ptr::null(), 0);
@@ -31,52 +29,6 @@ type PollChk = unsafe extern "C" fn(*mut pollfd, nfds_t, c_int, size_t) -> c_int
 type PpollChk =
     unsafe extern "C" fn(*mut pollfd, nfds_t, *const timespec, *const sigset_t, size_t) -> c_int;
 
-/// The next definition of a function, after ours.
-struct Next {
-    name: &'static CStr,
-    found: AtomicPtr<c_void>,
-}
-
-impl Next {
-    const fn new(name: &'static CStr) -> Self {
-        Self {
-            name,
-            found: AtomicPtr::new(core::ptr::null_mut()),
-        }
-    }
-
-    /// Where it is. Not to be called first in a signal handler: hence [`find`].
-    fn get(&self) -> *mut c_void {
-        let found = self.found.load(Relaxed);
-        if !found.is_null() {
-            return found;
-        }
-        // SAFETY: the name ends in a zero byte.
-        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
-        if found.is_null() {
-            // The C library has them all.
-            // SAFETY: it takes nothing and does not return.
-            unsafe { libc::abort() };
-        }
-        self.found.store(found, Relaxed);
-        found
-    }
-}
-
-static SELECT: Next = Next::new(c"select");
-static PSELECT: Next = Next::new(c"pselect");
-static POLL: Next = Next::new(c"poll");
-static PPOLL: Next = Next::new(c"ppoll");
-static POLL_CHK: Next = Next::new(c"__poll_chk");
-static PPOLL_CHK: Next = Next::new(c"__ppoll_chk");
-
-/// Finds the C library's functions. To be called before the program runs.
-pub fn find() {
-    for next in [&SELECT, &PSELECT, &POLL, &PPOLL, &POLL_CHK, &PPOLL_CHK] {
-        next.get();
-    }
-}
-
 fn returned(result: libc::c_long) -> c_int {
     raw::with_errno(result) as c_int
 }
@@ -94,10 +46,19 @@ pub unsafe extern "C" fn select(
     exceptfds: *mut fd_set,
     timeout: *mut timeval,
 ) -> c_int {
+    ready();
     if scan::carries_select() {
         let sets = [readfds, writefds, exceptfds].map(<*mut fd_set>::cast);
         // SAFETY: by the contract of this function.
-        let result = unsafe { scan::select(nfds, sets, Limit::Timeval(timeout), NO_MASK) };
+        let result = unsafe {
+            scan::select(
+                nfds,
+                sets,
+                Limit::Timeval(timeout, Caller::Library),
+                NO_MASK,
+                true,
+            )
+        };
         if let Some(result) = result {
             return returned(result);
         }
@@ -123,11 +84,12 @@ pub unsafe extern "C" fn pselect(
     timeout: *const timespec,
     sigmask: *const sigset_t,
 ) -> c_int {
+    ready();
     if scan::carries_select() {
         let sets = [readfds, writefds, exceptfds].map(<*mut fd_set>::cast);
-        let limit = Limit::Timespec(timeout.cast_mut(), false);
+        let limit = Limit::Timespec(timeout.cast_mut(), Caller::Library);
         // SAFETY: by the contract of this function.
-        let result = unsafe { scan::select(nfds, sets, limit, Mask(sigmask, KERNEL_SIGSET)) };
+        let result = unsafe { scan::select(nfds, sets, limit, Mask(sigmask, KERNEL_SIGSET), true) };
         if let Some(result) = result {
             return returned(result);
         }
@@ -146,10 +108,11 @@ pub unsafe extern "C" fn pselect(
 /// As for the real one.
 #[no_mangle]
 pub unsafe extern "C" fn poll(fds: *mut pollfd, nfds: nfds_t, timeout: c_int) -> c_int {
+    ready();
     if scan::carries_poll() {
         let limit = Limit::Milliseconds(timeout);
         // SAFETY: by the contract of this function.
-        if let Some(result) = unsafe { scan::poll(fds, nfds as u32, limit, NO_MASK) } {
+        if let Some(result) = unsafe { scan::poll(fds, nfds as u32, limit, NO_MASK, true) } {
             return returned(result);
         }
     }
@@ -169,11 +132,12 @@ pub unsafe extern "C" fn ppoll(
     timeout: *const timespec,
     sigmask: *const sigset_t,
 ) -> c_int {
+    ready();
     if scan::carries_poll() {
-        let limit = Limit::Timespec(timeout.cast_mut(), false);
+        let limit = Limit::Timespec(timeout.cast_mut(), Caller::Library);
         let mask = Mask(sigmask, KERNEL_SIGSET);
         // SAFETY: by the contract of this function.
-        if let Some(result) = unsafe { scan::poll(fds, nfds as u32, limit, mask) } {
+        if let Some(result) = unsafe { scan::poll(fds, nfds as u32, limit, mask, true) } {
             return returned(result);
         }
     }

@@ -3,8 +3,8 @@
 //!
 //! The functions of [`interpose`] take the place of the C library's `epoll_create`,
 //! `epoll_create1`, `epoll_ctl`, `epoll_wait`, `epoll_pwait`, `epoll_pwait2` and `syscall`, and, if
-//! `repoll-exec` is asked to carry them, `select`, `pselect`, `poll` and `ppoll`. They
-//! keep no record of which descriptor is what: an instance of repoll is a real file
+//! `repoll-exec` is asked to carry them, `select`, `pselect`, `poll` and `ppoll`. Those of `prctl`,
+//! `dlopen` and `dlmopen` only look at what happens. They keep no record of which descriptor is what: an instance of repoll is a real file
 //! descriptor, so `close`, `dup`, `fork`, `execve`, `SCM_RIGHTS` and `poll` need no help. Each call
 //! tries the ioctl, and makes the real call if the descriptor turns out not to be repoll's.
 //!
@@ -13,16 +13,20 @@
 //!
 //! What differs from the real calls:
 //!
-//! * They are no cancellation points of `pthread_cancel(3)`.
+//! * A cancellation by `pthread_cancel(3)` that comes when a call has just ended takes its result
+//!   with it, as in the C library before version 2.41: see `raw::cancellable`.
 //! * `epoll_ctl` with an event that lies elsewhere than on the current page of the stack asks the
 //!   kernel whether it can be read (EFAULT), which is one more system call; see
 //!   [`memory::readable`]. Memory that another thread unmaps just then is a crash, not EFAULT.
 //! * A program that has closed the template (see [`template`]) and can't open `/dev/repoll` any
 //!   more, as in a chroot, gets C epolls.
-//! * `select` and `poll` that are carried write what is left of a time limit to its place even if
-//!   that can't be written by the program: a crash, where the system call would leave it.
+//! * Where a process gets a filter of system calls, new calls are left to the kernel: see
+//!   [`sandbox`].
+//! * `syscall(SYS_io_uring_setup, …)` fails with ENOSYS, so that no epoll call goes by way of a ring,
+//!   which knows the C epoll only; see [`rings`].
 //! * Sets of descriptors are read and written in words of eight bytes, as the C library's are.
-//! * System calls that do not go through the C library are not seen (Go, io_uring).
+//! * System calls that do not go through the C library are not seen (Go, rustix), nor those of
+//!   libraries that are loaded with `RTLD_DEEPBIND` or by `dlmopen`.
 #![cfg_attr(not(test), no_std)]
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -33,10 +37,17 @@ pub mod interpose;
 #[cfg(feature = "interpose")]
 pub mod interpose_scan;
 pub mod memory;
+#[cfg(feature = "interpose")]
+mod next;
+pub mod notice;
 mod raw;
+pub mod rings;
+pub mod sandbox;
 pub mod scan;
 pub mod statistics;
 pub mod template;
+#[cfg(feature = "interpose")]
+pub mod trampolines;
 #[allow(
     missing_docs,
     non_camel_case_types,
@@ -54,18 +65,44 @@ pub const LIBRARY_VARIABLE: &str = "REPOLL_PRELOAD";
 /// The file name of the shared library.
 pub const LIBRARY: &str = "librepoll_preload.so";
 
-/// Runs once, before the program's `main`.
+/// Runs before the program's `main`.
 #[cfg(feature = "interpose")]
 #[used]
 #[link_section = ".init_array"]
 static START: extern "C" fn() = start;
 
+/// Whether [`start`] has run.
 #[cfg(feature = "interpose")]
+static STARTED: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
+
+/// Finds what `repoll-exec` left, once: at the latest with the first call that comes, which may be
+/// that of another library's constructor.
+#[cfg(feature = "interpose")]
+#[cold]
 extern "C" fn start() {
-    template::inherit();
+    use core::sync::atomic::Ordering::Relaxed;
+    if STARTED.load(Relaxed) {
+        return;
+    }
     statistics::attach();
+    notice::inherit();
+    sandbox::inherit();
+    rings::inherit();
     scan::inherit();
-    interpose_scan::find();
+    next::find();
+    if !sandbox::leaves_alone() {
+        template::inherit();
+    }
+    STARTED.store(true, Relaxed);
+}
+
+/// To be called at the beginning of each function that the program finds here.
+#[inline]
+fn ready() {
+    #[cfg(feature = "interpose")]
+    if !STARTED.load(core::sync::atomic::Ordering::Relaxed) {
+        start();
+    }
 }
 
 #[cfg(all(feature = "interpose", not(test)))]

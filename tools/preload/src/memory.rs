@@ -44,6 +44,36 @@ pub fn readable(from: *const u8, length: usize) -> bool {
     kernel_reads(first) && (page(first) == page(last) || kernel_reads(last - 7))
 }
 
+/// Writes a `T`; nothing happens if that can't be written.
+///
+/// On the page of the stack that the program runs on it can; elsewhere the kernel is asked, with
+/// `rt_sigprocmask` without a new mask: it writes 8 bytes, of the present mask.
+///
+/// # Safety
+///
+/// What of the place can be written is the caller's, during the call.
+#[inline]
+pub unsafe fn write<T: Copy>(to: *mut T, value: T) {
+    const { assert!(size_of::<T>() == 16) };
+    let here = 0u8;
+    let page = |address: usize| address / PAGE;
+    let first = to as usize;
+    let known = page(&raw const here as usize);
+    let is_known = page(first) == known && first.checked_add(15).map(page) == Some(known);
+    if is_known || (kernel_writes(first) && kernel_writes(first.wrapping_add(8))) {
+        // SAFETY: it can be written, and is ours to write.
+        unsafe { to.write_unaligned(value) };
+    }
+}
+
+#[cold]
+fn kernel_writes(address: usize) -> bool {
+    let arguments = [libc::SIG_BLOCK.into(), 0, address as c_long, 8, 0, 0];
+    // SAFETY: the kernel checks the address; our caller owns what is there. No mask changes.
+    let result = unsafe { raw::call(libc::SYS_rt_sigprocmask, arguments) };
+    result == 0
+}
+
 #[cold]
 fn kernel_reads(address: usize) -> bool {
     const NO_OPERATION: c_long = -1;
@@ -93,6 +123,26 @@ mod tests {
         for bad in [0, 8, 0xdead_0000_0000, 1 << 63, usize::MAX - 4, usize::MAX] {
             assert!(!readable(bad as *const u8, 12), "{bad:#x}");
         }
+    }
+
+    #[test]
+    fn what_can_not_be_written_is_left() {
+        let memory = half_readable();
+        // SAFETY: both pages are ours.
+        unsafe {
+            for (offset, written) in [(0, true), (PAGE - 16, true), (PAGE - 8, false)] {
+                let place = memory.wrapping_add(offset).cast::<[u64; 2]>();
+                write(place, [7, 8]);
+                if written {
+                    assert_eq!(place.read_unaligned(), [7, 8]);
+                }
+            }
+            assert_eq!(libc::mprotect(memory.cast(), PAGE, libc::PROT_READ), 0);
+            write(memory.cast::<[u64; 2]>(), [9, 9]);
+            assert_eq!(memory.cast::<[u64; 2]>().read_unaligned(), [7, 8]);
+        }
+        // SAFETY: nothing can be written there.
+        unsafe { write(8 as *mut [u64; 2], [9, 9]) };
     }
 
     #[test]

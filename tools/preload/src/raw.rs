@@ -2,6 +2,7 @@
 //! System calls, made here: the C library's own entry points may be ours.
 
 use core::arch::asm;
+use core::ffi::CStr;
 use libc::{c_int, c_long};
 
 /// Makes a system call. The result is the kernel's: a negative errno on failure.
@@ -31,6 +32,63 @@ pub unsafe fn call(number: c_long, arguments: [c_long; 6]) -> c_long {
     result
 }
 
+/// As [`call`], as a cancellation point of `pthread_cancel(3)`: what was cancelled before ends here,
+/// and what is cancelled during the call ends it.
+///
+/// The thread can be cancelled at any instruction from the first `pthread_setcanceltype` to the
+/// second, which is the system call and what is between. A cancellation that comes when the call
+/// has just ended takes its result with it, as in the C library before version 2.41.
+///
+/// This unwinds through its callers here, up to the program. They hold nothing that has to be dropped,
+/// so they have no landing pads; and the tables by which the unwinder passes them are there for each
+/// instruction, although nothing panics. (The ABI "C-unwind" would be wrong: where panics abort, it
+/// has foreign unwinding abort too.)
+///
+/// # Safety
+///
+/// As for [`call`].
+#[inline]
+pub unsafe fn cancellable(number: c_long, arguments: &[c_long; 6]) -> c_long {
+    let mut before = DEFERRED;
+    // SAFETY: it takes a number, and writes to a variable of ours. It changes the calling thread
+    // only, may be called in signal handlers, and knows that a thread's cancellation is disabled.
+    unsafe { pthread_setcanceltype(ASYNCHRONOUS, &mut before) };
+    // SAFETY: by the contract of this function. No lock is held and nothing is half done.
+    let result = unsafe { call(number, *arguments) };
+    // SAFETY: as above; null is for no place.
+    unsafe { pthread_setcanceltype(before, core::ptr::null_mut()) };
+    result
+}
+
+/// [`cancellable`], or if not so [`call`].
+///
+/// # Safety
+///
+/// As for [`call`].
+#[inline]
+pub unsafe fn waiting(number: c_long, arguments: &[c_long; 6], is_cancellable: bool) -> c_long {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        if is_cancellable {
+            cancellable(number, arguments)
+        } else {
+            call(number, *arguments)
+        }
+    }
+}
+
+const DEFERRED: c_int = 0;
+const ASYNCHRONOUS: c_int = 1;
+
+extern "C" {
+    fn pthread_setcanceltype(kind: c_int, before: *mut c_int) -> c_int;
+}
+
+/// The arguments of `ioctl(2)`.
+pub fn ioctl_arguments<T>(fd: c_int, request: u32, argument: *const T) -> [c_long; 6] {
+    [fd.into(), request.into(), argument as c_long, 0, 0, 0]
+}
+
 /// `ioctl(2)`.
 ///
 /// # Safety
@@ -38,14 +96,18 @@ pub unsafe fn call(number: c_long, arguments: [c_long; 6]) -> c_long {
 /// `argument` is what `request` wants.
 #[inline]
 pub unsafe fn ioctl<T>(fd: c_int, request: u32, argument: *const T) -> c_long {
-    let arguments = [fd.into(), request.into(), argument as c_long, 0, 0, 0];
+    let arguments = ioctl_arguments(fd, request, argument);
     // SAFETY: by the contract of this function.
     unsafe { call(libc::SYS_ioctl, arguments) }
 }
 
 /// `open(2)` of an existing file, for reading and writing, with close-on-exec.
-pub fn open(path: &core::ffi::CStr) -> c_long {
-    let flags = libc::O_RDWR | libc::O_CLOEXEC;
+pub fn open(path: &CStr) -> c_long {
+    open_for(path, libc::O_RDWR)
+}
+
+fn open_for(path: &CStr, access: c_int) -> c_long {
+    let flags = access | libc::O_CLOEXEC;
     let arguments = [
         libc::AT_FDCWD.into(),
         path.as_ptr() as c_long,
@@ -71,9 +133,65 @@ pub fn fcntl(fd: c_int, command: c_int, argument: c_int) -> c_long {
     unsafe { call(libc::SYS_fcntl, arguments) }
 }
 
+/// `fstat(2)`.
+pub fn stat(fd: c_int) -> Option<libc::stat> {
+    // SAFETY: all zeros are a valid `stat`.
+    let mut file: libc::stat = unsafe { core::mem::zeroed() };
+    let arguments = [fd.into(), &raw mut file as c_long, 0, 0, 0, 0];
+    // SAFETY: the place is ours.
+    let result = unsafe { call(libc::SYS_fstat, arguments) };
+    (result == 0).then_some(file)
+}
+
+/// The beginning of a small file; `None` if it can't be read.
+pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let fd = open_for(path, libc::O_RDONLY);
+    if fd < 0 {
+        return None;
+    }
+    let arguments = [
+        fd,
+        buffer.as_mut_ptr() as c_long,
+        buffer.len() as c_long,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: the buffer is as long as is said.
+    let length = unsafe { call(libc::SYS_read, arguments) };
+    close(fd as c_int);
+    buffer.get(..usize::try_from(length).ok()?)
+}
+
+/// The number that follows `name` in a file such as `/proc/self/status`.
+pub fn field(file: &[u8], name: &[u8]) -> Option<u32> {
+    let start = file.windows(name.len()).position(|there| there == name)? + name.len();
+    let digits = file[start..].iter();
+    let digits = digits.skip_while(|byte| byte.is_ascii_whitespace());
+    let mut digits = digits.take_while(|byte| byte.is_ascii_digit()).peekable();
+    digits.peek()?;
+    digits.try_fold(0u32, |number, &digit| {
+        number.checked_mul(10)?.checked_add((digit - b'0').into())
+    })
+}
+
+/// A variable of the environment. To be called before the program runs; the value is to be used at
+/// once.
+pub fn environment(name: &CStr) -> Option<&'static str> {
+    environment_c(name)?.to_str().ok()
+}
+
+/// As [`environment`].
+pub fn environment_c(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: the name ends in a zero byte; nothing else runs yet that changes the environment.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    // SAFETY: the environment holds strings that end in a zero byte.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+}
+
 /// A result of the kernel as the C library returns it: -1, and `errno` set.
 #[inline]
-pub fn with_errno(result: c_long) -> c_long {
+pub extern "C" fn with_errno(result: c_long) -> c_long {
     if !(-4095..0).contains(&result) {
         return result;
     }
@@ -87,4 +205,18 @@ pub fn with_errno(result: c_long) -> c_long {
 pub fn abort() -> ! {
     // SAFETY: it takes nothing and does not return.
     unsafe { libc::abort() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found() {
+        let file = b"Name:\tx\nFDSize:\t64\nLast:\t";
+        assert_eq!(field(file, b"\nFDSize:"), Some(64));
+        assert_eq!(field(file, b"\nLast:"), None);
+        assert_eq!(field(file, b"\nOther:"), None);
+        assert_eq!(field(b"\nA: 99999999999", b"\nA:"), None);
+    }
 }

@@ -7,7 +7,7 @@
 
 use crate::epoll::{nanoseconds, Mask};
 use crate::statistics::{self, Call, Outcome};
-use crate::{memory, raw, template, uapi};
+use crate::{memory, raw, sandbox, template, uapi};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use libc::{c_int, c_long, c_void, pollfd, timespec, timeval};
@@ -17,6 +17,10 @@ pub const VARIABLE: &CStr = c"REPOLL_CARRY";
 
 const FAULT: c_long = -(libc::EFAULT as c_long);
 const INVAL: c_long = -(libc::EINVAL as c_long);
+const PERM: c_long = -(libc::EPERM as c_long);
+const ACCES: c_long = -(libc::EACCES as c_long);
+const NOSYS: c_long = -(libc::ENOSYS as c_long);
+const NOTTY: c_long = -(libc::ENOTTY as c_long);
 
 const SELECT: u32 = 1;
 const POLL: u32 = 2;
@@ -26,17 +30,13 @@ static CARRIED: AtomicU32 = AtomicU32::new(0);
 /// Looks what the environment asks for. To be called before the program runs.
 #[cfg_attr(not(feature = "interpose"), allow(dead_code))]
 pub fn inherit() {
-    // SAFETY: the name ends in a zero byte; nothing else runs yet that changes the environment.
-    let value = unsafe { libc::getenv(VARIABLE.as_ptr()) };
-    if value.is_null() {
+    let Some(value) = raw::environment(VARIABLE) else {
         return;
-    }
-    // SAFETY: the environment holds strings that end in a zero byte.
-    let value = unsafe { CStr::from_ptr(value) };
-    let bits = value.to_bytes().split(|&byte| byte == b',');
+    };
+    let bits = value.split(',');
     let bits = bits.fold(0, |bits, word| match word {
-        b"select" => bits | SELECT,
-        b"poll" => bits | POLL,
+        "select" => bits | SELECT,
+        "poll" => bits | POLL,
         _ => bits,
     });
     CARRIED.store(bits, Relaxed);
@@ -54,16 +54,25 @@ pub fn carries_poll() -> bool {
     CARRIED.load(Relaxed) & POLL != 0
 }
 
+/// Which of two ways a caller expects its time limit to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// That of the functions of the C library.
+    Library,
+    /// That of the system calls.
+    Kernel,
+}
+
 /// The time limit of a call, as its caller gave it.
 #[derive(Clone, Copy)]
 pub enum Limit {
     /// Of `poll`; negative for none.
     Milliseconds(c_int),
     /// Of `select`; null for none. What is left is written back.
-    Timeval(*mut timeval),
-    /// Of `pselect` and `ppoll`; null for none. What is left is written back, if (true) the caller
-    /// expects that, as those of the system calls do, but not those of the functions.
-    Timespec(*mut timespec, bool),
+    Timeval(*mut timeval, Caller),
+    /// Of `pselect` and `ppoll`; null for none. What is left is written back for a caller of the
+    /// system calls.
+    Timespec(*mut timespec, Caller),
 }
 
 impl Limit {
@@ -76,11 +85,11 @@ impl Limit {
         match self {
             Self::Milliseconds(limit) if limit < 0 => Ok(-1),
             Self::Milliseconds(limit) => Ok(i64::from(limit) * 1_000_000),
-            Self::Timeval(limit) if limit.is_null() => Ok(-1),
-            Self::Timeval(limit) => {
+            Self::Timeval(limit, _) if limit.is_null() => Ok(-1),
+            Self::Timeval(limit, caller) => {
                 // SAFETY: integers; the rest by the contract of this function.
                 let limit = unsafe { memory::read(limit) }.ok_or(FAULT)?;
-                of_timeval(limit).ok_or(INVAL)
+                of_timeval(limit, caller).ok_or(INVAL)
             }
             Self::Timespec(limit, _) if limit.is_null() => Ok(-1),
             Self::Timespec(limit, _) => {
@@ -91,43 +100,52 @@ impl Limit {
         }
     }
 
-    /// Tells the caller what is left.
+    /// Tells the caller what is left; not if that can't be written, as the system calls.
     ///
     /// # Safety
     ///
-    /// The time can be written.
+    /// What can be written at the place of the time is the caller's.
     unsafe fn write_back(self, left: i64) {
         let (seconds, rest) = (left / 1_000_000_000, left % 1_000_000_000);
         match self {
-            Self::Timeval(limit) => {
+            Self::Timeval(limit, _) => {
                 let left = timeval {
                     tv_sec: seconds,
                     tv_usec: rest / 1000,
                 };
                 // SAFETY: by the contract of this function.
-                unsafe { limit.write_unaligned(left) };
+                unsafe { memory::write(limit, left) };
             }
-            Self::Timespec(limit, true) => {
+            Self::Timespec(limit, Caller::Kernel) => {
                 let left = timespec {
                     tv_sec: seconds,
                     tv_nsec: rest,
                 };
                 // SAFETY: by the contract of this function.
-                unsafe { limit.write_unaligned(left) };
+                unsafe { memory::write(limit, left) };
             }
-            Self::Timespec(_, false) | Self::Milliseconds(_) => {}
+            Self::Timespec(_, Caller::Library) | Self::Milliseconds(_) => {}
         }
     }
 }
 
-/// More microseconds than a second has are seconds.
-fn of_timeval(time: timeval) -> Option<i64> {
-    if time.tv_sec < 0 || time.tv_usec < 0 {
+/// More microseconds than a second has are seconds. The kernel lets their sum wrap, to what is not
+/// valid; the C library takes the longest time, but looks at 32 bits of the microseconds only.
+fn of_timeval(time: timeval, caller: Caller) -> Option<i64> {
+    let microseconds = match caller {
+        Caller::Kernel => time.tv_usec,
+        Caller::Library => i64::from(time.tv_usec as i32),
+    };
+    if time.tv_sec < 0 || microseconds < 0 {
         return None;
     }
+    let more = microseconds / 1_000_000;
     nanoseconds(timespec {
-        tv_sec: time.tv_sec.saturating_add(time.tv_usec / 1_000_000),
-        tv_nsec: time.tv_usec % 1_000_000 * 1000,
+        tv_sec: match caller {
+            Caller::Kernel => time.tv_sec.wrapping_add(more),
+            Caller::Library => time.tv_sec.saturating_add(more),
+        },
+        tv_nsec: microseconds % 1_000_000 * 1000,
     })
 }
 
@@ -142,6 +160,7 @@ pub unsafe fn select(
     sets: [*mut c_void; 3],
     limit: Limit,
     mask: Mask,
+    cancellable: bool,
 ) -> Option<c_long> {
     // SAFETY: by the contract of this function.
     let timeout = match unsafe { limit.nanoseconds() } {
@@ -163,15 +182,14 @@ pub unsafe fn select(
         ..Default::default()
     };
     let argument = &raw mut argument;
-    let result = template::with(|fd| {
-        // SAFETY: the request reads and writes a `repoll_select`, and checks the addresses in it.
-        unsafe { raw::ioctl(fd, uapi::REPOLL_IOCTL_SELECT, argument) }
-    });
-    if timeout > 0 && result.is_ok() {
+    let request = uapi::REPOLL_IOCTL_SELECT;
+    // SAFETY: the request reads and writes a `repoll_select`, and checks the addresses in it.
+    let result = unsafe { ask(Call::Select, request, argument.cast(), cancellable) };
+    if timeout > 0 && result.is_some() {
         // SAFETY: the argument is ours; the rest by the contract of this function.
         unsafe { limit.write_back((*argument).timeout) };
     }
-    carried(Call::Select, result)
+    result
 }
 
 /// As `poll(2)` or `ppoll(2)`; `None` if the real call has to be made.
@@ -179,7 +197,13 @@ pub unsafe fn select(
 /// # Safety
 ///
 /// The array has room for `nfds`, or is not mapped. The time can be read and written, or not be read.
-pub unsafe fn poll(fds: *mut pollfd, nfds: u32, limit: Limit, mask: Mask) -> Option<c_long> {
+pub unsafe fn poll(
+    fds: *mut pollfd,
+    nfds: u32,
+    limit: Limit,
+    mask: Mask,
+    cancellable: bool,
+) -> Option<c_long> {
     // SAFETY: by the contract of this function.
     let timeout = match unsafe { limit.nanoseconds() } {
         Ok(timeout) => timeout,
@@ -197,28 +221,58 @@ pub unsafe fn poll(fds: *mut pollfd, nfds: u32, limit: Limit, mask: Mask) -> Opt
         ..Default::default()
     };
     let argument = &raw mut argument;
-    let result = template::with(|fd| {
-        // SAFETY: the request reads and writes a `repoll_poll`, and checks the addresses in it.
-        unsafe { raw::ioctl(fd, uapi::REPOLL_IOCTL_POLL, argument) }
-    });
-    if timeout > 0 && result.is_ok() {
+    let request = uapi::REPOLL_IOCTL_POLL;
+    // SAFETY: the request reads and writes a `repoll_poll`, and checks the addresses in it.
+    let result = unsafe { ask(Call::Poll, request, argument.cast(), cancellable) };
+    if timeout > 0 && result.is_some() {
         // SAFETY: the argument is ours; the rest by the contract of this function.
         unsafe { limit.write_back((*argument).timeout) };
     }
-    carried(Call::Poll, result)
+    result
 }
 
-#[inline]
-fn carried(call: Call, result: Result<c_long, c_long>) -> Option<c_long> {
-    match result {
-        Ok(result) => {
-            statistics::count(call, Outcome::Carried);
-            Some(result)
-        }
-        Err(error) => {
-            statistics::count(call, Outcome::NoDevice);
-            statistics::no_device(error);
-            None
+/// Makes an ioctl of the template, with `argument`. `None` if the real call has to be made.
+///
+/// # Safety
+///
+/// `argument` is what `request` wants, and is not changed by a request that fails.
+unsafe fn ask(
+    call: Call,
+    request: u32,
+    argument: *mut c_void,
+    cancellable: bool,
+) -> Option<c_long> {
+    if sandbox::leaves_alone() {
+        statistics::count(call, Outcome::Filtered);
+        return None;
+    }
+    let mut template = template::get();
+    let mut is_new = false;
+    loop {
+        let fd = match template {
+            Ok(fd) => fd,
+            Err(error) => {
+                statistics::count(call, Outcome::NoDevice);
+                statistics::no_device(error);
+                return None;
+            }
+        };
+        let ioctl = raw::ioctl_arguments(fd, request, argument);
+        // SAFETY: by the contract of this function.
+        let result = unsafe { raw::waiting(libc::SYS_ioctl, &ioctl, cancellable) };
+        match result {
+            // The calls themselves have no such errors.
+            PERM | ACCES | NOSYS | NOTTY if is_new || template::is_instance(fd) => {
+                template = Err(result);
+            }
+            _ if is_new || template::answered(fd, result) => {
+                statistics::count(call, Outcome::Carried);
+                return Some(result);
+            }
+            _ => {
+                template = template::another(fd);
+                is_new = true;
+            }
         }
     }
 }
@@ -229,13 +283,19 @@ mod tests {
 
     #[test]
     fn times_become_nanoseconds() {
-        let time = |tv_sec, tv_usec| of_timeval(timeval { tv_sec, tv_usec });
-        assert_eq!(time(0, 0), Some(0));
-        assert_eq!(time(2, 3), Some(2_000_003_000));
-        assert_eq!(time(1, 2_500_000), Some(3_500_000_000));
-        assert_eq!(time(i64::MAX, i64::MAX), Some(i64::MAX));
-        assert_eq!(time(-1, 0), None);
-        assert_eq!(time(0, -1), None);
+        let time = |tv_sec, tv_usec| {
+            [Caller::Library, Caller::Kernel]
+                .map(|caller| of_timeval(timeval { tv_sec, tv_usec }, caller))
+        };
+        assert_eq!(time(0, 0), [Some(0); 2]);
+        assert_eq!(time(2, 3), [Some(2_000_003_000); 2]);
+        assert_eq!(time(1, 2_500_000), [Some(3_500_000_000); 2]);
+        assert_eq!(time(i64::MAX, 999_999), [Some(i64::MAX); 2]);
+        assert_eq!(time(i64::MAX, 1_000_000), [Some(i64::MAX), None]);
+        assert_eq!(time(-1, 0), [None; 2]);
+        assert_eq!(time(0, -1), [None; 2]);
+        assert_eq!(time(5, -1_000_000), [None; 2]);
+        assert_eq!(time(0, 1 << 32), [Some(0), Some(4_294_967_296_000)]);
     }
 
     #[test]
@@ -250,15 +310,15 @@ mod tests {
         };
         // SAFETY: both are ours.
         unsafe {
-            Limit::Timeval(&mut val).write_back(1_002_003_004);
+            Limit::Timeval(&mut val, Caller::Library).write_back(1_002_003_004);
             assert_eq!((val.tv_sec, val.tv_usec), (1, 2003));
-            Limit::Timespec(&mut spec, false).write_back(1);
+            Limit::Timespec(&mut spec, Caller::Library).write_back(1);
             assert_eq!((spec.tv_sec, spec.tv_nsec), (9, 9));
-            Limit::Timespec(&mut spec, true).write_back(1_002_003_004);
+            Limit::Timespec(&mut spec, Caller::Kernel).write_back(1_002_003_004);
             assert_eq!((spec.tv_sec, spec.tv_nsec), (1, 2_003_004));
             assert_eq!(Limit::Milliseconds(-5).nanoseconds(), Ok(-1));
             assert_eq!(
-                Limit::Timespec(8 as *mut timespec, true).nanoseconds(),
+                Limit::Timespec(8 as *mut timespec, Caller::Kernel).nanoseconds(),
                 Err(FAULT)
             );
         }

@@ -6,7 +6,7 @@
 //! when a process forks, executes another program or ends without notice. A program that is
 //! executed as another user, or where `/proc` is another one, is not counted.
 
-use crate::raw;
+use crate::{notice, raw};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::Relaxed};
 use libc::c_long;
@@ -50,8 +50,10 @@ impl Call {
 pub enum Outcome {
     /// An instance of repoll answered it.
     Carried,
-    /// It was left to the kernel, because `/dev/repoll` could not be opened.
+    /// It was left to the kernel, because `/dev/repoll` could not be opened or used.
     NoDevice,
+    /// It was left to the kernel, because the process has a filter of system calls.
+    Filtered,
     /// It was left to the C epoll, because the descriptor is something else than an instance.
     NotOurs,
     /// It could not reach anything: no descriptor, or a bad argument.
@@ -60,7 +62,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Carried, Self::NoDevice, Self::NotOurs, Self::Refused];
+    pub const ALL: [Self; 5] = [
+        Self::Carried,
+        Self::NoDevice,
+        Self::Filtered,
+        Self::NotOurs,
+        Self::Refused,
+    ];
 }
 
 /// The shared page.
@@ -69,7 +77,11 @@ impl Outcome {
 pub struct Counters {
     /// How many programs have loaded the library.
     pub programs: AtomicU64,
-    /// Why the device could not be opened, most recently: an errno.
+    /// How many filters of system calls were noticed.
+    pub filters: AtomicU64,
+    /// How many rings of io_uring were refused.
+    pub rings: AtomicU64,
+    /// Why the device could not be opened or used, most recently: an errno.
     pub device_error: AtomicI32,
     calls: [[AtomicU64; Outcome::ALL.len()]; Call::ALL.len()],
 }
@@ -90,13 +102,10 @@ static COUNTERS: AtomicPtr<Counters> = AtomicPtr::new(core::ptr::null_mut());
 /// Counts in the file that the environment names, if it names one. To be called before the
 /// program runs.
 pub fn attach() {
-    // SAFETY: the name ends in a zero byte; nothing else runs yet that changes the environment.
-    let path = unsafe { libc::getenv(VARIABLE.as_ptr()) };
-    if path.is_null() {
+    let Some(path) = raw::environment_c(VARIABLE) else {
         return;
-    }
-    // SAFETY: the environment holds strings that end in a zero byte.
-    let fd = raw::open(unsafe { CStr::from_ptr(path) });
+    };
+    let fd = raw::open(path);
     if fd < 0 {
         return;
     }
@@ -114,9 +123,7 @@ pub fn attach() {
     raw::close(fd as i32);
     if address > 0 {
         COUNTERS.store(address as *mut Counters, Relaxed);
-        if let Some(counters) = counters() {
-            counters.programs.fetch_add(1, Relaxed);
-        }
+        add(|counters| &counters.programs);
     }
 }
 
@@ -134,8 +141,27 @@ pub(crate) fn count(call: Call, outcome: Outcome) {
 }
 
 #[cold]
+fn add(counter: impl Fn(&Counters) -> &AtomicU64) {
+    if let Some(counters) = counters() {
+        counter(counters).fetch_add(1, Relaxed);
+    }
+}
+
+/// The process has got a filter of system calls.
+pub(crate) fn sandboxed() {
+    add(|counters| &counters.filters);
+}
+
+/// A ring of io_uring was refused.
+pub(crate) fn ring_refused() {
+    add(|counters| &counters.rings);
+}
+
+/// `result` is why the device can't be opened or used.
+#[cold]
 pub(crate) fn no_device(result: c_long) {
     if let Some(counters) = counters() {
         counters.device_error.store(-result as i32, Relaxed);
     }
+    notice::no_device(-result as i32);
 }

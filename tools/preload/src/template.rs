@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The template: the instance that every other one is made from, with `REPOLL_CREATE`.
 //!
-//! `repoll-exec` opens it, and the program inherits it under a high number. It is close-on-exec as
+//! `repoll-exec` opens it, and the program inherits it under a number that it hardly notices. It is close-on-exec as
 //! soon as the program runs, so that other programs that it executes do not find a descriptor that
 //! nobody opened; those that load this library open a template of their own when they start.
 //! So new instances need no access to `/dev`, even if the program changes its root or its user
@@ -19,8 +19,7 @@ pub const DEVICE: &CStr = c"/dev/repoll";
 /// Holds, in the environment, the number of the inherited template.
 pub const VARIABLE: &CStr = c"REPOLL_TEMPLATE";
 
-/// The highest number that a template asks for: higher ones would make the table of descriptors,
-/// which every fork copies, needlessly large.
+/// The highest number that a template asks for.
 pub const HIGHEST: c_int = 4096;
 
 const NONE: c_int = -1;
@@ -42,14 +41,7 @@ pub fn inherit() {
 }
 
 fn inherited() -> Option<c_int> {
-    // SAFETY: the name ends in a zero byte; nothing else runs yet that changes the environment.
-    let value = unsafe { libc::getenv(VARIABLE.as_ptr()) };
-    if value.is_null() {
-        return None;
-    }
-    // SAFETY: the environment holds strings that end in a zero byte.
-    let value = unsafe { CStr::from_ptr(value) };
-    let fd = value.to_str().ok()?.parse().ok()?;
+    let fd = raw::environment(VARIABLE)?.parse().ok()?;
     is_instance(fd).then_some(fd)
 }
 
@@ -58,26 +50,36 @@ pub fn is_instance(fd: c_int) -> bool {
     nop(fd) == 0
 }
 
-/// `REPOLL_NOP`: 0 if `fd` is an instance of repoll, ENOTTY if it is something else.
+/// `REPOLL_NOP`: 0 if `fd` is an instance of repoll, ENOTTY if it is something else, EPERM or what
+/// else a filter or Landlock says if ioctls are refused.
 pub fn nop(fd: c_int) -> c_long {
     // SAFETY: the request has no argument.
     unsafe { raw::ioctl(fd, uapi::REPOLL_IOCTL_NOP, core::ptr::null::<()>()) }
 }
 
-/// Calls `create` with the template, which is opened if there is none, or if what has its number
-/// by now is not an instance. `Err` if the device can't be opened.
-pub fn with(create: impl Fn(c_int) -> c_long) -> Result<c_long, c_long> {
-    let fd = TEMPLATE.load(Relaxed);
-    if fd != NONE {
-        let result = create(fd);
-        if result >= 0 || is_instance(fd) {
-            return Ok(result);
-        }
+/// The template, which is opened if there is none. `Err` if the device can't be opened or used.
+#[inline]
+pub fn get() -> Result<c_int, c_long> {
+    match TEMPLATE.load(Relaxed) {
+        NONE => open_again(NONE, Limit::AsItIs),
+        fd => Ok(fd),
     }
-    open_again(fd, Limit::AsItIs).map(create)
 }
 
-/// Opens a template in the place of `old`.
+/// Whether a result that came from the template `fd` is an instance's.
+#[inline]
+pub fn answered(fd: c_int, result: c_long) -> bool {
+    result >= 0 || is_instance(fd)
+}
+
+/// Another template, where `fd` has proved to be none. `Err` as of [`get`].
+#[cold]
+pub fn another(fd: c_int) -> Result<c_int, c_long> {
+    open_again(fd, Limit::AsItIs)
+}
+
+/// Opens a template in the place of `old`. Nothing is kept of what turns out to be something else
+/// than repoll, or is of no use, as ioctls are refused.
 #[cold]
 fn open_again(old: c_int, limit: Limit) -> Result<c_int, c_long> {
     let low = raw::open(DEVICE);
@@ -85,6 +87,11 @@ fn open_again(old: c_int, limit: Limit) -> Result<c_int, c_long> {
         return Err(low);
     }
     let low = low as c_int;
+    let answer = nop(low);
+    if answer != 0 {
+        raw::close(low);
+        return Err(answer);
+    }
     let high = out_of_the_way(low, libc::F_DUPFD_CLOEXEC, limit);
     let new = if high < 0 {
         low
@@ -111,17 +118,22 @@ pub enum Limit {
     MayRaise,
 }
 
-/// Duplicates `fd` with the `fcntl` command `F_DUPFD` or `F_DUPFD_CLOEXEC`: if possible to the
-/// first number that the program itself can't get, because its limit is lower. The result is the
-/// kernel's.
+/// Duplicates `fd` with the `fcntl` command `F_DUPFD` or `F_DUPFD_CLOEXEC`, to a number that the
+/// program hardly notices. The result is the kernel's.
+///
+/// The table of descriptors does not grow for it: `select(2)` looks at as many bits as the table has,
+/// whatever its caller says. So it is the first number that the program itself can't get, because
+/// its limit is lower, if the table has that; else the last one of the table.
 pub fn out_of_the_way(fd: c_int, command: c_int, limit: Limit) -> c_long {
+    const MOST_TRIES: usize = 64;
     let mut now = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     set_limit(core::ptr::null(), &mut now);
     let soft = now.rlim_cur.min(HIGHEST as libc::rlim_t + 1) as c_int;
-    if limit == Limit::MayRaise && soft <= HIGHEST && now.rlim_max > now.rlim_cur {
+    let size = table_size().min(HIGHEST + 1);
+    if limit == Limit::MayRaise && soft < size && now.rlim_max > now.rlim_cur {
         let raised = libc::rlimit {
             rlim_cur: now.rlim_cur + 1,
             ..now
@@ -133,7 +145,24 @@ pub fn out_of_the_way(fd: c_int, command: c_int, limit: Limit) -> c_long {
             return high;
         }
     }
-    raw::fcntl(fd, command, soft - 1)
+    for lowest in (3..soft.min(size)).rev().take(MOST_TRIES) {
+        let high = raw::fcntl(fd, command, lowest);
+        if high < 0 || high < size.into() {
+            return high;
+        }
+        raw::close(high as c_int);
+    }
+    raw::fcntl(fd, command, 3)
+}
+
+/// How many descriptors the process's table has room for without growing.
+fn table_size() -> c_int {
+    const LEAST: c_int = 64;
+    let mut buffer = [0; 4096];
+    raw::read_file(c"/proc/thread-self/status", &mut buffer)
+        .and_then(|status| raw::field(status, b"\nFDSize:"))
+        .and_then(|size| size.try_into().ok())
+        .unwrap_or(LEAST)
 }
 
 fn set_limit(new: *const libc::rlimit, old: *mut libc::rlimit) {
@@ -157,29 +186,31 @@ mod tests {
         limit
     }
 
-    /// All in one: the limit is the process's.
+    /// All in one: the limit and the table are the process's.
     #[test]
     fn duplicates_lie_out_of_the_way() {
         let file = std::fs::File::open("/dev/null").expect("there is a /dev/null");
         let before = limit();
+        let size = table_size();
+        assert!(size >= 64);
         for (soft, raise, expected) in [
-            (256, Limit::MayRaise, 256),
-            (256, Limit::AsItIs, 255),
-            (4096, Limit::MayRaise, 4096),
-            (8192, Limit::MayRaise, 4096),
-            (8192, Limit::AsItIs, 4096),
+            (40, Limit::MayRaise, 40),
+            (40, Limit::AsItIs, 39),
+            (256.max(size), Limit::MayRaise, size - 1),
+            (256.max(size), Limit::AsItIs, size - 1),
         ] {
-            if before.rlim_max <= soft {
-                continue;
-            }
             let lowered = libc::rlimit {
-                rlim_cur: soft,
+                rlim_cur: soft as libc::rlim_t,
                 ..before
             };
+            if before.rlim_max <= lowered.rlim_cur {
+                continue;
+            }
             set_limit(&lowered, std::ptr::null_mut());
             let found = out_of_the_way(file.as_raw_fd(), libc::F_DUPFD, raise);
-            assert_eq!(found, expected, "{soft}");
-            assert_eq!(limit().rlim_cur, soft);
+            assert_eq!(found, expected.into(), "{soft}");
+            assert_eq!(limit().rlim_cur, lowered.rlim_cur);
+            assert_eq!(table_size(), size);
             raw::close(found as c_int);
         }
         set_limit(&before, std::ptr::null_mut());

@@ -47,7 +47,8 @@ fn the_clock_counts_instructions() -> Result<()> {
 }
 
 fn a_time_slice_is_a_gap_and_no_lateness() -> Result<()> {
-    const MILLISECOND: u64 = 1_000_000;
+    // The shortest slice of the scheduler is longer, and no other gap is.
+    const PART: u64 = 300_000;
     let busy = || {
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(50) {
@@ -60,11 +61,11 @@ fn a_time_slice_is_a_gap_and_no_lateness() -> Result<()> {
         Ok(())
     };
     let gap = worst_gap(busy, 0)?;
-    ensure!(gap > MILLISECOND, "the slices of another thread: {gap}");
+    ensure!(gap > PART, "the slices of another thread: {gap}");
     let gap = worst_gap(idle, 0)?;
-    ensure!(gap < MILLISECOND, "a gap of {gap} while nothing runs");
+    ensure!(gap < PART, "a gap of {gap} while nothing runs");
     let late = worst_lateness(busy, 0)?;
-    ensure!(late < MILLISECOND, "a real-time thread is {late} late");
+    ensure!(late < PART, "a real-time thread is {late} late");
     Ok(())
 }
 

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the Rust runtime changes before `main`, so that the program gets it as we did: it ignores
+//! SIGPIPE, and opens /dev/null where a standard descriptor is closed.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+const STANDARD: usize = 3;
+
+static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+static CLOSED: [AtomicBool; STANDARD] = [const { AtomicBool::new(false) }; STANDARD];
+
+/// Runs before the runtime, which begins in C's `main`.
+#[used]
+#[link_section = ".init_array"]
+static LOOK: extern "C" fn() = look;
+
+extern "C" fn look() {
+    // SAFETY: all zeros are a valid `sigaction`.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: no new action is given, and the place for the present one is ours.
+    unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action) };
+    SIGPIPE_IGNORED.store(action.sa_sigaction == libc::SIG_IGN, Relaxed);
+    for (fd, closed) in (0..).zip(&CLOSED) {
+        // SAFETY: it takes numbers.
+        closed.store(unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0, Relaxed);
+    }
+}
+
+/// Makes it as it was, for the program that is executed next.
+pub fn restore() {
+    let action = match SIGPIPE_IGNORED.load(Relaxed) {
+        true => libc::SIG_IGN,
+        false => libc::SIG_DFL,
+    };
+    // SAFETY: no handler is given.
+    unsafe { libc::signal(libc::SIGPIPE, action) };
+    for (fd, closed) in (0..).zip(&CLOSED) {
+        if closed.load(Relaxed) {
+            // SAFETY: it takes numbers; the runtime's /dev/null is closed with the execution only.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is not carried, said once by each process, in a line, to what was standard error of
+//! `repoll-exec`; not if `repoll-exec` is to be quiet.
+//!
+//! A program may have closed descriptor 2 and have its own data under that number. So a line is
+//! written only if the file is the one that `repoll-exec` has named in the environment.
+
+use crate::raw;
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use libc::{c_int, c_long};
+
+/// Holds, in the environment, the device and the inode of the file to write to, as `DEVICE:INODE`.
+pub const VARIABLE: &CStr = c"REPOLL_NOTICES";
+
+const STDERR: c_int = 2;
+
+static DEVICE: AtomicU64 = AtomicU64::new(0);
+/// 0 if nothing is to be said: no file has that number.
+static INODE: AtomicU64 = AtomicU64::new(0);
+
+/// Looks where to say it. To be called before the program runs.
+pub fn inherit() {
+    let file = raw::environment(VARIABLE).and_then(|value| {
+        let (device, inode) = value.split_once(':')?;
+        Some((device.parse().ok()?, inode.parse().ok()?))
+    });
+    if let Some((device, inode)) = file {
+        DEVICE.store(device, Relaxed);
+        INODE.store(inode, Relaxed);
+    }
+}
+
+/// The device and the inode of standard error.
+pub fn standard_error() -> Option<(u64, u64)> {
+    raw::stat(STDERR).map(|file| (file.st_dev, file.st_ino))
+}
+
+/// A line that is put together without memory from anywhere. What is too long is cut off.
+struct Line {
+    bytes: [u8; 512],
+    length: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            bytes: [0; 512],
+            length: 0,
+        }
+    }
+
+    /// Control characters, of a file's name for instance, become question marks.
+    fn add(&mut self, text: &[u8]) {
+        // One byte is left for the end of the line.
+        let room = &mut self.bytes[self.length..511];
+        for (to, from) in room.iter_mut().zip(text) {
+            *to = if *from < b' ' { b'?' } else { *from };
+        }
+        self.length += room.len().min(text.len());
+    }
+
+    fn add_number(&mut self, mut number: u32) {
+        let mut digits = [0; 10];
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.add(&digits[first..]);
+    }
+
+    fn write(mut self) {
+        self.bytes[self.length] = b'\n';
+        let bytes = &self.bytes[..=self.length];
+        if is_writable() {
+            without_signals(|| {
+                let (start, length) = (bytes.as_ptr() as c_long, bytes.len() as c_long);
+                // SAFETY: the bytes are only read.
+                unsafe { raw::call(libc::SYS_write, [STDERR.into(), start, length, 0, 0, 0]) }
+            });
+        }
+    }
+}
+
+/// Whether a line can be written without waiting for a reader.
+fn is_writable() -> bool {
+    let mut file = libc::pollfd {
+        fd: STDERR,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: the place is ours.
+    let ready = unsafe { raw::call(libc::SYS_poll, [&raw mut file as c_long, 1, 0, 0, 0, 0]) };
+    ready == 1 && file.revents & libc::POLLOUT != 0
+}
+
+/// Calls `write`, whose failure must not be the end of the program: it would be by SIGPIPE if nobody
+/// reads any more, and by SIGXFSZ if the program may write no file (OpenSSH's sandbox).
+fn without_signals(write: impl FnOnce() -> c_long) {
+    const SET: c_long = size_of::<u64>() as c_long;
+    let bit = |signal: c_int| 1u64 << (signal - 1);
+    let both = bit(libc::SIGPIPE) | bit(libc::SIGXFSZ);
+    let (mut mask, mut pending) = (0u64, 0u64);
+    let mask_of = |how: c_int, new: *const u64, old: *mut u64| {
+        let arguments = [how.into(), new as c_long, old as c_long, SET, 0, 0];
+        // SAFETY: each is null, or a mask of ours. Only these two signals wait, for a moment.
+        unsafe { raw::call(libc::SYS_rt_sigprocmask, arguments) };
+    };
+    mask_of(libc::SIG_BLOCK, &both, &mut mask);
+    // SAFETY: the place is ours.
+    unsafe {
+        raw::call(
+            libc::SYS_rt_sigpending,
+            [&raw mut pending as c_long, SET, 0, 0, 0, 0],
+        )
+    };
+    if write() < 0 {
+        // Those that the write has caused, and no others, are taken away.
+        let caused = both & !pending;
+        let none = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let (set, time) = (&raw const caused as c_long, &raw const none as c_long);
+        // SAFETY: both places are ours, and nothing is written to null.
+        unsafe { raw::call(libc::SYS_rt_sigtimedwait, [set, 0, time, SET, 0, 0]) };
+    }
+    mask_of(libc::SIG_SETMASK, &mask, core::ptr::null_mut());
+}
+
+/// Something that is said once.
+struct Once(AtomicBool);
+
+impl Once {
+    const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    /// Begins the line with the program's name. `None` if there is nothing to be said (any more),
+    /// or nowhere to say it.
+    #[cold]
+    fn line(&self) -> Option<Line> {
+        let inode = INODE.load(Relaxed);
+        if inode == 0 || self.0.swap(true, Relaxed) {
+            return None;
+        }
+        if standard_error() != Some((DEVICE.load(Relaxed), inode)) {
+            return None;
+        }
+        let mut line = Line::new();
+        line.add(b"repoll-exec: ");
+        // SAFETY: the C library has set it before any library's code runs, and nobody writes it.
+        let name = unsafe { program_invocation_short_name };
+        if !name.is_null() {
+            // SAFETY: it is a string that ends in a zero byte, the program's name.
+            line.add(unsafe { CStr::from_ptr(name) }.to_bytes());
+            line.add(b": ");
+        }
+        Some(line)
+    }
+}
+
+extern "C" {
+    static program_invocation_short_name: *const libc::c_char;
+}
+
+/// The program installs a filter of system calls.
+pub fn sandbox() {
+    static SAID: Once = Once::new();
+    if let Some(mut line) = SAID.line() {
+        line.add(b"it installs a filter of system calls: new calls are not carried from here on");
+        line.write();
+    }
+}
+
+/// The device can't be opened or used.
+pub fn no_device(error: c_int) {
+    static SAID: Once = Once::new();
+    if let Some(mut line) = SAID.line() {
+        line.add(b"calls are not carried: /dev/repoll can't be opened or used there (");
+        match error {
+            libc::ENOENT => line.add(b"ENOENT"),
+            libc::EACCES => line.add(b"EACCES"),
+            libc::EPERM => line.add(b"EPERM"),
+            libc::ENOTTY => line.add(b"ENOTTY"),
+            _ => {
+                line.add(b"errno ");
+                line.add_number(error.unsigned_abs());
+            }
+        }
+        line.add(b")");
+        line.write();
+    }
+}
+
+/// A library is loaded with `RTLD_DEEPBIND`.
+pub fn deep_binding(file: &[u8]) {
+    static SAID: Once = Once::new();
+    library(&SAID, file, b" with RTLD_DEEPBIND");
+}
+
+/// A library is loaded into a namespace of its own.
+pub fn other_namespace(file: &[u8]) {
+    static SAID: Once = Once::new();
+    library(&SAID, file, b" by dlmopen()");
+}
+
+fn library(said: &Once, file: &[u8], way: &[u8]) {
+    if let Some(mut line) = said.line() {
+        line.add(b"it loads ");
+        line.add(file);
+        line.add(way);
+        line.add(b": calls from there are not carried");
+        line.write();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_put_together_and_cut_off() {
+        let mut line = Line::new();
+        line.add(b"a\nb ");
+        line.add_number(0);
+        line.add_number(u32::MAX);
+        assert_eq!(&line.bytes[..line.length], b"a?b 04294967295");
+        line.add(&[b'x'; 600]);
+        assert_eq!(line.length, 511);
+    }
+
+    #[test]
+    fn a_failed_write_sends_no_signal() {
+        let (mut pipe, mut pending) = ([0; 2], 0u64);
+        // SAFETY: the places are ours, and the descriptors are.
+        unsafe {
+            assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
+            libc::close(pipe[0]);
+            // The test's runtime ignores it.
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            without_signals(|| {
+                let byte = 0u8;
+                raw::call(
+                    libc::SYS_write,
+                    [pipe[1].into(), &raw const byte as c_long, 1, 0, 0, 0],
+                )
+            });
+            raw::call(
+                libc::SYS_rt_sigpending,
+                [&raw mut pending as c_long, 8, 0, 0, 0, 0],
+            );
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            libc::close(pipe[1]);
+        }
+        assert_eq!(pending & (1 << (libc::SIGPIPE - 1)), 0);
+    }
+
+    #[test]
+    fn nothing_is_said_without_a_place() {
+        static SAID: Once = Once::new();
+        assert!(SAID.line().is_none());
+    }
+}
