@@ -149,7 +149,9 @@ pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
         }
         // Nothing is changed by an ADD that is refused.
         ep.crowd.lower(outsiders);
-        others.filter(is_ours).for_each(|other| other.ep.crowd.lower(outsiders));
+        others
+            .filter(is_ours)
+            .for_each(|other| other.ep.crowd.lower(outsiders));
     }
     Ok(())
 }

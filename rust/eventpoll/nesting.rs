@@ -336,11 +336,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(
-        topology: &'a mut Topology,
-        link: Option<Link<'a>>,
-        held: Option<Held<'a>>,
-    ) -> Self {
+    fn new(topology: &'a mut Topology, link: Option<Link<'a>>, held: Option<Held<'a>>) -> Self {
         let number = WALKS.get(topology).wrapping_add(1);
         WALKS.set(topology, number);
         Self {
@@ -473,7 +469,10 @@ impl<'a> Walk<'a> {
             return Err(ELOOP);
         }
         let mut found: A = self.above_file(ep.place.file(), level + 1)?;
-        let new = self.link.as_ref().filter(|link| Arc::ptr_eq(ep, link.inner));
+        let new = self
+            .link
+            .as_ref()
+            .filter(|link| Arc::ptr_eq(ep, link.inner));
         if let Some(outer) = new.map(|link| link.outer) {
             found.add(self.above(outer, level + 1)?);
         }

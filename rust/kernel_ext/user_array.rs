@@ -121,7 +121,11 @@ fn copy_in<T: FromBytes>(to: &mut [MaybeUninit<T>], address: u64) -> Result {
 pub(crate) fn zeroed(room: &mut [u64], count: usize) -> Result<Array<'_, u64>> {
     Ok(match room.get_mut(..count) {
         Some(room) => Array::Stack(room),
-        None => Array::Heap(KVVec::from_elem(0, count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?),
+        None => Array::Heap(KVVec::from_elem(
+            0,
+            count,
+            GFP_KERNEL_ACCOUNT | __GFP_NOWARN,
+        )?),
     })
 }
 

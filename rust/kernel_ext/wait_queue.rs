@@ -94,11 +94,7 @@ impl WaitQueue {
 
     /// Whether there are fewer than `max` entries with another function than `function`. Walks past
     /// all entries that have it, with interrupts off. Any context.
-    pub(super) fn has_room_beside(
-        &self,
-        max: u32,
-        function: bindings::wait_queue_func_t,
-    ) -> bool {
+    pub(super) fn has_room_beside(&self, max: u32, function: bindings::wait_queue_func_t) -> bool {
         // SAFETY: The queue is initialised, by the type's invariants. The function is compared, and
         // not called.
         unsafe { ext::wait_queue_has_room(self.head.get(), max, function) }

@@ -100,14 +100,16 @@ fn a_watch_that_is_refused_is_never_called() -> Result<()> {
                     drop(signal(&fd));
                 }
             });
-            let refused = (0..300).try_for_each(|_| {
-                expect_error(inner.add(&fd, Events::IN, 1), libc::EINVAL)
-            });
+            let refused = (0..300)
+                .try_for_each(|_| expect_error(inner.add(&fd, Events::IN, 1), libc::EINVAL));
             over.store(true, SeqCst);
             refused
         })
     })?;
-    ensure!(all(&records, "limit").len() == 300, "not all were refused for this");
+    ensure!(
+        all(&records, "limit").len() == 300,
+        "not all were refused for this"
+    );
     ensure!(all(&records, "callback").is_empty(), "it was called");
     Ok(())
 }
