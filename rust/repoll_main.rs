@@ -73,7 +73,7 @@
 //! | `Item::events` | `locked` to write; the callback reads it without, see `Item::set_interest` |
 //! | `Item::data` | `locked` |
 //! | an item's node of the interest list | `locked` |
-//! | a watch's entries | ADD, until it puts the watch into the table; then the bucket's lock |
+//! | a watch's entries | ADD, until it returns; then the bucket's lock |
 //! | an instance's `Place`: what a walk found | the topology's lock |
 //! | an instance's `Crowd` | none: it is only lowered |
 //! | a watch's place in the table | the bucket's lock |
@@ -100,11 +100,11 @@
 //!
 //! # Adding
 //!
-//! ADD, under `locked`, puts the item into the interest list, enrols it in the ready queue, polls the
-//! file, which puts the entries into its wait queues, and then puts the watch into the table of watched
-//! files. It holds the file meanwhile, so no last close comes that would not find the watch. Callbacks
-//! may come from the first entry on: they queue the item, and nobody takes it before `locked` is free.
-//! If something fails it all goes back in the reverse order.
+//! ADD, under `locked`, puts the item into the interest list, the watch into the table of watched files,
+//! and enrols it in the ready queue. Then, as nothing calls it yet, its paths are checked. Last the file
+//! is polled, which puts the entries into its wait queues. ADD holds the file meanwhile, so no last close
+//! comes in between. Callbacks may come from the first entry on: they queue the item, and nobody takes it
+//! before `locked` is free. If something fails it all goes back in the reverse order.
 //!
 //! An instance that is to be watched is not polled at once: the entry goes into its `pollers` under the
 //! topology's lock, and the instance is asked for its events after that lock is free.

@@ -66,6 +66,9 @@ pub(crate) struct Source {
     queue: Arc<Queue>,
     /// Set once there was one poller too many; `poll` then says `EPOLLERR` for good. Any context.
     crowded: Atomic<bool>,
+    /// Held from the count of the pollers until one more is there.
+    #[pin]
+    arrival: Mutex<()>,
     /// The opener's network namespace. Does not change.
     net: Arc<Net>,
     /// What feeds the queue besides writers.
@@ -106,6 +109,7 @@ impl Device for Source {
                 queue,
                 crowded: Atomic::new(false),
                 net,
+                arrival <- new_mutex!((), "Source::arrival"),
                 feeds <- new_mutex!(Feeds::default(), "Source::feeds"),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -117,6 +121,8 @@ impl Device for Source {
         // the poller, one that came before is seen.
         let crowded = || this.crowded.load(Relaxed);
         if table.waits() {
+            // One at a time: to register may sleep, after the count.
+            let _arrival = this.arrival.lock();
             // Entries are not counted again once they were too many.
             if !crowded() && this.queue.pollers.has_room(MAX_POLLERS) {
                 register(table, &*this, |source| &source.queue.pollers);

@@ -98,35 +98,34 @@ impl Crowd {
         room
     }
 
-    /// Whether the limit is `max`, or may be lowered to that; ENOSPC if there are more outsiders.
-    fn check(&self, ep: &Eventpoll, max: u32) -> Result {
-        if self.max.load(Relaxed) > max && !Watched::has_room_for_others(&ep.pollers, max + 1) {
+    /// Lowers the limit to `max`, unless it is lower; ENOSPC if there are more outsiders.
+    fn lower(&self, ep: &Eventpoll, max: u32) -> Result {
+        let mut now = self.max.load(Relaxed);
+        if now <= max {
+            return Ok(());
+        }
+        if !Watched::has_room_for_others(&ep.pollers, max + 1) {
             return Err(ENOSPC);
         }
-        Ok(())
-    }
-
-    fn lower(&self, max: u32) {
-        let mut now = self.max.load(Relaxed);
         while now > max {
             match self.max.cmpxchg(now, max, Relaxed) {
                 Ok(_) => break,
                 Err(other) => now = other,
             }
         }
+        Ok(())
     }
 
     /// `ep`, whose crowd this is, begins to watch an instance; ENOSPC if too many outsiders poll it.
     pub(crate) fn nest(&self, ep: &Eventpoll) -> Result {
-        self.check(ep, NESTED_OUTSIDERS)?;
-        self.lower(NESTED_OUTSIDERS);
-        Ok(())
+        self.lower(ep, NESTED_OUTSIDERS)
     }
 }
 
 /// Whether `ep` may have one more watch of a file that `others` watch already; ENOSPC.
 ///
-/// Under the lock of the file's bucket. Looks at each of the others up to three times.
+/// Under the lock of the file's bucket. Looks at each of the others once or twice. An ADD that is
+/// refused may have lowered limits, to what they would be had it not been.
 pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
     let is_ours = |other: &&Watched| other.ep.user == ep.user;
     let (mut all, mut ours) = (1, 1);
@@ -143,15 +142,11 @@ pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
     }
     let outsiders = CALLBACKS / ours - 1;
     if outsiders < highest {
-        ep.crowd.check(ep, outsiders)?;
-        for other in others.clone().filter(is_ours) {
-            other.ep.crowd.check(&other.ep, outsiders)?;
+        // An instance that has many of the watches is walked once: then its limit is low.
+        ep.crowd.lower(ep, outsiders)?;
+        for other in others.filter(is_ours) {
+            other.ep.crowd.lower(&other.ep, outsiders)?;
         }
-        // Nothing is changed by an ADD that is refused.
-        ep.crowd.lower(outsiders);
-        others
-            .filter(is_ours)
-            .for_each(|other| other.ep.crowd.lower(outsiders));
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ use crate::kernel_ext::{
         Consumer,
         Push, //
     },
+    task,
     trace::trace,
     user_args::repoll_ctl,
     wait_queue::PollTable,
@@ -46,7 +47,8 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        ArcBorrow, //
+        ArcBorrow,
+        UniqueArc, //
     }, //
 };
 
@@ -157,7 +159,7 @@ impl New<'_> {
         if self.target.is_some() {
             return self.nest(ep);
         }
-        let key = self.key;
+        let (file, key, wanted) = (self.file, self.key, self.wanted);
         let mut locked = ep.locked.lock();
         locked.reap(&ep);
         // The watch is in the table by the time of the check: `nesting` has the reason.
@@ -168,7 +170,8 @@ impl New<'_> {
             let few = nesting::check_file(&mut Topology::lock()?, key.file)?;
             check_paths(&ep, &key, few)
         };
-        let (item, ready) = self.insert(ep, &mut locked, true, check, poll_file)?;
+        let item = || self.item(ep);
+        let (item, ready) = locked.insert(&ep, &key, item, (file, wanted), check, poll_file)?;
         locked.report(&ep, &item, ready);
         Ok(())
     }
@@ -177,8 +180,12 @@ impl New<'_> {
     fn nest(self, ep: ArcBorrow<'_, Eventpoll>) -> Result {
         let outer: Arc<Eventpoll> = ep.into();
         let inner = Arc::clone(self.target.as_ref().ok_or(EINVAL)?);
+        let (file, key, wanted) = (self.file, self.key, self.wanted);
+        // First: memory that is charged to a group may be waited for.
+        let item = self.item(ep);
         let mut busy: Option<Arc<Eventpoll>> = None;
         let (mut locked, topology, few_paths) = loop {
+            task::yield_or_die()?;
             let other = busy.take();
             let held = other.as_ref().map(Held::lock).transpose()?;
             let mut locked = match held {
@@ -190,8 +197,8 @@ impl New<'_> {
                 },
             };
             locked.reap(&outer);
-            // First, since it is cheap: a link that is there is in no cycle, and not too deep.
-            if locked.interest.get(&self.key).is_some() {
+            // Before the walk, since it is cheap: a link that is there is in no cycle, and not too deep.
+            if locked.interest.get(&key).is_some() {
                 return Err(EEXIST);
             }
             let mut topology = Topology::lock()?;
@@ -200,59 +207,46 @@ impl New<'_> {
                 Err(Stop::Busy(other)) => busy = Some(other),
                 Err(Stop::Error(e)) => {
                     if e == ELOOP {
-                        trace_limit(&outer, &self.key, ext::REPOLL_LIMIT_DEPTH, e);
+                        trace_limit(&outer, &key, ext::REPOLL_LIMIT_DEPTH, e);
                     }
                     return Err(e);
                 }
             }
         };
-        let check = || outer.crowd.nest(&outer);
+        // The user's quota comes before the paths, as in C.
+        let item = || {
+            let item = item?;
+            check_paths(&outer, &key, few_paths)?;
+            Ok(item)
+        };
+        let check = || {
+            outer.crowd.nest(&outer).inspect_err(|e| {
+                trace_limit(&outer, &key, ext::REPOLL_LIMIT_POLLERS, *e);
+            })
+        };
         // `inner` is not polled yet: that may wait for its users.
-        let (item, _) = self.insert(ep, &mut locked, few_paths, check, |table| {
+        let register = |table: &PollTable<'_>| {
             inner.register(table);
             0
-        })?;
+        };
+        let (item, _) = locked.insert(&outer, &key, item, (file, wanted), check, register)?;
         drop(topology);
         let ready = inner.ready_events(1);
         locked.report(&outer, &item, ready);
         Ok(())
     }
 
-    /// Adds the item, and returns it with the events that `poll` found. Callbacks may queue it at
-    /// once; whoever takes it from the queue has the lock.
-    fn insert(
-        self,
-        ep: ArcBorrow<'_, Eventpoll>,
-        locked: &mut Locked,
-        few_paths: bool,
-        check: impl FnOnce() -> Result,
-        poll: impl FnOnce(&PollTable<'_>) -> u32,
-    ) -> Result<(Arc<Watched>, u32)> {
-        let Locked { interest, consumer } = locked;
-        let vacancy = interest.vacancy(&self.key).ok_or(EEXIST)?;
-        let (key, wanted) = (self.key, self.wanted);
+    /// The new item, counted for the user.
+    fn item(self, ep: ArcBorrow<'_, Eventpoll>) -> Result<Pin<UniqueArc<Watched>>> {
         let item = Item::new(
             ep.into(),
             self.max_user_watches,
-            key,
+            self.key,
             self.target,
-            wanted,
+            self.wanted,
             self.data,
         )?;
-        check_paths(&ep, &key, few_paths)?;
-        let item = vacancy.insert(Watch::new(item, &ep.ready)?);
-        let exclusive = wanted & events::EXCLUSIVE != 0;
-        let queue = (&ep.ready, &mut *consumer);
-        match Watch::attach(&item, queue, self.file, (wanted, exclusive), check, poll) {
-            Ok(ready) => Ok((item, ready)),
-            Err(e) => {
-                interest.remove(&key);
-                if e == ENOSPC {
-                    trace_limit(&ep, &key, ext::REPOLL_LIMIT_FILE, e);
-                }
-                Err(e)
-            }
-        }
+        Watch::new(item, &ep.ready)
     }
 }
 
@@ -270,6 +264,28 @@ fn trace_limit(ep: &Eventpoll, key: &Key, which: u32, error: Error) {
 }
 
 impl Locked {
+    /// Adds what `item` makes, and returns it with the events that `poll` found. Callbacks may queue it
+    /// at once; whoever takes it from the queue has the lock.
+    fn insert(
+        &mut self,
+        ep: &Eventpoll,
+        key: &Key,
+        item: impl FnOnce() -> Result<Pin<UniqueArc<Watched>>>,
+        (file, wanted): (&LocalFile, u32),
+        check: impl FnOnce() -> Result,
+        poll: impl FnOnce(&PollTable<'_>) -> u32,
+    ) -> Result<(Arc<Watched>, u32)> {
+        let vacancy = self.interest.vacancy(key).ok_or(EEXIST)?;
+        let item = vacancy.insert(item()?);
+        let exclusive = wanted & events::EXCLUSIVE != 0;
+        let queue = (&ep.ready, &mut self.consumer);
+        let attached = Watch::attach(&item, queue, file, (wanted, exclusive), check, poll);
+        let ready = attached.inspect_err(|_| {
+            self.interest.remove(key);
+        })?;
+        Ok((item, ready))
+    }
+
     /// Ends an ADD that has succeeded: `ready` is what the file was ready for.
     fn report(&mut self, ep: &Eventpoll, item: &Watched, ready: u32) {
         item.trace_add();

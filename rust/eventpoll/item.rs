@@ -269,7 +269,14 @@ impl Watcher for Item {
     }
 
     fn admit(&self, others: Others<'_, Self>) -> Result {
-        crowd::admit(&self.ep, others)
+        crowd::admit(&self.ep, others).inspect_err(|e| {
+            trace!(limit(
+                self.ep.id,
+                self.fd,
+                ext::REPOLL_LIMIT_FILE,
+                e.to_errno()
+            ));
+        })
     }
 
     /// The callback. Any context, under the lock of the file's wait queue. Takes no lock of ours but

@@ -82,9 +82,11 @@ const MAX_NESTS: u32 = 4;
 /// first number is not looked at: a file may be watched by many.
 const PATH_LIMITS: [u32; 5] = [1000, 500, 100, 50, 10];
 
-/// Of a walk's lists, which may be long: without memory the ADD fails, and the log stays as it is.
+/// Of a walk's lists, which may be long: without memory the ADD fails, and the log stays as it is. They
+/// are not charged to a memory cgroup, since a task that is over its group's limit is made to sleep,
+/// and has [`Topology`]. They are a twentieth of the watches, which are charged, and end with the walk.
 fn flags() -> Flags {
-    GFP_KERNEL_ACCOUNT | __GFP_NOWARN
+    GFP_KERNEL | __GFP_NOWARN
 }
 
 /// How many items a walk looks at before it looks whether it is to end.

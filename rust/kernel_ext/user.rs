@@ -20,7 +20,10 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     prelude::*,
-    rbtree::RBTree,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
     sync::Arc, //
 };
 
@@ -147,14 +150,10 @@ impl Account {
     /// Opens an account of `user`. ENOMEM; ENODEV before [`init`]. Process context, sleeps.
     pub(crate) fn of(user: User) -> Result<Self> {
         let key = user.key();
-        let mut users = users()?.lock();
-        let users = users.get_or_insert_with(RBTree::new);
-        if let Some(entry) = users.get_mut(&key) {
-            entry.accounts += 1;
-            // INVARIANT: Counted just now.
-            return Ok(Self(entry.usage.clone()));
-        }
-        let usage = Arc::new(
+        // Before the lock, which every other user's last close takes: memory that is charged to a
+        // group may be waited for.
+        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let new = Arc::new(
             Usage {
                 user,
                 timers: Atomic::new(0),
@@ -163,13 +162,20 @@ impl Account {
             },
             GFP_KERNEL_ACCOUNT,
         )?;
+        let mut users = users()?.lock();
+        let users = users.get_or_insert_with(RBTree::new);
+        if let Some(entry) = users.get_mut(&key) {
+            entry.accounts += 1;
+            // INVARIANT: Counted just now.
+            return Ok(Self(entry.usage.clone()));
+        }
         let entry = Entry {
-            usage: usage.clone(),
+            usage: new.clone(),
             accounts: 1,
         };
-        users.try_create_and_insert(key, entry, GFP_KERNEL_ACCOUNT)?;
+        users.insert(node.into_node(key, entry));
         // INVARIANT: Counted by the new entry.
-        Ok(Self(usage))
+        Ok(Self(new))
     }
 
     /// Another account of the same user. Process context, sleeps.

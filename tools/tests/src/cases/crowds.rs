@@ -8,6 +8,7 @@ use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes;
 use crate::registry::Test;
 use crate::repoll_only;
+use crate::settings;
 use crate::support::{expect_error, expect_none, expect_one, LONG};
 use crate::sys;
 use anyhow::{ensure, Result};
