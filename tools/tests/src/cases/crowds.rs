@@ -243,7 +243,7 @@ fn as_another_user(fds: &[OwnedFd], outsiders: usize) -> Result<processes::Proce
     })?;
     drop(writer);
     ensure!(
-        sys::poll_in(reader.as_fd(), LONG)?,
+        sys::poll_in(reader.as_fd(), settings::get().scaled(LONG))?,
         "the child is not ready"
     );
     ensure!(sys::read(reader.as_raw_fd(), &mut [0])? == 1);
