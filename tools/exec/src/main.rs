@@ -30,10 +30,10 @@ The program, and the programs that it runs in turn, must be dynamically linked 6
 setuid. Their calls of epoll_create, epoll_ctl, epoll_wait and their variants, also by way of
 syscall(), go to /dev/repoll, and if asked those of select and poll too. Calls on a C epoll that
 came from elsewhere stay with it.
-What can't be carried: system calls that do not go through the C library (programs in Go, or in Rust
-with rustix), and those of libraries that are loaded with RTLD_DEEPBIND or by dlmopen. Once a
-program has installed a filter of system calls, its new calls are left to the kernel. The first of
-each kind is said in a line, where it can be known.
+These can't be carried: system calls that do not go through the C library (programs in Go, or in
+Rust with rustix), and those of libraries that are loaded with RTLD_DEEPBIND or by dlmopen. After a
+program has installed a seccomp filter, its new epolls are the kernel's, and its select and poll
+calls go to the kernel. The first gap of each kind is reported in one line, if it can be detected.
 
 Exit status: the program's; 127 if it is not found, 126 if it can't be run or carried, 125 if
 repoll-exec itself fails."
@@ -51,12 +51,12 @@ struct Options {
     #[arg(long)]
     poll: bool,
 
-    /// Let it make rings of io_uring by syscall(), which fails with ENOSYS otherwise: their
-    /// epoll calls are not carried, and fail on what epoll_create gives (libuv aborts)
+    /// Let it make io_uring rings through syscall(), which else fails with ENOSYS. Epoll calls
+    /// through a ring are not carried, and fail on a descriptor from epoll_create (libuv aborts)
     #[arg(long)]
     io_uring: bool,
 
-    /// Do not say what is not carried
+    /// Do not report the calls that are not carried
     #[arg(short, long)]
     quiet: bool,
 
@@ -151,8 +151,8 @@ fn report(program: &Program, error: &std::io::Error) -> u8 {
     }
 }
 
-/// Has the loader load the library: before what the program is linked to, but after the preloaded
-/// libraries that are there, whose wrappers of the calls then find ours with `RTLD_NEXT`.
+/// Has the loader load the library: before the program's own libraries, but after those that are
+/// preloaded already, whose wrappers of the calls then find ours with `RTLD_NEXT`.
 fn preload() -> Result<()> {
     let library = library()?;
     // The loader has no way to quote these.
@@ -168,7 +168,7 @@ fn preload() -> Result<()> {
         );
     }
     append("LD_PRELOAD", library.as_os_str());
-    // AddressSanitizer wants to come first, for its malloc; ours has none.
+    // AddressSanitizer insists on coming first, for its malloc; our library has none.
     let order = "verify_asan_link_order";
     let options = env::var_os("ASAN_OPTIONS").unwrap_or_default();
     if !options.to_string_lossy().contains(order) {
