@@ -91,7 +91,7 @@ pub(crate) struct Eventpoll {
     /// Those who poll the instance: poll(2), select(2), the C epoll, io_uring.
     #[pin]
     pub(crate) pollers: WaitQueue,
-    /// How many others may poll the instance. Any context.
+    /// Limits the outsiders that poll the instance. Any context.
     #[pin]
     pub(crate) crowd: Crowd,
     /// Where it is among instances that watch each other.
@@ -166,9 +166,9 @@ impl Eventpoll {
         woken
     }
 
-    /// The instance as an outsider's watched file: poll(2), select(2), the C epoll, io_uring.
+    /// Polls the instance for an outsider: poll(2), select(2), the C epoll, io_uring.
     ///
-    /// Once it had one outsider too many ([`Crowd`]) it stays in error, to all of them.
+    /// Once one outsider too many has come ([`Crowd`]), the instance stays in error, to all.
     pub(crate) fn poll(&self, table: &PollTable<'_>) -> u32 {
         if table.waits() && !self.crowd.register(self, table) {
             trace!(limit(self.id, -1, ext::REPOLL_LIMIT_POLLERS, 0));
@@ -179,7 +179,7 @@ impl Eventpoll {
         self.ready_events(0)
     }
 
-    /// Has the poller of the instance's file woken by its events. Does not sleep.
+    /// Registers the poller of `table`, to be woken by the instance's events. Does not sleep.
     pub(crate) fn register(&self, table: &PollTable<'_>) {
         register(table, self, |ep| &ep.pollers);
     }

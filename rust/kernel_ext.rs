@@ -20,7 +20,7 @@
 //! | [`net`] | frames of a network interface, until it goes away |
 //! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
 //! | [`user_array`] | arrays from and to userspace |
-//! | [`user`] | what a user has: watches, timers, memory |
+//! | [`user`] | the usage of a user: watches, timers, memory |
 //! | [`throttle`] | a pace for work in interrupts |
 //! | [`task`], [`time`] | the current task's signals; clocks, sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |

@@ -18,14 +18,14 @@
 //!
 //! ```text
 //!   Eventpoll::locked      mutex, one per instance: interest list, consumer of the ready queue
-//!   > Topology             mutex, global, killable; only by an ADD to, or of, a nested instance
+//!   > Topology             mutex, global, killable; by an ADD of an instance, or to a nested one
 //!     > bucket             spinlock, process context only: one bucket of the table of watched files
 //!       > whead->lock      spinlock of a watched file's wait queue: not ours, any context
 //!         > waiters, pollers   our own wait queues' locks: any context
 //! ```
 //!
 //! - Under the topology's lock, mutexes of other instances are only tried: [`eventpoll::nesting`].
-//!   Nothing is done under it that can wait for a user.
+//!   Nothing under it can wait for a user.
 //! - The instance's mutex is a mutex since delivery writes to user memory, and a file's `->poll` may
 //!   sleep.
 //! - The callback runs under `whead->lock`, perhaps in a hard interrupt. It takes none of our locks
@@ -74,7 +74,7 @@
 //! | `Item::data` | `locked` |
 //! | an item's node of the interest list | `locked` |
 //! | a watch's entries | ADD, until it returns; then the bucket's lock |
-//! | an instance's `Place`: what a walk found | the topology's lock |
+//! | an instance's `Place`: the results of a walk | the topology's lock |
 //! | an instance's `Crowd` | none: it is only lowered |
 //! | a watch's place in the table | the bucket's lock |
 //! | a watch's file pointer | the bucket's lock to write; RCU to take a reference through it |
@@ -106,8 +106,8 @@
 //! comes in between. Callbacks may come from the first entry on: they queue the item, and nobody takes it
 //! before `locked` is free. If something fails it all goes back in the reverse order.
 //!
-//! An instance that is to be watched is not polled at once: the entry goes into its `pollers` under the
-//! topology's lock, and the instance is asked for its events after that lock is free.
+//! An instance that is added is not polled at once: the entry goes into its `pollers` under the
+//! topology's lock, and the instance is asked for its events after that lock is released.
 //!
 //! # Removal
 //!
@@ -202,12 +202,13 @@ module! {
 /// How many watches a user may have. Set when the module is loaded.
 static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
 
-/// How many bytes of memory the event sources of a user may take. Set when the module is loaded.
+/// The most bytes of memory of a user's event sources. Set when the module is loaded.
 static MAX_USER_SOURCE_BYTES: Atomic<u64> = Atomic::new(0);
 
 /// What there is while the module is loaded. Dropped in this order: no new instance can be opened
-/// when the hook goes; and none is left, since each holds a reference to the module. Made in the reverse
-/// order; the devices can be opened when all is made, so a load that fails leaves nothing.
+/// when the hook goes; and none is left, since each holds a reference to the module. Made in the
+/// reverse order: the devices can be opened only when all is made, so a load that fails leaves
+/// nothing behind.
 #[pin_data]
 struct Repoll {
     #[pin]

@@ -64,9 +64,9 @@ use queue::{
 pub(crate) struct Source {
     /// The messages, and who waits for them. What feeds it has references of its own.
     queue: Arc<Queue>,
-    /// Set once there was one poller too many; `poll` then says `EPOLLERR` for good. Any context.
+    /// Set once one poller too many has come; `poll` then returns `EPOLLERR` for good. Any context.
     crowded: Atomic<bool>,
-    /// Held from the count of the pollers until one more is there.
+    /// Held from the count of the pollers until one more is registered.
     #[pin]
     arrival: Mutex<()>,
     /// The opener's network namespace. Does not change.
@@ -84,12 +84,13 @@ struct Feeds {
     nic: Option<Pin<KBox<Attachment<nic::Frames>>>>,
 }
 
-/// The most entries of pollers that a source has: watches of instances and of the C epoll, elements of a
-/// poll(2) array, requests of io_uring. Each is called for each message, perhaps in a hard interrupt: some
-/// 125 to 320 instructions, 1.6 million for this number of the dearest ones.
+/// The most entries of pollers of a source: watches of instances and of the C epoll, elements of a
+/// poll(2) array, requests of io_uring. Each message calls each entry, perhaps in a hard interrupt.
+/// An entry takes 125 to 320 instructions; this number of the dearest ones takes 1.6 million.
 ///
-/// It is the last resort: a user's watches by instances have a lower limit of their own. A poller that
-/// finds no room can't be woken and has no other way to know, so `poll` reports an error to all, for good.
+/// It is the last resort: a user's watches by instances have a lower limit of their own. A poller
+/// that finds no room can't be woken, and can't know that, so `poll` reports an error to all, for
+/// good.
 const MAX_POLLERS: u32 = ext::REPOLL_SOURCE_MAX_POLLERS;
 
 /// Numbers the open files, for the tracepoints.
@@ -121,9 +122,9 @@ impl Device for Source {
         // the poller, one that came before is seen.
         let crowded = || this.crowded.load(Relaxed);
         if table.waits() {
-            // One at a time: to register may sleep, after the count.
+            // One poller at a time: to register may sleep, after the count.
             let _arrival = this.arrival.lock();
-            // Entries are not counted again once they were too many.
+            // After one refusal the entries are not counted again.
             if !crowded() && this.queue.pollers.has_room(MAX_POLLERS) {
                 register(table, &*this, |source| &source.queue.pollers);
             } else {

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many callbacks one wake-up makes: limits on those who watch a file and poll an instance.
+//! Limits the callbacks of one wake-up: the watches of a file, and the pollers of an instance.
 //!
-//! A file wakes its queue with interrupts off, perhaps from a timer that costs its owner nothing. Each
-//! watch of the file is a callback, and each *outsider* that polls the watching instance (the C epoll,
-//! poll(2), io_uring: all but instances of ours) is one more. The C epoll has no limit on either.
-//! Here one user can cause, by one wake-up of one file:
+//! A file wakes its queue with interrupts off, perhaps from a timer that costs its owner nothing.
+//! Each watch of the file is one callback. Each *outsider* that polls the watching instance (the C
+//! epoll, poll(2), io_uring: all but instances of ours) is one more. The C epoll limits neither.
+//! Here one wake-up of one file makes, for one user, at most
 //!
-//! - [`CALLBACKS`] by its own watches and their outsiders: with `n` watches, each of the watching
-//!   instances may have `CALLBACKS / n - 1` outsiders ([`admit`], [`Crowd`]);
-//! - through instances above instances, as many callbacks as there are paths ([`nesting`]): 660, each
-//!   with [`NESTED_OUTSIDERS`] more.
+//! - [`CALLBACKS`] callbacks by the user's watches and their outsiders: with `n` watches, each of
+//!   the watching instances may have `CALLBACKS / n - 1` outsiders ([`admit`], [`Crowd`]);
+//! - through instances above instances, one callback for each path ([`nesting`]): 660, each with
+//!   [`NESTED_OUTSIDERS`] more.
 //!
-//! That is about 10,000, or 2 ms at 200 instructions each. Two things are not counted, since only the
-//! kernel could: an outsider that is a C epoll may be polled in turn; and several open files may share
-//! a wait queue (a FIFO, a terminal, signalfds). `Documentation/explanation/threats.rst` has both.
+//! That is about 10,000 callbacks, or 2 ms at 200 instructions each. Two things are not counted,
+//! since only the kernel could count them: an outsider that is a C epoll may be polled in turn; and
+//! several open files may share a wait queue (a FIFO, a terminal, signalfds).
+//! `Documentation/explanation/threats.rst` describes both.
 //!
-//! Limits are per user where a file is shared, so that no user can use up another's. The
-//! last resort, [`WATCHES`], is for all users together: it bounds the walks of a bucket.
+//! The limits are per user, since users may share a file and must not use up each other's limits.
+//! The last resort, [`WATCHES`], is for all users together: it bounds the walk of a bucket.
 //!
 //! [`nesting`]: super::nesting
 
@@ -42,31 +43,31 @@ use kernel::{
     sync::Mutex, //
 };
 
-/// How many watches of one file a user may have, over all instances.
+/// The most watches of one file by one user, over all instances.
 const WATCHES_OF_A_USER: u32 = 4096;
 
-/// How many watches of one file there may be, of all users; a user may always have
+/// The most watches of one file by all users together. Beyond that a user may still have
 /// [`WATCHES_OF_EVERY_USER`].
 const WATCHES: u32 = 32768;
 const WATCHES_OF_EVERY_USER: u32 = 16;
 
-/// How many callbacks a user's watches of one file may cause, those of their outsiders included. So
-/// the outsiders of an instance are fewer.
+/// The most callbacks that a user's watches of one file may cause, including those of their
+/// outsiders. An instance has fewer outsiders, since its own watch is one of the callbacks.
 const CALLBACKS: u32 = 4096;
 
-/// How many outsiders may poll an instance that watches instances.
+/// The most outsiders of an instance that watches instances.
 const NESTED_OUTSIDERS: u32 = 8;
 
 /// The outsiders of an instance.
 #[pin_data]
 pub(crate) struct Crowd {
-    /// How many there may be. Only lowered: an instance that was once part of a crowd keeps it.
+    /// The limit. Only lowered: an instance that was once part of a crowd keeps the low limit.
     max: Atomic<u32>,
-    /// An outsider was refused. It can't be woken, and has no other way to know: so the instance is
-    /// in error from then on, to all outsiders.
+    /// Set when an outsider is refused. That outsider can't be woken, and can't know that. So from
+    /// then on the instance is in error, to all outsiders.
     refused: Atomic<bool>,
-    /// Held from the count of those who are there until one more is there: that may sleep in between.
-    /// A limit that is lowered meanwhile is exceeded by one.
+    /// Held from the count of the outsiders until one more is registered, which may sleep. If the
+    /// limit is lowered in between, it is exceeded by one.
     #[pin]
     arrival: Mutex<()>,
 }
@@ -85,8 +86,8 @@ impl Crowd {
         self.refused.load(Relaxed)
     }
 
-    /// Has the outsider of `table` poll `ep`, whose crowd this is, if there is room; returns whether
-    /// there is. Process context, sleeps.
+    /// Registers the outsider of `table` with `ep`, whose crowd this is, if there is room; returns
+    /// whether there was room. Process context, sleeps.
     pub(crate) fn register(&self, ep: &Eventpoll, table: &PollTable<'_>) -> bool {
         let _arrival = self.arrival.lock();
         let room = Watched::has_room_for_others(&ep.pollers, self.max.load(Relaxed));
@@ -98,7 +99,7 @@ impl Crowd {
         room
     }
 
-    /// Lowers the limit to `max`, unless it is lower; ENOSPC if there are more outsiders.
+    /// Lowers the limit to `max`, unless it is lower already; ENOSPC if there are more outsiders.
     fn lower(&self, ep: &Eventpoll, max: u32) -> Result {
         let mut now = self.max.load(Relaxed);
         if now <= max {
@@ -116,16 +117,16 @@ impl Crowd {
         Ok(())
     }
 
-    /// `ep`, whose crowd this is, begins to watch an instance; ENOSPC if too many outsiders poll it.
+    /// Lets `ep`, whose crowd this is, watch an instance: ENOSPC if too many outsiders poll `ep`.
     pub(crate) fn nest(&self, ep: &Eventpoll) -> Result {
         self.lower(ep, NESTED_OUTSIDERS)
     }
 }
 
-/// Whether `ep` may have one more watch of a file that `others` watch already; ENOSPC.
+/// Lets `ep` watch a file that `others` watch already: ENOSPC if that makes too many callbacks.
 ///
-/// Under the lock of the file's bucket. Looks at each of the others once or twice. An ADD that is
-/// refused may have lowered limits, to what they would be had it not been.
+/// Runs under the lock of the file's bucket. Visits each of the others once or twice. A refused ADD
+/// may have lowered limits, to the values that they would have had if it had succeeded.
 pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
     let is_ours = |other: &&Watched| other.ep.user == ep.user;
     let (mut all, mut ours) = (1, 1);
@@ -142,7 +143,7 @@ pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
     }
     let outsiders = CALLBACKS / ours - 1;
     if outsiders < highest {
-        // An instance that has many of the watches is walked once: then its limit is low.
+        // An instance with many of these watches is walked only once: after that its limit is low.
         ep.crowd.lower(ep, outsiders)?;
         for other in others.filter(is_ours) {
             other.ep.crowd.lower(&other.ep, outsiders)?;

@@ -162,7 +162,7 @@ impl New<'_> {
         let (file, key, wanted) = (self.file, self.key, self.wanted);
         let mut locked = ep.locked.lock();
         locked.reap(&ep);
-        // The watch is in the table by the time of the check: `nesting` has the reason.
+        // The watch is in the table before it is checked: `nesting` explains the reason.
         let check = || {
             if !ep.place.is_nested() {
                 return Ok(());
@@ -181,7 +181,7 @@ impl New<'_> {
         let outer: Arc<Eventpoll> = ep.into();
         let inner = Arc::clone(self.target.as_ref().ok_or(EINVAL)?);
         let (file, key, wanted) = (self.file, self.key, self.wanted);
-        // First: memory that is charged to a group may be waited for.
+        // Before any lock: an allocation that is charged to a memory cgroup may sleep for long.
         let item = self.item(ep);
         let mut busy: Option<Arc<Eventpoll>> = None;
         let (mut locked, topology, few_paths) = loop {
@@ -190,14 +190,15 @@ impl New<'_> {
             let held = other.as_ref().map(Held::lock).transpose()?;
             let mut locked = match held {
                 None => outer.locked.lock(),
-                // Two instances at a time are never waited for.
+                // Never wait for one instance with another one locked.
                 Some(_) => match outer.locked.try_lock() {
                     Some(locked) => locked,
                     None => continue,
                 },
             };
             locked.reap(&outer);
-            // Before the walk, since it is cheap: a link that is there is in no cycle, and not too deep.
+            // Before the walk, since it is cheap. An existing link is in no cycle, and not too
+            // deep.
             if locked.interest.get(&key).is_some() {
                 return Err(EEXIST);
             }
@@ -224,7 +225,7 @@ impl New<'_> {
                 trace_limit(&outer, &key, ext::REPOLL_LIMIT_POLLERS, *e);
             })
         };
-        // `inner` is not polled yet: that may wait for its users.
+        // `inner` is not polled yet: to poll it may wait for its users.
         let register = |table: &PollTable<'_>| {
             inner.register(table);
             0
@@ -236,7 +237,7 @@ impl New<'_> {
         Ok(())
     }
 
-    /// The new item, counted for the user.
+    /// Makes the item, and counts it for the user.
     fn item(self, ep: ArcBorrow<'_, Eventpoll>) -> Result<Pin<UniqueArc<Watched>>> {
         let item = Item::new(
             ep.into(),
@@ -250,7 +251,7 @@ impl New<'_> {
     }
 }
 
-/// EINVAL, unless the paths are few enough.
+/// Returns EINVAL unless there are `few` enough paths.
 fn check_paths(ep: &Eventpoll, key: &Key, few: bool) -> Result {
     if !few {
         trace_limit(ep, key, ext::REPOLL_LIMIT_PATHS, EINVAL);
@@ -264,8 +265,8 @@ fn trace_limit(ep: &Eventpoll, key: &Key, which: u32, error: Error) {
 }
 
 impl Locked {
-    /// Adds what `item` makes, and returns it with the events that `poll` found. Callbacks may queue it
-    /// at once; whoever takes it from the queue has the lock.
+    /// Adds the result of `item`, and returns it with the events that `poll` found. Callbacks may
+    /// queue it at once; only the holder of the lock takes it from the queue.
     fn insert(
         &mut self,
         ep: &Eventpoll,
@@ -286,7 +287,7 @@ impl Locked {
         Ok((item, ready))
     }
 
-    /// Ends an ADD that has succeeded: `ready` is what the file was ready for.
+    /// Ends an ADD that has succeeded: queues the item if the events in `ready` are of interest.
     fn report(&mut self, ep: &Eventpoll, item: &Watched, ready: u32) {
         item.trace_add();
         item.trace_poll(ready);

@@ -97,7 +97,7 @@ impl Device for Eventpoll {
 
 // Each call is a function of its own, so that none pays for another's registers and stack.
 
-/// The error of a call that is not ours: that of the C epoll of a kernel without busy polling.
+/// The error of an unknown request: that of the C epoll in a kernel without busy polling.
 #[cold]
 fn foreign(cmd: u32) -> Error {
     match cmd {
@@ -112,7 +112,7 @@ fn create(arg: usize, size: usize) -> Result<isize> {
     if args.flags & !ext::CLOEXEC != 0 || args.__pad != 0 {
         return Err(EINVAL);
     }
-    // As the C epoll's, by which lsof, CRIU and others know an instance.
+    // The name of a C epoll, by which lsof, CRIU and others recognise an instance.
     let name = c"[eventpoll]";
     anon_fd(&Files::current()?, Eventpoll::new()?, name, args.flags).map(|fd| fd as isize)
 }

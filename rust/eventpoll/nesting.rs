@@ -9,36 +9,36 @@
 //!
 //! # The walks
 //!
-//! [`Walk`] visits each instance once: what it found is kept in the instance's [`Place`] until the
-//! next walk. Downwards, from the inner instance of a new link, it follows interest lists. Upwards it
-//! follows the table of watched files, which knows the watches of an instance's file
+//! [`Walk`] visits each instance once: it keeps its result in the instance's [`Place`] until the
+//! next walk. Downwards, from the inner instance of a new link, it follows interest lists. Upwards
+//! it follows the table of watched files, which knows the watches of an instance's file
 //! ([`Watch::for_each_of`]). So a walk is linear in the links that it meets. It ends early when the
 //! task is killed.
 //!
 //! # Locking
 //!
-//! [`Topology`] is a leaf: it is taken by an ADD that nests, or that adds a file to a nested instance,
-//! with the mutex of that instance held. Nothing that may wait for a user is done under it: no file
-//! is polled, no user memory is copied, and the mutex of another instance is only *tried*. If that
-//! is held, the walk ends with [`Stop::Busy`]; the caller lets go of all locks, waits for that mutex
-//! alone ([`Held`]), and begins again with it. So a task that is stopped in the middle of its own WAIT
-//! (its buffer is on a slow file system, or under userfaultfd) holds up nobody but those who use its
-//! instance.
+//! [`Topology`] is the last mutex that an ADD waits for. An ADD that nests, or that adds a file to
+//! a nested instance, takes it with the mutex of that instance held. Nothing under it may wait for
+//! a user: no file is polled, no user memory is copied, and the mutex of another instance is only
+//! *tried*. If that mutex is held, the walk ends with [`Stop::Busy`]; the caller releases all
+//! locks, waits for that mutex alone ([`Held`]), and walks again with it. So a task that is stopped
+//! in the middle of its own WAIT (its buffer is on a slow file system, or under userfaultfd) holds
+//! up only users of its instance.
 //!
 //! Two ADDs at the same time:
 //!
-//! - *Both nest.* The second one walks after the first one's watch is in the table.
+//! - *Both nest.* The second one walks when the first one's watch is in the table already.
 //! - *One nests `inner`, the other adds a plain file to an instance `x`, at or below `inner`.* The
-//!   nesting ADD counts itself in [`Place::outers`] of `inner`, then locks `x` to read its list. The
-//!   other looks at `outers` with `x` locked, until its item is in the list. By the order in which the
-//!   two have that mutex, the list has the file, or `outers` is not zero. (Below `inner` it is not zero
-//!   anyway.) In the latter case the other takes [`Topology`] and checks its file, and the nesting ADD
-//!   finds `x` busy until that is done.
-//! - *Both add one file to two nested instances.* Each puts its watch into the table before it checks,
-//!   so the check that comes second sees both.
+//!   nesting ADD counts itself in [`Place::outers`] of `inner`, then locks `x` to read its list.
+//!   The other looks at `outers` with `x` locked, until its item is in the list. By the order in
+//!   which the two have that mutex, the list has the file, or `outers` is not zero. (Below `inner`
+//!   it is not zero anyway.) In the latter case the other takes [`Topology`] and checks its file,
+//!   and the nesting ADD finds `x` busy until that is done.
+//! - *Both add one file to two nested instances.* Each puts its watch into the table before it
+//!   checks, so the check that comes second sees both.
 //!
-//! A watch has no entry in a wait queue before it is checked. So no wake-up ever takes more paths than
-//! there may be, not even while an ADD is being refused.
+//! A watch has no entry in a wait queue before it is checked. So no wake-up ever takes more paths
+//! than the limits allow, not even while an ADD is being refused.
 
 use super::{
     item::Watched,
@@ -78,30 +78,31 @@ use crate::kernel_ext::watch::Watch;
 /// How many instances may be above or below another: `EP_MAX_NESTS`.
 const MAX_NESTS: u32 = 4;
 
-/// How many paths of 0, 1, ... instances between a file and an outermost instance there may be. The
-/// first number is not looked at: a file may be watched by many.
+/// The most paths with 0, 1, ... instances between a file and an outermost instance. The first
+/// number is not used: any number of instances may watch a file directly.
 const PATH_LIMITS: [u32; 5] = [1000, 500, 100, 50, 10];
 
-/// Of a walk's lists, which may be long: without memory the ADD fails, and the log stays as it is. They
-/// are not charged to a memory cgroup, since a task that is over its group's limit is made to sleep,
-/// and has [`Topology`]. They are a twentieth of the watches, which are charged, and end with the walk.
+/// Allocation flags of a walk's lists, which may be long. Without memory the ADD fails, and the
+/// kernel log stays empty. The lists are not charged to a memory cgroup: a task over its group's
+/// limit would sleep, with [`Topology`] held. They are a twentieth of the size of the watches,
+/// which are charged, and are freed with the walk.
 fn flags() -> Flags {
     GFP_KERNEL | __GFP_NOWARN
 }
 
-/// How many items a walk looks at before it looks whether it is to end.
+/// The number of items between two checks whether the task is killed.
 const STEPS: usize = 256;
 
 /// An instance's place in the topology.
 pub(crate) struct Place {
     /// The instance's own file, once it has watched something.
     file: Atomic<usize>,
-    /// How many items of other instances watch this one, or are about to.
+    /// The number of items of other instances that watch this one, or are about to.
     outers: Atomic<u32>,
-    /// How many levels of instances are below or above, as the walk of that number found: a walk
-    /// that meets an instance in both directions has found a cycle.
+    /// The levels of instances below or above, and the number of the walk that found them. One
+    /// field is enough: a walk that meets an instance in both directions has found a cycle.
     depth: TopologyCell<(u64, Depth)>,
-    /// The paths upwards, as the walk of that number found.
+    /// The paths upwards, and the number of the walk that found them.
     paths: TopologyCell<(u64, Paths)>,
 }
 
@@ -127,8 +128,8 @@ impl Place {
         FileId::from_bits(self.file.load(Relaxed))
     }
 
-    /// Whether another instance watches this one, so that its files have paths to be counted. Ask
-    /// with the instance's mutex held.
+    /// Whether another instance watches this one, so that the paths of its files must be counted.
+    /// Call it with the instance's mutex held.
     pub(crate) fn is_nested(&self) -> bool {
         self.outers.load(Relaxed) != 0
     }
@@ -138,7 +139,7 @@ impl Place {
 pub(crate) struct Inner(Arc<Eventpoll>);
 
 impl Inner {
-    /// Counts a further watch of `ep` by another instance.
+    /// Counts one more watch of `ep` by another instance.
     pub(crate) fn new(ep: Arc<Eventpoll>) -> Self {
         ep.place.outers.fetch_add(1, Relaxed);
         Self(ep)
@@ -160,22 +161,22 @@ impl Drop for Inner {
     }
 }
 
-/// What a walk upwards finds out about an instance, from the same about those that watch it.
+/// A result of a walk upwards: that of an instance is made of the results of its watchers.
 trait Above: Copy {
-    /// That of a file that nobody watches.
+    /// The result of a file that no instance watches.
     const NONE: Self;
 
-    /// Where it is kept.
+    /// The cell that keeps the result.
     fn cell(place: &Place) -> &TopologyCell<(u64, Self)>;
 
-    /// One more instance watches the file.
+    /// Adds the result of one more instance that watches the file.
     fn add(&mut self, outer: Self);
 
-    /// That of an instance, from that of its file.
+    /// Turns the result of an instance's file into that of the instance.
     fn of_instance(self) -> Self;
 }
 
-/// How many levels of instances there are.
+/// A number of levels of instances.
 #[derive(Clone, Copy)]
 struct Depth(u32);
 
@@ -195,11 +196,11 @@ impl Above for Depth {
     }
 }
 
-/// How many paths lead up to outermost instances, by the number of instances in between.
+/// The numbers of paths up to outermost instances, by the number of instances in between.
 #[derive(Clone, Copy)]
 struct Paths {
     count: [u32; PATH_LIMITS.len()],
-    /// There are longer ones.
+    /// There are longer paths.
     too_long: bool,
 }
 
@@ -223,7 +224,7 @@ impl Above for Paths {
     fn of_instance(self) -> Self {
         let mut paths = Self::NONE;
         if self.count == Self::NONE.count && !self.too_long {
-            // An outermost one.
+            // An outermost instance.
             paths.count[0] = 1;
         } else {
             let [first, second, third, fourth, last] = self.count;
@@ -235,18 +236,18 @@ impl Above for Paths {
 }
 
 impl Paths {
-    /// Whether a file may have them: any number of instances may watch the file itself.
+    /// Whether a file may have these paths. (Any number of instances may watch the file directly.)
     fn are_few(&self) -> bool {
         let mut limits = self.count.iter().zip(PATH_LIMITS).skip(1);
         !self.too_long && limits.all(|(&count, limit)| count <= limit)
     }
 }
 
-/// Why a walk has no answer.
+/// The reason why a walk has no result.
 pub(crate) enum Stop {
-    /// This instance is locked: wait until it is not, without any other lock, and walk again.
+    /// This instance is locked: wait for its mutex, with no other lock held, and walk again.
     Busy(Arc<Eventpoll>),
-    /// Of the link (ELOOP), or of the walk (ENOMEM, EINTR).
+    /// An error of the link (ELOOP), or of the walk (ENOMEM, EINTR).
     Error(Error),
 }
 
@@ -262,14 +263,15 @@ impl From<kernel::alloc::AllocError> for Stop {
     }
 }
 
-/// An instance below a new link that was busy, and is locked now.
+/// An instance below a new link. It was busy, and is locked now.
 pub(crate) struct Held<'a> {
     ep: &'a Arc<Eventpoll>,
     locked: MutexGuard<'a, Locked>,
 }
 
 impl<'a> Held<'a> {
-    /// Waits for `ep`, with no other lock held; EINTR if the current task is killed. Process context.
+    /// Waits for `ep`, with no other lock held; EINTR if the current task is killed. Process
+    /// context.
     pub(crate) fn lock(ep: &'a Arc<Eventpoll>) -> Result<Self> {
         let mut locked = lock_killable(&ep.locked)?;
         locked.reap(ep);
@@ -277,10 +279,10 @@ impl<'a> Held<'a> {
     }
 }
 
-/// Checks that `inner` may be added to `outer`: ELOOP if that makes a cycle, or a chain that is too
-/// long; then whether the paths up from what is below `inner` are few enough: else `Ok(false)`.
+/// Checks whether `inner` may be added to `outer`: ELOOP if that makes a cycle, or too long a
+/// chain; `Ok(false)` if a file below `inner` gets too many paths upwards.
 ///
-/// `outer` is locked, and so is the instance that an earlier walk found busy. The caller has made the
+/// `outer` is locked, and so is `held`, which an earlier walk found busy. The caller has made the
 /// [`Inner`] before it took `topology`. Process context, sleeps.
 pub(crate) fn check_instance(
     topology: &mut Topology,
@@ -290,7 +292,7 @@ pub(crate) fn check_instance(
 ) -> Result<bool, Stop> {
     let mut walk = Walk::new(topology, Some(Link { inner, outer }), held);
     let Depth(below) = walk.depth_below(inner, 0)?;
-    // No cycle: so the link is not above `outer`.
+    // There is no cycle, so the new link is not above `outer`.
     let Depth(above) = walk.above(outer, 0)?;
     if below + 1 + above > MAX_NESTS {
         return Err(ELOOP.into());
@@ -298,24 +300,24 @@ pub(crate) fn check_instance(
     walk.files_ok()
 }
 
-/// Checks `file`, which is no instance and is watched by an instance that is nested: whether the paths
-/// up from it are few enough. Process context, sleeps.
+/// Whether `file` has few enough paths upwards. It is no instance, and a nested instance watches
+/// it. Process context, sleeps.
 pub(crate) fn check_file(topology: &mut Topology, file: FileId) -> Result<bool> {
     let paths: Paths = Walk::new(topology, None, None).above_file(file, 0)?;
     Ok(paths.are_few())
 }
 
-/// The link that is about to be made.
+/// The new link.
 struct Link<'a> {
     inner: &'a Arc<Eventpoll>,
     outer: &'a Arc<Eventpoll>,
 }
 
-/// Counts the items that a walk looks at.
+/// Counts the items that a walk visits.
 struct Steps(usize);
 
 impl Steps {
-    /// One more. EINTR if the current task is killed.
+    /// Counts one more item. EINTR if the current task is killed.
     fn count(&mut self) -> Result {
         self.0 = self.0.wrapping_add(1);
         if self.0 % STEPS == 0 {
@@ -325,13 +327,13 @@ impl Steps {
     }
 }
 
-/// One walk, as if `link` were there.
+/// One walk, as if `link` existed already.
 struct Walk<'a> {
     topology: &'a mut Topology,
     number: u64,
     link: Option<Link<'a>>,
     held: Option<Held<'a>>,
-    /// The files below the link that are no instances, in order between one of `runs` and the next.
+    /// The files below the link that are no instances; sorted from one of `runs` to the next.
     files: KVVec<FileId>,
     runs: KVVec<usize>,
     steps: Steps,
@@ -352,7 +354,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// How many levels of instances are below `ep`. Collects the files there.
+    /// Counts the levels of instances below `ep`, and collects the files there.
     fn depth_below(&mut self, ep: &Arc<Eventpoll>, level: u32) -> Result<Depth, Stop> {
         let outer = self.link.as_ref().map(|link| link.outer);
         if level > MAX_NESTS || outer.is_some_and(|outer| Arc::ptr_eq(ep, outer)) {
@@ -370,7 +372,7 @@ impl<'a> Walk<'a> {
         Ok(self.keep(ep, depth))
     }
 
-    /// Collects the files in the list of `ep`, and returns the instances.
+    /// Collects the files in the interest list of `ep`, and returns its instances.
     fn look_into(&mut self, ep: &Arc<Eventpoll>) -> Result<KVVec<Arc<Eventpoll>>, Stop> {
         let busy = || Stop::Busy(ep.clone());
         let tried;
@@ -382,11 +384,11 @@ impl<'a> Walk<'a> {
             }
         };
         if !ep.closed.is_empty() {
-            // What is closed is not there; but to take it out may take long.
+            // Closed items do not count; but to reap them here may take long.
             return Err(busy());
         }
         let mut instances = KVVec::new();
-        // The list is in the order of the files.
+        // The list is sorted by file.
         self.runs.push(self.files.len(), flags())?;
         for item in locked.interest.iter() {
             self.steps.count()?;
@@ -403,7 +405,7 @@ impl<'a> Walk<'a> {
         Ok(instances)
     }
 
-    /// Whether each of the files has few enough paths.
+    /// Whether each of the collected files has few enough paths.
     fn files_ok(mut self) -> Result<bool, Stop> {
         let files = self.sorted_files()?;
         let mut previous = None;
@@ -420,7 +422,7 @@ impl<'a> Walk<'a> {
         Ok(true)
     }
 
-    /// The files in order, the runs merged in pairs until one is left. (A sort of the standard library
+    /// Sorts the files: merges the runs in pairs until one is left. (The standard library's sort
     /// recurses: a user could choose an order that exhausts the stack.)
     fn sorted_files(&mut self) -> Result<KVVec<FileId>> {
         let mut files = core::mem::take(&mut self.files);
@@ -451,7 +453,7 @@ impl<'a> Walk<'a> {
         Ok(files)
     }
 
-    /// What is to be known of `ep`, if this walk was there.
+    /// The result for `ep`, if this walk has visited it.
     fn known<A: Above>(&self, ep: &Eventpoll) -> Option<A> {
         let (number, known) = A::cell(&ep.place).get(self.topology);
         (number == self.number).then_some(known)
@@ -462,7 +464,7 @@ impl<'a> Walk<'a> {
         found
     }
 
-    /// What is above `ep`.
+    /// Finds the result for `ep`, from all instances above it.
     fn above<A: Above>(&mut self, ep: &Arc<Eventpoll>, level: u32) -> Result<A> {
         if let Some(found) = self.known(ep) {
             return Ok(found);
@@ -481,10 +483,10 @@ impl<'a> Walk<'a> {
         Ok(self.keep(ep, found.of_instance()))
     }
 
-    /// What is above `file`, through all that watch it.
+    /// Finds the result for `file`, from all instances that watch it.
     ///
-    /// A watch that comes while this looks is not counted: whoever adds it checks it after us, if
-    /// it has more than the one path that is not limited.
+    /// A watch that is added meanwhile is not counted: its ADD checks it after us, if it has more
+    /// than the one path that is not limited.
     fn above_file<A: Above>(&mut self, file: FileId, level: u32) -> Result<A> {
         let mut unknown: KVVec<Arc<Eventpoll>> = KVVec::new();
         loop {
@@ -505,7 +507,7 @@ impl<'a> Walk<'a> {
                 break;
             }
             unknown.clear();
-            // Twice as many: so this is done a few times only, however many come meanwhile.
+            // Twice as many, so the loop runs only a few times, however many are added meanwhile.
             unknown.reserve(2 * missing, flags())?;
         }
         for ep in &unknown {

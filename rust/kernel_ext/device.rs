@@ -140,8 +140,8 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The list of those who get a signal when the file becomes ready (`O_ASYNC`). Called once for each
-    /// open file, which remembers it.
+    /// The list of processes that get a signal when the file becomes ready (`O_ASYNC`). Called once
+    /// for each open file, which remembers it.
     fn fasync(&self) -> &Fasync {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -162,7 +162,7 @@ pub(crate) fn anon_fd<T: Device>(
     name: &'static CStr,
     flags: u32,
 ) -> Result<c_int> {
-    // What `open` does for a stream, and for signals, is not done here.
+    // Unlike `open`, this sets nothing up for streams and signals.
     const { assert!(!FileOps::<T>::IS_STREAM && !T::HAS_FASYNC) };
     let fd = match FileDescriptorReservation::get_unused_fd_flags(flags) {
         Ok(fd) => fd,
@@ -211,7 +211,7 @@ pub(crate) fn can_poll(file: &LocalFile) -> bool {
     unsafe { ext::file_can_poll(file.as_ptr()) }
 }
 
-/// Whether `file` is an instance of the C epoll. Files of the kind `T` have the same name, and are not.
+/// Whether `file` is a C epoll. Files of the kind `T` may have the same name, but are none.
 pub(crate) fn is_c_epoll<T: Device>(file: &LocalFile) -> bool {
     // SAFETY: The file is alive.
     get::<T>(file).is_none() && unsafe { ext::file_is_c_epoll(file.as_ptr()) }
@@ -231,11 +231,12 @@ pub(crate) fn register<T: Device>(
     }
 }
 
-/// The private data of an open file of a kind that has signals; of the other kinds it is the [`Arc`].
+/// The private data of an open file of a kind that has signals; of the other kinds it is the
+/// [`Arc`].
 ///
 /// # Invariants
 ///
-/// `fasync` is borrowed from the device, which is shared, and there, for as long as this is.
+/// `fasync` is borrowed from `device`, which is shared, and lives as long as this does.
 struct Opened<T: Device> {
     device: Arc<T>,
     fasync: NonNull<Fasync>,
@@ -282,7 +283,7 @@ impl<T: Device> FileOps<T> {
         &Self::OPS
     }
 
-    /// What a new file's private data is to be. ENOMEM; then `device` is released.
+    /// Makes the private data of a new file. On ENOMEM `device` is released.
     fn to_private(device: Arc<T>) -> Result<*mut c_void> {
         if !T::HAS_FASYNC {
             return Ok(device.into_foreign());
@@ -317,11 +318,12 @@ impl<T: Device> FileOps<T> {
 
     /// # Safety
     ///
-    /// Called by `misc_open()` for a file that is being opened, whose private data is the device that
-    /// a [`Registration`] registered.
+    /// Called by `misc_open()` for a file that is being opened, whose private data is the device
+    /// that a [`Registration`] registered.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // CAST: The device is the first field of a `Registration`, which is `repr(C)`.
-        // SAFETY: It is not deregistered, nor its memory freed, during the call: see `Registration`.
+        // SAFETY: It is not deregistered, nor its memory freed, during the call: see
+        // `Registration`.
         let registration = unsafe { &*(*file).private_data.cast::<Registration<T>>() };
         if !registration.live.load(Acquire) {
             return ENODEV.to_errno();
@@ -440,11 +442,11 @@ impl<T: Device> FileOps<T> {
     /// Called by the VFS for an open file of this kind, also when it is closed for the last time, if
     /// it was told to send signals.
     unsafe extern "C" fn fasync(fd: c_int, file: *mut bindings::file, on: c_int) -> c_int {
-        // SAFETY: The file has its private data until it is released, which comes after this; the kind
-        // has signals, so it is an `Opened<T>`, whose list is valid.
+        // SAFETY: The file has its private data until it is released, which comes after this; the
+        // kind has signals, so it is an `Opened<T>`, whose list is valid.
         let list = unsafe { (*(*file).private_data.cast::<Opened<T>>()).fasync.as_ref() };
-        // SAFETY: The file is valid. The VFS takes it off the list, this one each time, before it is
-        // released.
+        // SAFETY: The file is valid. The VFS takes it off the list, this one each time, before it
+        // is released.
         unsafe { list.change(fd, file, on) }
     }
 
@@ -463,20 +465,20 @@ impl<T: Device> FileOps<T> {
 ///
 /// # No open file outlives a load that fails
 ///
-/// An open in the middle of the module's initialisation takes a reference to the module, which says
-/// nothing to an initialisation that then fails: the kernel frees the module whatever its count is. So
+/// An open in the middle of the module's initialisation takes a reference to the module. That does
+/// not help if the initialisation fails: the kernel then frees the module whatever its count is. So
 ///
-/// - opens fail with ENODEV, as if the device were not there yet, until [`Registration::go_live`], which
-///   the module calls after the last step that can fail;
-/// - the drop, in an initialisation, waits until the module's count is that of the initialisation alone.
-///   `misc_open()` takes its reference, and calls our `open`, under the mutex that `misc_deregister()`
-///   takes too; so after that no new reference comes, and each that there is belongs to an open that is
-///   failing, or to a file. An open that is failing puts it when it is done with the file's operations,
-///   which are ours: so the drop may return then. (What `module_put()` itself still does is as in the
-///   unloading of any module.)
+/// - opens fail with ENODEV, as if the device did not exist yet, until [`Registration::go_live`],
+///   which the module calls after the last step that can fail;
+/// - the drop, in an initialisation, waits until the module's count is that of the initialisation
+///   alone. `misc_open()` takes its reference, and calls our `open`, under the mutex that
+///   `misc_deregister()` takes too. So after that no new reference comes, and each existing one
+///   belongs to an open that is failing, or to a file. A failing open puts its reference after its
+///   last use of the file's operations, which are ours: so the drop may return then.
+///   (`module_put()` itself may still run then, as in the unloading of any module.)
 ///
-/// The wait alone makes every use sound. `go_live` in time makes it short, since there are no files
-/// that users could keep open.
+/// The wait alone makes every use sound. A call of `go_live` at the end only makes the wait short,
+/// since before it there are no files that users could keep open.
 ///
 /// # Invariants
 ///
@@ -496,11 +498,11 @@ unsafe impl<T: Device> Send for Registration<T> {}
 unsafe impl<T: Device> Sync for Registration<T> {}
 
 impl<T: Device> Registration<T> {
-    /// Makes the device, for its owner only; udev, or another program, may change that. It can't be
-    /// opened before [`Registration::go_live`].
+    /// Makes the device, which only its owner may open; udev, or another program, may change that.
+    /// Opens fail before [`Registration::go_live`].
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            // Before the device, which can be found as soon as it is registered.
+            // Initialised before the device, which can be found as soon as it is registered.
             live: Atomic::new(false),
             // INVARIANT: The device is registered if this succeeds.
             device <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
@@ -518,8 +520,7 @@ impl<T: Device> Registration<T> {
         })
     }
 
-    /// Lets the device be opened. To be called after the last step of the module's initialisation that
-    /// can fail.
+    /// Allows opens. Call it after the last step of the module's initialisation that can fail.
     pub(crate) fn go_live(&self) {
         self.live.store(true, Release);
     }
@@ -531,7 +532,7 @@ impl<T: Device> PinnedDrop for Registration<T> {
         // SAFETY: The device is registered, by the type's invariants.
         unsafe { bindings::misc_deregister(self.device.get()) };
         let module = this_module::<T::OwnerModule>().as_ptr();
-        // SAFETY: The module is ours, so it is there.
+        // SAFETY: The module is ours, so it is loaded.
         while unsafe { ext::module_init_is_shared(module) } {
             // SAFETY: Process context. An idle sleep: no hung task.
             unsafe { bindings::schedule_timeout_idle(1) };

@@ -19,14 +19,14 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The current task has a table, and keeps one while this is there. It is not `Send`, so it stays in
-/// the call that made it; only the task itself gives its table back, when it exits, which is not in
-/// the middle of a call.
+/// The current task has a table, and keeps one while this is there. It is not `Send`, so it stays
+/// in the call that made it; only the task itself gives its table back, when it exits, which is not
+/// in the middle of a call.
 pub(crate) struct Files(NotThreadSafe);
 
 impl Files {
-    /// ESRCH in a task that is exiting and has given its table back, which a file's last close may run
-    /// in. Process context.
+    /// ESRCH in an exiting task that has given its table back already; a file's last close may run
+    /// in such a task. Process context.
     #[inline]
     pub(crate) fn current() -> Result<Self> {
         // SAFETY: Only looks at the current task.
@@ -57,15 +57,15 @@ impl Files {
         })
     }
 
-    /// The number of descriptors that the table has room for. It grows, and does not shrink. Process
+    /// The number of descriptors that the table has room for. It grows, and never shrinks. Process
     /// context.
     pub(crate) fn size(&self) -> usize {
         // SAFETY: There is a table, by the type's invariants.
         unsafe { ext::max_fds() as usize }
     }
 
-    /// The descriptors from `64 * word` on that are open: 64 of them, the first one in the lowest bit.
-    /// Process context.
+    /// The descriptors from `64 * word` on that are open: 64 of them, the first one in the lowest
+    /// bit. Process context.
     pub(crate) fn open(&self, word: usize) -> u64 {
         // SAFETY: There is a table, by the type's invariants; a word that it does not have is zero.
         u32::try_from(word).map_or(0, |word| unsafe { ext::open_fds(word) })

@@ -14,11 +14,11 @@
 //! process context, after the last reference is gone and before `->release()`. A kernel without
 //! `CONFIG_SECURITY` has no such function; there it is `locks_remove_file()`, called just before.
 //!
-//! A function that is there may not be called: both are external functions, but a kernel built with LTO
-//! has a copy of its own in `__fput()`. A notice that never comes is a use after free, so a hook is
-//! believed only after it was seen to work: [`LastClose::register`] watches a file of its own, closes
-//! it, and looks whether the watch has ended. It takes the first function that passes, or refuses. A
-//! kernel with LTO is refused in any case: there the one close says nothing of the others.
+//! A function that exists may still not be called: both are external functions, but a kernel built
+//! with LTO has inlined copies in `__fput()`. A notice that never comes is a use after free, so a
+//! hook is relied on only after it was seen to work: [`LastClose::register`] watches a file of its
+//! own, closes it, and checks that the watch has ended. It takes the first function that passes, or
+//! fails. With LTO it always fails: there one close that was noticed says nothing about others.
 //!
 //! The hook runs inside of an ftrace trampoline, so it must not sleep, and it may run with preemption
 //! off when other tracers are there. It takes spinlocks, and drops nothing that might sleep. It can't
@@ -79,7 +79,7 @@ use kernel::{
 const BUCKET_BITS: u32 = 16;
 
 /// How many watches the hook ends before it lets others have the bucket's lock.
-/// Each batch walks past what else is in the bucket.
+/// Each batch walks past the other registrations in the bucket.
 const BATCH: usize = 512;
 
 /// Which file it is: its address, which is never followed, and is used again after the file's last
@@ -140,10 +140,10 @@ struct Kind {
     closed: unsafe fn(*mut Registration),
 }
 
-// SAFETY: Buckets and kind are written by the one that made `state` `CLAIMED`, before it stores, with
-// release, the state in which they are shared; whoever finds that state, loaded with acquire, only reads
-// them. The hook reads the kind when it finds a watch, which was registered in the state `READY`, or is
-// that of `verify`, whose own thread closes the file.
+// SAFETY: Only the task that has set `state` to `CLAIMED` writes buckets and kind, before it
+// stores, with release, the state in which they are shared. A task that loads that state, with
+// acquire, only reads them. The hook reads the kind when it finds a watch, which was registered in
+// the state `READY`, or is that of `verify`, whose own thread closes the file.
 unsafe impl Sync for Table {}
 
 static TABLE: Table = Table {
@@ -228,8 +228,8 @@ impl Iterator for SameFile<'_> {
     type Item = *const Registration;
 
     fn next(&mut self) -> Option<*const Registration> {
-        // SAFETY: Linked registrations are alive, and the lock of their bucket is held, by the type's
-        // invariants.
+        // SAFETY: Linked registrations are alive, and the lock of their bucket is held, by the
+        // type's invariants.
         while let Some(registration) = unsafe { self.next.as_ref() } {
             let this = self.next;
             // SAFETY: As above.
@@ -262,12 +262,12 @@ impl Registration {
         }
     }
 
-    /// Whether [`Registration::set_attached`] was called: what the registration stands for is complete.
+    /// Whether [`Registration::set_attached`] was called, so that the watch is complete.
     pub(super) fn is_attached(&self) -> bool {
         self.attached.load(Acquire)
     }
 
-    /// What was done before this is seen by those for whom the registration is attached.
+    /// Marks the registration as attached. Who sees the mark sees all that came before it.
     pub(super) fn set_attached(&self) {
         self.attached.store(true, Release);
     }
@@ -287,8 +287,8 @@ impl Registration {
         TABLE.bucket(self.index.load(Relaxed) as usize)
     }
 
-    /// Asks for notice of the last close of `file`, if `admit` agrees: it is called under the bucket's
-    /// lock with the registrations that the file has already, and its error is returned.
+    /// Asks for notice of the last close of `file`, if `admit` agrees. `admit` is called under the
+    /// bucket's lock, with the file's existing registrations; its error is returned.
     ///
     /// # Safety
     ///
@@ -345,8 +345,8 @@ impl Registration {
         })
     }
 
-    /// Calls `f` with the registrations of `file`, which are those of watches of the kind `id`, under
-    /// the lock of the bucket; not at all if there are none in the bucket.
+    /// Calls `f` with the registrations of `file`, which are those of watches of the kind `id`,
+    /// under the lock of the bucket; not at all if there are none in the bucket.
     pub(super) fn with_all_of(file: FileId, id: TypeId, f: impl FnOnce(SameFile<'_>)) -> Result {
         TABLE.kind(id)?;
         let file = file.0 as *mut bindings::file;
@@ -492,8 +492,8 @@ unsafe extern "C" fn hook(
 /// `OPS` is registered.
 pub(crate) struct LastClose(());
 
-/// The functions that may give notice, of which `__fput()` calls the latter two. The first argument of
-/// each is a `struct file *`. The first one is for tests of what comes when there is no notice.
+/// The functions that may give notice. `__fput()` calls the latter two; the first one is for tests
+/// of a hook that gives no notice. The first argument of each is a `struct file *`.
 const FUNCTIONS: [&CStr; 3] = [
     c"noop_llseek",
     c"security_file_release",
@@ -501,12 +501,12 @@ const FUNCTIONS: [&CStr; 3] = [
 ];
 
 impl LastClose {
-    /// The functions that are tried unless it is asked for others: a bit for each in [`FUNCTIONS`].
+    /// The functions that are tried by default: a bit for each in [`FUNCTIONS`].
     const DEFAULT_FUNCTIONS: u32 = 0b110;
 
-    /// Sets up the table, for watches of the kind `id`, and registers a hook that was seen to work, on
-    /// one of `functions` (a bit for each in [`FUNCTIONS`]; 0 for the default). Sleeps, some 75 ms for
-    /// each that is tried. EBUSY if there is a `LastClose`.
+    /// Sets up the table, for watches of the kind `id`, and registers a hook that was seen to work,
+    /// on one of `functions` (a bit for each in [`FUNCTIONS`]; 0 for the default). Sleeps, some 75
+    /// ms for each that is tried. EBUSY if there is a `LastClose`.
     ///
     /// `closed` is called by the hook for a registration that it has just unlinked, under the
     /// bucket's lock, with the pointer that was given to [`Registration::register`]. It must not
@@ -553,8 +553,8 @@ impl LastClose {
             functions => functions,
         };
         let mut error = EINVAL;
-        // With LTO one caller of `__fput()` may have a copy of its own, and another not: then it says
-        // nothing of the others that the hook works for the one that is tried.
+        // With LTO each caller of `__fput()` may have an inlined copy or not: then a hook that
+        // works for the caller tried here may not work for others.
         let mut silent = cfg!(CONFIG_LTO);
         for (bit, function) in FUNCTIONS.into_iter().enumerate() {
             if cfg!(CONFIG_LTO) || functions & 1 << bit == 0 {
@@ -585,8 +585,9 @@ impl LastClose {
 
     /// Whether the last close of a file ends a watch of it.
     ///
-    /// The file is new and only ours, so its last close comes here and now; unless one who looks up
-    /// another file, by a pointer that has become this one, holds it for a moment: hence three attempts.
+    /// The file is new and only ours, so its last close happens here; unless another task, which
+    /// looks up another file by a pointer that has become this one, holds it for a moment. Hence
+    /// three attempts.
     fn verify() -> Result<bool> {
         for _ in 0..3 {
             if Self::verify_once()? {
@@ -597,8 +598,8 @@ impl LastClose {
     }
 
     fn verify_once() -> Result<bool> {
-        // SAFETY: Name and operations are static; the operations, which are the kernel's, have no use for
-        // private data.
+        // SAFETY: Name and operations are static; the operations, which are the kernel's, have no
+        // use for private data.
         let file = from_err_ptr(unsafe {
             ext::anon_inode_getfile(
                 c"[repoll-last-close]".as_char_ptr(),
@@ -610,16 +611,17 @@ impl LastClose {
         let mut watch = Registration::new();
         watch.index.store(TABLE.index(file) as u32, Relaxed);
         let watch = &raw mut watch;
-        // SAFETY: The file is ours. The watch is prepared for it, and in place until it is unlinked, by
-        // the hook or below. There is no kind, so `closed` is not called for it. The last reference is
-        // put, by a task that may sleep and holds no lock that the close of such a file takes.
+        // SAFETY: The file is ours. The watch is prepared for it, and in place until it is
+        // unlinked, by the hook or below. There is no kind, so `closed` is not called for it. The
+        // last reference is put, by a task that may sleep and holds no lock that the close of such
+        // a file takes.
         unsafe {
             let registered =
                 Registration::register(watch, LocalFile::from_raw_file(file), |_| Ok(()));
             bindings::__fput_sync(file);
             registered?;
         }
-        // SAFETY: It is there.
+        // SAFETY: It is still in place.
         Ok(match unsafe { &*watch }.lock() {
             Some(linked) => {
                 let _ = linked.unlink();
@@ -660,8 +662,8 @@ impl LastClose {
         // SAFETY: `OPS` is registered.
         let ret = unsafe { bindings::unregister_ftrace_function(ops) };
         if ret != 0 {
-            // ftrace has been shut down by a bug of another part of the kernel, with the call of the hook
-            // left in place.
+            // ftrace has been shut down by a bug of another part of the kernel, with the call of
+            // the hook left in place.
             pr_emerg!(
                 "ftrace does not remove the hook ({ret}): the module stays, rmmod hangs; reboot\n"
             );

@@ -4,8 +4,8 @@
 //!
 //! C header: [`include/linux/mutex.h`](srctree/include/linux/mutex.h)
 //!
-//! Files that poll files of their own kind form a graph. [`Topology`] serializes the walks that look
-//! for cycles in it; a [`TopologyCell`] is a value that belongs to these walks.
+//! Files that poll files of their own kind form a graph. [`Topology`] serializes the walks that
+//! look for cycles in it; a [`TopologyCell`] is a value that belongs to these walks.
 
 use super::bindings as ext;
 use core::{
@@ -54,7 +54,7 @@ pub(crate) fn lock_killable<T>(mutex: &Mutex<T>) -> Result<Guard<'_, T, MutexBac
     Ok(unsafe { Guard::new(mutex, ()) })
 }
 
-/// Proof that the topology's lock is held: nobody else walks the graph, or nests files.
+/// Proof that the topology's lock is held: no other task walks the graph, or nests files.
 ///
 /// # Invariants
 ///

@@ -58,8 +58,8 @@ unsafe impl Send for Net {}
 unsafe impl Sync for Net {}
 
 impl Net {
-    /// The current task's. ESRCH in a task that is exiting and has given its namespaces back, which
-    /// a file's last close may run in. Process context.
+    /// The current task's. ESRCH in an exiting task that has given its namespaces back already; a
+    /// file's last close may run in such a task. Process context.
     pub(crate) fn current() -> Result<Self> {
         // SAFETY: Process context. Only the task itself changes its namespaces.
         let net = unsafe { ext::get_current_net() };

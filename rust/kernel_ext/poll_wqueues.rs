@@ -13,7 +13,7 @@
 //! # The safe API
 //!
 //! [`PollWqueues::with`] pins a [`PollWqueues`] to the stack of the one call that it is for, and lends it:
-//! so it is gone before the task is, which the entries wake. [`PollWqueues::poll`] asks
+//! so it is gone before the task that its entries wake. [`PollWqueues::poll`] asks
 //! a file, and until [`PollWqueues::stop_adding`] adds entries; [`PollWqueues::sleep`] sleeps until
 //! one of them has been woken. Dropping it takes all entries out. Each entry holds its file, so the
 //! file's wait queue is there for as long as the entry is.
@@ -211,8 +211,8 @@ impl Page {
 }
 
 impl PollWqueues {
-    /// Calls `call` with the wait queues of a call of the current task, which has not looked at any file
-    /// yet. Process context.
+    /// Calls `call` with new wait queues for the current task, which have no entries yet. Process
+    /// context.
     #[inline]
     pub(crate) fn with<R>(call: impl FnOnce(Pin<&Self>) -> R) -> R {
         stack_pin_init!(let queues = Self::new());
@@ -361,7 +361,8 @@ unsafe extern "C" fn add_entry(
     };
     this.added.set(this.added.get() + 1);
     let waiter = ptr::from_ref(&this.waiter).cast_mut();
-    // CAST: The entry is the first field of a `PollEntry`, which is `repr(C)` and what `wake` wants.
+    // CAST: The entry is the first field of a `PollEntry`, which is `repr(C)` and what `wake`
+    // wants.
     let entry = ptr::from_ref(entry).cast::<Entry>();
     // SAFETY: The entry is new. It and the waiter stay in place until it is removed, when `this` is
     // dropped. Until then it holds the file, and with it the queue, unless that goes away before the

@@ -300,7 +300,8 @@ impl<T: HasLinks> Consumer<T> {
             }
             item.links().place.set(Place::Enrolled);
         }
-        // INVARIANT: The queue owns the reference from now on. `remove` makes it of the item's address.
+        // INVARIANT: The queue owns the reference from now on. `remove` makes it of the item's
+        // address.
         let item = Arc::into_raw(item);
         let _ = item.expose_provenance();
         // SAFETY: So it is valid.

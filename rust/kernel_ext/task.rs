@@ -51,9 +51,9 @@ pub(crate) fn fatal_signal_pending() -> bool {
     unsafe { ext::fatal_signal_pending() }
 }
 
-/// Lets others have the CPU if it is their turn; EINTR if the current task is being killed.
+/// Yields the CPU if another task is due; EINTR if the current task is being killed.
 ///
-/// A walk over what a user can make long calls this every few steps. Process context, sleeps.
+/// A walk whose length a user chooses calls this every few steps. Process context, sleeps.
 pub(crate) fn yield_or_die() -> Result {
     if fatal_signal_pending() {
         return Err(EINTR);

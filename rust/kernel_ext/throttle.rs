@@ -12,47 +12,48 @@ use super::{
 
 /// A pace for pieces of work that several interrupts do, on any CPUs.
 ///
-/// A piece of work that took *t* is paid for by time that passes: three times *t*, its own included. What
-/// is not yet paid for is the *debt*. While it is at most [`BURST`], work may begin at once. A piece of
-/// work that makes it more begins a *rest*, which lasts until all is paid: no work may begin.
+/// Time that passes pays for work: a piece of work that took *t* costs three times *t*, and *t* of
+/// that is paid when it ends. The rest of the price is the *debt*. While the debt is at most
+/// [`BURST`], work may begin at once. A piece of work that makes the debt larger begins a *rest*,
+/// in which no work may begin. The rest lasts until all is paid.
 ///
-/// While a piece of work is done, a third of it is paid. So one that takes longer than half of [`BURST`]
-/// is followed by a rest of at least twice that long; and those that follow each other without a rest
-/// take half of [`BURST`] together, besides the last one.
+/// So a piece of work that takes longer than half of [`BURST`] is followed by a rest at least twice
+/// as long. Pieces of work that follow each other without a rest take half of [`BURST`] together,
+/// not counting the last one.
 ///
 /// # Races
 ///
-/// All state is one word, and each change of it is one `cmpxchg`, so no payment is lost, whatever the
-/// order. Work does not exclude work on other CPUs: what has begun when a rest begins goes on, one
-/// piece on each other CPU at most. Each adds its own three times *t* to the debt when it ends, and
-/// makes the rest longer. So over a longer time all CPUs together still spend a third of one CPU. On a
-/// CPU of its own an interrupt comes after the previous one's [`Work::end`], in program order, and sees the
-/// debt that it made, or a later one: it is one word.
+/// All state is one word, and each change of it is one `cmpxchg`, so no payment is lost, whatever
+/// the order. Work on one CPU does not exclude work on another: when a rest begins, at most one
+/// piece of work goes on, on each other CPU. Each adds three times its own *t* to the debt when it
+/// ends, and makes the rest longer. So over a longer time all CPUs together still spend a third of
+/// one CPU. On the same CPU an interrupt comes after the previous one's [`Work::end`], in program
+/// order. So it sees the debt of that work, or a later one, since the debt is one word.
 pub(crate) struct Throttle {
-    /// When all work is paid for, on the monotonic clock in nanoseconds, but for the lowest bit, which
-    /// says that there is a rest until then.
+    /// The time at which all work is paid for, on the monotonic clock in nanoseconds. The lowest
+    /// bit says that there is a rest until then.
     paid: Atomic<i64>,
 }
 
-/// The largest debt, in nanoseconds, that needs no rest. Short work does not reach it; the work that makes
-/// it is half of it, and holds up nobody.
+/// The largest debt, in nanoseconds, that needs no rest. Short work does not reach it. The work
+/// that makes this debt takes half as long, which is short enough for other work on the CPU.
 const BURST: i64 = 100_000;
-/// The longest time that is paid for one piece of work: longer ones were interrupted themselves, by a
-/// hypervisor say.
+/// The longest time that one piece of work is charged: if it took longer, it was itself
+/// interrupted, by a hypervisor say.
 const LONGEST: i64 = 1_000_000_000;
-/// The bit of [`Throttle::paid`].
+/// The lowest bit of [`Throttle::paid`].
 const RESTS: i64 = 1;
 
 impl Throttle {
-    /// Nothing is to be paid.
+    /// A throttle without debt.
     pub(crate) const fn new() -> Self {
         Self {
             paid: Atomic::new(0),
         }
     }
 
-    /// Begins a piece of work. In a rest it must not be done: for how many nanoseconds yet, as an error.
-    /// Any context.
+    /// Begins a piece of work. In a rest the error is the number of nanoseconds until the rest
+    /// ends. Any context.
     pub(crate) fn begin(&self) -> Result<Work<'_>, i64> {
         let began = time::now();
         let paid = self.paid.load(Relaxed);
@@ -74,14 +75,14 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Ends it. Returns for how many nanoseconds there must be no other. Any context.
+    /// Ends the work. Returns the number of nanoseconds for which no other may begin. Any context.
     pub(crate) fn end(self) -> i64 {
         let now = time::now();
         let took = now.saturating_sub(self.began).clamp(0, LONGEST);
         let word = &self.throttle.paid;
         let mut old = word.load(Relaxed);
         loop {
-            // On top of the debt that there is: time pays for one piece of work after the other.
+            // On top of the present debt: time pays for one piece of work after the other.
             let paid = old.max(self.began).saturating_add(3 * took);
             let rests = paid.saturating_sub(now) > BURST || (old & RESTS != 0 && old > now);
             let new = if rests { paid | RESTS } else { paid & !RESTS };

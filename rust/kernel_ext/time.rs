@@ -14,8 +14,7 @@ pub(crate) fn now() -> i64 {
     unsafe { bindings::ktime_get() }
 }
 
-/// `time` of the monotonic clock as the current task reads that clock: in its time namespace. Process
-/// context.
+/// Converts `time`, of the monotonic clock, to the current task's time namespace. Process context.
 pub(crate) fn in_namespace(time: i64) -> i64 {
     // SAFETY: Only reads the current task's namespaces.
     time.saturating_add(unsafe { ext::monotonic_offset() })

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Per-user limits: watches, counted with the C epoll's, and the record of what else a user has.
+//! Per-user limits: the count of watches, shared with the C epoll, and a record of all other usage.
 //!
 //! C header: [`include/linux/sched/user.h`](srctree/include/linux/sched/user.h)
 //!
-//! A user here is a `struct user_struct`, one per `kuid_t`: a user namespace that maps a user onto
-//! itself changes nothing, one that maps a range of users gives each of the range a record of its own,
-//! as it does for pipes and for the C epoll.
+//! A user here is a `struct user_struct`, one per `kuid_t`. A user namespace that maps a user onto
+//! itself changes nothing. One that maps a range of users gives each user in the range a record of
+//! its own, as for pipes and for the C epoll.
 
 use super::{
     atomic::{
@@ -31,22 +31,23 @@ kernel::sync::global_lock! {
     // SAFETY: `users()` gives it out only after `init()` has initialised it.
     /// The record of each user who has any [`Account`]. `None` is an empty tree.
     ///
-    /// Its mutex is taken when an account is opened and closed: a search in a balanced tree, which
-    /// has at most one node for each user with an open event source. No count needs it.
+    /// Its mutex is held while an account is opened or closed, for a search in a balanced tree,
+    /// which has at most one node for each user with an open event source. The counts do not need
+    /// it.
     unsafe(uninit) static USERS: Mutex<Option<RBTree<usize, Entry>>> = None;
 }
 
 /// A user in [`USERS`]. The record holds a reference to the user, so the key stays theirs.
 struct Entry {
     usage: Arc<Usage>,
-    /// How many accounts there are, at least one.
+    /// The number of the user's accounts, at least one.
     accounts: usize,
 }
 
 /// Set once [`USERS`] is initialised.
 static READY: Atomic<bool> = Atomic::new(false);
 
-/// Initialises the records. EBUSY if that was done before.
+/// Initialises the records. EBUSY on a second call.
 pub(crate) fn init() -> Result {
     static CLAIMED: Atomic<bool> = Atomic::new(false);
     if CLAIMED.xchg(true, Full) {
@@ -60,7 +61,7 @@ pub(crate) fn init() -> Result {
 
 /// The records. ENODEV before [`init`].
 fn users() -> Result<&'static kernel::sync::GlobalLock<USERS>> {
-    // Pairs with the release in `init()`: who sees the flag sees the initialised lock.
+    // Pairs with the release in `init()`: a reader of the flag sees the initialised lock.
     if READY.load(Acquire) {
         Ok(&USERS)
     } else {
@@ -130,12 +131,12 @@ impl Drop for User {
     }
 }
 
-/// The record of one user: one for all of their accounts.
+/// The record of one user, for all of the user's accounts.
 pub(crate) struct Usage {
     user: User,
     timers: Atomic<u64>,
     bytes: Atomic<u64>,
-    /// Paces what the user's timers do in interrupts.
+    /// Paces the work of the user's timers in interrupts.
     pub(crate) throttle: Throttle,
 }
 
@@ -143,15 +144,15 @@ pub(crate) struct Usage {
 ///
 /// # Invariants
 ///
-/// It is counted in its user's [`Entry`], which is in [`USERS`] therefore.
+/// It is counted in its user's [`Entry`], which therefore is in [`USERS`].
 pub(crate) struct Account(Arc<Usage>);
 
 impl Account {
     /// Opens an account of `user`. ENOMEM; ENODEV before [`init`]. Process context, sleeps.
     pub(crate) fn of(user: User) -> Result<Self> {
         let key = user.key();
-        // Before the lock, which every other user's last close takes: memory that is charged to a
-        // group may be waited for.
+        // Before the lock, which the last close of every other user takes: an allocation that is
+        // charged to a memory cgroup may sleep for long.
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let new = Arc::new(
             Usage {
@@ -212,7 +213,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        // There are records, since there is an account.
+        // The records are initialised, since this account exists.
         let Ok(users) = users() else { return };
         let mut users = users.lock();
         let Some(tree) = users.as_mut() else { return };

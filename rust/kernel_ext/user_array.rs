@@ -43,10 +43,11 @@ pub(crate) enum Array<'a, T> {
 }
 
 impl<'a, T: FromBytes> Array<'a, T> {
-    /// Reads `count` elements; into `room` if they fit. Memory is taken as far as the caller's could
-    /// be read: a large count alone costs nothing.
+    /// Reads `count` elements, into `room` if they fit. It allocates memory only as the caller's
+    /// memory turns out to be readable: a large count alone costs nothing.
     ///
-    /// EFAULT; ENOMEM, also for more than 1 GiB; EINTR if the task is killed. Process context, sleeps.
+    /// EFAULT; ENOMEM, also for more than 1 GiB; EINTR if the task is killed. Process context,
+    /// sleeps.
     #[inline]
     pub(crate) fn read(room: &'a mut [MaybeUninit<T>], address: u64, count: usize) -> Result<Self> {
         if count <= room.len() {
@@ -61,11 +62,11 @@ impl<'a, T: FromBytes> Array<'a, T> {
     }
 }
 
-/// How many bytes are read at a time.
+/// The number of bytes read at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// How many bytes an array may have. `kvmalloc()` takes less than twice as many, and a vector that
-/// grows doubles.
+/// The most bytes of an array. `kvmalloc()` accepts less than twice as many, and a growing vector
+/// doubles its size.
 const MAX_BYTES: usize = 1 << 30;
 
 /// As [`Array::read`].
@@ -81,7 +82,7 @@ fn read_long<T: FromBytes>(address: u64, count: usize) -> Result<KVVec<T>> {
         heap.reserve(chunk, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         let from = address.wrapping_add((done * size_of::<T>()) as u64);
         copy_in(&mut heap.spare_capacity_mut()[..chunk], from)?;
-        // SAFETY: There is room for so many more, and they are initialised.
+        // SAFETY: There is room for these elements, and they are initialised.
         unsafe { heap.inc_len(chunk) };
     }
     Ok(heap)

@@ -92,8 +92,8 @@ impl WaitQueue {
         self.has_room_beside(max, None)
     }
 
-    /// Whether there are fewer than `max` entries with another function than `function`. Walks past
-    /// all entries that have it, with interrupts off. Any context.
+    /// Whether there are fewer than `max` entries with another function than `function`. Skips all
+    /// entries with `function`, one by one, with interrupts off. Any context.
     pub(super) fn has_room_beside(&self, max: u32, function: bindings::wait_queue_func_t) -> bool {
         // SAFETY: The queue is initialised, by the type's invariants. The function is compared, and
         // not called.
@@ -316,8 +316,8 @@ impl Entry {
     ///
     /// # Safety
     ///
-    /// - `this` is valid, in no queue, and stays in place until [`Entry::remove`]. `wake` gets a pointer
-    ///   that is made from it, and may reach what `this` may reach by it.
+    /// - `this` is valid, in no queue, and stays in place until [`Entry::remove`]. `wake` gets a
+    ///   pointer that is made from it, and may reach what `this` may reach by it.
     /// - `head` is valid, and lives as long as [`Entry`]'s invariants ask for.
     /// - `wake` may be called with an entry whose [`Entry::private`] is `private` until
     ///   [`Entry::remove`] has returned.

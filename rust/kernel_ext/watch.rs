@@ -85,8 +85,8 @@ pub(crate) trait Watcher: Sized + Send + Sync + 'static {
     /// The watch's key.
     fn key(&self) -> Self::Key;
 
-    /// Whether the watch may be added to those that its file has, `others`: else the error of
-    /// [`Watch::attach`].
+    /// Checks whether the watch may be added to the file's existing ones, `others`. Its error is
+    /// that of [`Watch::attach`].
     ///
     /// Process context, under the lock of the file's bucket: must not sleep, nor take a lock under
     /// which that lock is taken.
@@ -194,12 +194,13 @@ impl<T: Watcher> Watch<T> {
     /// to the file's driver as in poll(2)). Callbacks may come at once. Of several `exclusive` watches
     /// of the file, a wake-up calls as many as it takes until one has used it.
     ///
-    /// `poll` asks the file; [`poll_file`] does, for files that need nothing special. Before that, when
-    /// [`Watch::for_each_of`] finds the watch and nothing calls it yet, `check` may still refuse it.
+    /// `poll` polls the file; [`poll_file`] does so for files that need nothing special. `check`
+    /// runs first and may refuse the watch: [`Watch::for_each_of`] finds the watch by then, but no
+    /// wake-up calls it yet.
     ///
-    /// EINVAL, and nothing has changed, if it was attached before. The error of [`Watcher::admit`] or
-    /// of `check`, or ENOMEM without memory for a further entry; then the watch has ended, and is not in
-    /// the queue. Process context, sleeps.
+    /// EINVAL, and nothing has changed, if it was attached before. The error of [`Watcher::admit`]
+    /// or of `check`, or ENOMEM without memory for a further entry; then the watch has ended, and
+    /// is not in the queue. Process context, sleeps.
     pub(crate) fn attach(
         this: &Arc<Self>,
         (queue, consumer): (&ReadyQueue<Self>, &mut Consumer<Self>),
@@ -211,8 +212,8 @@ impl<T: Watcher> Watch<T> {
         // Nobody else comes past this.
         this.registration.prepare(file, TypeId::of::<T>())?;
         let own = Arc::into_raw(this.clone()).cast_mut();
-        // SAFETY: It was prepared for the file, just now, and never before. `own` keeps it alive, and in
-        // place, until it is unlinked.
+        // SAFETY: It was prepared for the file, just now, and never before. `own` keeps it alive,
+        // and in place, until it is unlinked.
         let linked = unsafe {
             Registration::register(own.cast(), file, |registrations| {
                 this.admit(Others {
@@ -226,8 +227,8 @@ impl<T: Watcher> Watch<T> {
             drop(unsafe { Arc::from_raw(own) });
             return Err(e);
         }
-        // The file is held, so the hook does not come; and `detach` does nothing before the watch is
-        // attached. So it stays linked, and the entries stay ours.
+        // The file is held, so the hook does not come; and `detach` does nothing before the watch
+        // is attached. So it stays linked, and the entries stay ours.
         consumer.enrol(queue, this.clone());
         let mut table = Attach::<T> {
             table: pin_init::zeroed(),
@@ -238,8 +239,8 @@ impl<T: Watcher> Watch<T> {
         let mut result = check();
         let mut ready = 0;
         if result.is_ok() {
-            // SAFETY: The file is alive. The table is the first field of an `Attach<T>`, as the queue
-            // function wants it, and valid for the call.
+            // SAFETY: The file is alive. The table is the first field of an `Attach<T>`, as the
+            // queue function wants it, and valid for the call.
             ready = unsafe {
                 let raw = (&raw mut table).cast::<bindings::poll_table_struct>();
                 ext::init_poll_funcptr(raw, Some(add_entry::<T>), events);
@@ -247,7 +248,7 @@ impl<T: Watcher> Watch<T> {
             };
             result = table.result;
         }
-        // INVARIANT: From here on the entries belong to who has the bucket's lock.
+        // INVARIANT: From here on the entries belong to the holder of the bucket's lock.
         this.registration.set_attached();
         if let Err(e) = result {
             this.detach();
@@ -257,9 +258,9 @@ impl<T: Watcher> Watch<T> {
         Ok(ready)
     }
 
-    /// Ends the watch, unless it has ended, or [`Watch::attach`] has yet to return. When this returns it
-    /// has ended: no callback runs, and [`Watcher::closed`] has been called if it was the file's last
-    /// close that ended it.
+    /// Ends the watch, unless it has ended, or [`Watch::attach`] has yet to return. When this
+    /// returns it has ended: no callback runs, and [`Watcher::closed`] has been called if it was
+    /// the file's last close that ended it.
     ///
     /// Returns whether it was this call. Process context; not under a lock that [`Watcher::closed`]
     /// takes.
@@ -274,8 +275,8 @@ impl<T: Watcher> Watch<T> {
         // the lock, and the file and its wait queues go away.
         // SAFETY: The registration is linked, and we hold the bucket's lock.
         unsafe { self.remove_entries() };
-        // CAST: The registration is the watch's first field. The pointer is the one that `attach` made of
-        // the reference.
+        // CAST: The registration is the watch's first field. The pointer is the one that `attach`
+        // made of the reference.
         let own = linked.unlink().cast::<Self>();
         // SAFETY: The watch owned this reference while it was linked.
         drop(unsafe { Arc::from_raw(own) });
@@ -284,8 +285,8 @@ impl<T: Watcher> Watch<T> {
 
     /// # Safety
     ///
-    /// The entries are the caller's: it holds the bucket's lock, and the registration is attached and
-    /// linked, or was linked until the caller unlinked it.
+    /// The entries are the caller's: it holds the bucket's lock, and the registration is attached
+    /// and linked, or was linked until the caller unlinked it.
     unsafe fn remove_entries(&self) {
         self.entry.remove();
         // SAFETY: The list is the caller's.
@@ -303,10 +304,10 @@ impl<T: Watcher> Watch<T> {
         self.registration.file()
     }
 
-    /// Calls `f` for each watch, of this kind, that `file` has now, under the lock of the file's bucket:
-    /// `f` must not sleep, nor take a lock under which that lock is taken.
+    /// Calls `f` for each watch, of this kind, that `file` has now, under the lock of the file's
+    /// bucket: `f` must not sleep, nor take a lock under which that lock is taken.
     ///
-    /// Takes the longer the more watches there are in the bucket. Process context.
+    /// The time grows with the number of watches in the bucket. Process context.
     pub(crate) fn for_each_of(file: FileId, mut f: impl FnMut(ArcBorrow<'_, Self>)) -> Result {
         Registration::with_all_of(file, TypeId::of::<T>(), |registrations| {
             for registration in registrations {
@@ -317,8 +318,8 @@ impl<T: Watcher> Watch<T> {
         })
     }
 
-    /// Whether fewer than `max` are in `queue` that are no watches of this kind. Walks past all those
-    /// that are. Any context.
+    /// Whether `queue` has fewer than `max` entries other than watches of this kind. Skips those
+    /// watches one by one. Any context.
     pub(crate) fn has_room_for_others(queue: &WaitQueue, max: u32) -> bool {
         queue.has_room_beside(max, Some(woken::<T>))
     }
@@ -344,8 +345,8 @@ impl<'a, T: Watcher> Iterator for Others<'a, T> {
 
     fn next(&mut self) -> Option<&'a Watch<T>> {
         let registration = self.registrations.next()?;
-        // SAFETY: It is the registration of a `Watch<T>`, as `attach` says, and it is linked for `'a`:
-        // so the watch owns a reference to itself.
+        // SAFETY: It is the registration of a `Watch<T>`, as `attach` says, and it is linked for
+        // `'a`: so the watch owns a reference to itself.
         Some(unsafe { &*registration.cast::<Watch<T>>() })
     }
 }

@@ -97,7 +97,8 @@ struct Buffer {
 pub(super) struct Queue {
     /// For the tracepoints. Does not change.
     pub(super) id: u32,
-    /// Of the user who opened the file, who is charged for its memory. Does not change.
+    /// The account of the user who opened the file, which is charged for its memory. Does not
+    /// change.
     account: Account,
     /// Any context.
     #[pin]
@@ -119,7 +120,7 @@ pub(super) struct Queue {
 struct State {
     free: Ring<Buffer>,
     queued: Ring<Buffer>,
-    /// Of the rings, and of all buffers wherever they are.
+    /// The charge of the rings, and of all buffers wherever they are.
     _charge: BytesCharge,
     /// How many buffers there are: free, queued, and owned by readers and writers.
     messages: u32,
@@ -146,8 +147,8 @@ fn memory(messages: usize, message_size: usize) -> usize {
 }
 
 impl State {
-    /// Free buffers, charged to `account`. EINVAL for sizes out of range; ENOSPC if the user would have
-    /// too much memory, before any is allocated; ENOMEM.
+    /// Free buffers, charged to `account`. EINVAL for sizes out of range; ENOSPC if the user would
+    /// have too much memory, before any is allocated; ENOMEM.
     fn new(setup: &repoll_source_setup, account: &Account) -> Result<Self> {
         let sizes = ext::REPOLL_SOURCE_MIN_MESSAGE_SIZE..=ext::REPOLL_SOURCE_MAX_MESSAGE_SIZE;
         if !(1..=ext::REPOLL_SOURCE_MAX_MESSAGES).contains(&setup.messages)
@@ -506,8 +507,8 @@ pub(super) struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    /// What goes before the message, if that is wanted. The time is that of the reader's time namespace:
-    /// process context.
+    /// The header before the message, if the queue has headers. The time is that of the reader's
+    /// time namespace: process context.
     pub(super) fn header(&self) -> Option<repoll_source_header> {
         let buffer = self.buffer.as_ref().filter(|_| self.headers)?;
         Some(repoll_source_header {

@@ -8,14 +8,14 @@
 //!
 //! # The pace
 //!
-//! An expiry wakes all who poll the file, in a hard interrupt, and no process is charged for that: the
-//! one that started the timer may sleep. So all timers of a user share a [`Throttle`]: an expiry that
-//! comes in a rest puts itself off until the end of the rest, and does nothing else. It is then late, or
-//! is skipped if the next one is due as well.
+//! An expiry wakes all pollers of the file in a hard interrupt. No process is charged for that
+//! time: the one that started the timer may sleep. So all timers of a user share a [`Throttle`]: an
+//! expiry that comes in a rest puts itself off until the end of the rest, and does nothing else. It
+//! is then late, or is skipped if the next one is due as well.
 //!
-//! The timer is set anew *after* the work, past the time that it is then. Else, with work that takes
-//! longer than the period, `hrtimer_interrupt()` would find the timer due again and repeat it in the same
-//! interrupt, up to three times.
+//! The timer is set again *after* the work, to a time later than the end of the work. Else, with
+//! work that takes longer than the period, `hrtimer_interrupt()` would find the timer due again and
+//! repeat it in the same interrupt, up to three times.
 //!
 //! [`Throttle`]: crate::kernel_ext::throttle::Throttle
 //!
@@ -131,20 +131,20 @@ struct Timer {
     count: u64,
     /// How often it has. Only the interrupt changes it.
     expired: Atomic<u64>,
-    /// For how many nanoseconds the next expiry has been put off: it was due that long before the time that
-    /// the timer is set to. Only the interrupt changes it.
+    /// The number of nanoseconds that the next message has been put off: it was due that long
+    /// before the time that the timer is set to. Only the interrupt changes it.
     late: Atomic<i64>,
 }
 
 impl Timer {
-    /// How many nanoseconds ago the next message was due. Only for the interrupt.
+    /// The number of nanoseconds since the next message was due. Only for the interrupt.
     fn overdue(&self, now: Instant<Monotonic>) -> i64 {
         let past = (now - self.timer.expires()).as_nanos();
         past.saturating_add(self.late.load(Relaxed)).max(0)
     }
 
-    /// Sets the timer to a time that is `after` nanoseconds after the next message was due, and is in
-    /// the future. That message is due then, or was due `late` nanoseconds before.
+    /// Sets the timer to a time that is `after` nanoseconds after the next message was due, and is
+    /// in the future. That message is due then, or was due `late` nanoseconds before.
     fn put_off(
         &self,
         context: &mut HrTimerCallbackContext<'_, Self>,
@@ -154,7 +154,7 @@ impl Timer {
     ) {
         let interval = after.saturating_sub(self.late.load(Relaxed));
         self.late.store(late, Relaxed);
-        // From the time that it is set to, once: that becomes later than now.
+        // Moves the expiry forward once: then it is later than now.
         context.forward(now, Delta::from_nanos(interval));
     }
 }
@@ -184,7 +184,7 @@ impl HrTimerCallback for Timer {
             }
         };
         let period = this.period.as_nanos();
-        // This one, and those that were skipped.
+        // This expiry, and those that were skipped.
         let passed = this.overdue(Instant::now()) / period + 1;
         let mut expired = this.expired.load(Relaxed).wrapping_add(passed as u64);
         if this.count != 0 {
@@ -199,7 +199,7 @@ impl HrTimerCallback for Timer {
         if expired == this.count {
             return HrTimerRestart::NoRestart;
         }
-        // The first multiple of the period that is later than now, and than the rest.
+        // The first multiple of the period that is later than now, and than the end of the rest.
         let now = Instant::now();
         let periods = (this.overdue(now).saturating_add(rest) / period + 1).max(passed);
         let late = (periods - passed).saturating_mul(period);

@@ -206,7 +206,7 @@ struct repoll_select {
 #define REPOLL_SOURCE_MIN_PERIOD	100000
 /* How many files of one user may have a timer at the same time. */
 #define REPOLL_SOURCE_MAX_TIMERS	16
-/* How many entries of pollers one open file may have: beyond, EPOLLERR for good. */
+/* The most pollers' entries of one open file; one more, and it is EPOLLERR for good. */
 #define REPOLL_SOURCE_MAX_POLLERS	5000
 
 /**
