@@ -21,8 +21,8 @@ for port in 7007 7008; do
 	host_forwards+=",hostfwd=tcp:127.0.0.1:$port-:$port,hostfwd=udp:127.0.0.1:$port-:$port"
 done
 
-# Has the command know how much slower than the reference its guest boots, in percent
-# (the clock of a guest that counts instructions does not tell).
+# Passes to the command how much slower than the reference its guest booted, in percent
+# (a guest whose clock counts instructions can't measure that).
 say_slowness() {
 	local known=${REPOLL_SLOWNESS:-${icount:+100}}
 	if [[ $known ]]; then
@@ -55,16 +55,16 @@ start_peer() {
 	die "repoll-peer does not start" "$(<"$run/peer.log")"
 }
 
-# milliseconds : of a clock that goes on.
+# milliseconds : the time of a monotonic clock.
 milliseconds() {
 	local now=${EPOCHREALTIME/[.,]/}
 	echo "$((now / 1000))"
 }
 
-# Time limits are those of an idle machine. A machine that boots slower than that
-# (of its own, or since it is busy) has them stretched by the same factor.
+# Time limits are those of an idle reference machine. On a machine that boots slower,
+# because it is slow or busy, they are stretched by the same factor.
 
-# reference_boot : how long the guest boots where the limits were chosen, in ms.
+# reference_boot : the boot time of the guest on the reference machine, in ms.
 reference_boot() {
 	if [[ ${REPOLL_REFERENCE_BOOT-} ]]; then
 		echo "$REPOLL_REFERENCE_BOOT"
@@ -83,7 +83,7 @@ reference_boot() {
 	esac
 }
 
-# slowness_of MILLISECONDS : of a boot, in percent of the reference; never below 100.
+# slowness_of MILLISECONDS : a boot time in percent of the reference; at least 100.
 slowness_of() {
 	local percent
 	percent=$(($1 * 100 / $(reference_boot)))
@@ -91,8 +91,8 @@ slowness_of() {
 }
 
 # watch_guest TIMEOUT BOOT-LIMIT COMMAND... : runs the machine to its end.
-# TIMEOUT begins when the guest is up. A boot has no end of its own: it is given up
-# when the console has been silent for BOOT-LIMIT seconds, and after ten times that.
+# TIMEOUT begins when the guest is up. A boot fails when the console has been silent
+# for BOOT-LIMIT seconds, or after ten times that.
 # COMMAND's own output goes to machine.log. Sets $timed_out and $machine.
 watch_guest() {
 	local relays
@@ -121,10 +121,10 @@ watch_guest() {
 	wait "${relays[@]}" || true
 }
 
-# said : how much the machine has printed.
+# said : the size of the machine's output.
 said() { stat -L -c %s "$console" "$run/machine.log"; }
 
-# Returns when the guest is up, the machine ends, or nothing is to be hoped for.
+# Returns when the guest is up, the machine has ended, or the boot has failed.
 watch_boot() {
 	local begin now size spoken start=$SECONDS since=$SECONDS
 	begin=$(milliseconds) spoken=$(said) timed_out=''
@@ -143,7 +143,7 @@ watch_boot() {
 	slowness=${REPOLL_SLOWNESS:-$(slowness_of "$((now - begin))")}
 }
 
-# Returns when the machine ends, or the command's time is over.
+# Returns when the machine has ended, or the command's time is over.
 watch_command() {
 	local start=$SECONDS limit=$((timeout * slowness / 100))
 	while kill -0 "$machine" 2>/dev/null; do

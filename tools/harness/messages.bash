@@ -19,7 +19,7 @@ die() {
 	exit "${die_status:-1}"
 }
 
-# log_of LABEL : where a step's output goes. Each checkout has its own; a label may be of any length.
+# log_of LABEL : the log file of a step. Each checkout has its own; a label may have any length.
 log_of() {
 	local name=${1//[^a-zA-Z0-9.]/-}
 	((${#name} <= 100)) || name=${name:0:80}-$(key_of "$1")

@@ -22,6 +22,6 @@ make_module() {
 	mapfile -t arguments < <(kbuild_arguments "$flavour")
 	enter -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/rust" MO="$out" CONFIG_REPOLL=m \
 		"${arguments[@]}" "-j$(nproc)" "$@" modules
-	# What the tests load besides.
+	# Further modules, for the tests.
 	enter -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/tools/tests/modules" MO="$out/tests" "${arguments[@]}" modules
 }

@@ -3,10 +3,10 @@
 # The userspace: one Cargo workspace, static binaries. Crates are fetched once;
 # everything after that is offline.
 
-# The finished programs, by what they are made from: checkouts share them.
+# The finished programs, by a hash of their sources: checkouts share them.
 programs_folder() { printf '%s\n' "${REPOLL_PROGRAMS:-$REPOLL_CACHE/programs-$(userspace_key)}"; }
 
-# What the programs are made from, below the checkout; make_programs asks the compiler whether that is all.
+# The sources of the programs, below the checkout; make_programs checks that none is missing.
 userspace_sources() {
 	find tools samples rust/uapi -path tools/harness -prune -o -type f -print
 	echo Documentation/tracepoints.rst
@@ -60,7 +60,7 @@ make_programs() {
 	unknown=$(find "$built" -maxdepth 1 -name '*.d' ! -name 'lib*' -exec cat {} + | tr ' ' '\n' | grep "^$checkout/" | xargs -r realpath | sort -u |
 		comm -23 - <(cd "$checkout" && userspace_sources | sed "s|^|$checkout/|" | sort))
 	[[ -z $unknown ]] || die "programs are made from what their key does not know" "name it in userspace_sources:" "$unknown"
-	# Those of sources that nobody has any more.
+	# Remove programs that were built more than a week ago.
 	find "$REPOLL_CACHE" -mindepth 1 -maxdepth 1 -name 'programs-*' -mtime +7 -exec rm -rf {} +
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the Rust runtime changes before `main`, so that the program gets it as we did: it ignores
-//! SIGPIPE, and opens /dev/null where a standard descriptor is closed.
+//! Restores for the program what the Rust runtime changes before `main`: it ignores SIGPIPE, and
+//! opens /dev/null in place of a closed standard descriptor.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -26,7 +26,7 @@ extern "C" fn look() {
     }
 }
 
-/// Makes it as it was, for the program that is executed next.
+/// Restores both, for the program that is executed next.
 pub fn restore() {
     let action = match SIGPIPE_IGNORED.load(Relaxed) {
         true => libc::SIG_IGN,

@@ -34,12 +34,12 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// What bypasses our library in a program that it can be loaded into.
+/// Code that bypasses our library in a program that can load it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
     /// The runtime of Go makes its system calls by itself.
     Go,
-    /// There is code that makes an epoll by an instruction of its own, as that of rustix does.
+    /// Some code makes an epoll with a system call of its own, as rustix does.
     OwnCalls,
 }
 
@@ -79,7 +79,7 @@ impl Program {
         obstacle(&self.path()?)
     }
 
-    /// What of it can't be carried; `None` also if that can't be told.
+    /// The part of it that can't be carried; `None` also if that is unknown.
     pub fn gap(&self) -> Option<Gap> {
         gap(&self.path()?)
     }
@@ -113,7 +113,7 @@ fn find(name: &OsStr) -> Option<PathBuf> {
         })
 }
 
-/// Opens the program, or what runs the script; also its path. `None` if it is no ELF file.
+/// Opens the program, or the interpreter of a script; also its path. `None` if it is no ELF file.
 fn open(path: &Path, depth: usize) -> Option<(File, PathBuf)> {
     const MOST_INTERPRETERS: usize = 4;
     let mut start = [0; 256];
@@ -134,7 +134,7 @@ fn open(path: &Path, depth: usize) -> Option<(File, PathBuf)> {
 }
 
 fn obstacle(path: &Path) -> Option<Obstacle> {
-    // The rights of a script do not count.
+    // A script's own setuid bits have no effect.
     let (mut file, path) = open(path, 0)?;
     if is_privileged(&file, &path) {
         return Some(Obstacle::Privileged);
@@ -147,7 +147,7 @@ fn obstacle(path: &Path) -> Option<Obstacle> {
 }
 
 fn gap(path: &Path) -> Option<Gap> {
-    /// Larger programs are not searched for long.
+    /// Larger programs are not searched, to save time.
     const MOST_CODE: u64 = 64 << 20;
     const MOST_NOTES: u64 = 1 << 16;
     let (mut file, _) = open(path, 0)?;
@@ -170,13 +170,13 @@ fn gap(path: &Path) -> Option<Gap> {
     any(PT_LOAD, PF_X, MOST_CODE, makes_an_epoll).then_some(Gap::OwnCalls)
 }
 
-/// Whether there is the note in which Go's linker identifies a build: its type, 4, and its owner.
+/// Whether the notes have Go's build ID: type 4, owner "Go".
 fn is_of_go(notes: &[u8]) -> bool {
     notes.windows(8).any(|note| note == b"\x04\0\0\0Go\0\0")
 }
 
-/// Whether there is the number of `epoll_create` or `epoll_create1`, put where system calls have it,
-/// and a system call close behind.
+/// Whether the code loads the number of `epoll_create` or `epoll_create1` into the register for it,
+/// with a system call close behind.
 fn makes_an_epoll(code: &[u8]) -> bool {
     const CLOSE: usize = 32;
     const MOV_EAX: u8 = 0xb8;
@@ -198,7 +198,7 @@ const PT_INTERP: u64 = 3;
 const PT_NOTE: u64 = 4;
 const PF_X: u64 = 1;
 
-/// What an ELF file is for.
+/// The machine of an ELF file.
 enum Elf {
     /// Another machine.
     Other,
@@ -215,7 +215,7 @@ struct Segment {
 }
 
 impl Segment {
-    /// What it has in the file, up to `most` bytes; none if it is longer.
+    /// Its content in the file; none if that is longer than `most` bytes.
     fn content(&self, file: &mut File, most: u64) -> Option<Vec<u8>> {
         if self.size > most {
             return None;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs the program as a child, and stands in for it: signals go to it, its end becomes ours, and so
-//! do its stops.
+//! Runs the program as a child, and stands in for it: forwards signals to it, and stops and ends as
+//! it does.
 
 use anyhow::{ensure, Result};
 use std::io::Error;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
-/// Signals that are about ourselves when they are sent to us. All others go on to the program.
+/// Signals that are not forwarded to the program; all others are.
 const OURS: [i32; 10] = [
     libc::SIGKILL,
     libc::SIGSTOP,
@@ -80,7 +80,7 @@ pub fn run(program: impl FnOnce() -> u8) -> Result<End> {
         std::process::exit(program().into());
     }
     CHILD.store(child, Relaxed);
-    // What is ignored or blocked is so for the program, which decides.
+    // Signals that are ignored or blocked are forwarded too: the program decides about them.
     for signal in (1..=libc::SIGRTMAX()).filter(|signal| !OURS.contains(signal)) {
         // SAFETY: all zeros are a valid `sigaction`.
         let mut action: libc::sigaction = unsafe { zeroed() };
@@ -101,7 +101,7 @@ fn wait(child: i32) -> Result<End> {
         // SAFETY: all zeros are a valid `siginfo_t`.
         let mut info: libc::siginfo_t = unsafe { zeroed() };
         let kinds = libc::WEXITED | libc::WSTOPPED;
-        // The end stays to be waited for: until then the child's number is not another's.
+        // WNOWAIT leaves an ended child unreaped, so its PID is not reused while signals go to it.
         // SAFETY: the place is ours.
         if unsafe { libc::waitid(libc::P_PID, child as u32, &mut info, kinds | libc::WNOWAIT) } == 0
         {
@@ -110,7 +110,7 @@ fn wait(child: i32) -> Result<End> {
                 // SAFETY: the place is ours, and the rest are numbers.
                 unsafe {
                     libc::waitid(libc::P_PID, child as u32, &mut info, stops);
-                    // The handler of SIGCONT, which is what ends this, has the program go on.
+                    // SIGCONT ends this stop; its handler continues the program.
                     libc::raise(libc::SIGSTOP);
                 }
                 continue;
@@ -129,8 +129,8 @@ fn wait(child: i32) -> Result<End> {
     }
 }
 
-/// What came by kill(2) or a timer goes on to the program, which does not know of it; what came from
-/// the terminal it has got already.
+/// Forwards a signal from kill(2) or a timer, which only we got. The program has got a signal from
+/// the terminal already.
 extern "C" fn forward(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel gives a valid one to each handler.
     let info = unsafe { &*info };

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2016,SC2086
-# Tests with odd.c, for in-guest: programs that do what many do not. Plain and under repoll-exec they
-# print the same.
+# Tests with odd.c, for in-guest: programs that make unusual calls. They print the same plain and
+# under repoll-exec.
 
 build() { gcc -O1 -pthread -o "$@"; }
 build_odd() {
@@ -27,7 +27,7 @@ EOF
 	build odd "$tests/odd.c" && build libearly.so -shared -fPIC early.c && build libwrapper.so -shared -fPIC wrapper.c
 }
 
-# same [-OPTION]... ARGUMENT... : odd's output and status. What --stats says is in the file summary.
+# same [-OPTION]... ARGUMENT... : odd's output and status. The file summary has --stats' output.
 same() {
 	local options=() plain=0 carried=0
 	while [[ $1 == -* ]]; do options+=("$1"); shift; done
@@ -147,7 +147,7 @@ EOF
 	expect 0 'go: it is written in Go' repoll-exec ./go
 }
 notices_go_nowhere_else() {
-	# What has the number 2 is the program's own.
+	# Descriptor 2 is the program's own file.
 	repoll-exec python3 -c 'import os, sys, ctypes
 os.dup2(os.open("data", os.O_CREAT | os.O_WRONLY), 2)
 ctypes.CDLL(None).dlopen(b"./libearly.so", 2 | 8)'
@@ -155,7 +155,7 @@ ctypes.CDLL(None).dlopen(b"./libearly.so", 2 | 8)'
 }
 notices_end_no_program() {
 	local status=0
-	# No reader any more; no file may be written.
+	# No reader is left; no file may be written.
 	{ repoll-exec ./odd library deep ./libearly.so 2>&1 >out; echo $? >status; } | :
 	sleep 0.2
 	[[ $(<status) == 0 ]] || { echo "status $(<status)"; return 1; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * odd TEST [ARGUMENT]... : programs that do what many do not. What each prints is to be the same with
- * and without repoll-exec, if in-guest does not say otherwise.
+ * odd TEST [ARGUMENT]... : programs that make unusual calls. Each must print the same with and
+ * without repoll-exec, unless in-guest says otherwise.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

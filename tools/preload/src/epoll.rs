@@ -21,8 +21,8 @@ pub fn create(flags: c_int) -> c_long {
     create_or(flags, libc::SYS_epoll_create1, flags)
 }
 
-/// As `epoll_create1(2)`; the real call, if it has to be made, is `number`, with `real_argument`. That
-/// is the one that the program has made: a filter may allow no other.
+/// As `epoll_create1(2)`. If the real call has to be made, it is `number` with `real_argument`,
+/// which the program has made: a filter may allow no other call.
 fn create_or(flags: c_int, number: c_long, real_argument: c_int) -> c_long {
     if flags & !libc::EPOLL_CLOEXEC != 0 {
         statistics::count(Call::Create, Outcome::Refused);
@@ -128,8 +128,8 @@ pub enum Limit {
 #[derive(Clone, Copy)]
 pub struct Mask(pub *const libc::sigset_t, pub size_t);
 
-/// As `epoll_pwait(2)` or `epoll_pwait2(2)`; without a mask as `epoll_wait(2)`. A cancellation point
-/// if `cancellable`, as the functions are, but not `syscall(2)`.
+/// As `epoll_pwait(2)` or `epoll_pwait2(2)`; without a mask as `epoll_wait(2)`. A cancellation
+/// point if `cancellable`, as the functions are, but not `syscall(2)`.
 ///
 /// # Safety
 ///
@@ -239,9 +239,9 @@ fn doubtful(epfd: c_int) -> Outcome {
     }
 }
 
-/// The answer to a call whose ioctl said `result`, not as an instance does, and whose real call said
-/// `real`. If ioctls are refused on what may well be an instance, the real call's EINVAL is about
-/// that it is no C epoll, and the refusal is the answer.
+/// The answer to a call whose ioctl returned `result`, as no instance does, and whose real call
+/// returned `real`. If a filter refuses ioctls on a file that may be an instance, the real call's
+/// EINVAL only says that the file is no C epoll; then the refusal is the answer.
 #[inline]
 fn filtered(epfd: c_int, result: c_long, real: c_long) -> c_long {
     if real != INVAL || result == NOTTY {
@@ -256,8 +256,8 @@ fn refused(epfd: c_int, result: c_long) -> Option<c_long> {
     (same && result != BADF && may_be_instance(epfd) && !is_c_epoll(epfd)).then_some(result)
 }
 
-/// Whether a file is of the kind that instances are: the device, or one without a name, which kernels
-/// have shown with different types. An ioctl would tell more, but ioctls are refused.
+/// Whether a file has the type of an instance: a device, or an anonymous file, whose type depends
+/// on the kernel. An ioctl would be exact, but ioctls are refused.
 fn may_be_instance(fd: c_int) -> bool {
     raw::stat(fd).is_some_and(|file| {
         !matches!(
@@ -267,8 +267,8 @@ fn may_be_instance(fd: c_int) -> bool {
     })
 }
 
-/// Whether `fd` is a C epoll, by a wait that takes nothing from it: an event could not be written to
-/// that place and would stay.
+/// Whether `fd` is a C epoll. Tries a wait that takes no event: the event could not be written to
+/// the given address, and would stay.
 #[cold]
 fn is_c_epoll(fd: c_int) -> bool {
     let nowhere = 8;

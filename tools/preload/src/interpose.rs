@@ -100,7 +100,7 @@ pub unsafe extern "C" fn epoll_pwait2(
     raw::with_errno(unsafe { epoll::wait(epfd, events, maxevents, limit, mask, true) }) as c_int
 }
 
-/// Whether [`call`] is for the system call of that number.
+/// Whether [`call`] handles the system call of that number.
 pub const fn is_ours(number: c_long) -> bool {
     matches!(
         number,
@@ -122,8 +122,9 @@ pub const fn is_ours(number: c_long) -> bool {
 
 /// `syscall(2)`, of the calls that [`is_ours`] names.
 ///
-/// It has a variable number of arguments. Its callers pass them just as to this one, which looks at
-/// more of them than may be there: registers, and one word of the stack.
+/// The C function has a variable number of arguments. Callers pass them in the same places as to
+/// this one, which reads all of them, even those that a caller has not set: registers, and one word
+/// of the stack.
 ///
 /// # Safety
 ///

@@ -4,23 +4,24 @@
 //! The functions of [`interpose`] take the place of the C library's `epoll_create`,
 //! `epoll_create1`, `epoll_ctl`, `epoll_wait`, `epoll_pwait`, `epoll_pwait2` and `syscall`, and, if
 //! `repoll-exec` is asked to carry them, `select`, `pselect`, `poll` and `ppoll`. Those of `prctl`,
-//! `dlopen` and `dlmopen` only look at what happens. They keep no record of which descriptor is what: an instance of repoll is a real file
-//! descriptor, so `close`, `dup`, `fork`, `execve`, `SCM_RIGHTS` and `poll` need no help. Each call
-//! tries the ioctl, and makes the real call if the descriptor turns out not to be repoll's.
+//! `dlopen` and `dlmopen` only observe the calls. No function keeps a record of descriptors: an
+//! instance of repoll is a real file descriptor, so `close`, `dup`, `fork`, `execve`, `SCM_RIGHTS`
+//! and `poll` need no help. Each call tries the ioctl, and makes the real call if the descriptor
+//! turns out not to be repoll's.
 //!
 //! Everything is done with system calls made here: nothing allocates, locks or panics, so the
 //! functions can be called in signal handlers and after `fork` as the real ones can.
 //!
 //! What differs from the real calls:
 //!
-//! * A cancellation by `pthread_cancel(3)` that comes when a call has just ended takes its result
-//!   with it, as in the C library before version 2.41: see `raw::cancellable`.
+//! * A cancellation by `pthread_cancel(3)` that arrives just after a call has ended discards its
+//!   result, as in the C library before version 2.41: see `raw::cancellable`.
 //! * `epoll_ctl` with an event that lies elsewhere than on the current page of the stack asks the
 //!   kernel whether it can be read (EFAULT), which is one more system call; see
 //!   [`memory::readable`]. Memory that another thread unmaps just then is a crash, not EFAULT.
 //! * A program that has closed the template (see [`template`]) and can't open `/dev/repoll` any
 //!   more, as in a chroot, gets C epolls.
-//! * Where a process gets a filter of system calls, new calls are left to the kernel: see
+//! * After a process has installed a seccomp filter, new calls are left to the kernel: see
 //!   [`sandbox`].
 //! * `syscall(SYS_io_uring_setup, …)` fails with ENOSYS, so that no epoll call goes by way of a ring,
 //!   which knows the C epoll only; see [`rings`].
@@ -75,8 +76,8 @@ static START: extern "C" fn() = start;
 #[cfg(feature = "interpose")]
 static STARTED: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
 
-/// Finds what `repoll-exec` left, once: at the latest with the first call that comes, which may be
-/// that of another library's constructor.
+/// Takes over the settings of `repoll-exec`, once: at the latest with the first call, which may
+/// come from another library's constructor.
 #[cfg(feature = "interpose")]
 #[cold]
 extern "C" fn start() {
@@ -96,7 +97,7 @@ extern "C" fn start() {
     STARTED.store(true, Relaxed);
 }
 
-/// To be called at the beginning of each function that the program finds here.
+/// Call it at the beginning of each function that the program can call.
 #[inline]
 fn ready() {
     #[cfg(feature = "interpose")]

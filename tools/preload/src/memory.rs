@@ -46,12 +46,12 @@ pub fn readable(from: *const u8, length: usize) -> bool {
 
 /// Writes a `T`; nothing happens if that can't be written.
 ///
-/// On the page of the stack that the program runs on it can; elsewhere the kernel is asked, with
-/// `rt_sigprocmask` without a new mask: it writes 8 bytes, of the present mask.
+/// The page of the stack that the program runs on is writable. For any other place the kernel is
+/// asked, with `rt_sigprocmask` without a new mask: it writes 8 bytes, the present mask.
 ///
 /// # Safety
 ///
-/// What of the place can be written is the caller's, during the call.
+/// The writable part of the place belongs to the caller, during the call.
 #[inline]
 pub unsafe fn write<T: Copy>(to: *mut T, value: T) {
     const { assert!(size_of::<T>() == 16) };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The next definitions of the functions, after ours: the C library's, as a rule.
+//! The next definitions of our functions: as a rule those of the C library.
 
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -8,7 +8,7 @@ use libc::c_void;
 /// The next definition of a function.
 #[repr(C)]
 pub struct Next {
-    /// Where it is, or null. The first field: [`crate::trampolines`] reads it.
+    /// Its address, or null. The first field: [`crate::trampolines`] reads it.
     found: AtomicPtr<c_void>,
     name: &'static CStr,
 }
@@ -21,7 +21,7 @@ impl Next {
         }
     }
 
-    /// Where it is. Not to be called first in a signal handler: hence [`find`].
+    /// Its address. The first call must not be in a signal handler: hence [`find`].
     pub fn get(&self) -> *mut c_void {
         let found = self.found.load(Relaxed);
         if !found.is_null() {

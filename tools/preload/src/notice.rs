@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is not carried, said once by each process, in a line, to what was standard error of
-//! `repoll-exec`; not if `repoll-exec` is to be quiet.
+//! Reports each kind of gap once in each process, in one line on the standard error of
+//! `repoll-exec`; nothing if `repoll-exec` is to be quiet.
 //!
-//! A program may have closed descriptor 2 and have its own data under that number. So a line is
-//! written only if the file is the one that `repoll-exec` has named in the environment.
+//! A program may have closed descriptor 2 and use the number for its own data. So a line is written
+//! only if the file is the one that `repoll-exec` has named in the environment.
 
 use crate::raw;
 use core::ffi::CStr;
@@ -16,10 +16,10 @@ pub const VARIABLE: &CStr = c"REPOLL_NOTICES";
 const STDERR: c_int = 2;
 
 static DEVICE: AtomicU64 = AtomicU64::new(0);
-/// 0 if nothing is to be said: no file has that number.
+/// 0, which is the number of no file, if nothing is to be reported.
 static INODE: AtomicU64 = AtomicU64::new(0);
 
-/// Looks where to say it. To be called before the program runs.
+/// Finds the file to write to. To be called before the program runs.
 pub fn inherit() {
     let file = raw::environment(VARIABLE).and_then(|value| {
         let (device, inode) = value.split_once(':')?;
@@ -36,7 +36,7 @@ pub fn standard_error() -> Option<(u64, u64)> {
     raw::stat(STDERR).map(|file| (file.st_dev, file.st_ino))
 }
 
-/// A line that is put together without memory from anywhere. What is too long is cut off.
+/// A line that is built without an allocation. A line that is too long is cut off.
 struct Line {
     bytes: [u8; 512],
     length: usize,
@@ -99,8 +99,8 @@ fn is_writable() -> bool {
     ready == 1 && file.revents & libc::POLLOUT != 0
 }
 
-/// Calls `write`, whose failure must not be the end of the program: it would be by SIGPIPE if nobody
-/// reads any more, and by SIGXFSZ if the program may write no file (OpenSSH's sandbox).
+/// Calls `write` so that its failure does not end the program: by SIGPIPE if no reader is left, by
+/// SIGXFSZ if the program may write no file (OpenSSH's sandbox).
 fn without_signals(write: impl FnOnce() -> c_long) {
     const SET: c_long = size_of::<u64>() as c_long;
     let bit = |signal: c_int| 1u64 << (signal - 1);
@@ -120,7 +120,7 @@ fn without_signals(write: impl FnOnce() -> c_long) {
         )
     };
     if write() < 0 {
-        // Those that the write has caused, and no others, are taken away.
+        // Only the signals that the write has caused are taken away.
         let caused = both & !pending;
         let none = libc::timespec {
             tv_sec: 0,
@@ -133,7 +133,7 @@ fn without_signals(write: impl FnOnce() -> c_long) {
     mask_of(libc::SIG_SETMASK, &mask, core::ptr::null_mut());
 }
 
-/// Something that is said once.
+/// A notice that is given once.
 struct Once(AtomicBool);
 
 impl Once {
@@ -141,8 +141,8 @@ impl Once {
         Self(AtomicBool::new(false))
     }
 
-    /// Begins the line with the program's name. `None` if there is nothing to be said (any more),
-    /// or nowhere to say it.
+    /// Begins the line with the program's name. `None` if the notice was given before, or can't be
+    /// written.
     #[cold]
     fn line(&self) -> Option<Line> {
         let inode = INODE.load(Relaxed);

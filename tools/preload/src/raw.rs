@@ -32,17 +32,17 @@ pub unsafe fn call(number: c_long, arguments: [c_long; 6]) -> c_long {
     result
 }
 
-/// As [`call`], as a cancellation point of `pthread_cancel(3)`: what was cancelled before ends here,
-/// and what is cancelled during the call ends it.
+/// As [`call`], as a cancellation point of `pthread_cancel(3)`: what was cancelled before ends
+/// here, and what is cancelled during the call ends it.
 ///
 /// The thread can be cancelled at any instruction from the first `pthread_setcanceltype` to the
 /// second, which is the system call and what is between. A cancellation that comes when the call
 /// has just ended takes its result with it, as in the C library before version 2.41.
 ///
-/// This unwinds through its callers here, up to the program. They hold nothing that has to be dropped,
-/// so they have no landing pads; and the tables by which the unwinder passes them are there for each
-/// instruction, although nothing panics. (The ABI "C-unwind" would be wrong: where panics abort, it
-/// has foreign unwinding abort too.)
+/// This unwinds through its callers here, up to the program. They hold nothing that has to be
+/// dropped, so they have no landing pads; and the tables by which the unwinder passes them are
+/// there for each instruction, although nothing panics. (The ABI "C-unwind" would be wrong: where
+/// panics abort, it has foreign unwinding abort too.)
 ///
 /// # Safety
 ///

@@ -2,8 +2,8 @@
 //! Rings of io_uring.
 //!
 //! A ring knows the C epoll only: `IORING_OP_EPOLL_CTL` on an instance fails with EINVAL, on which
-//! libuv (Node, uvloop) ends the program. So a program finds a kernel without rings, unless
-//! `repoll-exec` was asked for them; libraries have another way for that case.
+//! libuv (Node, uvloop) aborts the program. So the kernel seems to have no rings, unless
+//! `repoll-exec` was asked for them; libraries have a fallback for that case.
 
 use crate::{raw, statistics};
 use core::ffi::CStr;
@@ -18,7 +18,7 @@ pub const ALLOWED: &str = "allow";
 
 static MAY: AtomicBool = AtomicBool::new(false);
 
-/// Looks what the environment says. To be called before the program runs.
+/// Reads the environment. To be called before the program runs.
 pub fn inherit() {
     MAY.store(raw::environment(VARIABLE) == Some(ALLOWED), Relaxed);
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Filters of system calls (seccomp) that may refuse, or kill for, the ioctls that calls are
-//! carried by.
+//! Seccomp filters, which may refuse the ioctls that carry calls, or kill for them.
 //!
-//! A filter is written for the calls that the program makes by itself, so what it says of ours is
-//! not known, and to try can be the end of the process. So as soon as a process has a filter that
-//! `repoll-exec` did not run under already, new calls are left to the kernel. Filters are never
-//! removed, and a child has its parent's: nothing goes back to being carried.
+//! A filter is written for the program's own calls, so its verdict on ours is unknown, and to try
+//! may kill the process. So as soon as a process has a filter that `repoll-exec` did not run under
+//! already, new calls are left to the kernel. Filters are never removed, and a child inherits its
+//! parent's: so calls are never carried again.
 
 use crate::{notice, raw, statistics};
 use core::ffi::CStr;
@@ -15,7 +14,7 @@ use libc::{c_int, c_long, c_ulong};
 /// Holds, in the environment, how many filters `repoll-exec` itself runs under.
 pub const VARIABLE: &CStr = c"REPOLL_FILTERS";
 
-/// How many filters have come since `repoll-exec` has started, as far as we know.
+/// The number of filters installed since `repoll-exec` has started, as far as is known.
 static ADDED: AtomicU32 = AtomicU32::new(0);
 
 /// Whether new calls are to be left to the kernel.
@@ -24,7 +23,7 @@ pub fn leaves_alone() -> bool {
     ADDED.load(Relaxed) != 0
 }
 
-/// Looks whether a filter has come since `repoll-exec`. To be called before the program runs.
+/// Checks whether a filter was installed since `repoll-exec`. To be called before the program runs.
 pub fn inherit() {
     let known = raw::environment(VARIABLE).and_then(|number| number.parse().ok());
     let number = match filters() {
@@ -45,8 +44,8 @@ pub fn inherit() {
 
 const GET_SECCOMP: c_long = libc::PR_GET_SECCOMP as c_long;
 
-/// How many filters the calling thread has. `None` if that can't be found out. It takes only
-/// calls that the loader has just made to load this library, so no filter kills for them.
+/// Counts the filters of the calling thread; `None` if that is unknown. It makes only calls that
+/// the loader has just made to load this library, so no filter kills for them.
 pub fn filters() -> Option<u32> {
     let mut buffer = [0; 4096];
     let status = raw::read_file(c"/proc/thread-self/status", &mut buffer)?;

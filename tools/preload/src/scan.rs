@@ -54,7 +54,7 @@ pub fn carries_poll() -> bool {
     CARRIED.load(Relaxed) & POLL != 0
 }
 
-/// Which of two ways a caller expects its time limit to be taken.
+/// The caller's convention for its time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// That of the functions of the C library.
@@ -100,11 +100,12 @@ impl Limit {
         }
     }
 
-    /// Tells the caller what is left; not if that can't be written, as the system calls.
+    /// Writes back the time that is left; if that can't be written it fails silently, as the system
+    /// calls do.
     ///
     /// # Safety
     ///
-    /// What can be written at the place of the time is the caller's.
+    /// The writable part of the time's place belongs to the caller.
     unsafe fn write_back(self, left: i64) {
         let (seconds, rest) = (left / 1_000_000_000, left % 1_000_000_000);
         match self {
@@ -129,8 +130,8 @@ impl Limit {
     }
 }
 
-/// More microseconds than a second has are seconds. The kernel lets their sum wrap, to what is not
-/// valid; the C library takes the longest time, but looks at 32 bits of the microseconds only.
+/// Microseconds beyond a second count as seconds. If the sum overflows, the kernel's wraps to an
+/// invalid time; the C library takes the longest time, but uses only 32 bits of the microseconds.
 fn of_timeval(time: timeval, caller: Caller) -> Option<i64> {
     let microseconds = match caller {
         Caller::Kernel => time.tv_usec,

@@ -77,9 +77,9 @@ impl Outcome {
 pub struct Counters {
     /// How many programs have loaded the library.
     pub programs: AtomicU64,
-    /// How many filters of system calls were noticed.
+    /// The number of seccomp filters that were noticed.
     pub filters: AtomicU64,
-    /// How many rings of io_uring were refused.
+    /// The number of io_uring rings that were refused.
     pub rings: AtomicU64,
     /// Why the device could not be opened or used, most recently: an errno.
     pub device_error: AtomicI32,

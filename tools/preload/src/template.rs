@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The template: the instance that every other one is made from, with `REPOLL_CREATE`.
 //!
-//! `repoll-exec` opens it, and the program inherits it under a number that it hardly notices. It is close-on-exec as
-//! soon as the program runs, so that other programs that it executes do not find a descriptor that
-//! nobody opened; those that load this library open a template of their own when they start.
-//! So new instances need no access to `/dev`, even if the program changes its root or its user
-//! in the meantime. A program that has closed the template, or put something else in its place,
-//! gets a new one with its next instance.
+//! `repoll-exec` opens it, and the program inherits it under a number that it hardly notices. It is
+//! close-on-exec as soon as the program runs, so that other programs that it executes do not find a
+//! descriptor that nobody opened; those that load this library open a template of their own when
+//! they start. So new instances need no access to `/dev`, even if the program changes its root or
+//! its user in the meantime. A program that has closed the template, or put something else in its
+//! place, gets a new one with its next instance.
 
 use crate::{raw, uapi};
 use core::ffi::CStr;
@@ -50,8 +50,8 @@ pub fn is_instance(fd: c_int) -> bool {
     nop(fd) == 0
 }
 
-/// `REPOLL_NOP`: 0 if `fd` is an instance of repoll, ENOTTY if it is something else, EPERM or what
-/// else a filter or Landlock says if ioctls are refused.
+/// `REPOLL_NOP`: 0 if `fd` is an instance of repoll. Any other file fails, as a rule with ENOTTY (a
+/// C epoll with EINVAL). If a filter or Landlock refuses ioctls, the error is theirs.
 pub fn nop(fd: c_int) -> c_long {
     // SAFETY: the request has no argument.
     unsafe { raw::ioctl(fd, uapi::REPOLL_IOCTL_NOP, core::ptr::null::<()>()) }
@@ -78,8 +78,8 @@ pub fn another(fd: c_int) -> Result<c_int, c_long> {
     open_again(fd, Limit::AsItIs)
 }
 
-/// Opens a template in the place of `old`. Nothing is kept of what turns out to be something else
-/// than repoll, or is of no use, as ioctls are refused.
+/// Opens a template in the place of `old`. Closes the file again if it is not repoll, or if ioctls
+/// on it are refused.
 #[cold]
 fn open_again(old: c_int, limit: Limit) -> Result<c_int, c_long> {
     let low = raw::open(DEVICE);
@@ -121,9 +121,9 @@ pub enum Limit {
 /// Duplicates `fd` with the `fcntl` command `F_DUPFD` or `F_DUPFD_CLOEXEC`, to a number that the
 /// program hardly notices. The result is the kernel's.
 ///
-/// The table of descriptors does not grow for it: `select(2)` looks at as many bits as the table has,
-/// whatever its caller says. So it is the first number that the program itself can't get, because
-/// its limit is lower, if the table has that; else the last one of the table.
+/// The table of descriptors does not grow for it: `select(2)` looks at as many bits as the table
+/// has, whatever its caller says. So it is the first number that the program itself can't get,
+/// because its limit is lower, if the table has that; else the last one of the table.
 pub fn out_of_the_way(fd: c_int, command: c_int, limit: Limit) -> c_long {
     const MOST_TRIES: usize = 64;
     let mut now = libc::rlimit {
@@ -155,7 +155,7 @@ pub fn out_of_the_way(fd: c_int, command: c_int, limit: Limit) -> c_long {
     raw::fcntl(fd, command, 3)
 }
 
-/// How many descriptors the process's table has room for without growing.
+/// The number of descriptors that the process's table has room for without growing.
 fn table_size() -> c_int {
     const LEAST: c_int = 64;
     let mut buffer = [0; 4096];

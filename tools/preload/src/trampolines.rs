@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Functions that have to go on in the C library's as if the program had called that by itself.
+//! Functions that continue in those of the C library, as if the program had called these directly.
 //!
 //! * `syscall`: a child that `SYS_clone` makes with a stack of its own returns to what is on top of
 //!   that stack, so no frame of ours may be there.
 //! * `dlopen` and `dlmopen`: they look at the address that they return to, for the caller's library
 //!   path and name space.
 //!
-//! So each of these functions is one block of assembler that begins with the registers and the stack
-//! as the caller has left them, and leaves by a jump. The compiler adds nothing to a function without
-//! arguments and variables whose only statement is a block that does not return; the tests would
-//! notice (the child of a clone crashes). When the toolchain has `#[naked]` that is the word for it.
+//! So each of these functions is one block of assembler that begins with the registers and the
+//! stack as the caller has left them, and leaves by a jump. The compiler adds nothing to a function
+//! without arguments and variables whose only statement is a block that does not return; the tests
+//! would fail (the child of a clone crashes). `#[naked]` can replace this once the toolchain has
+//! it.
 
 use crate::interpose::{call, is_ours};
 use crate::next::{Next, DLMOPEN, DLOPEN, SYSCALL};
@@ -20,7 +21,7 @@ use libc::{c_char, c_int, c_long};
 
 const WORDS: usize = 8;
 
-/// A bit for each system call that is ours.
+/// A bit for each system call that [`call`] handles.
 static OURS: [u64; WORDS] = ours();
 
 const fn ours() -> [u64; WORDS] {
@@ -35,8 +36,8 @@ const fn ours() -> [u64; WORDS] {
     bits
 }
 
-/// `syscall(2)`: those that are ours are answered by [`call`], all others by the next definition, or
-/// here if a constructor calls before that has been found.
+/// `syscall(2)`: [`call`] handles the calls that are ours. All others go to the next definition; if
+/// a constructor calls before that is known, they are made here.
 ///
 /// # Safety
 ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What must be so after the storm.
+//! Checks after the storm.
 
 use crate::process::{Count, Counter, USERS};
 use anyhow::{bail, ensure, Context, Result};
@@ -73,7 +73,7 @@ fn a_source_works() -> Result<()> {
     Ok(())
 }
 
-/// What was closed last may be under way.
+/// Waits until the module is unused: the last closes may still be under way.
 fn unused() -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -86,7 +86,7 @@ fn unused() -> Result<()> {
     }
 }
 
-/// With the module loaded for so few watches a user, there is room for all of them.
+/// Loads the module with a limit of few watches for each user: there is room for all of them.
 fn no_watch_is_left(module: &Path) -> Result<()> {
     let file = File::open(module).with_context(|| module.display().to_string())?;
     unused()?;

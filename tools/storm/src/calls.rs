@@ -15,11 +15,11 @@ pub const END: usize = 72;
 
 /// A thread of the storm.
 pub struct Caller<'a> {
-    /// What determines the calls.
+    /// Determines the calls.
     pub random: Random,
-    /// What they point to.
+    /// The memory that the calls point to.
     pub memory: &'a Memory,
-    /// Where its calls are counted.
+    /// Counts its calls.
     pub counter: &'a Counter,
     /// Whether the network namespace is the storm's own.
     pub own_network: bool,
@@ -73,8 +73,8 @@ impl Caller<'_> {
     /// A system call.
     fn call(&self, number: c_long, a: [usize; 6]) -> i64 {
         self.counter.add(Count::All);
-        // SAFETY: addresses are those of `Memory`, or of nothing; descriptors are the storm's own; no
-        // call maps, unmaps or runs anything.
+        // SAFETY: addresses are those of `Memory`, or of nothing; descriptors are the storm's own;
+        // no call maps, unmaps or runs anything.
         unsafe { libc::syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]) }
     }
 
@@ -350,7 +350,7 @@ impl Caller<'_> {
                     .pick(&[0, 1, 5_000_000, 20_000_000, 20_000_000, u64::MAX]);
                 let argument = repoll_source_timer {
                     period: often,
-                    // What is as fast as can be ends soon.
+                    // The fastest timer ends soon.
                     count: if often == 1 {
                         100
                     } else {
@@ -480,7 +480,7 @@ impl Caller<'_> {
             0..=3 => self.call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]),
             4 => self.call(libc::SYS_dup, [fd, 0, 0, 0, 0, 0]),
             5 => {
-                // What lies beyond is not the storm's to close.
+                // Other numbers are not the storm's to close.
                 if !(FIRST..END).contains(&other) {
                     return;
                 }
@@ -491,7 +491,7 @@ impl Caller<'_> {
                 self.call(libc::SYS_close_range, [FIRST, last, 0, 0, 0, 0])
             }
             _ => {
-                // Mapping is refused; were it not, what comes of it harms nobody.
+                // Mapping is refused; if it were not, the mapping would do no harm.
                 let flags = libc::MAP_SHARED as usize;
                 self.call(libc::SYS_mmap, [0, 4096, 1, flags, fd, 0])
             }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A storm of random calls on `/dev/repoll` and `/dev/repoll-source`, and on all that can be done to a
-//! descriptor: by processes of several users and namespaces, in threads that share their
+//! A storm of random calls on `/dev/repoll` and `/dev/repoll-source`, and on all that can be done
+//! to a descriptor: by processes of several users and namespaces, in threads that share their
 //! descriptors, with pointers to nowhere and to memory that stalls, killed at any moment.
 //!
 //! A seed determines the calls of each thread, not how the threads meet. The module bears it if the
@@ -27,10 +27,10 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Parser)]
 #[command(name = "repoll-storm", version)]
 struct Settings {
-    /// What determines the calls; the time of day if it is not given.
+    /// Determines the calls; taken from the time of day if it is not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// How long it goes on.
+    /// The duration of the storm.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
     /// The module, to be loaded again with a limit on watches.
@@ -76,7 +76,7 @@ fn run(settings: &Settings) -> Result<bool> {
     Ok(aftermath::check(&counter, &settings.module))
 }
 
-/// Lets it rage; returns how many processes took part.
+/// Runs the storm; returns the number of processes that took part.
 fn storm(seed: u64, time: Duration, counter: &Counter) -> u64 {
     let over = Instant::now() + time;
     let mut random = Random::new(seed, 0);
@@ -98,7 +98,7 @@ fn storm(seed: u64, time: Duration, counter: &Counter) -> u64 {
                 kill(place.pid);
             }
             if ended {
-                // What it has forked.
+                // The processes that it has forked.
                 kill(place.pid);
                 *place = start(at);
             }

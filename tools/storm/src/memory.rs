@@ -57,13 +57,13 @@ impl Memory {
         }
         let size = size_of::<T>();
         let at = self.base + random.below(GOOD * PAGE - size) / 8 * 8;
-        // SAFETY: there is room in the good pages. Whoever else uses them, the kernel or another
-        // thread that has the address, takes any bytes.
+        // SAFETY: there is room in the good pages. Other users of them, the kernel or another
+        // thread that has the address, accept any bytes.
         unsafe { (at as *mut T).write_unaligned(value) };
         at
     }
 
-    /// An address with room for so much; or another one.
+    /// An address with room for `size` bytes; or another one.
     pub fn room(&self, random: &mut Random, size: usize) -> usize {
         if random.chance(12) {
             return self.anywhere(random);
@@ -71,7 +71,7 @@ impl Memory {
         self.base + random.below((GOOD * PAGE).saturating_sub(size).max(8)) / 8 * 8
     }
 
-    /// An address that hardly anybody would pass.
+    /// An address that programs hardly ever pass.
     pub fn anywhere(&self, random: &mut Random) -> usize {
         // None is of memory that is in use for something else.
         let page = |number: usize| self.base + number * PAGE;
@@ -94,7 +94,7 @@ impl Memory {
         }
     }
 
-    /// Lets those go on who wait for the stalling page; the next ones wait again.
+    /// Releases the tasks that wait for the stalling page; later ones wait again.
     pub fn let_go(&self) {
         let Some(faults) = self.faults else { return };
         let page = self.base + STALLING * PAGE;
@@ -107,9 +107,9 @@ impl Memory {
     }
 }
 
-/// Has a page stall whoever touches it; in user mode only, if no more is allowed.
+/// Makes a page stall each access; only accesses in user mode, if no more is allowed.
 fn stall(page: usize, numbers: i32) -> Option<i32> {
-    // SAFETY: the calls take numbers, and structures of so many words; they are about our page.
+    // SAFETY: the calls take numbers, and structures of the right size; they are about our page.
     unsafe {
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let mut fd = libc::syscall(libc::SYS_userfaultfd, flags) as i32;

@@ -35,7 +35,7 @@ pub const ROLES: [Role; 6] = [
     Role::User(USERS[0]),
 ];
 
-/// What is counted, of all processes.
+/// The things that are counted, over all processes.
 #[derive(Clone, Copy)]
 pub enum Count {
     /// Calls.
@@ -71,7 +71,7 @@ impl Counter {
         unsafe { &(&*self.0)[count as usize] }
     }
 
-    /// How many there were.
+    /// The number so far.
     pub fn get(&self, count: Count) -> u64 {
         self.of(count).load(Relaxed)
     }
@@ -118,9 +118,10 @@ pub fn start(role: Role, random: Random, counter: &Counter) -> libc::pid_t {
 }
 
 fn become_somebody(role: Role) {
-    let spaces = libc::CLONE_NEWNET | libc::CLONE_NEWPID | libc::CLONE_NEWNS | 0x80; // CLONE_NEWTIME
-                                                                                     // What fails here makes a process that is another one, which is as good.
-                                                                                     // SAFETY: the calls take numbers only.
+    // 0x80 is CLONE_NEWTIME.
+    let spaces = libc::CLONE_NEWNET | libc::CLONE_NEWPID | libc::CLONE_NEWNS | 0x80;
+    // A failure here makes a process of another kind, which is as good.
+    // SAFETY: the calls take numbers only.
     unsafe {
         match role {
             Role::Root => {}

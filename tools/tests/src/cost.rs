@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Costs, for tests that are `counted()`: instructions, gaps, and the time until a kill is obeyed.
 //!
-//! In a guest of `tools/harness/quick --icount` the clock counts instructions, a nanosecond each, on
-//! its one CPU: a figure is the same on every machine and under every load. What it says of time
-//! (cache misses, locks, other CPUs) is nothing.
+//! In a guest of `tools/harness/quick --icount` the clock counts instructions, a nanosecond each,
+//! on its one CPU: a figure is the same on every machine and under every load. It says nothing
+//! about time (cache misses, locks, other CPUs).
 
 use crate::processes::{self, run_first, run_on};
 use crate::registry::skip;
@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-/// Whether this guest's clock counts instructions: the harness says so on the kernel's command line.
+/// Whether this guest's clock counts instructions: the harness says so on the kernel's command
+/// line.
 pub fn clock_counts_instructions() -> bool {
     fs::read_to_string("/proc/cmdline").is_ok_and(|line| says_so(&line))
 }
@@ -43,12 +44,12 @@ pub fn needs_the_instruction_clock() -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds since then; instructions, where they are counted.
+/// Nanoseconds since `start`; instructions, if the clock counts them.
 fn since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// At most so many runs, and no further one once all have cost so much.
+/// The most runs, and the total cost after which no further run begins.
 const RUNS: usize = 100;
 const ENOUGH: u64 = 300_000_000;
 
@@ -77,7 +78,7 @@ pub fn instructions_once(work: impl FnOnce() -> Result<()>) -> Result<u64> {
     Ok(taken.saturating_sub(clock_itself()))
 }
 
-/// Of looking at the clock twice.
+/// The cost of reading the clock twice.
 fn clock_itself() -> u64 {
     static COST: AtomicU64 = AtomicU64::new(0);
     if COST.load(SeqCst) == 0 {
@@ -131,8 +132,8 @@ pub fn worst_gap(during: impl FnOnce() -> Result<()>, cpu: usize) -> Result<u64>
     })
 }
 
-/// How late a thread of real time wakes at the worst, on this CPU, while `during` runs: as long as
-/// that can't be preempted there. No time slices are in it.
+/// The worst delay of the wake-up of a real-time thread, on this CPU, while `during` runs: as long
+/// as that can't be preempted there. No time slices are in it.
 pub fn worst_lateness(during: impl FnOnce() -> Result<()>, cpu: usize) -> Result<u64> {
     const NAP: Duration = Duration::from_micros(200);
     beside(during, |ready, over| {

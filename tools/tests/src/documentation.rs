@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Each test that a page names is there.
+//! Checks that each test that a page names exists.
 
 use anyhow::{ensure, Context, Result};
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// What stands between double backquotes.
+/// The strings between double backquotes.
 fn literals(page: &str) -> impl Iterator<Item = &str> {
     page.split("``").skip(1).step_by(2)
 }

@@ -49,7 +49,7 @@ impl Faults {
         Ok(())
     }
 
-    /// Ends that; whether one has failed.
+    /// Disarms; returns whether a point has failed.
     fn disarm(&self) -> bool {
         let mut left = [0; 16];
         // Reading copies to user space, which may be what fails: then nothing else has.
@@ -63,8 +63,8 @@ impl Faults {
     }
 
     /// Does `act` in a new world from `prepare` again and again, each time with the next point of
-    /// failure, until there is none. `check` has what came of it: an error is ENOMEM or EFAULT. Nothing
-    /// may be left open. Returns how many points there are.
+    /// failure, until there is none. `check` has what came of it: an error is ENOMEM or EFAULT.
+    /// Nothing may be left open. Returns how many points there are.
     pub fn each<W, R>(
         &self,
         what: &str,

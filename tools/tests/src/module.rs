@@ -66,8 +66,8 @@ impl Drop for Reload {
     }
 }
 
-/// The module that holds the name of repoll's second device, while this is there. What the kernel says of
-/// a name that is there already goes to its log, and not to the console.
+/// The module that holds the name of repoll's second device, while this is there. What the kernel
+/// says of a name that is there already goes to its log, and not to the console.
 pub struct NameHolder {
     console_level: String,
 }

@@ -28,10 +28,10 @@ pub struct Settings {
     /// Multiplies all time limits, for slow kernels.
     #[arg(long, default_value_t = 1.0)]
     pub scale: f64,
-    /// By how much this guest is slower than an idle machine's, in percent: multiplies them too.
+    /// The slowness of this guest, in percent of an idle machine's: multiplies the limits too.
     #[arg(long, env = "REPOLL_SLOWNESS", default_value_t = 100)]
     pub slowness: u32,
-    /// Run this part of the tests, one of so many: 1/3. Each test is in one of them.
+    /// Run one part of the tests, such as 1/3. Each test is in one part.
     #[arg(long, value_parser = parse_part)]
     pub part: Option<(usize, usize)>,
     /// Loop and stress ten times longer.

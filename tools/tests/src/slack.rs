@@ -12,9 +12,9 @@ use std::time::Duration;
 /// A time limit that no other timer has, so long that the slack is as large as it gets.
 const LIMIT: Duration = Duration::from_secs(3607);
 
-/// Asserts that `wait`, which waits for nothing, with a time limit, has the kernel's largest slack in
-/// an ordinary task, and none in a task without timer slack: a child of a real-time task that resets
-/// the policy of its children.
+/// Asserts that `wait`, which waits for nothing, with a time limit, has the kernel's largest slack
+/// in an ordinary task, and none in a task without timer slack: a child of a real-time task that
+/// resets the policy of its children.
 pub fn is_the_tasks(wait: impl Fn(Duration)) -> Result<()> {
     let ordinary = of_child(&wait)?;
     ensure!(ordinary == Duration::from_millis(100), "{ordinary:?}");
@@ -50,7 +50,8 @@ fn find() -> Result<Option<Duration>> {
     let mut now = 0;
     let mut sleeper = false;
     for line in list.lines() {
-        // "now at N nsecs"; " #N: <POINTER>, FUNCTION, S:01"; " # expires at FROM-TO nsecs [in ...]".
+        // "now at N nsecs"; " #N: <POINTER>, FUNCTION, S:01"; " # expires at FROM-TO nsecs [in
+        // ...]".
         if let Some(rest) = line.strip_prefix("now at ") {
             now = rest.split(' ').next().and_then(number).unwrap_or(0);
         } else if let Some(rest) = line.trim_start().strip_prefix("# expires at ") {

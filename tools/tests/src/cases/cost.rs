@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the tests that count instructions rely on.
+//! Checks of the clock and the figures that counting tests rely on.
 
 use crate::cost::{instructions, killed_within, time_to_die, worst_gap, worst_lateness};
 use crate::multiplexer::{Multiplexer, Repoll};
@@ -47,7 +47,7 @@ fn the_clock_counts_instructions() -> Result<()> {
 }
 
 fn a_time_slice_is_a_gap_and_no_lateness() -> Result<()> {
-    // The shortest slice of the scheduler is longer, and no other gap is.
+    // Shorter than the scheduler's shortest slice, and longer than any other gap.
     const PART: u64 = 300_000;
     let busy = || {
         let start = Instant::now();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Limits on those who watch a file and poll an instance: one wake-up makes so many callbacks.
+//! Limits on the callbacks of one wake-up: the watches of a file, and the pollers of an instance.
 //!
 //! The numbers are those of `rust/eventpoll/crowd.rs`.
 
@@ -65,7 +65,7 @@ fn polled(m: &Repoll, count: usize) -> Result<i16> {
         };
         count
     ];
-    // SAFETY: there are so many.
+    // SAFETY: the array has `count` entries.
     sys::check(unsafe { libc::poll(fds.as_mut_ptr(), count as u64, 1) })?;
     Ok(fds[count - 1].revents)
 }
@@ -88,7 +88,7 @@ fn an_instance_has_4095_outside_pollers_at_the_most() -> Result<()> {
     let c = Epoll::new()?;
     c.add(&m, Events::IN, 2)?;
     ensure!(expect_one(&c, 2)? == Events::ERR);
-    // WAIT is not concerned, nor another instance.
+    // WAIT still works, and so does another instance.
     signal(&fds[0])?;
     expect_one(&m, 1)?;
     let other = Repoll::new()?;
@@ -116,7 +116,7 @@ fn a_watch_that_makes_too_many_callbacks_is_enospc() -> Result<()> {
     }
     let copy = fds[0].try_clone()?;
     expect_error(m.add(&copy, Events::IN, 1), libc::ENOSPC)?;
-    // Another file is another matter, and with one poller less there is room.
+    // Another file has a count of its own; and with fewer pollers there is room.
     m.add(&sys::eventfd()?, Events::IN, 3)?;
     drop(outsiders.pop());
     drop(outsiders.pop());

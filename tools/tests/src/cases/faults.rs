@@ -41,7 +41,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
-/// So many watches may a user have here: one that is left behind is noticed.
+/// The most watches of a user here: so few that one left behind is noticed.
 const ALLOWED: usize = 40;
 
 /// The faults, in a world where all watches must have been given back in the end.
@@ -54,7 +54,7 @@ fn injecting(body: impl FnOnce(&Faults) -> Result<()>) -> Result<()> {
     let m = Repoll::new()?;
     let fds = eventfds(ALLOWED)?;
     let mut added = 0;
-    // What was just given back may be under way.
+    // The last watches may not have been given back yet.
     let enough = eventually("there is room for all watches", || {
         while added < ALLOWED && m.add(&fds[added], Events::IN, 1).is_ok() {
             added += 1;
@@ -69,13 +69,13 @@ fn injecting(body: impl FnOnce(&Faults) -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// How many watches an instance has, by fdinfo.
+/// The number of watches of an instance, by fdinfo.
 fn watches(m: &Repoll) -> Result<usize> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", m.as_raw_fd()))?;
     Ok(text.lines().filter(|line| line.starts_with("tfd:")).count())
 }
 
-/// It has the watch that was added, or not; then it can be added.
+/// Checks that the watch was added, or that it was not and can be added now.
 fn added_or_not(m: &Repoll, fd: &impl AsRawFd, result: io::Result<()>) -> Result<()> {
     let added = result.is_ok();
     ensure!(
@@ -254,7 +254,7 @@ fn a_watch_is_always_removed() -> Result<()> {
     })
 }
 
-/// An instance that has these many events.
+/// An instance with `count` events.
 fn full(count: usize, how: Events) -> Result<(Repoll, Vec<OwnedFd>)> {
     let (m, fds) = (Repoll::new()?, eventfds(count)?);
     for (at, fd) in fds.iter().enumerate() {
@@ -503,7 +503,7 @@ fn a_message_is_passed_whole_or_not() -> Result<()> {
                 },
                 |(source, buffer)| sys::read(source.as_raw_fd(), &mut *buffer.borrow_mut()),
                 |(source, buffer), result| {
-                    // What could not be copied is still there.
+                    // A message that could not be copied is still there.
                     let queued = source.status()?.queued;
                     ensure!(
                         queued == u32::from(result.is_err()),

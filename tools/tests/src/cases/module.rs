@@ -146,8 +146,8 @@ fn fails_with(errno: i32, result: Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// The second device can't be registered when the first one is there, while others try to open that:
-/// nobody gets a file whose code then goes away.
+/// The second device can't be registered when the first one is there, while others try to open
+/// that: nobody gets a file whose code then goes away.
 fn a_load_that_fails_half_way_leaves_nothing() -> Result<()> {
     let _reload = Reload::later()?;
     unload_when_unused()?;
@@ -205,8 +205,8 @@ fn notices_last_closes() -> Result<()> {
     Ok(())
 }
 
-/// As with a kernel whose own copy of the function, which the hook is not on, is called. The parameter
-/// says which functions to try: 1 is one that no last close calls.
+/// As in a kernel that calls an inlined copy of the function, which the hook is not on. The
+/// parameter selects the functions to try: 1 is a function that no last close calls.
 fn a_hook_that_gives_no_notice_is_refused() -> Result<()> {
     let _reload = Reload::later()?;
     unload_when_unused()?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The cost of an ADD that nests, in instructions, beside the C epoll's; who waits for it; its end.
+//! An ADD that nests: its cost in instructions, beside the C epoll's; tasks that wait for it; a
+//! kill.
 
 use crate::cost::{instructions_once, time_to_die};
 use crate::files::{eventfds, signal};
@@ -42,7 +43,7 @@ pub fn tests() -> Vec<Test> {
 
 /// `repoll` is linear between the two sizes, and at most three times the C epoll's at both.
 ///
-/// Each is the links or files that there are, and the instructions of one ADD.
+/// Each pair is the number of links or files, and the instructions of one ADD.
 fn expect_linear(repoll: [(usize, u64); 2], epoll: [(usize, u64); 2]) -> Result<()> {
     println!("repoll {repoll:?}, C epoll {epoll:?}");
     for ((size, ours), (_, theirs)) in repoll.into_iter().zip(epoll) {
@@ -60,8 +61,8 @@ fn expect_linear(repoll: [(usize, u64); 2], epoll: [(usize, u64); 2]) -> Result<
     Ok(())
 }
 
-/// The cost of one ADD at the bottom of five levels, of `n` instances each but the lowest one, all of
-/// which watch all of the level below. And the number of links.
+/// The cost of one ADD at the bottom of five levels, of `n` instances each but the lowest one, all
+/// of which watch all of the level below. And the number of links.
 fn add_below<M: Multiplexer>(
     n: usize,
     inner: impl Fn() -> Result<OwnedFd>,
@@ -84,7 +85,7 @@ fn add_below<M: Multiplexer>(
     let added = inner()?;
     let bottom = &levels[0][0];
     let cost = instructions_once(|| match bottom.add(&added, Events::IN, 1) {
-        // Too deep, or too many paths: it had to be looked at.
+        // Too deep, or too many paths: the walk was made.
         Err(e) if [libc::ELOOP, libc::EINVAL].contains(&e.raw_os_error().unwrap_or(0)) => Ok(()),
         other => other.map_err(Into::into),
     })?;
@@ -255,7 +256,7 @@ fn watch_many(m: &Repoll, files: &[OwnedFd], numbers: usize) -> Result<()> {
     Ok(())
 }
 
-/// No list of so many is too long for the allocator, which would complain in the kernel's log.
+/// No list of the walk is too long for the allocator, which would complain in the kernel's log.
 fn an_instance_with_half_a_million_watches_can_be_nested() -> Result<()> {
     // Each file has a path for each number, of which there may be 500.
     const FILES: usize = 1100;

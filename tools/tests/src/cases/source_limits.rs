@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a user may have of the event source: memory, pollers, and time in interrupts.
+//! Limits of a user's event sources: memory, pollers, and time in interrupts.
 
 use crate::cases::source::{monotonic, open, poll_now, read_messages};
 use crate::module::{load_with, unload_when_unused, Reload};
@@ -58,7 +58,7 @@ fn open_all() -> Result<Vec<Source>> {
     }
 }
 
-/// How many sources of the default size can be opened now.
+/// The number of sources of the default size that can be opened now.
 fn room() -> Result<usize> {
     Ok(open_all()?.len())
 }
@@ -72,10 +72,11 @@ fn limited() -> Result<Reload> {
     Ok(reload)
 }
 
-/// What [`limited`] leaves room for: each takes somewhat more than its messages.
+/// The number of sources that fit into [`limited`]: each takes somewhat more than its messages.
 const ROOM: usize = 7;
 
-/// Runs `body` in a child that has become somebody else by `change`; it returns a number that is small.
+/// Runs `body` in a child that has become somebody else by `change`; it returns a number that is
+/// small.
 fn in_child(
     change: impl FnOnce() -> io::Result<()>,
     body: impl FnOnce() -> Result<usize>,
@@ -110,7 +111,7 @@ fn a_user_has_64_mib_of_messages() -> Result<()> {
         }
     };
     expect_error::<()>(Err(refused), libc::ENOSPC)?;
-    // Four times 16 MiB would be it, but for what is not message.
+    // Four times 16 MiB would fit, if messages took no further memory.
     ensure!(large.len() == 3, "{}", large.len());
     large.pop();
     let source = open()?;
@@ -158,7 +159,7 @@ fn a_set_up_that_is_refused_changes_nothing() -> Result<()> {
     let most = REPOLL_SOURCE_MAX_MESSAGES;
     expect_error(source.set_up(most, 16, false), libc::ENOSPC)?;
     ensure!(source.status()? == before);
-    // A size that is never allowed is told first.
+    // A size that is never allowed is the first error.
     expect_error(source.set_up(0, 16, false), libc::EINVAL)?;
     source.write_all(b"it works")?;
     ensure!(read_messages(&source)?.len() == 1);
@@ -207,8 +208,8 @@ fn the_opener_is_charged() -> Result<()> {
     Ok(())
 }
 
-/// A user namespace of the calling process's own, in which user 0 and the ones after it are `first` and
-/// the ones after that.
+/// A user namespace of the calling process's own, in which user 0 and the ones after it are `first`
+/// and the ones after that.
 fn user_namespace(first: u32, count: u32) -> io::Result<()> {
     // Another process writes the map: a range needs its capabilities.
     let (ready, go) = (sys::pipe()?, sys::pipe()?);
@@ -318,14 +319,14 @@ fn more_than_5000_pollers_are_refused() -> Result<()> {
         "{}",
         fds[MOST - 1].revents
     );
-    // All of them are told, for good.
+    // All pollers get the error, for good.
     ensure!(poll_now(&source)? == libc::POLLERR);
     drop(outer);
     ensure!(poll_now(&source)? == libc::POLLERR);
     let outer = Epoll::new()?;
     outer.add(&source, Events::IN, 2)?;
     ensure!(expect_one(&outer, 2)? == Events::ERR);
-    // Reads and writes are not concerned.
+    // Reads and writes still work.
     source.write_all(b"a message")?;
     ensure!(read_messages(&source)?.len() == 1);
     ensure!(poll_now(&open()?)? & libc::POLLERR == 0);
@@ -373,14 +374,14 @@ fn times_are_those_of_the_readers_namespace() -> Result<()> {
         )
     })?;
     ensure!(child.wait()? == 0);
-    // Each reader has their own clock, whoever wrote.
+    // The time is that of the reader's clock, not of the writer's.
     let mut buffer = [0; 32];
     let time = ours.receive(&mut buffer)?.time;
     ensure!(outside <= time && time <= monotonic(), "{time:?}");
     Ok(())
 }
 
-/// Watches of one file, and what is called for each of its messages.
+/// Watches of one file, and the C epolls that are called for each of its messages.
 #[derive(Default)]
 struct Crowd {
     instances: Vec<Repoll>,
@@ -427,7 +428,7 @@ impl Crowd {
     }
 }
 
-/// How far a thread gets in so many instructions, and the longest gap in it.
+/// The work that a thread gets done in `duration`, and the longest gap in it.
 fn work(duration: Duration) -> (u64, Duration) {
     let start = Instant::now();
     let (mut done, mut worst, mut last) = (0, Duration::ZERO, start);
@@ -440,11 +441,11 @@ fn work(duration: Duration) -> (u64, Duration) {
     (done, worst)
 }
 
-/// A process that only sleeps has as many timers as it may, of the shortest period, at files that as many
-/// wait for as may.
+/// A process that only sleeps has the most timers, of the shortest period, for files with the most
+/// pollers.
 fn timers_leave_the_cpu_to_others() -> Result<()> {
     const WATCHED: Duration = Duration::from_millis(300);
-    // As long as interrupts may be off.
+    // The longest time that interrupts may be off.
     const LONGEST: Duration = Duration::from_millis(2);
     sys::allow_descriptors(100_000)?;
     let sources = (0..REPOLL_SOURCE_MAX_TIMERS)
@@ -483,7 +484,7 @@ fn timers_leave_the_cpu_to_others() -> Result<()> {
     Ok(())
 }
 
-/// As many as may be, all at once, of the shortest period.
+/// The most timers, all at once, of the shortest period.
 fn light_timers_are_not_put_off() -> Result<()> {
     const TIMES: u64 = 100;
     let sources = (0..REPOLL_SOURCE_MAX_TIMERS)

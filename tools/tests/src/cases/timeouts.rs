@@ -253,7 +253,7 @@ fn the_timer_slack_is_the_tasks<M: Multiplexer>() -> Result<()> {
     })
 }
 
-/// Two wait, one of them is woken and killed: whether the other one gets the event.
+/// Two tasks wait; one is woken and killed. Returns whether the other one gets the event.
 fn the_other_waiter_gets_it<M: Multiplexer>() -> Result<bool> {
     // The children are on our CPU and come after us, so the one that is woken finds the signal too.
     processes::run_on(0)?;
@@ -296,7 +296,7 @@ fn a_killed_waiter_hands_its_wake_up_on<M: Multiplexer>() -> Result<()> {
     if M::NAME == Repoll::NAME {
         ensure!(handed_on == TIMES, "{handed_on} of {TIMES} handed on");
     } else {
-        // By when it is killed: once is enough to know that the row in differences.rst is right.
+        // It depends on the moment of the kill: one loss shows that differences.rst is right.
         ensure!(handed_on < TIMES, "the C epoll hands it on too");
     }
     Ok(())

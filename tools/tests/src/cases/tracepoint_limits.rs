@@ -82,7 +82,8 @@ fn too_many_ways_are_a_limit() -> Result<()> {
     expect_limit(&records, "paths", libc::EINVAL)
 }
 
-/// A refused ADD has no entry in a wait queue, not even for a moment: it would be one path too many.
+/// A refused ADD has no entry in a wait queue, not even for a moment: it would be one path too
+/// many.
 fn a_watch_that_is_refused_is_never_called() -> Result<()> {
     let inner = Repoll::new()?;
     let fd = sys::eventfd()?;
