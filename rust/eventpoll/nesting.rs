@@ -356,29 +356,19 @@ impl<'a> Walk<'a> {
 
     /// Counts the levels of instances below `ep`, and collects the files there.
     fn depth_below(&mut self, ep: &Arc<Eventpoll>, level: u32) -> Result<Depth, Stop> {
+        if let Some(depth) = self.known(ep) {
+            return Ok(depth);
+        }
         let outer = self.link.as_ref().map(|link| link.outer);
         if level > MAX_NESTS || outer.is_some_and(|outer| Arc::ptr_eq(ep, outer)) {
             return Err(ELOOP.into());
         }
-        if let Some(depth) = self.known(ep) {
-            return Ok(depth);
-        }
-        let instances = self.look_into(ep)?;
-        let mut depth = Depth::NONE;
-        for inner in &instances {
-            self.steps.count()?;
-            depth.add(self.depth_below(inner, level + 1)?);
-        }
-        Ok(self.keep(ep, depth))
-    }
-
-    /// Collects the files in the interest list of `ep`, and returns its instances.
-    fn look_into(&mut self, ep: &Arc<Eventpoll>) -> Result<KVVec<Arc<Eventpoll>>, Stop> {
         let busy = || Stop::Busy(ep.clone());
+        let held = self.held.take_if(|held| Arc::ptr_eq(ep, held.ep));
         let tried;
-        let locked = match &self.held {
-            Some(held) if Arc::ptr_eq(ep, held.ep) => &held.locked,
-            _ => {
+        let locked = match &held {
+            Some(held) => &held.locked,
+            None => {
                 tried = ep.locked.try_lock().ok_or_else(busy)?;
                 &tried
             }
@@ -387,22 +377,30 @@ impl<'a> Walk<'a> {
             // Closed items do not count; but to reap them here may take long.
             return Err(busy());
         }
-        let mut instances = KVVec::new();
-        // The list is sorted by file.
-        self.runs.push(self.files.len(), flags())?;
+        let mut depth = Depth::NONE;
+        let mut in_run = false;
+        // The list is sorted by file. It stays locked while its instances are visited: these locks are
+        // only tried, so their order does not matter.
         for item in locked.interest.iter() {
             self.steps.count()?;
             match item.target() {
-                Some(inner) => instances.push(Arc::clone(inner), flags())?,
+                Some(inner) => {
+                    depth.add(self.depth_below(inner, level + 1)?);
+                    in_run = false;
+                }
                 None => {
                     let file = item.key().file;
-                    if self.files.last() != Some(&file) {
-                        self.files.push(file, flags())?;
+                    if !in_run {
+                        self.runs.push(self.files.len(), flags())?;
+                        in_run = true;
+                    } else if self.files.last() == Some(&file) {
+                        continue;
                     }
+                    self.files.push(file, flags())?;
                 }
             }
         }
-        Ok(instances)
+        Ok(self.keep(ep, depth))
     }
 
     /// Whether each of the collected files has few enough paths.
@@ -489,7 +487,7 @@ impl<'a> Walk<'a> {
     /// than the one path that is not limited.
     fn above_file<A: Above>(&mut self, file: FileId, level: u32) -> Result<A> {
         let mut unknown: KVVec<Arc<Eventpoll>> = KVVec::new();
-        loop {
+        let mut sum = loop {
             let mut sum = A::NONE;
             let mut missing = 0;
             Watched::for_each_of(file, |watch| match self.known(&watch.ep) {
@@ -500,26 +498,17 @@ impl<'a> Walk<'a> {
                     let _ = unknown.push_within_capacity(watch.ep.clone());
                 }
             })?;
-            if missing == 0 {
-                return Ok(sum);
-            }
             if missing <= unknown.len() {
-                break;
+                break sum;
             }
             unknown.clear();
-            // Twice as many, so the loop runs only a few times, however many are added meanwhile.
+            // Twice as many: so this is repeated a few times only, however many come meanwhile.
             unknown.reserve(2 * missing, flags())?;
-        }
+        };
         for ep in &unknown {
             self.steps.count()?;
-            self.above::<A>(ep, level)?;
+            sum.add(self.above(ep, level)?);
         }
-        let mut sum = A::NONE;
-        Watched::for_each_of(file, |watch| {
-            if let Some(found) = self.known(&watch.ep) {
-                sum.add(found);
-            }
-        })?;
         Ok(sum)
     }
 }

@@ -33,6 +33,9 @@ struct Settings {
     /// The duration of the storm.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// How much longer processes live on a slow kernel.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    scale: u32,
     /// The module, to be loaded again with a limit on watches.
     #[arg(long, default_value = "/repoll.ko")]
     module: PathBuf,
@@ -64,7 +67,7 @@ fn run(settings: &Settings) -> Result<bool> {
     println!("KTAP version 1\n1..5");
     println!("# repoll-storm --seed {seed} --seconds {seconds}");
     let counter = Counter::new().context("no memory")?;
-    let processes = storm(seed, Duration::from_secs(seconds), &counter);
+    let processes = storm(seed, Duration::from_secs(seconds), settings.scale, &counter);
     let count = |of| counter.get(of);
     println!(
         "# {} calls by {processes} processes; {} ioctls of the module succeeded, {} watches were added, {} WAITs had an event",
@@ -77,14 +80,14 @@ fn run(settings: &Settings) -> Result<bool> {
 }
 
 /// Runs the storm; returns the number of processes that took part.
-fn storm(seed: u64, time: Duration, counter: &Counter) -> u64 {
+fn storm(seed: u64, time: Duration, scale: u32, counter: &Counter) -> u64 {
     let over = Instant::now() + time;
     let mut random = Random::new(seed, 0);
     let mut processes = 0;
     let mut start = |at: usize| {
         processes += 1;
         let pid = process::start(ROLES[at], Random::new(seed, processes), counter);
-        let life = Duration::from_millis(100 + random.below(3000) as u64);
+        let life = scale * Duration::from_millis(100 + random.below(3000) as u64);
         Place {
             pid,
             end: Instant::now() + life,

@@ -22,6 +22,7 @@ use std::time::Duration;
 pub fn tests() -> Vec<Test> {
     let counted = repoll_only!("nesting_cost":
         an_add_below_many_paths_is_linear_in_the_links,
+        an_add_between_many_links_is_linear_in_them,
         an_add_above_many_files_is_linear_in_them,
         an_add_above_one_file_under_many_numbers_is_linear_in_them,
         a_file_added_below_many_paths_is_linear_in_the_links,
@@ -96,6 +97,32 @@ fn an_add_below_many_paths_is_linear_in_the_links() -> Result<()> {
     fn costs<M: Multiplexer>() -> Result<[(usize, u64); 2]> {
         let one = || Ok(M::new()?.into());
         Ok([add_below::<M>(10, one)?, add_below::<M>(20, one)?])
+    }
+    expect_linear(costs::<Repoll>()?, costs::<Epoll>()?)
+}
+
+/// The cost of the last of the links between four levels of `n` instances each, and one below.
+fn add_between<M: Multiplexer>(n: usize) -> Result<(usize, u64)> {
+    sys::allow_descriptors(4096)?;
+    let mut levels: Vec<Vec<M>> = vec![vec![M::new()?]];
+    for _ in 0..4 {
+        levels.push((0..n).map(|_| M::new()).collect::<Result<_, _>>()?);
+    }
+    let mut last = 0;
+    for lower in [0, 1, 3, 2] {
+        for inner in &levels[lower] {
+            for outer in &levels[lower + 1] {
+                last = instructions_once(|| Ok(outer.add(inner, Events::IN, 1)?))?;
+            }
+        }
+    }
+    // It looks at the links below the inner one, and above the outer one.
+    Ok((3 * n, last))
+}
+
+fn an_add_between_many_links_is_linear_in_them() -> Result<()> {
+    fn costs<M: Multiplexer>() -> Result<[(usize, u64); 2]> {
+        Ok([add_between::<M>(10)?, add_between::<M>(40)?])
     }
     expect_linear(costs::<Repoll>()?, costs::<Epoll>()?)
 }
