@@ -33,7 +33,7 @@ struct Settings {
     /// The duration of the storm.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
-    /// How much longer processes live on a slow kernel.
+    /// The factor by which processes live longer, for a slow kernel.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     scale: u32,
     /// The module, to be loaded again with a limit on watches.

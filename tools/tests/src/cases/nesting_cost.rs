@@ -62,27 +62,38 @@ fn expect_linear(repoll: [(usize, u64); 2], epoll: [(usize, u64); 2]) -> Result<
     Ok(())
 }
 
-/// The cost of one ADD at the bottom of five levels, of `n` instances each but the lowest one, all
-/// of which watch all of the level below. And the number of links.
-fn add_below<M: Multiplexer>(
+/// Five levels, of `n` instances each but the lowest one, all of which watch all of the level below.
+/// `link` makes each link, of an inner to an outer instance.
+fn pyramid<M: Multiplexer>(
     n: usize,
-    inner: impl Fn() -> Result<OwnedFd>,
-) -> Result<(usize, u64)> {
+    mut link: impl FnMut(&M, &M) -> Result<()>,
+) -> Result<Vec<Vec<M>>> {
     sys::allow_descriptors(4096)?;
     let mut levels: Vec<Vec<M>> = vec![vec![M::new()?]];
     for _ in 0..4 {
         levels.push((0..n).map(|_| M::new()).collect::<Result<_, _>>()?);
     }
-    let mut links = 0;
-    // The cheapest order: nothing is above, or nothing below, until the third pair of levels.
+    // The cheapest order: nothing is above, or nothing below, until the last pair of levels.
     for lower in [0, 1, 3, 2] {
         for inner in &levels[lower] {
             for outer in &levels[lower + 1] {
-                outer.add(inner, Events::IN, 1)?;
-                links += 1;
+                link(inner, outer)?;
             }
         }
     }
+    Ok(levels)
+}
+
+/// The cost of one ADD at the bottom of a [`pyramid`], and the number of its links.
+fn add_below<M: Multiplexer>(
+    n: usize,
+    inner: impl Fn() -> Result<OwnedFd>,
+) -> Result<(usize, u64)> {
+    let mut links = 0;
+    let levels = pyramid::<M>(n, |inner, outer| {
+        links += 1;
+        Ok(outer.add(inner, Events::IN, 1)?)
+    })?;
     let added = inner()?;
     let bottom = &levels[0][0];
     let cost = instructions_once(|| match bottom.add(&added, Events::IN, 1) {
@@ -101,22 +112,13 @@ fn an_add_below_many_paths_is_linear_in_the_links() -> Result<()> {
     expect_linear(costs::<Repoll>()?, costs::<Epoll>()?)
 }
 
-/// The cost of the last of the links between four levels of `n` instances each, and one below.
+/// The cost of the last link of a [`pyramid`], and the number of links below and above it.
 fn add_between<M: Multiplexer>(n: usize) -> Result<(usize, u64)> {
-    sys::allow_descriptors(4096)?;
-    let mut levels: Vec<Vec<M>> = vec![vec![M::new()?]];
-    for _ in 0..4 {
-        levels.push((0..n).map(|_| M::new()).collect::<Result<_, _>>()?);
-    }
     let mut last = 0;
-    for lower in [0, 1, 3, 2] {
-        for inner in &levels[lower] {
-            for outer in &levels[lower + 1] {
-                last = instructions_once(|| Ok(outer.add(inner, Events::IN, 1)?))?;
-            }
-        }
-    }
-    // It looks at the links below the inner one, and above the outer one.
+    pyramid::<M>(n, |inner, outer| {
+        last = instructions_once(|| Ok(outer.add(inner, Events::IN, 1)?))?;
+        Ok(())
+    })?;
     Ok((3 * n, last))
 }
 

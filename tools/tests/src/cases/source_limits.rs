@@ -191,7 +191,7 @@ fn each_user_has_memory_of_their_own() -> Result<()> {
     Ok(())
 }
 
-/// Whoever has the file then, and sets its size.
+/// Some user has the file then, and sets its size.
 fn the_opener_is_charged() -> Result<()> {
     let _reload = limited()?;
     let source = open()?;
