@@ -71,12 +71,19 @@ pub fn run(program: impl FnOnce() -> u8) -> Result<End> {
         libc::sigprocmask(libc::SIG_BLOCK, &all, &mut before);
         (all, before)
     };
+    // A caller may ignore SIGCHLD; then the status of a child is lost.
+    // SAFETY: no handler is given.
+    let child_signal = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     // SAFETY: there is only one thread, so the child can go on as any process.
     let child = unsafe { libc::fork() };
     ensure!(child >= 0, "cannot fork: {}", Error::last_os_error());
     if child == 0 {
-        // SAFETY: the set is a valid one, and only read.
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut()) };
+        // SAFETY: the action is the one that was there, the default one or none; the set is a valid
+        // one, and only read.
+        unsafe {
+            libc::signal(libc::SIGCHLD, child_signal);
+            libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut());
+        }
         std::process::exit(program().into());
     }
     CHILD.store(child, Relaxed);
@@ -130,12 +137,14 @@ fn wait(child: i32) -> Result<End> {
 }
 
 /// Forwards a signal from kill(2) or a timer, which only we got. The program has got a signal from
-/// the terminal already.
+/// the terminal already, but for the hang-up of a session's leader.
 extern "C" fn forward(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel gives a valid one to each handler.
     let info = unsafe { &*info };
     let by_kernel = info.si_code > 0;
-    if by_kernel && TERMINAL.contains(&signal) {
+    // SAFETY: they take numbers and may be called in a handler.
+    let leads = unsafe { libc::getsid(0) == libc::getpid() };
+    if by_kernel && TERMINAL.contains(&signal) && !(signal == libc::SIGHUP && leads) {
         return;
     }
     let child = CHILD.load(Relaxed);

@@ -78,13 +78,26 @@ pub fn create_sized(size: c_int) -> c_long {
 ///
 /// `event` is null, not mapped, or stays readable during the call.
 pub unsafe fn ctl(epfd: c_int, op: c_int, fd: c_int, event: *const epoll_event) -> c_long {
+    let real = || {
+        let arguments = [epfd.into(), op.into(), fd.into(), event as c_long, 0, 0];
+        // SAFETY: the kernel checks the event's address.
+        unsafe { raw::call(libc::SYS_epoll_ctl, arguments) }
+    };
+    // First, since to read the event is a call of its own, which a filter may not know.
+    if sandbox::leaves_alone() {
+        let result = real();
+        if result != INVAL || is_c_epoll(epfd) {
+            statistics::count(Call::Ctl, Outcome::NotOurs);
+            return result;
+        }
+    }
     let mut argument = uapi::repoll_ctl {
         op,
         fd,
         ..Default::default()
     };
     if op != libc::EPOLL_CTL_DEL {
-        // The event is read first, whatever the descriptors are.
+        // The event is read before the descriptors are looked at, as the kernel does.
         // SAFETY: integers; the rest by the contract of this function.
         let Some(event) = (unsafe { memory::read(event) }) else {
             statistics::count(Call::Ctl, Outcome::Refused);
@@ -92,18 +105,6 @@ pub unsafe fn ctl(epfd: c_int, op: c_int, fd: c_int, event: *const epoll_event) 
         };
         argument.events = event.events;
         argument.data = event.u64;
-    }
-    let real = || {
-        let arguments = [epfd.into(), op.into(), fd.into(), event as c_long, 0, 0];
-        // SAFETY: the kernel checks the event's address.
-        unsafe { raw::call(libc::SYS_epoll_ctl, arguments) }
-    };
-    if sandbox::leaves_alone() {
-        let result = real();
-        if result != INVAL || is_c_epoll(epfd) {
-            statistics::count(Call::Ctl, Outcome::NotOurs);
-            return result;
-        }
     }
     // SAFETY: the request only reads a `repoll_ctl`.
     let result = unsafe { raw::ioctl(epfd, uapi::REPOLL_IOCTL_CTL, &raw const argument) };
@@ -143,6 +144,28 @@ pub unsafe fn wait(
     mask: Mask,
     cancellable: bool,
 ) -> c_long {
+    let (number, given) = match limit {
+        Limit::Wait(limit) => (libc::SYS_epoll_wait, limit.into()),
+        Limit::Milliseconds(limit) => (libc::SYS_epoll_pwait, limit.into()),
+        Limit::Time(limit) => (libc::SYS_epoll_pwait2, limit as c_long),
+    };
+    let real = [
+        epfd.into(),
+        events as c_long,
+        maxevents.into(),
+        given,
+        mask.0 as c_long,
+        mask.1 as c_long,
+    ];
+    // First, since to read the time is a call of its own, which a filter may not know.
+    if sandbox::leaves_alone() {
+        // SAFETY: the kernel checks the addresses.
+        let result = unsafe { raw::waiting(number, &real, cancellable) };
+        if result != INVAL || is_c_epoll(epfd) {
+            statistics::count(Call::Wait, Outcome::NotOurs);
+            return result;
+        }
+    }
     let timeout = match limit {
         Limit::Wait(limit) | Limit::Milliseconds(limit) if limit < 0 => -1,
         Limit::Wait(limit) | Limit::Milliseconds(limit) => i64::from(limit) * 1_000_000,
@@ -171,27 +194,6 @@ pub unsafe fn wait(
         sigsetsize: mask.1 as u64,
         ..Default::default()
     };
-    let (number, limit) = match limit {
-        Limit::Wait(limit) => (libc::SYS_epoll_wait, limit.into()),
-        Limit::Milliseconds(limit) => (libc::SYS_epoll_pwait, limit.into()),
-        Limit::Time(limit) => (libc::SYS_epoll_pwait2, limit as c_long),
-    };
-    let real = [
-        epfd.into(),
-        events as c_long,
-        maxevents.into(),
-        limit,
-        mask.0 as c_long,
-        mask.1 as c_long,
-    ];
-    if sandbox::leaves_alone() {
-        // SAFETY: the kernel checks the addresses.
-        let result = unsafe { raw::waiting(number, &real, cancellable) };
-        if result != INVAL || is_c_epoll(epfd) {
-            statistics::count(Call::Wait, Outcome::NotOurs);
-            return result;
-        }
-    }
     let request = uapi::REPOLL_IOCTL_WAIT;
     let ioctl = raw::ioctl_arguments(epfd, request, &raw const argument);
     // SAFETY: the request reads a `repoll_wait` and writes to the array, whose address it checks.

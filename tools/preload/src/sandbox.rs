@@ -69,8 +69,8 @@ pub unsafe fn install(number: c_long, arguments: [c_long; 6]) -> c_long {
         libc::SYS_prctl => arguments[1] == libc::SECCOMP_MODE_STRICT as c_long,
         _ => arguments[0] == libc::SECCOMP_SET_MODE_STRICT as c_long,
     };
-    if strict || arguments[2] != 0 {
-        // Once the filter is there it may be too late for a write.
+    if (strict || arguments[2] != 0) && !leaves_alone() {
+        // Once the filter is there it may be too late for a write, as it may be under an earlier one.
         notice::sandbox();
     }
     ADDED.fetch_add(1, Relaxed);

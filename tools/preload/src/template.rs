@@ -146,6 +146,10 @@ pub fn out_of_the_way(fd: c_int, command: c_int, limit: Limit) -> c_long {
         }
     }
     for lowest in (3..soft.min(size)).rev().take(MOST_TRIES) {
+        // The next free number after one that is in use may be beyond the table.
+        if raw::fcntl(lowest, libc::F_GETFD, 0) >= 0 {
+            continue;
+        }
         let high = raw::fcntl(fd, command, lowest);
         if high < 0 || high < size.into() {
             return high;
