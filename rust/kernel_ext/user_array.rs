@@ -62,6 +62,9 @@ impl<'a, T: FromBytes> Array<'a, T> {
     }
 }
 
+/// The size up to which memory for the array is taken at once, whatever can be read of it.
+const FIRST_BYTES: usize = 1 << 20;
+
 /// The number of bytes read at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -71,7 +74,8 @@ const MAX_BYTES: usize = 1 << 30;
 
 /// As [`Array::read`].
 fn read_long<T: FromBytes>(address: u64, count: usize) -> Result<KVVec<T>> {
-    let mut heap = KVVec::new();
+    let first = count.min(FIRST_BYTES / size_of::<T>());
+    let mut heap = KVVec::with_capacity(first, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
     while heap.len() < count {
         task::yield_or_die()?;
         let done = heap.len();
