@@ -161,7 +161,9 @@ conclude() {
 	local status trouble
 	status=$(sed -n 's/^status //p' "$control")
 	trouble=$(sed -n 's/^trouble //p' "$control")
-	if [[ -s $control ]] && grep -qaE "$splat_words" "$console"; then
+	if emulator_fault "$console"; then
+		fail_guest 125 "$emulator_failed: run it again"
+	elif [[ -s $control ]] && grep -qaE "$splat_words" "$console"; then
 		fail_guest 125 "the guest's kernel complained"
 	elif [[ ! -s $control ]]; then
 		fail_guest 125 "the guest did not boot${timed_out:+ within $timed_out s, and says nothing more}"

@@ -8,6 +8,8 @@ splat_words+='|possible circular locking|possible recursive locking|possible irq
 splat_words+='|suspicious RCU usage|sleeping function called|scheduling while atomic|bad unlock balance|held lock freed'
 splat_words+='|INFO: task .* blocked|INFO: lockdep|detected stall|self-detected stall|soft lockup|hard LOCKUP|refcount_t:'
 splat_words+='|list_(add|del) corruption|ODEBUG:|Object .* leaked|Objects remaining|double free|Bad page state'
+# Of a guest that QEMU failed: its message begins so, and a suite of tests runs it once more.
+emulator_failed='QEMU ran code that the kernel had replaced'
 
 # show_splat LOG : prints the first splat with what surrounds it; fails if there is none.
 show_splat() {
@@ -15,4 +17,15 @@ show_splat() {
 	line=$(grep -anE -m 1 "$splat_words" "$1" | cut -d: -f1) || return 1
 	[[ $line ]] || return 1
 	sed -n "$((line > 3 ? line - 3 : 1)),$((line + 60))p" "$1" | tr -d '\r' | sed 's/^/    | /'
+}
+
+# emulator_fault LOG : whether QEMU, not the guest, is at fault: the first splat is a breakpoint
+# trap, and the byte in memory is no breakpoint (int3, cc). The kernel patches its code by way of
+# one. QEMU drops the translation of the old code before it stores the new byte; a processor that
+# translates in between, in another thread, keeps the breakpoint for good.
+emulator_fault() {
+	[[ $(grep -aE -m 1 "$splat_words" "$1") == *'Oops: int3: '* ]] || return 1
+	local before
+	before=$(sed -n '/Oops: int3: /,$ {s/.*\] Code: .* \([0-9a-f][0-9a-f]\) <.*/\1/p;T;q}' "$1")
+	[[ $before && $before != cc ]]
 }
