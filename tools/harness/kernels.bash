@@ -8,7 +8,8 @@ kernel_table=${REPOLL_KERNELS:-$harness/kernels}
 # table_rows WORD : the rows that begin with WORD, without it.
 table_rows() { sed -n "s/^$1[[:space:]]\+//p" "$kernel_table"; }
 
-kernel_names() { table_rows kernel | awk '{ print $1 }'; }
+# kernel_names [ARCH] : all rows, or those of an architecture.
+kernel_names() { table_rows kernel | awk -v "arch=${1-}" 'arch == "" || $2 == arch { print $1 }'; }
 
 # Debian's name of an architecture, of any that uname or the kernel's makefiles use.
 architecture_of() {
