@@ -57,7 +57,15 @@ ensure_kbuild() {
 		rm "$folder/.complete" # its source was made anew
 	fi
 	need_space 1 "the $1 kernel's build"
+	check_rust "$(kernel_folder)/usr/lib/modules/$(kernel_release)/config"
 	make_in_place "$folder" "make_kbuild_$1"
+}
+
+# check_rust CONFIG : of a stock kernel.
+check_rust() {
+	grep -qx CONFIG_RUST=y "$1" ||
+		die "Linux $(kernel_release) was built without Rust: its configuration lacks CONFIG_RUST=y" \
+			"choose a kernel that has it: REPOLL_KERNEL is one of $(kernel_names | paste -sd' ')"
 }
 
 make_kbuild_stock() {
