@@ -46,7 +46,7 @@ make_source() {
 find_kernel() {
 	local mirror
 	mirror=$(kernel_mirror)
-	step "read the mirror's lists of kernels" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
+	step "read the mirror's lists, for $REPOLL_KERNEL" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
 	read -r abi package series < <(choose_kernel "$1" pinned) || true
 	[[ ! ${abi-} ]] || return 0
 	# shellcheck disable=SC2046
@@ -57,7 +57,7 @@ find_kernel() {
 	fi
 	if [[ ${REPOLL_ARCHIVE-} ]]; then
 		mirror=$REPOLL_ARCHIVE
-		step "read the archive's lists of kernels" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
+		step "read the archive's lists, for $REPOLL_KERNEL" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
 		read -r abi package series < <(choose_kernel "$1" pinned) || true
 		[[ ${abi-} ]] || die "neither the mirror nor the archive $mirror has Linux $kernel_abi ($kernel_package) for $kernel_flavour" \
 			"REPOLL_ARCHIVE is to be the archive's tree of $kernel_day"
