@@ -10,7 +10,7 @@ else
 HARNESS := $(CURDIR)/tools/harness
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab modules test test-debug test-long bench check docs shell rust-analyzer clean distclean
+.PHONY: help setup run lab modules test test-debug test-long test-matrix bench check docs shell rust-analyzer clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
@@ -41,6 +41,9 @@ test-debug: ## the guest tests on a kernel with KASAN and lockdep (the first tim
 
 test-long: ## what takes longer: stress and loops, also with slab poisoning
 	@$(HARNESS)/test long
+
+test-matrix: ## the guest tests on each supported kernel (KERNELS='name...' picks some, MATRIX=short runs some tests only)
+	@$(HARNESS)/matrix $(if $(filter short,$(MATRIX)),--short) $(KERNELS)
 
 bench: ## count instructions: the C epoll and repoll, and select and poll beside them (4 minutes; JSON=FILE SVG=FILE)
 	@$(HARNESS)/bench $(if $(JSON),--json $(JSON)) $(if $(SVG),--svg $(SVG))

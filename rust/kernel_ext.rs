@@ -24,10 +24,12 @@
 //! | [`throttle`] | a pace for work in interrupts |
 //! | [`task`], [`time`] | the current task's signals; clocks, sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |
+//! | [`drift`] | the differences between kernels |
 
 pub(crate) mod atomic;
 pub(crate) mod bindings;
 pub(crate) mod device;
+pub(crate) mod drift;
 pub(crate) mod fasync;
 pub(crate) mod files;
 pub(crate) mod last_close;
@@ -36,6 +38,8 @@ pub(crate) mod net;
 pub(crate) mod poll_wqueues;
 pub(crate) mod ready_queue;
 mod ready_sync;
+#[cfg(not(REPOLL_KERNEL_HAS_SPINLOCK_IRQ))]
+mod spinlock_irq;
 pub(crate) mod task;
 pub(crate) mod throttle;
 pub(crate) mod time;

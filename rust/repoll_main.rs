@@ -169,6 +169,10 @@ use kernel_ext::{
         Atomic, //
     },
     device,
+    drift::{
+        errno::EOPNOTSUPP,
+        parameter, //
+    },
     last_close::LastClose,
     user::{
         self,
@@ -220,12 +224,12 @@ struct Repoll {
 
 impl kernel::InPlaceModule for Repoll {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let max = match module_parameters::max_user_watches.value() {
+        let max = match parameter(module_parameters::max_user_watches.value()) {
             max if max > 0 => max,
             _ => User::default_max_watches(size_of::<Watched>()),
         };
         MAX_USER_WATCHES.store(max, Relaxed);
-        let max = module_parameters::max_user_source_bytes.value();
+        let max = parameter(module_parameters::max_user_source_bytes.value());
         MAX_USER_SOURCE_BYTES.store(max, Relaxed);
         try_pin_init!(Self {
             last_close: {
@@ -235,7 +239,9 @@ impl kernel::InPlaceModule for Repoll {
                     pr_err!("not for PREEMPT_RT kernels yet\n");
                     return Err(EOPNOTSUPP);
                 }
-                Watched::notice_last_close(module_parameters::last_close_functions.value())?
+                Watched::notice_last_close(parameter(
+                    module_parameters::last_close_functions.value(),
+                ))?
             },
             device <- device::Registration::new(),
             source <- device::Registration::new(),

@@ -98,7 +98,6 @@ static SOURCES: Atomic<u32> = Atomic::new(0);
 
 #[vtable]
 impl Device for Source {
-    type OwnerModule = crate::LocalModule;
     const NAME: &'static CStr = c"repoll-source";
 
     fn open() -> Result<Arc<Self>> {

@@ -23,6 +23,7 @@ use super::{
 use crate::kernel_ext::{
     bindings as ext,
     device,
+    drift::errno::ELOOP,
     files::Files,
     last_close::FileId,
     nested::Topology,

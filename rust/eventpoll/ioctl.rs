@@ -18,6 +18,7 @@ use crate::kernel_ext::{
         anon_fd,
         Device, //
     },
+    drift::errno::EOPNOTSUPP,
     files::Files,
     task,
     trace::trace,
@@ -58,7 +59,6 @@ const IOWR: u32 = kernel::uapi::_IOC_WRITE | kernel::uapi::_IOC_READ;
 
 #[vtable]
 impl Device for Eventpoll {
-    type OwnerModule = crate::LocalModule;
     const NAME: &'static CStr = c"repoll";
 
     fn open() -> Result<Arc<Self>> {

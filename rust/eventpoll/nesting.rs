@@ -50,6 +50,7 @@ use crate::kernel_ext::{
         ordering::Relaxed,
         Atomic, //
     },
+    drift::errno::ELOOP,
     last_close::FileId,
     nested::{
         lock_killable,

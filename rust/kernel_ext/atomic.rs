@@ -19,21 +19,45 @@
 //!   reorders neither loads with later accesses, nor stores with earlier ones;
 //! - `xchg()` and a `cmpxchg()` that succeeds are locked instructions, hence full barriers, whatever
 //!   the ordering that was asked for; an `asm!` block is a compiler barrier by default;
-//! - `smp_mb()` is a locked addition of 0 to the stack.
+//! - `smp_mb()` is a locked addition of 0 to the stack; `smp_wmb()` is a compiler barrier, since the
+//!   processor does not reorder stores.
 
 #[cfg(not(CONFIG_X86_64))]
-pub(crate) use kernel::sync::{
-    atomic::Atomic,
-    barrier::smp_mb, //
+pub(crate) use self::called::{
+    smp_mb,
+    smp_wmb,
+    Atomic, //
 };
 
 #[cfg(CONFIG_X86_64)]
-pub(crate) use x86::{
+pub(crate) use self::x86::{
     smp_mb,
+    smp_wmb,
     Atomic, //
 };
 
 pub(crate) use kernel::sync::atomic::ordering;
+
+#[cfg(not(CONFIG_X86_64))]
+mod called {
+    pub(crate) use kernel::sync::atomic::Atomic;
+    use kernel::{
+        bindings,
+        sync::atomic::ordering::Full, //
+    };
+
+    /// A full memory barrier.
+    pub(crate) fn smp_mb(_: Full) {
+        // SAFETY: Can be called in any context.
+        unsafe { bindings::smp_mb() };
+    }
+
+    /// A write barrier: stores before it come before stores after it.
+    pub(crate) fn smp_wmb() {
+        // SAFETY: Can be called in any context.
+        unsafe { bindings::smp_wmb() };
+    }
+}
 
 #[cfg(CONFIG_X86_64)]
 mod x86 {
@@ -59,6 +83,12 @@ mod x86 {
         // SAFETY: Adds nothing to a word below the stack's end, which nobody uses: as the kernel's
         // own, which is built without a red zone.
         unsafe { asm!("lock add dword ptr [rsp - 4], 0", options(nostack)) };
+    }
+
+    /// A write barrier: stores before it come before stores after it.
+    #[inline(always)]
+    pub(crate) fn smp_wmb() {
+        compiler_barrier();
     }
 
     /// The words that the instructions below work on.

@@ -22,7 +22,6 @@
 //!
 //! #[vtable]
 //! impl Device for Counter {
-//!     type OwnerModule = crate::LocalModule;
 //!     const NAME: &'static CStr = c"counter";
 //!
 //!     fn open() -> Result<Arc<Self>> {
@@ -55,6 +54,7 @@ use super::{
         Atomic, //
     },
     bindings as ext,
+    drift::THIS_MODULE,
     fasync::Fasync,
     files::Files,
     wait_queue::{
@@ -80,7 +80,6 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
-    module::this_module,
     prelude::*,
     seq_file::SeqFile,
     sync::{
@@ -103,8 +102,6 @@ use kernel::{
 /// io_uring). So io_uring needs no worker thread for it.
 #[vtable]
 pub(crate) trait Device: Sized + Send + Sync + 'static {
-    /// The module that the code is in.
-    type OwnerModule: kernel::ModuleMetadata;
     /// The device's name in `/dev`.
     const NAME: &'static CStr;
 
@@ -259,7 +256,7 @@ impl<T: Device> FileOps<T> {
     const IS_STREAM: bool = T::HAS_READ_ITER || T::HAS_WRITE_ITER;
 
     const OPS: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<T::OwnerModule>().as_ptr(),
+        owner: THIS_MODULE,
         open: Some(Self::open),
         release: Some(Self::release),
         poll: Some(Self::poll),
@@ -531,9 +528,8 @@ impl<T: Device> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: The device is registered, by the type's invariants.
         unsafe { bindings::misc_deregister(self.device.get()) };
-        let module = this_module::<T::OwnerModule>().as_ptr();
         // SAFETY: The module is ours, so it is loaded.
-        while unsafe { ext::module_init_is_shared(module) } {
+        while unsafe { ext::module_init_is_shared(THIS_MODULE) } {
             // SAFETY: Process context. An idle sleep: no hung task.
             unsafe { bindings::schedule_timeout_idle(1) };
         }

@@ -84,6 +84,11 @@ bool repoll_helper_frame_is_ours(struct sk_buff *skb);
 void repoll_helper_consume_skb(struct sk_buff *skb);
 u16 repoll_helper_htons(u16 value);
 
+/* Defined only for kernels that have no such functions. */
+void repoll_helper_spin_lock_irq_disable(spinlock_t *lock);
+bool repoll_helper_spin_trylock_irq_disable(spinlock_t *lock);
+void repoll_helper_spin_unlock_irq_enable(spinlock_t *lock);
+
 static const unsigned int REPOLL_CONST_FMODE_NOWAIT = (__force unsigned int)FMODE_NOWAIT;
 static const int REPOLL_CONST_NOWAIT = IOCB_NOWAIT;
 static const unsigned int REPOLL_CONST_BAND_IN = POLL_IN;

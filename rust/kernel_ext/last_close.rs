@@ -44,7 +44,8 @@ use super::{
         ordering::{Acquire, Relaxed, Release},
         Atomic, //
     },
-    bindings as ext, //
+    bindings as ext,
+    drift::errno::EOPNOTSUPP, //
 };
 use core::{
     any::TypeId,
@@ -532,9 +533,9 @@ impl LastClose {
                 lock <- new_spinlock!((), "repoll::last_close::Bucket"),
             })
         });
-        // SAFETY: We have claimed the table, so nobody else accesses the buckets; as a static they never
-        // move.
-        unsafe { pin_init::raw_init(TABLE.buckets.get().cast::<Buckets>(), buckets) };
+        // SAFETY: We have claimed the table, so nobody else accesses the buckets.
+        let room: &'static mut MaybeUninit<Buckets> = unsafe { &mut *TABLE.buckets.get() };
+        let Ok(_) = room.write_pin_init(buckets);
         // SAFETY: As above.
         unsafe { *TABLE.kind.get() = None };
         TABLE.state.store(VERIFYING, Release);

@@ -49,7 +49,9 @@
 
 use super::{
     atomic::{
-        ordering::Relaxed,
+        ordering::{Full, Relaxed},
+        smp_mb,
+        smp_wmb,
         Atomic, //
     },
     bindings as ext,
@@ -70,14 +72,7 @@ use kernel::{
     ffi::{c_int, c_uint, c_void},
     fs::LocalFile,
     prelude::*,
-    sync::{
-        aref::ARef,
-        barrier::{
-            smp_mb,
-            Full,
-            Write, //
-        }, //
-    },
+    sync::aref::ARef,
     types::Opaque, //
 };
 use pin_init::stack_pin_init;
@@ -414,7 +409,7 @@ impl Waiter {
         self.wakeups.fetch_add(1, Relaxed);
         // What the file's owner wrote comes before `triggered`: pairs with the barrier in
         // `PollWqueues::sleep`. See the module.
-        smp_mb(Write);
+        smp_wmb();
         self.triggered.store(1, Relaxed);
         // Nothing else tells try_to_wake_up() about `sync`: hence an entry that is in no queue.
         let mut entry: bindings::wait_queue_entry = pin_init::zeroed();

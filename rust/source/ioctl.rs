@@ -9,6 +9,7 @@ use super::{
 };
 use crate::kernel_ext::{
     bindings as ext,
+    drift::errno::ENOTCONN,
     net::Attachment,
     user_args::{
         read,

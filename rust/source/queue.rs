@@ -40,6 +40,10 @@ use super::ring::Ring;
 use crate::kernel_ext::{
     atomic::ordering::Relaxed,
     bindings as ext,
+    drift::{
+        new_spinlock_irq,
+        SpinLockIrq, //
+    },
     fasync::{
         Band,
         Fasync, //
@@ -63,11 +67,7 @@ use crate::kernel_ext::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        new_spinlock_irq,
-        Arc,
-        SpinLockIrq, //
-    }, //
+    sync::Arc, //
 };
 
 /// Where a message came from.

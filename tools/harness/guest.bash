@@ -124,7 +124,8 @@ watch_guest() {
 # said : the size of the machine's output.
 said() { stat -L -c %s "$console" "$run/machine.log"; }
 
-# Returns when the guest is up, the machine has ended, or the boot has failed.
+# Returns when the guest is up, the machine has ended, or the boot has failed. The boot's
+# milliseconds go to the file REPOLL_BOOT_TIME, if one is named.
 watch_boot() {
 	local begin now size spoken start=$SECONDS since=$SECONDS
 	begin=$(milliseconds) spoken=$(said) timed_out=''
@@ -140,6 +141,7 @@ watch_boot() {
 		sleep 0.1
 	done
 	now=$(milliseconds)
+	[[ ! ${REPOLL_BOOT_TIME-} || ! -s $control ]] || echo "$((now - begin))" >"$REPOLL_BOOT_TIME"
 	slowness=${REPOLL_SLOWNESS:-$(slowness_of "$((now - begin))")}
 }
 

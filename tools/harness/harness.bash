@@ -8,6 +8,8 @@ checkout=${harness%/tools/harness}
 . "$harness/versions"
 . "$harness/messages.bash"
 . "$harness/cache.bash"
+. "$harness/kernels.bash"
+select_kernel
 . "$harness/host.bash"
 . "$harness/rootfs.bash"
 . "$harness/kernel.bash"

@@ -4,8 +4,8 @@
 
 check_host() {
 	local missing=()
-	[[ $(uname -s)-$(uname -m) == Linux-x86_64 ]] ||
-		die "this is $(uname -s) on $(uname -m); repoll builds and boots x86-64 Linux guests" "use an x86-64 Linux machine"
+	[[ $(uname -s) == Linux && $(host_arch) ]] ||
+		die "this is $(uname -s) on $(uname -m); repoll builds and boots its guests on x86-64 and arm64 Linux" "use such a machine"
 	have mmdebstrap || missing+=(mmdebstrap)
 	have unshare || missing+=(util-linux)
 	have flock || missing+=(util-linux)

@@ -17,23 +17,34 @@ kbuild_folder() {
 	debug) recipe=$(declare -f build_debug; cat "$harness"/kernel-config/{base,debug}.config) ;;
 	esac
 	printf '%s/kbuild-%s-%s\n' "$REPOLL_CACHE" "$1" \
-		"$(key_of "$(kernel_release)" "$(<"$(rootfs_folder)/etc/repoll-toolchain")" "$recipe")"
+		"$(key_of "$(kernel_release)" "$(<"$(kernel_root_folder)/etc/repoll-toolchain")" "$recipe")"
 }
 
 # The arguments that every make of this flavour takes.
 kbuild_arguments() {
-	local release
+	local cross='' release
 	release=$(kernel_release)
+	[[ $REPOLL_ARCH == amd64 ]] || printf '%s\n' "ARCH=$REPOLL_ARCH"
 	case $1 in
-	stock) printf '%s\n' "CC=gcc-$REPOLL_GCC" "LOCALVERSION=${release#"${release%%[!0-9.]*}"}" ;;
-	debug) printf '%s\n' "LLVM=-$REPOLL_LLVM" ;;
+	stock)
+		if is_cross; then
+			cross=$(arch_triplet)-
+			printf '%s\n' "CROSS_COMPILE=$cross"
+		fi
+		printf '%s\n' "CC=${cross}gcc-$kernel_gcc" "LOCALVERSION=${release#"${release%%[!0-9.]*}"}"
+		;;
+	debug) printf '%s\n' "LLVM=-$kernel_llvm" ;;
 	esac
 }
+
+# enter_kernel ... : as enter, with the compilers of the chosen kernel.
+enter_kernel() { REPOLL_ROOTFS=$(kernel_root_folder) enter "$@"; }
 
 kernel_image() {
 	case $1 in
 	stock) printf '%s/usr/lib/modules/%s/vmlinuz\n' "$(kernel_folder)" "$(kernel_release)" ;;
-	debug) printf '%s/arch/x86/boot/bzImage\n' "$(kbuild_folder debug)" ;;
+	debug) printf '%s/%s\n' "$(kbuild_folder debug)" \
+		"$([[ $REPOLL_ARCH == amd64 ]] && echo arch/x86/boot/bzImage || echo "arch/$REPOLL_ARCH/boot/Image")" ;;
 	esac
 }
 
@@ -49,8 +60,13 @@ ensure_kbuild() {
 	make_in_place "$folder" "make_kbuild_$1"
 }
 
-make_kbuild_stock() { step "rebuild the stock kernel's Rust metadata" build_stock "$1"; }
-make_kbuild_debug() { step "build the debug kernel (some 15 minutes on 2 cores)" build_debug "$1"; }
+make_kbuild_stock() {
+	REPOLL_ROOTFS=$(kernel_root_folder) step "rebuild the Rust metadata of Linux $(kernel_release)" build_stock "$1"
+}
+make_kbuild_debug() {
+	[[ $REPOLL_ARCH == amd64 ]] || die "the debug kernel has no configuration for $REPOLL_ARCH" "the kernels of amd64 have one"
+	REPOLL_ROOTFS=$(kernel_root_folder) step "build the debug kernel (some 15 minutes on 2 cores)" build_debug "$1"
+}
 
 build_stock() {
 	local arguments kernel release

@@ -1,82 +1,178 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# The stock kernel: Debian's packages and source, unpacked but not installed.
+# The stock kernel of the chosen row: Debian's packages, unpacked but not installed, and its
+# source, which all flavours of a version share. apt gets them with a configuration of its own
+# for each kernel, so that suites, architectures and runs do not mix.
 
 kernel_folder() {
-	printf '%s/kernel-%s\n' "$REPOLL_CACHE" "$(key_of "$REPOLL_SUITE" "$REPOLL_KERNEL_SERIES" "$REPOLL_KERNEL_ABI" \
-		"$REPOLL_KERNEL_PACKAGE" "$REPOLL_KERNEL_FLAVOUR" "$(declare -f fetch_kernel unpack_kernel)")"
+	printf '%s/kernel-%s-%s\n' "$REPOLL_CACHE" "$REPOLL_KERNEL" "$(key_of "$REPOLL_ARCH" "$kernel_suite" "$kernel_series" \
+		"$kernel_abi" "$kernel_package" "$kernel_flavour" "$(declare -f fetch_kernel unpack_kernel)")"
 }
+
+# source_folder VERSION : the unpacked source package of that version.
+source_folder() { printf '%s/source-%s\n' "$REPOLL_CACHE" "$(key_of "$1" "$(declare -f unpack_source)")"; }
 
 # The release (uname -r) of the kernel that was found.
 kernel_release() { cat "$(kernel_folder)/release"; }
 
 ensure_kernel() {
 	ensure_rootfs
-	[[ -d $(kernel_folder) ]] && return
+	ensure_kernel_root
+	[[ -d $(kernel_folder) && -d $(kernel_folder)/source ]] && return
 	need_space 3 "the kernel and its source"
+	remove_tree "$(kernel_folder)" # of which the source was removed
 	make_artefact "$(kernel_folder)" make_kernel
 }
 
+# make_kernel FOLDER : chooses the kernel, then fetches and unpacks it.
 make_kernel() {
-	local abi version
-	step "read the mirror's package lists" enter --online -- apt-get -q update
-	find_kernel
-	step "download Linux $abi (210 MB)" fetch_kernel "$1" "$abi" "$version"
-	step "unpack Linux $abi (2 GB)" unpack_kernel "$1" "$abi-$REPOLL_KERNEL_FLAVOUR"
+	local abi package series source
+	find_kernel "$1/apt"
+	step "download Linux $abi for $kernel_flavour" fetch_kernel "$1" "$abi" "$package"
+	step "unpack Linux $abi for $kernel_flavour" unpack_kernel "$1" "$abi-$kernel_flavour"
+	source=$(source_folder "$package")
+	make_artefact "$source" make_source "$1/apt" "$series" "$package"
+	ln -s "$source" "$1/source"
+	rm -r "$1/apt"
 }
 
-# Sets abi and version, and says what it had to choose.
+# make_source FOLDER APT SERIES VERSION
+make_source() {
+	step "download and unpack the source of Linux $4 (2 GB)" unpack_source "$@"
+}
+
+# find_kernel APT : sets abi, package and series, and says what it had to choose. APT is a folder
+# for apt's configuration and lists.
 find_kernel() {
-	read -r abi version < <(choose_kernel) || true
-	[[ ${abi-} ]] ||
-		die "the mirror has no Linux $REPOLL_KERNEL_SERIES for $REPOLL_SUITE, flavour $REPOLL_KERNEL_FLAVOUR, with its source" \
-			"choose a series that it has: REPOLL_KERNEL_SERIES, _ABI, _PACKAGE in tools/harness/versions or the environment" \
-			"or another mirror: REPOLL_MIRROR (and remove $(rootfs_folder), which holds the present one)"
-	[[ $abi == "$REPOLL_KERNEL_ABI" ]] ||
-		say "  the mirror no longer has Linux $REPOLL_KERNEL_ABI; taking $abi, the newest of series $REPOLL_KERNEL_SERIES"
+	local mirror
+	mirror=$(kernel_mirror)
+	step "read the mirror's lists of kernels" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
+	read -r abi package series < <(choose_kernel "$1" pinned) || true
+	[[ ! ${abi-} ]] || return 0
+	# shellcheck disable=SC2046
+	read -r abi package series < <(choose_kernel "$1" newest $(supported_series)) || true
+	if [[ ${abi-} ]]; then
+		say "  the mirror no longer has Linux $kernel_abi; taking $abi, the newest supported one that it has for $kernel_flavour"
+		return
+	fi
+	if [[ ${REPOLL_ARCHIVE-} ]]; then
+		mirror=$REPOLL_ARCHIVE
+		step "read the archive's lists of kernels" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
+		read -r abi package series < <(choose_kernel "$1" pinned) || true
+		[[ ${abi-} ]] || die "neither the mirror nor the archive $mirror has Linux $kernel_abi ($kernel_package) for $kernel_flavour" \
+			"REPOLL_ARCHIVE is to be the archive's tree of $kernel_day"
+		say "  the mirror has no supported Linux for $kernel_flavour; taking $abi from the archive $mirror"
+		return
+	fi
+	die "the mirror $mirror has no supported Linux for $kernel_flavour in $kernel_suite, with its source" \
+		"the pinned $kernel_abi from an archive of past packages: set REPOLL_ARCHIVE to its tree of $kernel_day" \
+		"a newer kernel: a row in tools/harness/kernels; another mirror: REPOLL_MIRROR"
 }
 
-# Prints ABI and package version: the pinned ones, or else the newest of the
-# series. The image counts only if the source of the very same version is there.
+# The mirror that the root file system was made from, unless another is wanted.
+kernel_mirror() {
+	if [[ ${REPOLL_MIRROR-} ]]; then
+		printf '%s\n' "$REPOLL_MIRROR"
+	else
+		awk '$1 == "deb" { print $2; exit }' "$(rootfs_folder)/etc/apt/sources.list"
+	fi
+}
+
+# A mirror that is a folder is the user's own, and needs no signature.
+trust_in() { [[ $1 != file:* ]] || printf '[trusted=yes] '; }
+
+# Series of the table that the chosen kernel may be replaced by: of its architecture, flavour and
+# suite, so that the same compilers built them. The newest first.
+supported_series() {
+	table_rows kernel | awk -v "arch=$REPOLL_ARCH" -v "suite=$kernel_suite" -v "flavour=$kernel_flavour" \
+		'$2 == arch && $4 == suite && $8 == flavour { print $5 }' | sort -urV
+}
+
+# read_lists APT SOURCE-LINE : the pinned kernel is of the past, so lists that have expired serve
+# as well: those of an archive, or of a mirror that lags.
+read_lists() {
+	rm -rf "$1"
+	mkdir -p "$1"/{lists,cache}/partial
+	echo "$2" >"$1/sources.list"
+	cat >"$1/apt.conf" <<-EOT
+		Dir::Etc::sourcelist "$1/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::State::lists "$1/lists";
+		Dir::Cache "$1/cache";
+		APT::Architecture "$REPOLL_ARCH";
+		APT::Architectures { "$REPOLL_ARCH"; };
+		APT::Sandbox::User "root";
+		APT::Update::Error-Mode "any";
+		Acquire::Check-Valid-Until "false";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+	EOT
+	enter --online -- env "APT_CONFIG=$1/apt.conf" apt-get -q update
+}
+
+# choose_kernel APT pinned | APT newest SERIES... : prints ABI, package version and series. An
+# image counts only if the source of the very same version is there. "any" is each series that
+# there is.
 # shellcheck disable=SC2016
 choose_kernel() {
-	enter -- bash -c '
-		flavour=$1 series=$2 pinned_abi=$3 pinned_version=$4
-		sources=$(apt-cache madison "linux-source-$series" | tr -d " " | cut -d"|" -f2)
-		versions() { apt-cache madison "linux-binary-$1-$flavour" 2>/dev/null | tr -d " " | cut -d"|" -f2; }
-		both() { comm -12 <(versions "$1" | sort -u) <(sort -u <<<"$sources"); }
-		if both "$pinned_abi" | grep -qxF "$pinned_version"; then
-			echo "$pinned_abi $pinned_version"
+	enter -- env "APT_CONFIG=$1/apt.conf" bash -c '
+		flavour=$1 pinned_abi=$2 pinned_package=$3 which=$4
+		shift 4
+		names() { apt-cache pkgnames "$1" | sed -n "s/^$1//p"; }
+		versions() { apt-cache madison "$1" 2>/dev/null | tr -d " " | cut -d"|" -f2 | sort -u; }
+		sources=$(names linux-source- | sort -rV)
+		# both ABI SERIES : versions of which image and source are there
+		both() { comm -12 <(versions "linux-binary-$1-$flavour") <(versions "linux-source-$2"); }
+		if [[ $which == pinned ]]; then
+			for series in $sources; do
+				[[ $pinned_abi == "$series" || $pinned_abi == "$series".* ]] || continue
+				! both "$pinned_abi" "$series" | grep -qxF "$pinned_package" || echo "$pinned_abi $pinned_package $series"
+			done
 			exit
 		fi
-		apt-cache pkgnames "linux-binary-$series." | sed -n "s/^linux-binary-\(.*\)-$flavour\$/\1/p" |
-			grep -v -- "-" | sort -rV | while read -r abi; do
-				version=$(both "$abi" | sort -V | tail -n 1)
-				[[ -z $version ]] || { echo "$abi $version"; break; }
-			done
-	' choose_kernel "$REPOLL_KERNEL_FLAVOUR" "$REPOLL_KERNEL_SERIES" "$REPOLL_KERNEL_ABI" "$REPOLL_KERNEL_PACKAGE"
+		[[ " $* " != *" any "* ]] || set -- $sources
+		for series; do
+			names "linux-binary-$series" | sed -n "s/^\(.*\)-$flavour\$/\1/p" | grep -E "^(\.|\$)" | grep -v -- - | sort -rV |
+				while read -r rest; do
+					package=$(both "$series$rest" "$series" | sort -V | tail -n 1)
+					[[ -z $package ]] || { echo "$series$rest $package $series"; break; }
+				done
+		done | head -n 1
+	' choose_kernel "$kernel_flavour" "$kernel_abi" "$kernel_package" "${@:2}"
 }
 
+# fetch_kernel FOLDER ABI VERSION
 fetch_kernel() {
-	local release=$2-$REPOLL_KERNEL_FLAVOUR packages=() package
-	for package in {binary,modules,headers,base}-"$release" "source-$REPOLL_KERNEL_SERIES"; do
-		packages+=("linux-$package=$3")
+	local packages=() package
+	for package in binary modules headers base; do
+		packages+=("linux-$package-$2-$kernel_flavour=$3")
 	done
 	mkdir "$1/packages"
 	# shellcheck disable=SC2016
-	enter --online -- bash -c 'cd "$1" && shift && apt-get -q -o APT::Sandbox::User=root download "$@"' fetch_kernel \
+	enter --online -- env "APT_CONFIG=$1/apt/apt.conf" bash -c 'cd "$1" && shift && apt-get -q download "$@"' fetch_kernel \
 		"$1/packages" "${packages[@]}"
 }
 
+# unpack_kernel FOLDER RELEASE
 # shellcheck disable=SC2016
 unpack_kernel() {
 	enter -- bash -euc '
 		cd "$1"
 		for package in packages/*.deb; do dpkg-deb -x "$package" .; done
-		tar -xf usr/src/linux-source-*.tar.xz
-		mv linux-source-* source
-		rm -r packages usr/src/linux-source-*.tar.xz
+		rm -r packages
 		depmod -b usr "$2"
 		echo "$2" >release
 	' unpack_kernel "$1" "$2"
+}
+
+# unpack_source FOLDER APT SERIES VERSION
+# shellcheck disable=SC2016
+unpack_source() {
+	enter --online -- env "APT_CONFIG=$2/apt.conf" bash -euc '
+		cd "$1"
+		mkdir .package
+		(cd .package && apt-get -q download "linux-source-$2=$3" && dpkg-deb -x ./*.deb .)
+		tar --strip-components=1 -xf .package/usr/src/linux-source-*.tar.xz
+		rm -r .package
+	' unpack_source "$1" "$3" "$4"
 }

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# repoll.ko for one kernel flavour, built outside the checkout.
+# repoll.ko for one kernel, built outside the checkout.
 
-module_file() { printf '%s/repoll.ko\n' "$(build_folder "module-$1")"; }
+# module_folder FLAVOUR : each kernel has its own, so that two can be built at once.
+module_folder() { build_folder "module-$1-$(kernel_release)"; }
+
+module_file() { printf '%s/repoll.ko\n' "$(module_folder "$1")"; }
 
 # build_module FLAVOUR [MAKE-ARGUMENT...]
 build_module() {
 	local flavour=$1 out
 	shift
 	ensure_kbuild "$flavour"
-	out=$(build_folder "module-$flavour")
+	out=$(module_folder "$flavour")
 	mkdir -p "$out/tests"
-	with_lock "build-$(key_of "$out")" quietly "build repoll.ko for the $flavour kernel" \
+	with_lock "build-$(key_of "$out")" quietly "build repoll.ko for the $flavour kernel, Linux $(kernel_release)" \
 		make_module "$flavour" "$out" "$@"
 }
 
@@ -20,8 +23,8 @@ make_module() {
 	local arguments flavour=$1 out=$2
 	shift 2
 	mapfile -t arguments < <(kbuild_arguments "$flavour")
-	enter -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/rust" MO="$out" CONFIG_REPOLL=m \
+	enter_kernel -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/rust" MO="$out" CONFIG_REPOLL=m \
 		"${arguments[@]}" "-j$(nproc)" "$@" modules
 	# Further modules, for the tests.
-	enter -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/tools/tests/modules" MO="$out/tests" "${arguments[@]}" modules
+	enter_kernel -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/tools/tests/modules" MO="$out/tests" "${arguments[@]}" modules
 }
