@@ -8,6 +8,9 @@
 #define REPOLL_HELPERS_H
 
 #include <asm/ioctls.h>
+#ifdef CONFIG_ARM64
+#include <asm/cpucaps.h>
+#endif
 #include <linux/fcntl.h>
 #include <uapi/linux/eventpoll.h>
 #include <linux/file.h>
@@ -97,6 +100,10 @@ static const unsigned int REPOLL_CONST_BAND_HUP = POLL_HUP;
 static const unsigned long REPOLL_CONST_INTERFACE_GONE = NETDEV_UNREGISTER;
 static const unsigned int REPOLL_CONST_FIRST_ETHERTYPE = ETH_P_802_3_MIN;
 static const unsigned int REPOLL_CONST_BYTES_TO_READ = FIONREAD;
+
+#ifdef CONFIG_ARM64
+static const unsigned int REPOLL_CONST_HAS_LSE_ATOMICS = ARM64_HAS_LSE_ATOMICS;
+#endif
 
 static const unsigned int REPOLL_CONST_POLLFREE = (__force unsigned int)POLLFREE;
 static const unsigned int REPOLL_CONST_CLOEXEC = O_CLOEXEC;
