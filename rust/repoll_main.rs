@@ -169,10 +169,7 @@ use kernel_ext::{
         Atomic, //
     },
     device,
-    drift::{
-        errno::EOPNOTSUPP,
-        parameter, //
-    },
+    drift::parameter,
     last_close::LastClose,
     user::{
         self,
@@ -194,7 +191,7 @@ module! {
         },
         last_close_functions: u32 {
             default: 0,
-            description: "For tests: what to try for notice of last closes, a sum of 1 (gives none), 2 (security_file_release), 4 (locks_remove_file)",
+            description: "For tests: what to try for notice of last closes, a sum of 1 (gives none), 2 (security_file_release), 4 (locks_remove_file), 8 (by a direct call)",
         },
         max_user_source_bytes: u64 {
             default: 64 * 1024 * 1024,
@@ -234,11 +231,6 @@ impl kernel::InPlaceModule for Repoll {
         try_pin_init!(Self {
             last_close: {
                 user::init()?;
-                if cfg!(CONFIG_PREEMPT_RT) {
-                    // Spinlocks sleep there, and the hook must not.
-                    pr_err!("not for PREEMPT_RT kernels yet\n");
-                    return Err(EOPNOTSUPP);
-                }
                 Watched::notice_last_close(parameter(
                     module_parameters::last_close_functions.value(),
                 ))?

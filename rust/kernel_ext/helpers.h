@@ -70,6 +70,11 @@ u64 repoll_helper_timer_slack(s64 wait_ns);
 s64 repoll_helper_monotonic_offset(void);
 
 void *repoll_helper_ftrace_first_argument(struct ftrace_regs *regs);
+int repoll_helper_register_direct_call(struct ftrace_ops *ops);
+int repoll_helper_unregister_direct_call(struct ftrace_ops *ops);
+void repoll_helper_synchronize_rcu_tasks(void);
+void repoll_helper_preempt_disable(void);
+void repoll_helper_preempt_enable(void);
 
 struct user_struct *repoll_helper_get_current_user(void);
 bool repoll_helper_user_charge_watch(struct user_struct *user, s64 max);
