@@ -43,6 +43,9 @@
 //!   an eventfd, they put off.
 //! - The hook runs in the middle of a file's last close, wherever that happens, so it may run under
 //!   any mutex of anybody; it takes none.
+//! - On a PREEMPT_RT kernel all spinlocks here sleep, and "any context" is a task, a softirq, or a
+//!   thread of an interrupt. The order is the same, and nothing rests on a context or a CPU: see
+//!   Documentation/architecture.rst, "PREEMPT_RT".
 //!
 //! The event source ([`source`]) is apart from these; the two meet only in a wait queue, when an
 //! instance watches a source:
