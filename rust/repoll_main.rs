@@ -43,6 +43,9 @@
 //!   an eventfd, they put off.
 //! - The hook runs in the middle of a file's last close, wherever that happens, so it may run under
 //!   any mutex of anybody; it takes none.
+//! - On a PREEMPT_RT kernel all spinlocks here sleep, and "any context" is a task, a softirq, or a
+//!   thread of an interrupt. The order is the same, and nothing rests on a context or a CPU: see
+//!   Documentation/architecture.rst, "PREEMPT_RT".
 //!
 //! The event source ([`source`]) is apart from these; the two meet only in a wait queue, when an
 //! instance watches a source:
@@ -169,10 +172,7 @@ use kernel_ext::{
         Atomic, //
     },
     device,
-    drift::{
-        errno::EOPNOTSUPP,
-        parameter, //
-    },
+    drift::parameter,
     last_close::LastClose,
     user::{
         self,
@@ -194,7 +194,7 @@ module! {
         },
         last_close_functions: u32 {
             default: 0,
-            description: "For tests: what to try for notice of last closes, a sum of 1 (gives none), 2 (security_file_release), 4 (locks_remove_file)",
+            description: "For tests: what to try for notice of last closes, a sum of 1 (gives none), 2 (security_file_release), 4 (locks_remove_file), 8 (by a direct call)",
         },
         max_user_source_bytes: u64 {
             default: 64 * 1024 * 1024,
@@ -234,11 +234,6 @@ impl kernel::InPlaceModule for Repoll {
         try_pin_init!(Self {
             last_close: {
                 user::init()?;
-                if cfg!(CONFIG_PREEMPT_RT) {
-                    // Spinlocks sleep there, and the hook must not.
-                    pr_err!("not for PREEMPT_RT kernels yet\n");
-                    return Err(EOPNOTSUPP);
-                }
                 Watched::notice_last_close(parameter(
                     module_parameters::last_close_functions.value(),
                 ))?

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Paces work that is done in interrupts: at most a third of one CPU.
+//! Paces work that is done in interrupts, or on PREEMPT_RT in softirqs: at most a third of one CPU.
 
 use super::{
     atomic::{
@@ -39,7 +39,7 @@ pub(crate) struct Throttle {
 /// that makes this debt takes half as long, which is short enough for other work on the CPU.
 const BURST: i64 = 100_000;
 /// The longest time that one piece of work is charged: if it took longer, it was itself
-/// interrupted, by a hypervisor say.
+/// interrupted, by a hypervisor say, or preempted in a softirq of PREEMPT_RT.
 const LONGEST: i64 = 1_000_000_000;
 /// The lowest bit of [`Throttle::paid`].
 const RESTS: i64 = 1;

@@ -29,18 +29,29 @@ log_of() {
 # step LABEL COMMAND... : runs a long step with its output in a log, and shows
 # how long it took. Not to be called in a condition: bash would turn off
 # errexit inside COMMAND.
+# A terminal also shows how far it is, if COMMAND calls progress.
 step() {
-	local label=$1 log status start=$SECONDS interrupted=''
+	local label=$1 log status start=$SECONDS interrupted='' reporter=''
 	shift
 	log=$(log_of "$label")
 	mkdir -p "${log%/*}"
 	printf '  %s%s%s … ' "$dim" "$label" "$plain" >&2
+	: >"$log"
+	if [[ -t 2 ]]; then
+		report_progress "$log" 3>&2 2>/dev/null &
+		reporter=$!
+	fi
 	set +e
 	trap 'interrupted=yes' INT
-	(set -euo pipefail; "$@") >"$log" 2>&1
+	(set -euo pipefail; "$@") >>"$log" 2>&1
 	status=$?
 	trap - INT
 	set -e
+	if [[ $reporter ]]; then
+		kill "$reporter" 2>/dev/null || true
+		wait "$reporter" 2>/dev/null || true
+		printf '\r  %s%s%s … \e[K' "$dim" "$label" "$plain" >&2
+	fi
 	if [[ $interrupted ]]; then
 		echo >&2
 		die "interrupted" "a re-run goes on from the last complete step"
@@ -52,6 +63,23 @@ step() {
 			"a re-run goes on from the last complete step"
 	fi
 	printf '%d s\n' "$((SECONDS - start))" >&2
+}
+
+# progress UNIT TOTAL PATTERN : to be called inside a step. Each further line of the log that
+# PATTERN, an extended regular expression, matches is one UNIT of TOTAL.
+progress() { echo "progress: $1 $2 $3"; }
+
+# report_progress LOG : shows on descriptor 3, once a second, how far the step of LOG is.
+report_progress() {
+	local begin unit total pattern made
+	while sleep 1; do
+		begin=$(grep -n "^progress: " "$1" | tail -n 1 || true)
+		[[ $begin ]] || continue
+		read -r _ unit total pattern <<<"${begin#*:}"
+		made=$(tail -n "+$((${begin%%:*} + 1))" "$1" | grep -cE "$pattern" || true)
+		printf '\r  %s%s%s … %s %d of %d \e[K' "$dim" "$label" "$plain" "$unit" \
+			"$((made < total ? made : total))" "$total" >&3
+	done
 }
 
 # cause_in LOG STATUS : the usual causes in plain words, with the way out.

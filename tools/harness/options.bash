@@ -3,14 +3,14 @@
 # The options that both guests take: parse_options "$@" sets the variables below
 # and leaves the command in $command.
 
-kernel=stock smp=2 memory='' icount='' module=yes programs=yes append='' peer='' image=''
+kernel=stock smp=2 memory='' icount='' module=yes programs=all append='' peer='' image=''
 install='' timeout='' boot_limit='' inside='' command=()
 
 parse_options() {
 	local name
 	while (($#)); do
 		case $1 in
-		--inside | --kernel | --smp | --memory | --append | --timeout | --boot-limit | --image | --accel | --install)
+		--inside | --kernel | --smp | --memory | --append | --timeout | --boot-limit | --image | --accel | --install | --programs)
 			(($# > 1)) && [[ $2 != -- ]] || die "$1 wants a value"
 			case $1 in
 			--smp | --timeout | --boot-limit)
@@ -18,6 +18,9 @@ parse_options() {
 				;;
 			--memory)
 				[[ $2 =~ ^[1-9][0-9]*[MG]?$ ]] || die "--memory wants a size such as 512M or 2G, not '$2'"
+				;;
+			--programs)
+				[[ $2 =~ ^[a-z][a-z-]*(,[a-z][a-z-]*)*$ ]] || die "--programs wants names of ours, separated by commas, not '$2'"
 				;;
 			--install)
 				[[ $2 =~ ^[a-z0-9][a-z0-9+.,-]*$ ]] || die "--install wants Debian package names, separated by commas, not '$2'"
@@ -54,7 +57,15 @@ make_ready() {
 	ensure_kbuild "$kernel"
 	choose_accel
 	[[ -z $module ]] || build_module "$kernel"
-	[[ -z $programs ]] || build_userspace
+	case $programs in
+	'') ;;
+	all) build_userspace ;;
+	*)
+		local some
+		IFS=, read -ra some <<<"$programs"
+		build_userspace "${some[@]}" ${peer:+repoll-peer}
+		;;
+	esac
 	mkdir -p "$REPOLL_CACHE/run"
 	# What runs that were killed left behind.
 	find "$REPOLL_CACHE/run" -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf {} +

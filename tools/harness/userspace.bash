@@ -39,23 +39,52 @@ make_crates() {
 	touch "$1"
 }
 
-fetch_crates() { enter --online -- bash -c 'cd tools && cargo fetch --locked'; }
+fetch_crates() {
+	progress crate "$(grep -c '^source = ' "$checkout/tools/Cargo.lock")" '^ *Downloaded '
+	enter --online -- bash -c 'cd tools && cargo fetch --locked'
+}
 
+# compiling [PROGRAM...] : shows the progress of a build of these, or of all.
+compiling() {
+	local program packages=()
+	for program; do packages+=(--package "$(package_of "$program")"); done
+	(($#)) || packages=(--workspace)
+	progress crate "$(run_cargo tree --locked --offline --prefix none --edges normal,build --no-dedupe "${packages[@]}" | sort -u | wc -l)" \
+		'^ *Compiling '
+}
+
+# package_of PROGRAM : a program is in a package's src/bin, or has its package's name.
+package_of() {
+	local source
+	source=$(cd "$checkout" && find tools samples -path "*/src/bin/$1.rs")
+	if [[ $source ]]; then
+		sed -n 's/^name = "\(.*\)"/\1/p' "$checkout/${source%/src/bin/*}/Cargo.toml"
+	else
+		echo "$1"
+	fi
+}
+
+# build_userspace [PROGRAM...] : all programs, or only these where not all are there already.
 # Sets and exports REPOLL_PROGRAMS, for what is run in the root file system: there the sources
 # may have changed again.
 build_userspace() {
+	local all some=''
 	ensure_crates
-	REPOLL_PROGRAMS=$REPOLL_CACHE/programs-$(userspace_key)
+	all=$REPOLL_CACHE/programs-$(userspace_key)
+	[[ $# == 0 || -d $all ]] || printf -v some '+%s' "$@"
+	REPOLL_PROGRAMS=$all$some
 	export REPOLL_PROGRAMS
-	make_artefact "$REPOLL_PROGRAMS" make_programs "$(build_folder cargo)/x86_64-unknown-linux-gnu/release"
+	[[ $some ]] || set --
+	make_artefact "$REPOLL_PROGRAMS" make_programs "$(build_folder cargo)/x86_64-unknown-linux-gnu/release" "$@"
 	touch "$REPOLL_PROGRAMS"
 }
 
+# make_programs FOLDER BUILT [PROGRAM...]
 make_programs() {
 	local built=$2 show=quietly unknown
 	[[ -d $built ]] || show=step
-	with_lock "build-$(key_of "$(build_folder cargo)")" "$show" "build the userspace" build_programs "$1" "$built"
-	[[ ${1%.partial} == "$REPOLL_CACHE/programs-$(userspace_key)" ]] ||
+	with_lock "build-$(key_of "$(build_folder cargo)")" "$show" "build the userspace" build_programs "$@"
+	[[ ${1%.partial} == "$REPOLL_CACHE/programs-$(userspace_key)"* ]] ||
 		die "the sources of the programs were changed while they were built" "call again"
 	unknown=$(find "$built" -maxdepth 1 -name '*.d' ! -name 'lib*' -exec cat {} + | tr ' ' '\n' | grep "^$checkout/" | xargs -r realpath | sort -u |
 		comm -23 - <(cd "$checkout" && userspace_sources | sed "s|^|$checkout/|" | sort))
@@ -64,11 +93,20 @@ make_programs() {
 	find "$REPOLL_CACHE" -mindepth 1 -maxdepth 1 -name 'programs-*' -mtime +7 -exec rm -rf {} +
 }
 
-# build_programs FOLDER BUILT : what cargo has put into BUILT goes to FOLDER.
+# build_programs FOLDER BUILT [PROGRAM...] : what cargo has put into BUILT goes to FOLDER.
 build_programs() {
+	local folder=$1 built=$2
+	shift 2
+	if (($#)); then
+		compiling "$@"
+		run_cargo build --release --locked --offline "${@/#/--bin=}"
+		cp -t "$folder" "${@/#/"$built/"}"
+		return
+	fi
+	compiling
 	run_cargo build --release --locked --offline
-	build_preload "$1"
-	find "$2" -maxdepth 1 -type f -executable -exec cp -t "$1" {} +
+	build_preload "$folder"
+	find "$built" -maxdepth 1 -type f -executable -exec cp -t "$folder" {} +
 }
 
 # What repoll-exec loads into programs, beside it. Alone of all it is a shared

@@ -25,6 +25,15 @@ pub(crate) fn relax() {
     loom::thread::yield_now();
 }
 
+/// The model has no preemption but loom's, which stops any thread anywhere, for a while.
+pub(crate) struct Unpreempted(());
+
+impl Unpreempted {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+}
+
 /// The kernel's xchg() is a full barrier. loom takes `SeqCst` accesses for `AcqRel` ones, but knows
 /// fences, so there is one on either side.
 macro_rules! fully_ordered {

@@ -13,6 +13,7 @@ mod errors;
 mod exclusive;
 mod faults;
 mod fdinfo;
+mod ftrace;
 mod interface;
 mod leaks;
 mod masks;
@@ -94,6 +95,7 @@ pub fn all() -> Vec<Test> {
         faults::tests,
         stress::tests,
         module::tests,
+        ftrace::tests,
     ] {
         tests.extend(theme());
     }

@@ -32,7 +32,7 @@ pub fn tests() -> Vec<Test> {
     tests.into_iter().map(|test| test.within(240)).collect()
 }
 
-fn works() -> Result<()> {
+pub fn works() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
     m.add(&fd, Events::IN, 1)?;
@@ -134,7 +134,7 @@ fn cannot_be_loaded_twice() -> Result<()> {
     works()
 }
 
-fn fails_with(errno: i32, result: Result<()>) -> Result<()> {
+pub fn fails_with(errno: i32, result: Result<()>) -> Result<()> {
     let Err(error) = result else {
         anyhow::bail!("it was loaded");
     };
@@ -186,7 +186,7 @@ fn a_load_that_fails_half_way_leaves_nothing() -> Result<()> {
 }
 
 /// The functions that the module's hook is on.
-fn hooked() -> Result<Vec<String>> {
+pub fn hooked() -> Result<Vec<String>> {
     let functions = fs::read_to_string("/sys/kernel/tracing/enabled_functions")?;
     let ours = functions.lines().filter(|line| line.contains("[repoll]"));
     Ok(ours
@@ -195,7 +195,7 @@ fn hooked() -> Result<Vec<String>> {
 }
 
 /// That a last close is noticed: the watch ends, and its place is free again.
-fn notices_last_closes() -> Result<()> {
+pub fn notices_last_closes() -> Result<()> {
     let m = Repoll::new()?;
     for _ in 0..100 {
         let fd = sys::eventfd()?;
