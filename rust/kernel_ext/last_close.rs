@@ -55,17 +55,17 @@ use super::{
     bindings as ext,
     drift::errno::EOPNOTSUPP, //
 };
-use hook::{
-    Hook,
-    Inside,
-    Means, //
-};
 use core::{
     any::TypeId,
     cell::UnsafeCell,
     marker::PhantomData,
     mem::MaybeUninit,
     ptr, //
+};
+use hook::{
+    Hook,
+    Inside,
+    Means, //
 };
 use kernel::{
     bindings,
