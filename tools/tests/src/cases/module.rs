@@ -155,8 +155,13 @@ pub fn fails_with(errno: i32, result: Result<()>) -> Result<()> {
 /// The second device can't be registered when the first one is there, while others try to open
 /// that: nobody gets a file whose code then goes away.
 fn a_load_that_fails_half_way_leaves_nothing() -> Result<()> {
-    // With KASAN and lockdep a load takes as long as some ten others.
-    let loads = if has_kasan() { 4 } else { 20 };
+    // With KASAN and lockdep a load takes as long as some ten others. With PREEMPT_RT each waits for
+    // grace periods of Tasks RCU, which the threads below delay.
+    let loads = if has_kasan() || is_realtime()? {
+        4
+    } else {
+        20
+    };
     let _reload = Reload::later()?;
     unload_when_unused()?;
     let holder = Holder::load(NAME_HOLDER)?;
