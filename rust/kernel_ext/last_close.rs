@@ -322,6 +322,7 @@ impl Registration {
         // of `this`, too.
         unsafe {
             // INVARIANT: The caller holds a reference to the file, so its last close is to come.
+            // Release: who follows the pointer sees the file as it was made.
             this_ref.file.store(file, Release);
             *this_ref.next.get() = first;
             *this_ref.prev.get() = ptr::null_mut();
@@ -374,8 +375,9 @@ impl Registration {
     /// Any context that may drop the reference.
     #[inline]
     pub(super) fn file(&self) -> Option<ARef<LocalFile>> {
-        // SAFETY: `file` is null or points at a file that is not freed before the hook has made it
-        // null.
+        // SAFETY: `file` is null or points at a file that is not freed before it is null. If the hook
+        // did not make it null, the hook has read, with acquire, that the bucket's first entry is
+        // another, which `unlink` stores with release after the null.
         let file = unsafe { ext::file_get_active(self.file.as_ptr()) };
         // SAFETY: A reference was taken, and is handed over. No fdget_pos() is involved.
         Some(unsafe { ARef::from_raw(ptr::NonNull::new(file)?.cast()) })
@@ -405,8 +407,12 @@ impl Registration {
     ///
     /// `self` is linked in `bucket`, whose lock is held.
     unsafe fn unlink(&self, bucket: &Bucket) -> *mut Registration {
+        // INVARIANT: Not linked, as below. From here on `file()` finds nothing. This comes before the
+        // hook may see that there is no watch: so when the file is freed, whoever read its address here
+        // did so in an RCU section that began before.
+        self.file.store(ptr::null_mut(), Release);
         // SAFETY: Neighbours in the list are alive, and we hold the lock.
-        let this = unsafe {
+        unsafe {
             let (next, prev) = (*self.next.get(), *self.prev.get());
             let this = match prev.as_ref() {
                 Some(prev) => prev.next.get().replace(next),
@@ -421,10 +427,7 @@ impl Registration {
             }
             *self.linked.get() = false;
             this
-        };
-        // INVARIANT: Not linked. From here on `file()` finds nothing.
-        self.file.store(ptr::null_mut(), Release);
-        this
+        }
     }
 }
 
