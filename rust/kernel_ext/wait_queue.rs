@@ -305,9 +305,10 @@ impl Entry {
         }
     }
 
-    /// Whether the entry was added to a queue and has not been told that it went away.
+    /// Whether the entry was added to a queue and has not been told that it went away. If not, the
+    /// entry can be written again: pairs with the release in `went_away`, which is the last access.
     pub(super) fn is_used(&self) -> bool {
-        !self.head.load(Relaxed).is_null()
+        !self.head.load(Acquire).is_null()
     }
 
     /// Adds the entry to `head`. From now on `wake` is called in any context, under `head`'s lock.
@@ -334,7 +335,9 @@ impl Entry {
         unsafe {
             ext::init_waitqueue_func_entry(entry, wake);
             (*entry).private = private;
-            // INVARIANT: `head` is the queue that the entry is added to.
+            // INVARIANT: `head` is the queue that the entry is added to. Relaxed: the queue's lock
+            // orders it with `went_away`, which can't come before the entry is in the queue. Who
+            // removes the entry is this task, or is ordered after it by `set_attached()`.
             (*this).head.store(head, Relaxed);
             if exclusive {
                 bindings::add_wait_queue_exclusive(head, entry);
