@@ -186,6 +186,9 @@ impl Table {
         }
     }
 
+    /// Relaxed: the seed was stored before the state in which watches are registered. The hook for a
+    /// watched file is ordered after the registration by the file's count of references; for another
+    /// file any bucket will do.
     fn index(&self, file: *mut bindings::file) -> usize {
         let hash = (file as u64 ^ self.seed.load(Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> (u64::BITS - BUCKET_BITS)) as usize
@@ -273,7 +276,8 @@ impl Registration {
         self.attached.load(Acquire)
     }
 
-    /// Marks the registration as attached. Who sees the mark sees all that came before it.
+    /// Marks the registration as attached. Who sees the mark sees all that came before it: the bucket's
+    /// number and the entries too, which are written without a lock.
     pub(super) fn set_attached(&self) {
         self.attached.store(true, Release);
     }
@@ -354,6 +358,9 @@ impl Registration {
 
     /// Calls `f` with the registrations of `file`, which are those of watches of the kind `id`,
     /// under the lock of the bucket; not at all if there are none in the bucket.
+    ///
+    /// The first look is without that lock. A registration that must be seen was made before the
+    /// caller took a lock that its maker had after it: the topology's, for ADD.
     pub(super) fn with_all_of(file: FileId, id: TypeId, f: impl FnOnce(SameFile<'_>)) -> Result {
         TABLE.kind(id)?;
         let file = file.0 as *mut bindings::file;
@@ -401,7 +408,8 @@ impl Linked<'_> {
 }
 
 impl Registration {
-    /// Returns the pointer by which it was linked.
+    /// Returns the pointer by which it was linked. `tools/model/src/last_close.rs` is a twin of this, of
+    /// `register`, `file` and `on_last_close`: change both.
     ///
     /// # Safety
     ///

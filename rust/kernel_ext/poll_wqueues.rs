@@ -42,7 +42,7 @@
 //!   the kernel's model allows the look to miss the change, and POWER may. (On x86 `smp_store_mb()`
 //!   is an exchange; arm64 has the order.) The first look needs no barrier: nothing was cleared before it.
 //!
-//! `tools/model/src/pollwake.rs` checks the last two.
+//! `tools/model/src/pollwake.rs` is a twin of the last two: change both.
 //!
 //! # POLLFREE
 //!
@@ -272,7 +272,8 @@ impl PollWqueues {
         self.out_of_memory.get()
     }
 
-    /// How many wake-ups there have been for events that were asked for.
+    /// How many wake-ups there have been for events that were asked for. It orders nothing; one that is
+    /// just coming may be missed.
     pub(crate) fn wakeups(&self) -> u32 {
         self.waiter.wakeups.load(Relaxed)
     }

@@ -278,6 +278,8 @@ impl<'a> PollTable<'a> {
 /// either tells before the queue goes away (`POLLFREE`; then `head` is null, or becomes so under the
 /// queue's lock, and the queue's memory outlives an RCU grace period), or the queue lives as long as
 /// the polled file.
+///
+/// `tools/model/src/pollfree.rs` is a twin of `remove`, `went_away` and `is_used`: change both.
 #[repr(C)]
 pub(super) struct Entry {
     entry: Opaque<bindings::wait_queue_entry>,
