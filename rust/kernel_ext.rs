@@ -25,7 +25,7 @@
 //! | [`throttle`] | a pace for work in interrupts |
 //! | [`task`], [`time`] | the current task's signals; clocks, sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |
-//! | [`drift`] | the differences between kernels |
+//! | [`drift`] | the differences between the kernels that the module is built for |
 
 pub(crate) mod atomic;
 pub(crate) mod bindings;
