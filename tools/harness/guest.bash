@@ -46,7 +46,7 @@ write_command() {
 
 start_peer() {
 	: >"$run/peer.log"
-	"$(programs_folder)/repoll-peer" --die-with-parent >"$run/peer.log" 2>&1 &
+	"$(host_programs)/repoll-peer" --die-with-parent >"$run/peer.log" 2>&1 &
 	local _
 	for _ in {1..100}; do
 		! grep -q 'listening on' "$run/peer.log" || return 0
@@ -70,9 +70,10 @@ reference_boot() {
 		echo "$REPOLL_REFERENCE_BOOT"
 		return
 	fi
-	case ${0##*/}-$kernel-$REPOLL_ACCEL in
+	case ${0##*/}-$kernel-$REPOLL_ACCEL${foreign:+-foreign} in
 	quick-stock-kvm) echo 1500 ;;
 	quick-stock-tcg) echo 4000 ;;
+	quick-stock-tcg-foreign) echo 8000 ;;
 	quick-debug-kvm | quick-debug-rt-kvm) echo 5000 ;;
 	quick-debug-tcg | quick-debug-rt-tcg) echo 25000 ;;
 	full-stock-kvm) echo 6000 ;;

@@ -7,15 +7,17 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
 /// What the kernel says when something is wrong in it.
-const COMPLAINTS: [&str; 16] = [
+const COMPLAINTS: [&str; 18] = [
     "BUG:",
     "WARNING:",
     "Oops",
+    "Internal error:",
     "general protection fault",
     "KASAN",
     "KCSAN",
     "UBSAN",
     "unable to handle",
+    "Unable to handle",
     "possible circular locking",
     "possible recursive locking",
     "inconsistent lock state",

@@ -7,7 +7,7 @@ use crate::cases::contexts::context_of_timers;
 use crate::cases::source_feeds::{interface, TYPE};
 use crate::files::{read_all, signal, KINDS};
 use crate::multiplexer::{Multiplexer, Repoll};
-use crate::processes::this_thread;
+use crate::processes::{number_of_call, this_thread};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{eventually, LONG, MOMENT};
@@ -114,11 +114,10 @@ fn while_asleep(
         eventually("the thread sleeps", || {
             let thread = thread.load(SeqCst);
             let read = |name| fs::read_to_string(format!("/proc/{thread}/{name}"));
-            // In ioctl, read, or write.
-            let call = read("syscall").unwrap_or_default();
-            let call = call.split(' ').next().unwrap_or_default();
+            let calls = [libc::SYS_ioctl, libc::SYS_read, libc::SYS_write];
+            let call = read("syscall").ok().and_then(|line| number_of_call(&line));
             let stat = read("stat").unwrap_or_default();
-            Ok(["16", "0", "1"].contains(&call) && stat.contains(") S "))
+            Ok(call.is_some_and(|call| calls.contains(&call)) && stat.contains(") S "))
         })?;
         trigger()?;
         waiter.join().map_err(|_| anyhow::anyhow!("panic"))?
