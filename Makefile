@@ -14,7 +14,8 @@ HARNESS := $(CURDIR)/tools/harness
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
-		printf '  make %-14s %s\n' "$$target" "$$what"; done
+		printf '  make %-14s %s\n' "$$target" "$$what"; done; \
+	echo '  ARCH=arm64 (or amd64) before it: with a guest of that architecture'
 
 setup: ## get and build everything that the rest needs, into the cache (once, at most 10 minutes)
 	@tools/vm setup

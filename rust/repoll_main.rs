@@ -203,10 +203,10 @@ module! {
     },
 }
 
-/// How many watches a user may have. Set when the module is loaded.
+/// How many watches a user may have. Set before the devices go live, which orders it before all uses.
 static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
 
-/// The most bytes of memory of a user's event sources. Set when the module is loaded.
+/// The most bytes of memory of a user's event sources. Set before the devices go live, as above.
 static MAX_USER_SOURCE_BYTES: Atomic<u64> = Atomic::new(0);
 
 /// What there is while the module is loaded. Dropped in this order: no new instance can be opened

@@ -55,17 +55,17 @@ use super::{
     bindings as ext,
     drift::errno::EOPNOTSUPP, //
 };
-use hook::{
-    Hook,
-    Inside,
-    Means, //
-};
 use core::{
     any::TypeId,
     cell::UnsafeCell,
     marker::PhantomData,
     mem::MaybeUninit,
     ptr, //
+};
+use hook::{
+    Hook,
+    Inside,
+    Means, //
 };
 use kernel::{
     bindings,
@@ -186,6 +186,9 @@ impl Table {
         }
     }
 
+    /// Relaxed: the seed was stored before the state in which watches are registered. The hook for a
+    /// watched file is ordered after the registration by the file's count of references; for another
+    /// file any bucket will do.
     fn index(&self, file: *mut bindings::file) -> usize {
         let hash = (file as u64 ^ self.seed.load(Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> (u64::BITS - BUCKET_BITS)) as usize
@@ -273,7 +276,8 @@ impl Registration {
         self.attached.load(Acquire)
     }
 
-    /// Marks the registration as attached. Who sees the mark sees all that came before it.
+    /// Marks the registration as attached. Who sees the mark sees all that came before it: the bucket's
+    /// number and the entries too, which are written without a lock.
     pub(super) fn set_attached(&self) {
         self.attached.store(true, Release);
     }
@@ -322,6 +326,7 @@ impl Registration {
         // of `this`, too.
         unsafe {
             // INVARIANT: The caller holds a reference to the file, so its last close is to come.
+            // Release: who follows the pointer sees the file as it was made.
             this_ref.file.store(file, Release);
             *this_ref.next.get() = first;
             *this_ref.prev.get() = ptr::null_mut();
@@ -353,6 +358,9 @@ impl Registration {
 
     /// Calls `f` with the registrations of `file`, which are those of watches of the kind `id`,
     /// under the lock of the bucket; not at all if there are none in the bucket.
+    ///
+    /// The first look is without that lock. A registration that must be seen was made before the
+    /// caller took a lock that its maker had after it: the topology's, for ADD.
     pub(super) fn with_all_of(file: FileId, id: TypeId, f: impl FnOnce(SameFile<'_>)) -> Result {
         TABLE.kind(id)?;
         let file = file.0 as *mut bindings::file;
@@ -374,8 +382,9 @@ impl Registration {
     /// Any context that may drop the reference.
     #[inline]
     pub(super) fn file(&self) -> Option<ARef<LocalFile>> {
-        // SAFETY: `file` is null or points at a file that is not freed before the hook has made it
-        // null.
+        // SAFETY: `file` is null or points at a file that is not freed before it is null. If the hook
+        // did not make it null, the hook has read, with acquire, that the bucket's first entry is
+        // another, which `unlink` stores with release after the null.
         let file = unsafe { ext::file_get_active(self.file.as_ptr()) };
         // SAFETY: A reference was taken, and is handed over. No fdget_pos() is involved.
         Some(unsafe { ARef::from_raw(ptr::NonNull::new(file)?.cast()) })
@@ -399,14 +408,19 @@ impl Linked<'_> {
 }
 
 impl Registration {
-    /// Returns the pointer by which it was linked.
+    /// Returns the pointer by which it was linked. `tools/model/src/last_close.rs` is a twin of this, of
+    /// `register`, `file` and `on_last_close`: change both.
     ///
     /// # Safety
     ///
     /// `self` is linked in `bucket`, whose lock is held.
     unsafe fn unlink(&self, bucket: &Bucket) -> *mut Registration {
+        // INVARIANT: Not linked, as below. From here on `file()` finds nothing. This comes before the
+        // hook may see that there is no watch: so when the file is freed, whoever read its address here
+        // did so in an RCU section that began before.
+        self.file.store(ptr::null_mut(), Release);
         // SAFETY: Neighbours in the list are alive, and we hold the lock.
-        let this = unsafe {
+        unsafe {
             let (next, prev) = (*self.next.get(), *self.prev.get());
             let this = match prev.as_ref() {
                 Some(prev) => prev.next.get().replace(next),
@@ -421,10 +435,7 @@ impl Registration {
             }
             *self.linked.get() = false;
             this
-        };
-        // INVARIANT: Not linked. From here on `file()` finds nothing.
-        self.file.store(ptr::null_mut(), Release);
-        this
+        }
     }
 }
 

@@ -28,7 +28,10 @@ use super::{
 /// piece of work goes on, on each other CPU. Each adds three times its own *t* to the debt when it
 /// ends, and makes the rest longer. So over a longer time all CPUs together still spend a third of
 /// one CPU. On the same CPU an interrupt comes after the previous one's [`Work::end`], in program
-/// order. So it sees the debt of that work, or a later one, since the debt is one word.
+/// order. So it sees the debt of that work, or a later one, since the debt is one word: no order
+/// between two words is needed, so all accesses are relaxed.
+///
+/// The model checker compiles this file over loom's atomics (`tools/model/src/numbers.rs`).
 pub(crate) struct Throttle {
     /// The time at which all work is paid for, on the monotonic clock in nanoseconds. The lowest
     /// bit says that there is a rest until then.
@@ -46,7 +49,7 @@ const RESTS: i64 = 1;
 
 impl Throttle {
     /// A throttle without debt.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             paid: Atomic::new(0),
         }

@@ -129,10 +129,11 @@ struct Timer {
     period: Delta,
     /// How often it is to expire; 0 for no end.
     count: u64,
-    /// How often it has. Only the interrupt changes it.
+    /// How often it has. Only the interrupt uses it: on one CPU at a time, and each is ordered after
+    /// the one before by the lock of the timer base, which `hrtimer` takes before and after.
     expired: Atomic<u64>,
     /// The number of nanoseconds that the next message has been put off: it was due that long
-    /// before the time that the timer is set to. Only the interrupt changes it.
+    /// before the time that the timer is set to. Only the interrupt uses it, as above.
     late: Atomic<i64>,
 }
 

@@ -5,6 +5,11 @@
 
 # Sets and exports REPOLL_ACCEL.
 choose_accel() {
+	if is_cross; then
+		[[ ${REPOLL_ACCEL:-tcg} == tcg ]] ||
+			die "REPOLL_ACCEL is '$REPOLL_ACCEL', and the guest is of $REPOLL_ARCH" "KVM is for guests of the host's architecture, $(host_arch)"
+		REPOLL_ACCEL=tcg
+	fi
 	case ${REPOLL_ACCEL-} in
 	tcg | kvm) ;;
 	'') probe_kvm ;;

@@ -46,7 +46,7 @@ write_command() {
 
 start_peer() {
 	: >"$run/peer.log"
-	"$(programs_folder)/repoll-peer" --die-with-parent >"$run/peer.log" 2>&1 &
+	"$(host_programs)/repoll-peer" --die-with-parent >"$run/peer.log" 2>&1 &
 	local _
 	for _ in {1..100}; do
 		! grep -q 'listening on' "$run/peer.log" || return 0
@@ -70,15 +70,16 @@ reference_boot() {
 		echo "$REPOLL_REFERENCE_BOOT"
 		return
 	fi
-	case ${0##*/}-$kernel-$REPOLL_ACCEL in
+	case ${0##*/}-$kernel-$REPOLL_ACCEL${foreign:+-foreign} in
 	quick-stock-kvm) echo 1500 ;;
 	quick-stock-tcg) echo 4000 ;;
-	quick-debug-kvm) echo 5000 ;;
-	quick-debug-tcg) echo 25000 ;;
+	quick-stock-tcg-foreign) echo 8000 ;;
+	quick-debug-kvm | quick-debug-rt-kvm) echo 5000 ;;
+	quick-debug-tcg | quick-debug-rt-tcg) echo 25000 ;;
 	full-stock-kvm) echo 6000 ;;
 	full-stock-tcg) echo 15000 ;;
-	full-debug-kvm) echo 10000 ;;
-	full-debug-tcg) echo 45000 ;;
+	full-debug-kvm | full-debug-rt-kvm) echo 10000 ;;
+	full-debug-tcg | full-debug-rt-tcg) echo 45000 ;;
 	*) die "no reference boot is known for this guest" ;;
 	esac
 }

@@ -12,6 +12,7 @@ checkout=${harness%/tools/harness}
 select_kernel
 . "$harness/host.bash"
 . "$harness/rootfs.bash"
+. "$harness/cross.bash"
 . "$harness/kernel.bash"
 . "$harness/kbuild.bash"
 . "$harness/module.bash"

@@ -18,6 +18,8 @@ kernel_release() { cat "$(kernel_folder)/release"; }
 ensure_kernel() {
 	ensure_rootfs
 	ensure_kernel_root
+	ensure_cross "$(rootfs_folder)"
+	ensure_cross "$(kernel_root_folder)"
 	[[ -d $(kernel_folder) && -d $(kernel_folder)/source ]] && return
 	need_space 3 "the kernel and its source"
 	remove_tree "$(kernel_folder)" # of which the source was removed

@@ -4,7 +4,7 @@
 # and leaves the command in $command.
 
 kernel=stock smp=2 memory='' icount='' module=yes programs=all append='' peer='' image=''
-install='' timeout='' boot_limit='' inside='' command=()
+install='' timeout='' boot_limit='' inside='' foreign='' command=()
 
 parse_options() {
 	local name
@@ -37,6 +37,7 @@ parse_options() {
 		--no-module) module='' ;;
 		--no-programs) programs='' ;;
 		--peer) peer=yes ;;
+		--foreign) foreign=yes ;;
 		--help) usage; exit ;;
 		--) break ;;
 		*) die "unknown option '$1'" "--help lists the options" ;;
@@ -49,7 +50,7 @@ parse_options() {
 	fi
 	check_flavour "$kernel"
 	[[ -z $icount ]] || { REPOLL_ACCEL=tcg smp=1; }
-	: "${boot_limit:=$([[ $kernel == debug ]] && echo 300 || echo 120)}"
+	: "${boot_limit:=$([[ $kernel == debug* ]] && echo 300 || echo 120)}"
 }
 
 # make_ready : everything that the guest needs; $run becomes the run's own folder.

@@ -9,7 +9,9 @@ read -r REPOLL_RUSTC REPOLL_BINDGEN REPOLL_GCC REPOLL_LLVM < <(toolchain_of "$RE
 	die "$kernel_table has no line 'root $REPOLL_SUITE'" "known: $(table_rows root | awk '{ print $1 }' | paste -sd' ')"
 
 # name_versions GCC LLVM : the list of packages on standard input, with these versions.
-name_versions() { sed -e '/^#/d' -e '/^$/d' -e "s/GCC/$1/" -e "s/LLVM/$2/"; }
+name_versions() {
+	sed -e '/^#/d' -e '/^$/d' -e "s/GCC/$1/" -e "s/LLVM/$2/" -e "s/QEMU/$([[ $(host_arch) == arm64 ]] && echo arm || echo x86)/"
+}
 
 rootfs_packages() { name_versions "$REPOLL_GCC" "$REPOLL_LLVM" <"$harness/packages"; }
 kernel_root_packages() { sed '/^# =====/q' "$harness/packages" | name_versions "$kernel_gcc" "$kernel_llvm"; }

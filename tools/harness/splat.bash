@@ -3,7 +3,7 @@
 # What in a kernel log means that the guest failed, whatever its exit status.
 
 splat_words='BUG:|WARNING:|Oops[: ]|general protection fault|Kernel panic|KASAN:|KCSAN:|UBSAN:|kmemleak: [1-9]'
-splat_words+='|Unable to handle|unable to handle|Call Trace:|rust_kernel: panicked|cut here'
+splat_words+='|Unable to handle|unable to handle|Internal error:|Call [Tt]race:|rust_kernel: panicked|cut here'
 splat_words+='|possible circular locking|possible recursive locking|possible irq lock inversion|inconsistent lock state'
 splat_words+='|suspicious RCU usage|sleeping function called|scheduling while atomic|bad unlock balance|held lock freed'
 splat_words+='|INFO: task .* blocked|INFO: lockdep|detected stall|self-detected stall|soft lockup|hard LOCKUP|refcount_t:'

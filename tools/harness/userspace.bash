@@ -13,20 +13,30 @@ userspace_sources() {
 }
 
 userspace_key() {
-	key_of "$(cd "$checkout" && userspace_sources | LC_ALL=C sort | xargs -d '\n' sha256sum)" \
-		"$(<"$(rootfs_folder)/etc/repoll-toolchain")" "$(declare -f build_programs build_preload)"
+	key_of "$REPOLL_ARCH" "$(cd "$checkout" && userspace_sources | LC_ALL=C sort | xargs -d '\n' sha256sum)" \
+		"$(<"$(rootfs_folder)/etc/repoll-toolchain")" "$(declare -f build_programs build_host_programs build_preload)"
 }
+
+# How rustc calls the architecture.
+rust_target() { arch_triplet | sed 's/-/-unknown-/'; }
 
 # run_cargo ARGUMENT... : in the workspace, in the root file system.
 run_cargo() {
+	local linker='' target
 	mkdir -p "$(build_folder cargo)"
+	target=$(rust_target)
+	! is_cross || linker="CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_LINKER=$(arch_triplet)-gcc-$REPOLL_GCC"
 	# shellcheck disable=SC2016
-	enter -- bash -c 'cd tools && CARGO_TARGET_DIR=$1 && export CARGO_TARGET_DIR && shift && exec cargo "$@"' cargo \
-		"$(build_folder cargo)" "$@"
+	enter -- bash -c 'cd tools && exec env "$@"' cargo \
+		"CARGO_TARGET_DIR=$(build_folder cargo)" "CARGO_BUILD_TARGET=$target" ${linker:+"$linker"} cargo "$@"
 }
+
+# run_cargo_for_host ARGUMENT... : the same for programs that run on the host.
+run_cargo_for_host() { (REPOLL_ARCH=$(host_arch) && run_cargo "$@"); }
 
 ensure_crates() {
 	ensure_rootfs
+	ensure_cross "$(rootfs_folder)"
 	local fetched
 	fetched=$REPOLL_CACHE/cargo/fetched-$(key_of "$(<"$checkout/tools/Cargo.lock")")
 	[[ -e $fetched ]] || with_lock cargo make_crates "$fetched"
@@ -75,7 +85,7 @@ build_userspace() {
 	REPOLL_PROGRAMS=$all$some
 	export REPOLL_PROGRAMS
 	[[ $some ]] || set --
-	make_artefact "$REPOLL_PROGRAMS" make_programs "$(build_folder cargo)/x86_64-unknown-linux-gnu/release" "$@"
+	make_artefact "$REPOLL_PROGRAMS" make_programs "$(build_folder cargo)/$(rust_target)/release" "$@"
 	touch "$REPOLL_PROGRAMS"
 }
 
@@ -97,6 +107,7 @@ make_programs() {
 build_programs() {
 	local folder=$1 built=$2
 	shift 2
+	! is_cross || build_host_programs "$folder/host"
 	if (($#)); then
 		compiling "$@"
 		run_cargo build --release --locked --offline "${@/#/--bin=}"
@@ -109,6 +120,16 @@ build_programs() {
 	find "$built" -maxdepth 1 -type f -executable -exec cp -t "$folder" {} +
 }
 
+# build_host_programs FOLDER : what runs beside a guest of another architecture.
+build_host_programs() {
+	run_cargo_for_host build --release --locked --offline --package repoll-peer
+	mkdir "$1"
+	cp -t "$1" "$(build_folder cargo)/$(REPOLL_ARCH=$(host_arch) && rust_target)/release/repoll-peer"
+}
+
+# The folder of the programs that run on the host.
+host_programs() { printf '%s%s\n' "$(programs_folder)" "$(! is_cross || echo /host)"; }
+
 # What repoll-exec loads into programs, beside it. Alone of all it is a shared
 # object, so it is built without the flags of tools/.cargo/config.toml.
 build_preload() {
@@ -117,5 +138,5 @@ build_preload() {
 	mkdir -p "$target"
 	CARGO_ENCODED_RUSTFLAGS='' run_cargo rustc --profile preload --locked --offline --package repoll-preload \
 		--features interpose --crate-type cdylib --target-dir "$target"
-	install -m 644 -t "$1" "$target/x86_64-unknown-linux-gnu/preload/librepoll_preload.so"
+	install -m 644 -t "$1" "$target/$(rust_target)/preload/librepoll_preload.so"
 }

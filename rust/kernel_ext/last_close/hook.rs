@@ -20,19 +20,21 @@
 //!
 //! # The end
 //!
-//! No task may be in our code when it is freed. Neither means counts its callers; `unregister`
+//! No task may be in our code when it is freed. Neither means counts its callers; to unregister
 //! patches the function, and then waits for a grace period of Tasks RCU, in which each task has left
 //! the hook or has gone to sleep. One that sleeps does not count as a reader: `rcu_tasks_is_holdout()`
 //! looks at `on_rq` only, and a wait for a spinlock of PREEMPT_RT takes the task off its run queue. So
 //! what may sleep is counted, by [`Inside`]:
 //!
 //! 1. Tasks that have reached the stub, but not the count, have not slept since. The first grace
-//!    period, in or after `unregister`, waits for them: they have left, or are counted, for all to see.
+//!    period waits for them: they have left, or are counted, for all to see. `ftrace_shutdown()` has it,
+//!    as the operations are not in the kernel's own data (`FTRACE_OPS_FL_DYNAMIC`).
 //! 2. Nobody comes anew. The count falls to 0 when all have left what may sleep.
 //! 3. Of those, some may be preempted, or run, in the hook's last instructions, where nothing sleeps.
 //!    The second grace period waits for them.
 //!
 //! It is how `kernel/bpf/trampoline.c` frees its trampolines, see `bpf_tramp_image_put()`.
+//! `tools/model/src/publish.rs` has a twin: change both.
 
 use super::{
     super::{
@@ -188,11 +190,10 @@ impl Hook {
         Ok(Self { means })
     }
 
-    /// Waits until no task is in our code: see [the end](self#the-end).
+    /// Waits, after the first grace period, until no task is in our code: see [the end](self#the-end).
     fn drain() {
         // SAFETY: Process context, and no lock is held under which a hook could wait.
         unsafe {
-            ext::synchronize_rcu_tasks();
             while INSIDE.load(Acquire) != 0 {
                 bindings::schedule_timeout_uninterruptible(1);
             }

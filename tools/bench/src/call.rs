@@ -8,6 +8,22 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+/// The shortest calls that the machine has: those that programs made there.
+#[cfg(target_arch = "x86_64")]
+pub mod machine {
+    pub use libc::{SYS_epoll_wait as EPOLL_WAIT, SYS_poll as POLL, SYS_select as SELECT};
+    /// A number of milliseconds.
+    pub const NO_LIMIT: usize = -1isize as usize;
+}
+
+/// The shortest calls that the machine has. Those without a signal mask it lacks.
+#[cfg(not(target_arch = "x86_64"))]
+pub mod machine {
+    pub use libc::{SYS_epoll_pwait as EPOLL_WAIT, SYS_ppoll as POLL, SYS_pselect6 as SELECT};
+    /// No address of a time.
+    pub const NO_LIMIT: usize = 0;
+}
+
 /// A system call with its arguments: nothing stands between it and the kernel but `syscall(3)`.
 ///
 /// # Invariants
@@ -32,7 +48,7 @@ impl Call {
 
     /// A call that there is not: nothing but the way in and out. -1.
     pub fn none() -> Self {
-        // SAFETY: x86-64 leaves the numbers from 335 to 423 unused: no arguments are looked at.
+        // SAFETY: x86-64 and arm64 leave the numbers from 335 to 423 unused: no arguments are looked at.
         unsafe { Self::new(400, [0; 4]) }
     }
 
@@ -212,18 +228,14 @@ impl Words {
 pub fn select(nfds: usize, set: Words) -> Call {
     assert!(nfds <= set.count * 64);
     // SAFETY: one set of so many bits; the fifth argument is none, so it waits without a limit.
-    unsafe { Call::new(libc::SYS_select, [nfds, set.address(), 0, 0]) }
+    unsafe { Call::new(machine::SELECT, [nfds, set.address(), 0, 0]) }
 }
 
 /// What polls the array of `struct pollfd` in `fds`, without a time limit.
 pub fn poll(fds: Words) -> Call {
+    let arguments = [fds.address(), fds.count, machine::NO_LIMIT, 0];
     // SAFETY: an array of so many.
-    unsafe {
-        Call::new(
-            libc::SYS_poll,
-            [fds.address(), fds.count, -1isize as usize, 0],
-        )
-    }
+    unsafe { Call::new(machine::POLL, arguments) }
 }
 
 /// An array of `struct pollfd`, for input.

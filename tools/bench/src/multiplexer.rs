@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The two sides: the C epoll, and repoll.
 
-use crate::call::{events, ioctl, with_size, Call};
+use crate::call::{events, ioctl, machine, with_size, Call};
 use anyhow::{Context, Result};
 use repoll::sys::{
     repoll_create, repoll_ctl, repoll_wait, REPOLL_IOCTL_CREATE, REPOLL_IOCTL_CTL,
@@ -114,6 +114,6 @@ impl Set {
         }
         let arguments = [own as usize, buffer, max, timeout as usize];
         // SAFETY: writes up to `max` events to memory that is only for this.
-        unsafe { Call::new(libc::SYS_epoll_wait, arguments) }
+        unsafe { Call::new(machine::EPOLL_WAIT, arguments) }
     }
 }

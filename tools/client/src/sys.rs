@@ -49,6 +49,14 @@ mod tests {
         ];
         assert_eq!(offsets, sizes.map(|size| size as usize));
     }
+
+    /// The machine, and that of its 32-bit programs.
+    const MACHINES: [&str; 2] = if cfg!(target_arch = "aarch64") {
+        ["aarch64-linux-gnu", "arm-linux-gnueabihf"]
+    } else {
+        ["x86_64-linux-gnu", "i686-linux-gnu"]
+    };
+
     /// What bindgen says of the structures, for one kind of machine.
     fn layouts(target: &str) -> Vec<String> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -58,7 +66,7 @@ mod tests {
             .args(["--allowlist-type", "repoll_.*", "--"])
             .arg(format!("-I{}", folder.join("../../rust/uapi").display()))
             // Where Debian has the one <asm/types.h> that is for both.
-            .arg("-idirafter/usr/include/x86_64-linux-gnu")
+            .arg(format!("-idirafter/usr/include/{}", MACHINES[0]))
             .arg(format!("--target={target}"))
             .output()
             .expect("build.rs has run it");
@@ -70,8 +78,8 @@ mod tests {
 
     #[test]
     fn layouts_are_the_same_for_32_bit_programs() {
-        let wide = layouts("x86_64-linux-gnu");
+        let wide = layouts(MACHINES[0]);
         assert!(wide.iter().any(|line| line.contains("Size of repoll_wait")));
-        assert_eq!(wide, layouts("i686-linux-gnu"));
+        assert_eq!(wide, layouts(MACHINES[1]));
     }
 }

@@ -7,8 +7,10 @@
 
 use crate::operation::{How, Kind, Name, Odd, Operation, Place, Scan, Step, Task};
 use crate::random::Random;
-use repoll::Events;
+use repoll::{Event, Events};
 
+/// More are refused whatever there is.
+const MOST_EVENTS: i32 = i32::MAX / size_of::<Event>() as i32;
 const FILES: usize = 12;
 
 /// A world's program.
@@ -388,8 +390,8 @@ impl Generator<'_> {
                 -1,
                 i32::MIN,
                 i32::MAX,
-                i32::MAX / 12,
-                i32::MAX / 12 + 1,
+                MOST_EVENTS,
+                MOST_EVENTS + 1,
                 1000,
             ]),
         };

@@ -23,26 +23,33 @@ fn check<T: PartialOrd + From<i8>>(result: T) -> io::Result<T> {
     Ok(result)
 }
 
-const PAGE: usize = 4096;
+/// Of the largest address space that a processor has.
+pub const END_OF_USER_SPACE: usize = if cfg!(target_arch = "x86_64") {
+    1 << 47
+} else {
+    1 << 52
+};
+/// How much memory there is for events: whole pages, whatever their size.
+const BYTES: usize = 64 * 1024;
 /// How many events there is room for.
-pub const ROOM: usize = 8 * PAGE / size_of::<Event>();
+pub const ROOM: usize = BYTES / size_of::<Event>();
 
-/// Memory that the kernel writes events to, at an address that is the same in every run: eight
-/// pages, and one that can't be accessed. One for each task that waits.
+/// Memory that the kernel writes events to, at an address that is the same in every run, followed
+/// by as much that can't be accessed. One for each task that waits.
 pub struct Memory(usize);
 
 impl Memory {
     /// Maps the memory number `number`.
     pub fn map(number: usize) -> Result<Self> {
-        let address = 0x1000_0000_0000 + number * 16 * PAGE;
+        let address = 0x1000_0000_0000 + number * 4 * BYTES;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-        // SAFETY: a new mapping, where nothing is; its last page is made inaccessible.
+        // SAFETY: a new mapping, where nothing is; its second half is made inaccessible.
         unsafe {
-            let start = libc::mmap(address as *mut _, 9 * PAGE, protection, flags, -1, 0);
+            let start = libc::mmap(address as *mut _, 2 * BYTES, protection, flags, -1, 0);
             ensure!(start as usize == address, "cannot map memory");
-            let last = (address + 8 * PAGE) as *mut _;
-            check(libc::mprotect(last, PAGE, libc::PROT_NONE))?;
+            let second = (address + BYTES) as *mut _;
+            check(libc::mprotect(second, BYTES, libc::PROT_NONE))?;
         }
         Ok(Self(address))
     }
@@ -54,13 +61,13 @@ impl Memory {
 
     /// Where there is room for `count` events and four bytes.
     pub fn before_end(&self, count: usize) -> usize {
-        self.0 + 8 * PAGE - (count % ROOM) * size_of::<Event>() - 4
+        self.0 + BYTES - (count % ROOM) * size_of::<Event>() - 4
     }
 
     /// Reads back what was written at one of these addresses; nothing if it is elsewhere.
     pub fn events(&self, address: usize, count: usize) -> Option<Vec<Event>> {
         let end = address.checked_add(count.checked_mul(size_of::<Event>())?)?;
-        if address < self.0 || end > self.0 + 8 * PAGE {
+        if address < self.0 || end > self.0 + BYTES {
             return None;
         }
         let events = (0..count)

@@ -5,6 +5,7 @@
 //! which takes the place of the C library's epoll functions.
 
 mod inherited;
+mod machine;
 mod program;
 mod shared;
 mod template;

@@ -2,6 +2,7 @@
 //! The program to run, and whether a library can be loaded into it.
 
 use crate::inherited;
+use crate::machine::{self, makes_an_epoll};
 use std::borrow::Cow;
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
@@ -26,7 +27,7 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Static => "its calls can't be carried: it is statically linked",
-            Self::OtherMachine => "its calls can't be carried: it is not a 64-bit x86 program",
+            Self::OtherMachine => machine::OTHER,
             Self::Privileged => {
                 "its calls can't be carried: it runs with more rights than its caller (setuid, setgid or capabilities)"
             }
@@ -175,24 +176,6 @@ fn is_of_go(notes: &[u8]) -> bool {
     notes.windows(8).any(|note| note == b"\x04\0\0\0Go\0\0")
 }
 
-/// Whether the code loads the number of `epoll_create` or `epoll_create1` into the register for it,
-/// with a system call close behind.
-fn makes_an_epoll(code: &[u8]) -> bool {
-    const CLOSE: usize = 32;
-    const MOV_EAX: u8 = 0xb8;
-    const SYSCALL: [u8; 2] = [0x0f, 0x05];
-    let numbers = [libc::SYS_epoll_create, libc::SYS_epoll_create1];
-    let numbers = numbers.map(|number| (number as u32).to_le_bytes());
-    code.windows(5).enumerate().any(|(at, bytes)| {
-        bytes[0] == MOV_EAX
-            && numbers.iter().any(|number| number == &bytes[1..])
-            && code[at + 5..]
-                .windows(2)
-                .take(CLOSE)
-                .any(|bytes| bytes == SYSCALL)
-    })
-}
-
 const PT_LOAD: u64 = 1;
 const PT_INTERP: u64 = 3;
 const PT_NOTE: u64 = 4;
@@ -202,7 +185,7 @@ const PF_X: u64 = 1;
 enum Elf {
     /// Another machine.
     Other,
-    /// A 64-bit x86.
+    /// The machine that this is.
     Ours(Vec<Segment>),
 }
 
@@ -230,7 +213,6 @@ impl Segment {
 impl Elf {
     fn read(file: &mut File) -> Option<Self> {
         const CLASS_64: u8 = 2;
-        const MACHINE_X86_64: u64 = 62;
         let mut start = [0; 64];
         file.seek(SeekFrom::Start(0)).ok()?;
         file.read_exact(&mut start).ok()?;
@@ -240,7 +222,7 @@ impl Elf {
             wide[..size].copy_from_slice(bytes);
             Some(u64::from_le_bytes(wide))
         };
-        if start[4] != CLASS_64 || number(&start, 18, 2)? != MACHINE_X86_64 {
+        if start[4] != CLASS_64 || number(&start, 18, 2)? != machine::ELF {
             return Some(Self::Other);
         }
         let (offset, size, count) = (
@@ -347,11 +329,19 @@ mod tests {
     #[test]
     fn programs_are_known_by_their_headers() {
         for (name, content, expected) in [
-            ("dynamic", elf(2, 62, 3), None),
-            ("static", elf(2, 62, 1), Some(Obstacle::Static)),
+            ("dynamic", elf(2, machine::ELF as u8, 3), None),
+            (
+                "static",
+                elf(2, machine::ELF as u8, 1),
+                Some(Obstacle::Static),
+            ),
             ("i386", elf(1, 3, 3), Some(Obstacle::OtherMachine)),
-            ("arm", elf(2, 183, 3), Some(Obstacle::OtherMachine)),
-            ("cut-short", elf(2, 62, 3)[..60].to_vec(), None),
+            ("s390", elf(2, 22, 3), Some(Obstacle::OtherMachine)),
+            (
+                "cut-short",
+                elf(2, machine::ELF as u8, 3)[..60].to_vec(),
+                None,
+            ),
             ("text", b"echo".to_vec(), None),
             ("empty", Vec::new(), None),
         ] {
@@ -362,20 +352,21 @@ mod tests {
     #[test]
     fn gaps_are_known_by_notes_and_code() {
         let with = |kind: u8, flags: u8, content: &[u8]| {
-            let mut bytes = elf(2, 62, kind);
+            let mut bytes = elf(2, machine::ELF as u8, kind);
             bytes[64 + 4] = flags;
             bytes[64 + 8] = 120;
             bytes[64 + 32] = content.len() as u8;
             [&bytes, content].concat()
         };
         let note = b"\x04\0\0\0\x53\0\0\0\x04\0\0\0Go\0\0id";
-        let code = b"\x90\xb8\x23\x01\0\0\xbf\0\0\x08\0\x0f\x05";
-        let far = [&code[..6], &[0x90; 40], &code[11..]].concat();
+        let [begin, end] = machine::MAKES_AN_EPOLL;
+        let code = [begin, end].concat();
+        let far = [begin, &[0; 40], end].concat();
         for (name, content, expected) in [
             ("go", with(4, 4, note), Some(Gap::Go)),
             ("note", with(4, 4, b"\x04\0\0\0GNU\0"), None),
-            ("own-calls", with(1, 5, code), Some(Gap::OwnCalls)),
-            ("data", with(1, 6, code), None),
+            ("own-calls", with(1, 5, &code), Some(Gap::OwnCalls)),
+            ("data", with(1, 6, &code), None),
             ("far", with(1, 5, &far), None),
             ("text-only", b"echo".to_vec(), None),
         ] {
@@ -385,7 +376,7 @@ mod tests {
 
     #[test]
     fn scripts_are_as_their_interpreters() {
-        let interpreter = file("interpreter", &elf(2, 62, 1));
+        let interpreter = file("interpreter", &elf(2, machine::ELF as u8, 1));
         let first = format!("#! {} -x\nmore", interpreter.display());
         let first = file("script", first.as_bytes());
         let second = file("script-2", format!("#!{}\n", first.display()).as_bytes());
@@ -405,7 +396,7 @@ mod tests {
 
     #[test]
     fn rights_count_when_the_file_is_another_user_s() {
-        let path = file("setuid", &elf(2, 62, 3));
+        let path = file("setuid", &elf(2, machine::ELF as u8, 3));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("a mode");
         // Our own file gives us no rights.
         assert_eq!(obstacle(&path), None);

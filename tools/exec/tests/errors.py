@@ -12,19 +12,25 @@ import threading
 import time
 
 libc = ctypes.CDLL(None, use_errno=True)
-SYS = {"epoll_create": 213, "epoll_wait": 232, "epoll_ctl": 233, "epoll_pwait": 281,
-       "epoll_create1": 291, "epoll_pwait2": 441, "getppid": 110, "close": 3}
+SYS, LAYOUT = {
+    "x86_64": ({"epoll_create": 213, "epoll_wait": 232, "epoll_ctl": 233, "epoll_pwait": 281,
+                "epoll_create1": 291, "epoll_pwait2": 441, "getppid": 110, "close": 3}, "<IQ"),
+    "aarch64": ({"epoll_ctl": 21, "epoll_pwait": 22, "epoll_create1": 20, "epoll_pwait2": 441,
+                 "getppid": 173, "close": 57}, "<I4xQ"),
+}[os.uname().machine]
+PAGE = os.sysconf("SC_PAGESIZE")
 ADD, DEL, MOD = 1, 2, 3
-EVENT = struct.pack("<IQ", select.EPOLLIN, 7)
-event = ctypes.create_string_buffer(EVENT, 12)
-room = ctypes.create_string_buffer(12 * 8)
+EVENT = struct.pack(LAYOUT, select.EPOLLIN, 7)
+SIZE = len(EVENT)
+event = ctypes.create_string_buffer(EVENT, SIZE)
+room = ctypes.create_string_buffer(SIZE * 8)
 mmap = libc.mmap
 mmap.restype = ctypes.c_void_p
 mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
-pages = mmap(None, 8192, 3, 0x22, -1, 0)
-ctypes.memmove(pages, EVENT, 12)
-libc.mprotect(ctypes.c_void_p(pages + 4096), 4096, 0)
-ctypes.memmove(pages + 4096 - 12, EVENT, 12)
+pages = mmap(None, 2 * PAGE, 3, 0x22, -1, 0)
+ctypes.memmove(pages, EVENT, SIZE)
+libc.mprotect(ctypes.c_void_p(pages + PAGE), PAGE, 0)
+ctypes.memmove(pages + PAGE - SIZE, EVENT, SIZE)
 
 
 def pointer(value):
@@ -64,10 +70,12 @@ others = {"closed": closed, "negative": -1, "pipe": r, "regular": regular, "dire
           "tty": slave, "socket": pair[0].fileno(), "null": os.open("/dev/null", os.O_RDWR),
           "random": os.open("/dev/urandom", os.O_RDONLY), "eventfd": os.eventfd(0)}
 bad = {"null": None, "low": 8, "kernel": 1 << 63, "noncanonical": 0xdead_0000_0000_0000, "last": 2**64 - 4,
-       "unmapped": pages + 4096, "half": pages + 4096 - 6}
+       "unmapped": pages + PAGE, "half": pages + PAGE - 6}
 
 for size in (-1, 0, 1, 2**31 - 1):
     for name in ("epoll_create", "syscall:epoll_create"):
+        if name.startswith("syscall:") and name[8:] not in SYS:
+            continue
         result = call(name, size)
         say(f"{name} {size}", result if isinstance(result, str) else "a descriptor")
 for flags in (0, os.O_CLOEXEC, 1, os.O_NONBLOCK | os.O_CLOEXEC, -1):
@@ -80,7 +88,7 @@ for flags in (0, os.O_CLOEXEC, 1, os.O_NONBLOCK | os.O_CLOEXEC, -1):
 ep = libc.epoll_create1(os.O_CLOEXEC)
 say("number", ep > 2, libc.epoll_create1(0) == ep + 1)
 
-for where, address in {**bad, "mapped": pages, "end of the page": pages + 4096 - 12}.items():
+for where, address in {**bad, "mapped": pages, "end of the page": pages + PAGE - SIZE}.items():
     for op in (ADD, MOD, DEL, 0, 77, -1):
         for target, fd in {"closed": closed, "idle": idle}.items():
             for epfd, kind in ((ep, "instance"), (r, "pipe"), (closed, "closed")):
@@ -90,7 +98,7 @@ for kind, epfd in {"instance": ep, **others}.items():
     for target, fd in {**others, "itself": epfd}.items():
         for op in (MOD, DEL, ADD, ADD, 5, MOD, DEL):
             say(f"ctl {op} {target} on {kind}", call("epoll_ctl", epfd, op, fd, event))
-    for count in (-1, 0, 1, 8, (2**31 - 1) // 12, (2**31 - 1) // 12 + 1, 2**31 - 1):
+    for count in (-1, 0, 1, 8, (2**31 - 1) // SIZE, (2**31 - 1) // SIZE + 1, 2**31 - 1):
         for where, address in {**bad, "good": ctypes.addressof(room)}.items():
             say(f"wait {count} into {where} on {kind}", call("epoll_wait", epfd, pointer(address), count, 0),
                 call("epoll_pwait2", epfd, pointer(address), count, timespec(0, 0), None))
@@ -134,7 +142,7 @@ say("blocked signal", call("epoll_wait", ep, room, 1, 10), call("epoll_pwait", e
 say("mask", sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
 threading.Timer(0.2, lambda: os.write(idle_w, b"y")).start()
 call("epoll_ctl", ep, ADD, idle, event)
-say("woken", call("epoll_wait", ep, room, 8, -1), room.raw[:12].hex())
+say("woken", call("epoll_wait", ep, room, 8, -1), room.raw[:SIZE].hex())
 copy = os.dup(ep)
 os.close(ep)
 say("dup", call("epoll_wait", copy, room, 8, 0))

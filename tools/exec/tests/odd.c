@@ -34,6 +34,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef SYS_epoll_wait /* arm64 has only the calls with a mask */
+#define SYS_epoll_wait SYS_epoll_pwait
+#endif
+
 static void must(int good, const char *what)
 {
 	if (good)
@@ -117,6 +121,25 @@ static int test_ring(void)
 	return 0;
 }
 
+/* prctl without the C library. */
+static long own_prctl(long a, long b, void *c)
+{
+#ifdef __aarch64__
+	register long number asm("x8") = SYS_prctl;
+	register long first asm("x0") = a;
+	register long second asm("x1") = b;
+	register void *third asm("x2") = c;
+
+	asm volatile("svc #0" : "+r"(first) : "r"(number), "r"(second), "r"(third) : "memory");
+	return first;
+#else
+	long done;
+
+	asm volatile("syscall" : "=a"(done) : "0"(SYS_prctl), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+	return done;
+#endif
+}
+
 /* A filter that says `action` to ioctl, installed by the call that `way` names. */
 static void refuse_ioctl(uint32_t action, int way)
 {
@@ -138,7 +161,7 @@ static void refuse_ioctl(uint32_t action, int way)
 		done = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter);
 		break;
 	case 2: /* unseen */
-		asm volatile("syscall" : "=a"(done) : "0"(SYS_prctl), "D"(PR_SET_SECCOMP), "S"(SECCOMP_MODE_FILTER), "d"(&filter) : "rcx", "r11", "memory");
+		done = own_prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
 		break;
 	}
 	MUST(done == 0);
@@ -275,7 +298,7 @@ static void *wait_long(void *way)
 		break;
 	case 9: /* not by syscall() */
 		pthread_cancel(pthread_self());
-		syscall(SYS_epoll_wait, epoll_of_all, &event, 1, 10);
+		syscall(SYS_epoll_wait, epoll_of_all, &event, 1, 10, NULL, 0);
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 		break;
 	case 10: { /* and none is left asynchronous */
@@ -334,15 +357,16 @@ static int test_cancel(void)
 
 static int childs_child;
 
-static void child(void)
+static _Noreturn void child(void)
 {
 	static const char text[] = "the child runs\n";
 
 	childs_child = write(1, text, sizeof(text) - 1);
-	syscall(SYS_exit, 7);
+	for (;;)
+		syscall(SYS_exit, 7);
 }
 
-/* A child that begins where its stack says. */
+/* A child that begins where its stack says, or (arm64) where the call returns to. */
 static int test_clone(void)
 {
 	const long size = 65536;
@@ -354,6 +378,8 @@ static int test_clone(void)
 	setvbuf(stdout, NULL, _IONBF, 0);
 	*--top = (long)child;
 	pid = syscall(SYS_clone, (long)(CLONE_VM | CLONE_VFORK | SIGCHLD), top, 0L, 0L, 0L);
+	if (pid == 0)
+		child();
 	MUST(pid > 0 && waitpid(pid, &status, 0) == pid);
 	printf("ended by %s %d\n", WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	/* A call with all six arguments, the last of which is on the stack. */
@@ -393,6 +419,15 @@ static int test_table(void)
 	return 0;
 }
 
+static long select_by_number(int n, fd_set *set, struct timeval *limit)
+{
+#ifdef SYS_select
+	return syscall(SYS_select, n, set, NULL, NULL, limit);
+#else
+	return select(n, set, NULL, NULL, limit);
+#endif
+}
+
 /* Time limits that overflow, and those that can't be written. */
 static int test_times(void)
 {
@@ -413,7 +448,7 @@ static int test_times(void)
 		printf("select %ld %ld: %s", limits[i].tv_sec, limits[i].tv_usec, result(got[0]));
 		limit = limits[i];
 		FD_SET(fd, &set);
-		got[1] = syscall(SYS_select, fd + 1, &set, NULL, NULL, &limit);
+		got[1] = select_by_number(fd + 1, &set, &limit);
 		printf(", by syscall() %s\n", result(got[1]));
 	}
 	for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
@@ -431,7 +466,7 @@ static int test_times(void)
 	fixed->tv_usec = 1000;
 	mprotect(fixed, 4096, PROT_READ);
 	FD_SET(fd, &set);
-	printf("fixed: select by syscall() %s", result(syscall(SYS_select, fd + 1, &set, NULL, NULL, fixed)));
+	printf("fixed: select by syscall() %s", result(select_by_number(fd + 1, &set, fixed)));
 	printf(", pselect6 %s", result(syscall(SYS_pselect6, fd + 1, &set, NULL, NULL, fixed, NULL)));
 	printf(", ppoll %s\n", result(syscall(SYS_ppoll, NULL, 0, fixed, NULL, 8)));
 	printf("it holds %ld %ld\n", fixed->tv_sec, fixed->tv_usec);

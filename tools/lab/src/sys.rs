@@ -177,18 +177,20 @@ unsafe fn select_at(
     writable: *mut u64,
     milliseconds: i32,
 ) -> io::Result<usize> {
-    let mut time = libc::timeval {
+    let mut time = libc::timespec {
         tv_sec: i64::from(milliseconds / 1000),
-        tv_usec: i64::from(milliseconds % 1000) * 1000,
+        tv_nsec: i64::from(milliseconds % 1000) * 1_000_000,
     };
-    let time: *mut libc::timeval = if milliseconds < 0 {
+    let time: *mut libc::timespec = if milliseconds < 0 {
         std::ptr::null_mut()
     } else {
         &mut time
     };
     let none = std::ptr::null_mut::<u64>();
+    // The system call that all machines have; without a signal mask.
+    let number = libc::SYS_pselect6;
     // SAFETY: by the contract; the time lives through the call.
-    let count = unsafe { libc::syscall(libc::SYS_select, nfds, readable, writable, none, time) };
+    let count = unsafe { libc::syscall(number, nfds, readable, writable, none, time, none) };
     check(count as i32).map(|count| count as usize)
 }
 

@@ -2,7 +2,7 @@
 //! The calls, carried. Results are the kernel's: a negative errno on failure.
 
 use crate::statistics::{self, Call, Outcome};
-use crate::{memory, raw, sandbox, template, uapi};
+use crate::{arch, memory, raw, sandbox, template, uapi};
 use libc::{c_int, c_long, epoll_event, size_t, timespec};
 
 const BADF: c_long = -(libc::EBADF as c_long);
@@ -69,7 +69,8 @@ pub fn create_sized(size: c_int) -> c_long {
         statistics::count(Call::Create, Outcome::Refused);
         return INVAL;
     }
-    create_or(0, libc::SYS_epoll_create, size)
+    let (number, argument) = arch::epoll_create(size);
+    create_or(0, number, argument)
 }
 
 /// As `epoll_ctl(2)`.
@@ -145,7 +146,7 @@ pub unsafe fn wait(
     cancellable: bool,
 ) -> c_long {
     let (number, given) = match limit {
-        Limit::Wait(limit) => (libc::SYS_epoll_wait, limit.into()),
+        Limit::Wait(limit) => (arch::WAIT_WITHOUT_MASK, limit.into()),
         Limit::Milliseconds(limit) => (libc::SYS_epoll_pwait, limit.into()),
         Limit::Time(limit) => (libc::SYS_epoll_pwait2, limit as c_long),
     };
@@ -275,7 +276,7 @@ fn may_be_instance(fd: c_int) -> bool {
 fn is_c_epoll(fd: c_int) -> bool {
     let nowhere = 8;
     // SAFETY: the kernel checks the address.
-    let result = unsafe { raw::call(libc::SYS_epoll_wait, [fd.into(), nowhere, 1, 0, 0, 0]) };
+    let result = unsafe { raw::call(arch::WAIT_WITHOUT_MASK, [fd.into(), nowhere, 1, 0, 0, 0]) };
     result != INVAL && result != BADF
 }
 

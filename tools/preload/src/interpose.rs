@@ -4,7 +4,7 @@
 //! They are as their namesakes in the manual pages: -1 and `errno` on failure.
 
 use crate::epoll::{self, Limit, Mask};
-use crate::{memory, raw, ready, rings, sandbox, scan};
+use crate::{arch, memory, raw, ready, rings, sandbox, scan};
 use libc::{c_int, c_long, c_void, epoll_event, pollfd, sigset_t, size_t, timespec, timeval};
 
 /// The size of the kernel's signal set, which is what the C library passes for its larger one.
@@ -104,15 +104,15 @@ pub unsafe extern "C" fn epoll_pwait2(
 pub const fn is_ours(number: c_long) -> bool {
     matches!(
         number,
-        libc::SYS_epoll_create
+        arch::EPOLL_CREATE
             | libc::SYS_epoll_create1
             | libc::SYS_epoll_ctl
-            | libc::SYS_epoll_wait
+            | arch::EPOLL_WAIT
             | libc::SYS_epoll_pwait
             | libc::SYS_epoll_pwait2
-            | libc::SYS_select
+            | arch::SELECT
             | libc::SYS_pselect6
-            | libc::SYS_poll
+            | arch::POLL
             | libc::SYS_ppoll
             | libc::SYS_io_uring_setup
             | libc::SYS_prctl
@@ -148,10 +148,10 @@ pub unsafe extern "C" fn call(
     // SAFETY: the arguments are those of the call, by the contract of this function.
     let result = unsafe {
         match number {
-            libc::SYS_epoll_create => epoll::create_sized(int_a),
+            arch::EPOLL_CREATE => epoll::create_sized(int_a),
             libc::SYS_epoll_create1 => epoll::create(int_a),
             libc::SYS_epoll_ctl => epoll::ctl(int_a, int_b, int_c, d as *const epoll_event),
-            libc::SYS_epoll_wait => {
+            arch::EPOLL_WAIT => {
                 let limit = Limit::Wait(int_d);
                 epoll::wait(int_a, events, int_c, limit, NO_MASK, is_cancellable)
             }
@@ -185,7 +185,7 @@ unsafe fn scan_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Option<c
     // SAFETY: the arguments are those of the call, by the contract of this function.
     unsafe {
         match number {
-            libc::SYS_select if scan::carries_select() => scan::select(
+            arch::SELECT if scan::carries_select() => scan::select(
                 a as c_int,
                 sets,
                 Limit::Timeval(e as *mut timeval, Caller::Kernel),
@@ -203,7 +203,7 @@ unsafe fn scan_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Option<c
                 let limit = Limit::Timespec(e as *mut timespec, Caller::Kernel);
                 scan::select(a as c_int, sets, limit, mask, false)
             }
-            libc::SYS_poll if scan::carries_poll() => scan::poll(
+            arch::POLL if scan::carries_poll() => scan::poll(
                 array,
                 b as u32,
                 Limit::Milliseconds(c as c_int),
@@ -270,7 +270,7 @@ mod tests {
                 &|| epoll_pwait2(epfd, buffer, 1, &second, &mask).into(),
                 &|| {
                     call(
-                        libc::SYS_epoll_wait,
+                        arch::WAIT_WITHOUT_MASK,
                         epfd.into(),
                         buffer as c_long,
                         1,

@@ -30,9 +30,7 @@
 //!   libraries that are loaded with `RTLD_DEEPBIND` or by `dlmopen`.
 #![cfg_attr(not(test), no_std)]
 
-#[cfg(not(target_arch = "x86_64"))]
-compile_error!("system calls are made as on x86-64");
-
+mod arch;
 mod epoll;
 pub mod interpose;
 #[cfg(feature = "interpose")]
@@ -47,8 +45,6 @@ pub mod sandbox;
 pub mod scan;
 pub mod statistics;
 pub mod template;
-#[cfg(feature = "interpose")]
-pub mod trampolines;
 #[allow(
     missing_docs,
     non_camel_case_types,

@@ -7,6 +7,7 @@
 use crate::raw;
 use libc::c_long;
 
+/// The smallest page that a machine has: addresses that share one also share a larger one.
 const PAGE: usize = 4096;
 
 /// Reads a `T`; `None` if it can't be read.
@@ -86,6 +87,9 @@ fn kernel_reads(address: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A multiple of all sizes of pages.
+    const PAGE: usize = 64 * 1024;
 
     /// Two pages, of which only the first can be read.
     fn half_readable() -> *mut u8 {

@@ -8,7 +8,7 @@ use libc::c_void;
 /// The next definition of a function.
 #[repr(C)]
 pub struct Next {
-    /// Its address, or null. The first field: [`crate::trampolines`] reads it.
+    /// Its address, or null. The first field: [`crate::arch::trampolines`] reads it.
     found: AtomicPtr<c_void>,
     name: &'static CStr,
 }

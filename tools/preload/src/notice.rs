@@ -5,7 +5,7 @@
 //! A program may have closed descriptor 2 and use the number for its own data. So a line is written
 //! only if the file is the one that `repoll-exec` has named in the environment.
 
-use crate::raw;
+use crate::{arch, raw};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use libc::{c_int, c_long};
@@ -94,9 +94,7 @@ fn is_writable() -> bool {
         events: libc::POLLOUT,
         revents: 0,
     };
-    // SAFETY: the place is ours.
-    let ready = unsafe { raw::call(libc::SYS_poll, [&raw mut file as c_long, 1, 0, 0, 0, 0]) };
-    ready == 1 && file.revents & libc::POLLOUT != 0
+    arch::poll_now(&mut file) == 1 && file.revents & libc::POLLOUT != 0
 }
 
 /// Calls `write` so that its failure does not end the program: by SIGPIPE if no reader is left, by

@@ -1,36 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! System calls, made here: the C library's own entry points may be ours.
 
-use core::arch::asm;
+pub use crate::arch::call;
 use core::ffi::CStr;
 use libc::{c_int, c_long};
-
-/// Makes a system call. The result is the kernel's: a negative errno on failure.
-///
-/// # Safety
-///
-/// The arguments are what the call wants.
-#[inline]
-pub unsafe fn call(number: c_long, arguments: [c_long; 6]) -> c_long {
-    let result;
-    // SAFETY: this is the kernel's convention; what the call does is up to our caller.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") number => result,
-            in("rdi") arguments[0],
-            in("rsi") arguments[1],
-            in("rdx") arguments[2],
-            in("r10") arguments[3],
-            in("r8") arguments[4],
-            in("r9") arguments[5],
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result
-}
 
 /// As [`call`], as a cancellation point of `pthread_cancel(3)`: what was cancelled before ends
 /// here, and what is cancelled during the call ends it.

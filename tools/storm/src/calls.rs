@@ -69,6 +69,11 @@ const SIZES: [usize; 9] = [0, 1, 8, 8, 16, 64, 300, 2048, 5000];
 /// Milliseconds; a thread that waits without limit is ended with its process.
 const MILLISECONDS: [i64; 6] = [0, 0, 0, 1, 5, 100];
 
+/// Less than a second, as the kernel takes it.
+fn seconds(milliseconds: usize) -> [i64; 2] {
+    [0, milliseconds as i64 * 1_000_000]
+}
+
 impl Caller<'_> {
     /// A system call.
     fn call(&self, number: c_long, a: [usize; 6]) -> i64 {
@@ -452,24 +457,27 @@ impl Caller<'_> {
         match self.random.below(6) {
             0 | 1 => {
                 let op = self.random.pick(&[1, 1, 2, 3]);
-                let event = [self.random.pick(&EVENTS), other as u32, 0];
+                let event = libc::epoll_event {
+                    events: self.random.pick(&EVENTS),
+                    u64: other as u64,
+                };
                 let event = self.memory.put(&mut self.random, event);
                 self.call(libc::SYS_epoll_ctl, [fd, op, other, event, 0, 0])
             }
             2 => {
-                let events = self.memory.room(&mut self.random, 192);
+                let size = 16 * size_of::<libc::epoll_event>();
+                let events = self.memory.room(&mut self.random, size);
                 self.call(libc::SYS_epoll_pwait, [fd, events, 16, time, 0, 0])
             }
             3 | 4 => {
                 let fds = self.pollfds() as usize;
-                self.call(libc::SYS_poll, [fds, 16, time, 0, 0, 0])
+                let time = self.memory.put(&mut self.random, seconds(time));
+                self.call(libc::SYS_ppoll, [fds, 16, time, 0, 0, 0])
             }
             _ => {
                 let sets = [self.set() as usize, self.set() as usize];
-                let time = self
-                    .memory
-                    .put(&mut self.random, [0_i64, time as i64 * 1000]);
-                self.call(libc::SYS_select, [72, sets[0], sets[1], 0, time, 0])
+                let time = self.memory.put(&mut self.random, seconds(time));
+                self.call(libc::SYS_pselect6, [72, sets[0], sets[1], 0, time, 0])
             }
         };
     }

@@ -4,7 +4,14 @@
 use crate::random::Random;
 use std::ptr::null_mut;
 
-const PAGE: usize = 4096;
+/// A multiple of the size of pages.
+const PAGE: usize = 64 * 1024;
+/// Of the largest address space that a processor has.
+const END_OF_USER_SPACE: usize = if cfg!(target_arch = "x86_64") {
+    1 << 47
+} else {
+    1 << 52
+};
 /// Pages to read and write; behind them one that is read-only, one without any right, one that
 /// stalls, and a hole.
 const GOOD: usize = 4;
@@ -84,9 +91,9 @@ impl Memory {
             5 => page(READ_ONLY + 1) - random.below(64),
             6 => page(HOLE),
             7 => self.base + random.below(GOOD * PAGE),
-            // The end of user space, beyond it, not canonical, the kernel's.
-            8 => 0x7fff_ffff_f000,
-            9 => 0x8000_0000_0000,
+            // The end of user space, beyond it, the kernel's.
+            8 => END_OF_USER_SPACE - 0x1000,
+            9 => END_OF_USER_SPACE,
             10 => 0xffff_8880_0000_0000,
             11 => usize::MAX - random.below(64),
             12 => page(STALLING) - random.below(32),

@@ -23,6 +23,7 @@ mod nesting_cost;
 mod network;
 mod poll;
 mod quota;
+mod realtime;
 mod references;
 mod scan;
 mod select;
@@ -94,6 +95,7 @@ pub fn all() -> Vec<Test> {
         cost::tests,
         faults::tests,
         stress::tests,
+        realtime::tests,
         module::tests,
         ftrace::tests,
     ] {

@@ -9,54 +9,75 @@ use crate::multiplexer::{descriptor, nanoseconds, Multiplexer};
 use crate::registry::skip;
 use crate::{processes, sys};
 use anyhow::Result;
+use machine::call;
 use repoll::sys::*;
 use repoll::{Event, Events};
-use std::arch::asm;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Numbers of calls, those of i386.
 const GETPID: u32 = 20;
-const IOCTL: u32 = 54;
+pub const IOCTL: u32 = 54;
 const EPOLL_CTL: u32 = 255;
 const EPOLL_CREATE1: u32 = 329;
 const EPOLL_PWAIT2: u32 = 441;
 
-/// One system call of i386.
-///
-/// # Safety
-///
-/// As the call has it. (Addresses that are not mapped are safe: the kernel checks.)
-unsafe fn call(number: u32, arguments: [u32; 6]) -> io::Result<i32> {
-    let [b, c, d, si, di, bp] = arguments;
-    let result: i32;
-    // SAFETY: by the contract of this function; rbx and rbp, which the compiler keeps for
-    // itself, are as before afterwards.
-    unsafe {
-        asm!(
-            "push rbx",
-            "push rbp",
-            "mov ebx, r8d",
-            "mov ebp, r9d",
-            "int 0x80",
-            "pop rbp",
-            "pop rbx",
-            inlateout("eax") number => result,
-            in("ecx") c,
-            in("edx") d,
-            in("esi") si,
-            in("edi") di,
-            inlateout("r8") u64::from(b) => _,
-            inlateout("r9") u64::from(bp) => _,
-            lateout("r10") _,
-            lateout("r11") _,
-        );
+/// Parts that only an x86 has.
+#[cfg(target_arch = "x86_64")]
+mod machine {
+    use std::arch::asm;
+    use std::io;
+
+    pub use libc::MAP_32BIT;
+
+    /// One system call of i386.
+    ///
+    /// # Safety
+    ///
+    /// As the call has it. (Addresses that are not mapped are safe: the kernel checks.)
+    pub unsafe fn call(number: u32, arguments: [u32; 6]) -> io::Result<i32> {
+        let [b, c, d, si, di, bp] = arguments;
+        let result: i32;
+        // SAFETY: by the contract of this function; rbx and rbp, which the compiler keeps for
+        // itself, are as before afterwards.
+        unsafe {
+            asm!(
+                "push rbx",
+                "push rbp",
+                "mov ebx, r8d",
+                "mov ebp, r9d",
+                "int 0x80",
+                "pop rbp",
+                "pop rbx",
+                inlateout("eax") number => result,
+                in("ecx") c,
+                in("edx") d,
+                in("esi") si,
+                in("edi") di,
+                inlateout("r8") u64::from(b) => _,
+                inlateout("r9") u64::from(bp) => _,
+                lateout("r10") _,
+                lateout("r11") _,
+            );
+        }
+        if result < 0 {
+            return Err(io::Error::from_raw_os_error(-result));
+        }
+        Ok(result)
     }
-    if result < 0 {
-        return Err(io::Error::from_raw_os_error(-result));
+}
+
+/// Elsewhere [`needed`] skips all tests of this.
+#[cfg(not(target_arch = "x86_64"))]
+mod machine {
+    use std::io;
+
+    pub const MAP_32BIT: i32 = 0;
+
+    pub unsafe fn call(_: u32, _: [u32; 6]) -> io::Result<i32> {
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }
-    Ok(result)
 }
 
 /// Skips a test on a kernel that has no 32-bit calls.
@@ -75,7 +96,7 @@ pub fn needed() -> Result<()> {
     })?;
     match child.wait()? {
         0 => Ok(()),
-        _ => skip("the kernel has no 32-bit system calls (CONFIG_IA32_EMULATION)"),
+        _ => skip("no 32-bit calls of a 64-bit process: not an x86, or no CONFIG_IA32_EMULATION"),
     }
 }
 
@@ -89,7 +110,7 @@ impl Low {
     /// So many bytes.
     pub fn new(size: usize) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | machine::MAP_32BIT;
         // SAFETY: a new mapping, where nothing is.
         let page = unsafe { libc::mmap(std::ptr::null_mut(), size, protection, flags, -1, 0) };
         if page == libc::MAP_FAILED {

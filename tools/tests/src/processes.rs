@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Child processes.
 
+use crate::compat;
 use crate::sys::{self, check, owned};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -85,15 +86,24 @@ pub fn this_thread() -> libc::pid_t {
     unsafe { libc::gettid() }
 }
 
+/// The number that begins `/proc/N/syscall`; `None` if the thread is running.
+pub fn number_of_call(line: &str) -> Option<libc::c_long> {
+    line.split(' ').next()?.parse().ok()
+}
+
 /// Waits until a thread, or a process of one thread, sleeps in a WAIT of either make.
 pub fn eventually_waits(thread: libc::pid_t) -> anyhow::Result<()> {
-    // ioctl, the same for 32-bit programs, and epoll_pwait2, which is the same for both.
-    const CALLS: [&str; 3] = ["16", "54", "441"];
+    // epoll_pwait2 has the same number for 32-bit programs.
+    const CALLS: [libc::c_long; 3] = [
+        libc::SYS_ioctl,
+        compat::IOCTL as libc::c_long,
+        libc::SYS_epoll_pwait2,
+    ];
     crate::support::eventually("the thread sleeps in WAIT", || {
         let read = |name| std::fs::read_to_string(format!("/proc/{thread}/{name}"));
-        // "running", or the number of the call and its arguments. It may wait for a lock there.
-        let call = read("syscall")?;
-        let in_wait = call.split(' ').next().is_some_and(|n| CALLS.contains(&n));
+        // It may wait for a lock there.
+        let call = number_of_call(&read("syscall")?);
+        let in_wait = call.is_some_and(|call| CALLS.contains(&call));
         // The name before it may hold anything.
         let state = read("stat")?;
         let state = state.rsplit_once(") ").map_or("", |(_, rest)| rest);

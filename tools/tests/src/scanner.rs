@@ -23,7 +23,7 @@ impl Mask {
     /// have their data, above the first 4 GiB and below the kernel.
     pub fn signals(self) -> Option<u64> {
         let Self(address, size) = self;
-        let may_be = size == size_of::<u64>() && (1 << 32..1 << 47).contains(&address);
+        let may_be = size == size_of::<u64>() && (1 << 32..1 << 48).contains(&address);
         // SAFETY: nobody makes another of this size there.
         may_be.then(|| unsafe { (address as *const u64).read_unaligned() })
     }

@@ -11,10 +11,10 @@ use std::time::Duration;
 /// A page that is not there, with a userfaultfd(2) that decides when it is.
 pub struct StallingPage {
     address: usize,
+    size: usize,
     faults: OwnedFd,
 }
 
-const PAGE: u64 = 4096;
 /// Of `<linux/userfaultfd.h>`.
 const API: u64 = 0xaa;
 const MODE_MISSING: u64 = 1;
@@ -33,20 +33,24 @@ impl StallingPage {
             }
             faults => faults?,
         };
+        let size = sys::page_size();
         let address = {
             let prot = libc::PROT_READ | libc::PROT_WRITE;
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
             // SAFETY: a new mapping.
-            let page =
-                unsafe { libc::mmap(std::ptr::null_mut(), PAGE as usize, prot, flags, -1, 0) };
+            let page = unsafe { libc::mmap(std::ptr::null_mut(), size, prot, flags, -1, 0) };
             ensure!(page != libc::MAP_FAILED, "mmap");
             page as usize
         };
-        let this = Self { address, faults };
+        let this = Self {
+            address,
+            size,
+            faults,
+        };
         this.ask(UFFDIO_API, &mut [API, 0, 0])?;
         this.ask(
             UFFDIO_REGISTER,
-            &mut [address as u64, PAGE, MODE_MISSING, 0],
+            &mut [address as u64, size as u64, MODE_MISSING, 0],
         )?;
         Ok(this)
     }
@@ -58,14 +62,14 @@ impl StallingPage {
 
     /// Reads at most so much from a file into it.
     pub fn read(&self, fd: RawFd, length: usize) -> io::Result<usize> {
-        assert!(length <= PAGE as usize);
+        assert!(length <= self.size);
         // SAFETY: the page is so long, and nobody else uses it.
         check(unsafe { libc::read(fd, self.address as *mut _, length) }).map(|n| n as usize)
     }
 
     /// Writes so much of it to a file.
     pub fn write(&self, fd: RawFd, length: usize) -> io::Result<usize> {
-        assert!(length <= PAGE as usize);
+        assert!(length <= self.size);
         // SAFETY: the page is so long.
         check(unsafe { libc::write(fd, self.address as *const _, length) }).map(|n| n as usize)
     }
@@ -81,7 +85,8 @@ impl StallingPage {
 
     /// Lets whoever has touched it go on: it is there, and zero.
     pub fn let_go(&self) -> Result<()> {
-        self.ask(UFFDIO_ZEROPAGE, &mut [self.address as u64, PAGE, 0, 0])
+        let page = &mut [self.address as u64, self.size as u64, 0, 0];
+        self.ask(UFFDIO_ZEROPAGE, page)
     }
 
     fn ask(&self, request: u32, argument: &mut [u64]) -> Result<()> {

@@ -222,7 +222,7 @@ pub fn map_low_page() -> io::Result<usize> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: a new mapping, where nothing is.
-    let page = unsafe { libc::mmap(hint, 4096, protection, flags, -1, 0) };
+    let page = unsafe { libc::mmap(hint, page_size(), protection, flags, -1, 0) };
     if page == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
@@ -231,14 +231,14 @@ pub fn map_low_page() -> io::Result<usize> {
 
 /// mmap(2) of a page of a file, which is unmapped again.
 pub fn map_file(fd: &impl AsRawFd) -> io::Result<()> {
-    let flags = libc::MAP_SHARED;
+    let (size, flags) = (page_size(), libc::MAP_SHARED);
     // SAFETY: a new mapping, where the kernel has room, that nobody uses.
     unsafe {
-        let page = libc::mmap(null_mut(), PAGE, libc::PROT_READ, flags, fd.as_raw_fd(), 0);
+        let page = libc::mmap(null_mut(), size, libc::PROT_READ, flags, fd.as_raw_fd(), 0);
         if page == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        check(libc::munmap(page, PAGE)).map(drop)
+        check(libc::munmap(page, size)).map(drop)
     }
 }
 
@@ -291,16 +291,36 @@ fn map(bytes: usize) -> io::Result<*mut u8> {
     Ok(memory.cast())
 }
 
-const PAGE: usize = 4096;
+/// The size of a page.
+pub fn page_size() -> usize {
+    // SAFETY: it takes a number.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+/// The lowest address that no program can have; by what the kernel's own epoll says of an array
+/// there. It depends on the machine, its processor and the kernel's configuration.
+pub fn end_of_user_space() -> io::Result<usize> {
+    // SAFETY: it takes a number.
+    let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())?;
+    let is_beyond = |address: usize| {
+        // SAFETY: nothing is written, as nothing is watched.
+        let result = unsafe { libc::epoll_wait(epoll.as_raw_fd(), address as *mut _, 1, 0) };
+        check(result).is_err()
+    };
+    let end = (32..56)
+        .map(|bit| 1 << bit)
+        .find(|&address| is_beyond(address));
+    end.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTSUP))
+}
 
 /// The address of a copy of `values` that ends where nothing is mapped; it stays there.
 pub fn before_a_hole<T: Copy>(values: &[T]) -> io::Result<usize> {
     let bytes = size_of_val(values);
-    let room = bytes.next_multiple_of(PAGE);
-    let memory = map(room + PAGE)?;
+    let room = bytes.next_multiple_of(page_size());
+    let memory = map(room + page_size())?;
     // SAFETY: there is room for the values, and nobody uses the last page.
     unsafe {
-        check(libc::munmap(memory.add(room).cast(), PAGE))?;
+        check(libc::munmap(memory.add(room).cast(), page_size()))?;
         let copy = memory.add(room - bytes);
         copy.copy_from_nonoverlapping(values.as_ptr().cast(), bytes);
         Ok(copy as usize)
@@ -310,7 +330,7 @@ pub fn before_a_hole<T: Copy>(values: &[T]) -> io::Result<usize> {
 /// The address of a copy of `values` that can't be written to; it stays there.
 pub fn read_only<T: Copy>(values: &[T]) -> io::Result<usize> {
     let bytes = size_of_val(values);
-    let memory = map(bytes.next_multiple_of(PAGE))?;
+    let memory = map(bytes.next_multiple_of(page_size()))?;
     // SAFETY: there is room for the values.
     unsafe {
         memory.copy_from_nonoverlapping(values.as_ptr().cast(), bytes);

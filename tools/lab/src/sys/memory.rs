@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which memory of the caller's a call touches.
 
-use super::{check, select_at, PAGE};
+use super::{check, select_at};
 use repoll::{sys as uapi, Event, Instance};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+/// A multiple of the size of pages.
+const PAGE: usize = 64 * 1024;
 
 /// Memory of which an end can be forbidden, so that the kernel shows by EFAULT what it touches.
 pub struct Memory {

@@ -123,28 +123,27 @@ struct Edge {
 }
 
 impl Edge {
-    const PAGE: usize = 4096;
-
     fn new() -> Result<Self> {
+        let size = sys::page_size();
         // SAFETY: new mappings, at a place that the kernel chooses; half of it is given back.
         unsafe {
             let page = libc::mmap(
                 std::ptr::null_mut(),
-                2 * Self::PAGE,
+                2 * size,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
                 -1,
                 0,
             );
             ensure!(page != libc::MAP_FAILED, "mmap");
-            sys::check(libc::munmap(page.add(Self::PAGE), Self::PAGE))?;
+            sys::check(libc::munmap(page.add(size), size))?;
             Ok(Self { page })
         }
     }
 
     /// Where `count` whole events fit before the end.
     fn before_end(&self, count: usize) -> usize {
-        self.page as usize + Self::PAGE - count * size_of::<Event>()
+        self.page as usize + sys::page_size() - count * size_of::<Event>()
     }
 
     fn events(&self, count: usize) -> Vec<Event> {
@@ -160,7 +159,7 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         // SAFETY: it is mapped, and nobody refers to it any more.
-        unsafe { libc::munmap(self.page, Self::PAGE) };
+        unsafe { libc::munmap(self.page, sys::page_size()) };
     }
 }
 

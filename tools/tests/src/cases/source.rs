@@ -161,25 +161,11 @@ fn nothing_is_neither_read_nor_written() -> Result<()> {
     Ok(())
 }
 
-/// A mapped page with an unmapped one after it: the address of the last `n` bytes.
-fn before_a_hole(n: usize) -> Result<usize> {
-    // SAFETY: new mappings, of which the second page is given back.
-    let page = unsafe {
-        let prot = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let pages = libc::mmap(std::ptr::null_mut(), 8192, prot, flags, -1, 0);
-        ensure!(pages != libc::MAP_FAILED, "mmap");
-        check(libc::munmap(pages.cast::<u8>().add(4096).cast(), 4096))?;
-        pages as usize
-    };
-    Ok(page + 4096 - n)
-}
-
 fn a_read_that_faults_loses_nothing() -> Result<()> {
     let mut source = open()?;
     source.write_all(b"first message")?;
     source.write_all(b"second")?;
-    for (address, length) in [(16, 100), (before_a_hole(5)?, 100)] {
+    for (address, length) in [(16, 100), (sys::before_a_hole(&[0u8; 5])?, 100)] {
         // SAFETY: nobody else uses that memory; most of it is not there.
         let result = check(unsafe { libc::read(source.as_raw_fd(), address as *mut _, length) });
         expect_error(result, libc::EFAULT)?;
@@ -194,7 +180,7 @@ fn a_write_that_faults_leaves_nothing() -> Result<()> {
     let mut source = open()?;
     source.set_up(2, 100, false)?;
     for _ in 0..5 {
-        for address in [16, before_a_hole(5)?] {
+        for address in [16, sys::before_a_hole(&[0u8; 5])?] {
             // SAFETY: the memory is only read, and most of it is not there.
             let result = check(unsafe { libc::write(source.as_raw_fd(), address as *const _, 50) });
             expect_error(result, libc::EFAULT)?;

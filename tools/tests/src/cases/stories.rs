@@ -3,16 +3,18 @@
 //!
 //! With any number of CPUs: `quick --smp 4 -- repoll-tests stories`, say.
 
+use crate::cases::contexts::context_of_timers;
 use crate::cases::source_feeds::{interface, TYPE};
 use crate::files::{read_all, signal, KINDS};
 use crate::multiplexer::{Multiplexer, Repoll};
-use crate::processes::this_thread;
+use crate::processes::{number_of_call, this_thread};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{eventually, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::{Events, FdSet, Instance, PollEvents, PollFd, Source};
+use repoll_trace::record::Context;
 use repoll_trace::recorder;
 use repoll_trace::story::{self, Call, Called, Cause, Step, Story};
 use std::fs;
@@ -112,11 +114,10 @@ fn while_asleep(
         eventually("the thread sleeps", || {
             let thread = thread.load(SeqCst);
             let read = |name| fs::read_to_string(format!("/proc/{thread}/{name}"));
-            // In ioctl, read, or write.
-            let call = read("syscall").unwrap_or_default();
-            let call = call.split(' ').next().unwrap_or_default();
+            let calls = [libc::SYS_ioctl, libc::SYS_read, libc::SYS_write];
+            let call = read("syscall").ok().and_then(|line| number_of_call(&line));
             let stat = read("stat").unwrap_or_default();
-            Ok(["16", "0", "1"].contains(&call) && stat.contains(") S "))
+            Ok(call.is_some_and(|call| calls.contains(&call)) && stat.contains(") S "))
         })?;
         trigger()?;
         waiter.join().map_err(|_| anyhow::anyhow!("panic"))?
@@ -153,12 +154,22 @@ fn of_wait() -> Result<()> {
         ROUNDS * KINDS.len() / 2,
         &[&WOKEN[..], &DELIVERED].concat(),
     )?;
-    for cause in [Cause::Task, Cause::Interrupt, Cause::Loopback, Cause::Write] {
+    let timers = match context_of_timers()? {
+        Context::Softirq => Cause::Softirq,
+        _ => Cause::Interrupt,
+    };
+    for cause in [Cause::Task, timers, Cause::Loopback, Cause::Write] {
         ensure!(
             stories.iter().any(|story| story.cause == cause),
             "no {cause}: {stories:#?}"
         );
     }
+    let of_timers = stories.iter().filter(|story| story.cause == timers);
+    let begin = of_timers.filter(|story| story.steps.iter().any(|step| step.name == "timer"));
+    ensure!(
+        begin.count() > 0,
+        "none begins with a timer's expiry: {stories:#?}"
+    );
     Ok(())
 }
 

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# The tools for guests of another architecture than the host's: compilers, the C library, QEMU and
+# busybox. They lie in a layer over a root file system, which only builds and guests of that
+# architecture see; on a host of that architecture there is none.
+
+# cross_layer ROOT : the layer over the root file system ROOT.
+cross_layer() {
+	printf '%s/cross-%s-%s\n' "$REPOLL_CACHE" "$REPOLL_ARCH" "$(key_of "$1" "$kernel_gcc" "$(declare -f cross_packages install_cross)")"
+}
+
+# The packages, of the host's architecture unless they name another.
+cross_packages() {
+	printf '%s\n' "gcc-$kernel_gcc-$(arch_triplet | tr _ -)" "libc6-dev-$REPOLL_ARCH-cross" "libstd-rust-dev:$REPOLL_ARCH"
+	case $REPOLL_ARCH in
+	amd64) echo qemu-system-x86 ;;
+	arm64) echo qemu-system-arm ;;
+	esac
+}
+
+# ensure_cross ROOT : makes it, if one is needed.
+ensure_cross() {
+	is_cross || return 0
+	[[ -d $(cross_layer "$1") ]] || make_artefact "$(cross_layer "$1")" make_cross "$1"
+}
+
+make_cross() {
+	REPOLL_ROOTFS=$2 step "install the compilers and QEMU for $REPOLL_ARCH in a layer of their own (850 MB)" install_cross "$1"
+}
+
+# Busybox is only unpacked: that of the host is there already.
+# shellcheck disable=SC2016
+install_cross() {
+	local packages
+	mapfile -t packages < <(cross_packages)
+	enter --online --layer "$1" -- bash -euc '
+		export DEBIAN_FRONTEND=noninteractive
+		arch=$1 folder=$2
+		shift 2
+		dpkg --add-architecture "$arch"
+		apt-get -q update
+		apt-get -q -y --no-install-recommends install "$@"
+		cd /tmp
+		apt-get -q -o APT::Sandbox::User=root download "busybox-static:$arch"
+		dpkg-deb -x busybox-static_*.deb "$folder"
+		apt-get clean
+	' install_cross "$REPOLL_ARCH" "$(cross_busybox)" "${packages[@]}"
+}
+
+cross_busybox() { printf '/opt/busybox-%s\n' "$REPOLL_ARCH"; }
+
+# What differs in a guest by its architecture.
+
+# The compiler of its programs.
+guest_cc() { printf '%sgcc-%s\n' "$(! is_cross || printf '%s-' "$(arch_triplet)")" "$REPOLL_GCC"; }
+
+guest_busybox() { printf '%s/usr/bin/busybox\n' "$(! is_cross || cross_busybox)"; }
+
+guest_console() {
+	case $REPOLL_ARCH in
+	amd64) echo ttyS0 ;;
+	arm64) echo ttyAMA0 ;;
+	esac
+}
+
+# guest_machine [icount] : QEMU, the machine and the processor, one word a line. For amd64 without
+# la57: see the full guest's no5lvl.
+guest_machine() {
+	local cpu=max model=''
+	[[ $REPOLL_ACCEL == tcg ]] || cpu=host
+	case $REPOLL_ARCH in
+	amd64)
+		printf '%s\n' qemu-system-x86_64
+		cpu+=,la57=off
+		;;
+	arm64)
+		[[ $REPOLL_ACCEL == tcg ]] && model=,gic-version=3 || model=,gic-version=host
+		printf '%s\n' qemu-system-aarch64 -M "virt$model"
+		;;
+	esac
+	case $REPOLL_ACCEL in
+	kvm) printf '%s\n' -accel kvm -cpu "$cpu" ;;
+	tcg) printf '%s\n' -accel "tcg,thread=$([[ ${1-} ]] && echo single || echo multi)" -cpu "$cpu" ;;
+	esac
+	[[ -z ${1-} ]] || printf '%s\n' -icount 'shift=0,sleep=off'
+}
