@@ -28,6 +28,8 @@ lab: ## try what is said of select, poll and epoll, and say what holds (a minute
 
 ifdef KDIR
 modules: ## build repoll.ko; with KDIR=/path against any configured kernel tree, without the cache
+	@grep -qsx CONFIG_RUST=y $(or $(wildcard $(KDIR)/include/config/auto.conf),$(KDIR)/.config) || \
+		{ echo "$(KDIR) is not a kernel tree configured with Rust: set CONFIG_RUST=y there, then make prepare modules_prepare" >&2; exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/rust $(if $(MO),MO=$(MO)) CONFIG_REPOLL=m modules
 else
 modules:

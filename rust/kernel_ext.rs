@@ -10,6 +10,7 @@
 //! | [`last_close`] | notice of a watched file's last close |
 //! | [`ready_queue`] | a queue from any context to one consumer |
 //! | [`atomic`] | the kernel crate's atomics, inline |
+//! | [`limits`] | a count with a limit, and a limit that is only lowered, without a lock |
 //! | [`nested`] | locks of one class inside of each other |
 //! | [`wait_queue`] | wait queues of our own: to be polled, to sleep on, to wake |
 //! | [`poll_wqueues`] | entries in the wait queues of many files, for one call of select(2) or poll(2) |
@@ -24,7 +25,7 @@
 //! | [`throttle`] | a pace for work in interrupts |
 //! | [`task`], [`time`] | the current task's signals; clocks, sleeping with a time limit |
 //! | [`trace`] | the module's tracepoints |
-//! | [`drift`] | the differences between kernels |
+//! | [`drift`] | the differences between the kernels that the module is built for |
 
 pub(crate) mod atomic;
 pub(crate) mod bindings;
@@ -33,6 +34,7 @@ pub(crate) mod drift;
 pub(crate) mod fasync;
 pub(crate) mod files;
 pub(crate) mod last_close;
+pub(crate) mod limits;
 pub(crate) mod nested;
 pub(crate) mod net;
 pub(crate) mod poll_wqueues;
@@ -40,6 +42,7 @@ pub(crate) mod ready_queue;
 mod ready_sync;
 #[cfg(not(REPOLL_KERNEL_HAS_SPINLOCK_IRQ))]
 mod spinlock_irq;
+mod stack;
 pub(crate) mod task;
 pub(crate) mod throttle;
 pub(crate) mod time;

@@ -43,6 +43,9 @@
 //!   an eventfd, they put off.
 //! - The hook runs in the middle of a file's last close, wherever that happens, so it may run under
 //!   any mutex of anybody; it takes none.
+//! - On a PREEMPT_RT kernel all spinlocks here sleep, and "any context" is a task, a softirq, or a
+//!   thread of an interrupt. The order is the same, and nothing rests on a context or a CPU: see
+//!   Documentation/architecture.rst, "PREEMPT_RT".
 //!
 //! The event source ([`source`]) is apart from these; the two meet only in a wait queue, when an
 //! instance watches a source:
@@ -169,10 +172,7 @@ use kernel_ext::{
         Atomic, //
     },
     device,
-    drift::{
-        errno::EOPNOTSUPP,
-        parameter, //
-    },
+    drift::parameter,
     last_close::LastClose,
     user::{
         self,
@@ -194,7 +194,7 @@ module! {
         },
         last_close_functions: u32 {
             default: 0,
-            description: "For tests: what to try for notice of last closes, a sum of 1 (gives none), 2 (security_file_release), 4 (locks_remove_file)",
+            description: "For tests: what to try for notice of last closes, a sum of 1 (gives none), 2 (security_file_release), 4 (locks_remove_file), 8 (by a direct call)",
         },
         max_user_source_bytes: u64 {
             default: 64 * 1024 * 1024,
@@ -203,10 +203,10 @@ module! {
     },
 }
 
-/// How many watches a user may have. Set when the module is loaded.
+/// How many watches a user may have. Set before the devices go live, which orders it before all uses.
 static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
 
-/// The most bytes of memory of a user's event sources. Set when the module is loaded.
+/// The most bytes of memory of a user's event sources. Set before the devices go live, as above.
 static MAX_USER_SOURCE_BYTES: Atomic<u64> = Atomic::new(0);
 
 /// What there is while the module is loaded. Dropped in this order: no new instance can be opened
@@ -234,11 +234,6 @@ impl kernel::InPlaceModule for Repoll {
         try_pin_init!(Self {
             last_close: {
                 user::init()?;
-                if cfg!(CONFIG_PREEMPT_RT) {
-                    // Spinlocks sleep there, and the hook must not.
-                    pr_err!("not for PREEMPT_RT kernels yet\n");
-                    return Err(EOPNOTSUPP);
-                }
                 Watched::notice_last_close(parameter(
                     module_parameters::last_close_functions.value(),
                 ))?

@@ -65,6 +65,7 @@ pub(crate) struct Source {
     /// The messages, and who waits for them. What feeds it has references of its own.
     queue: Arc<Queue>,
     /// Set once one poller too many has come; `poll` then returns `EPOLLERR` for good. Any context.
+    /// Relaxed: the poller that is refused sees what it stored, and others may see it late.
     crowded: Atomic<bool>,
     /// Held from the count of the pollers until one more is registered.
     #[pin]

@@ -34,6 +34,7 @@ use crate::kernel_ext::{
         ordering::Relaxed,
         Atomic, //
     },
+    limits::Limit,
     wait_queue::PollTable,
     watch::Others, //
 };
@@ -62,12 +63,14 @@ const NESTED_OUTSIDERS: u32 = 8;
 #[pin_data]
 pub(crate) struct Crowd {
     /// The limit. Only lowered: an instance that was once part of a crowd keeps the low limit.
-    max: Atomic<u32>,
+    max: Limit,
     /// Set when an outsider is refused. That outsider can't be woken, and can't know that. So from
-    /// then on the instance is in error, to all outsiders.
+    /// then on the instance is in error, to all outsiders. Relaxed: the outsider itself sees what it
+    /// stored, and others may see it late.
     refused: Atomic<bool>,
     /// Held from the count of the outsiders until one more is registered, which may sleep. If the
-    /// limit is lowered in between, it is exceeded by one.
+    /// limit is lowered in between, it is exceeded by one: no lock orders the two, and to the bound
+    /// on callbacks one more is nothing.
     #[pin]
     arrival: Mutex<()>,
 }
@@ -75,7 +78,7 @@ pub(crate) struct Crowd {
 impl Crowd {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            max: Atomic::new(CALLBACKS - 1),
+            max: Limit::new(CALLBACKS - 1),
             refused: Atomic::new(false),
             arrival <- new_mutex!((), "Crowd::arrival"),
         })
@@ -90,7 +93,7 @@ impl Crowd {
     /// whether there was room. Process context, sleeps.
     pub(crate) fn register(&self, ep: &Eventpoll, table: &PollTable<'_>) -> bool {
         let _arrival = self.arrival.lock();
-        let room = Watched::has_room_for_others(&ep.pollers, self.max.load(Relaxed));
+        let room = Watched::has_room_for_others(&ep.pollers, self.max.get());
         if room {
             ep.register(table);
         } else {
@@ -101,19 +104,13 @@ impl Crowd {
 
     /// Lowers the limit to `max`, unless it is lower already; ENOSPC if there are more outsiders.
     fn lower(&self, ep: &Eventpoll, max: u32) -> Result {
-        let mut now = self.max.load(Relaxed);
-        if now <= max {
+        if self.max.get() <= max {
             return Ok(());
         }
         if !Watched::has_room_for_others(&ep.pollers, max + 1) {
             return Err(ENOSPC);
         }
-        while now > max {
-            match self.max.cmpxchg(now, max, Relaxed) {
-                Ok(_) => break,
-                Err(other) => now = other,
-            }
-        }
+        self.max.lower(max);
         Ok(())
     }
 
@@ -130,12 +127,12 @@ impl Crowd {
 pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
     let is_ours = |other: &&Watched| other.ep.user == ep.user;
     let (mut all, mut ours) = (1, 1);
-    let mut highest = ep.crowd.max.load(Relaxed);
+    let mut highest = ep.crowd.max.get();
     for other in others.clone() {
         all += 1;
         if is_ours(&other) {
             ours += 1;
-            highest = highest.max(other.ep.crowd.max.load(Relaxed));
+            highest = highest.max(other.ep.crowd.max.get());
         }
     }
     if ours > WATCHES_OF_A_USER || (all > WATCHES && ours > WATCHES_OF_EVERY_USER) {

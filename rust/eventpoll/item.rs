@@ -84,7 +84,7 @@ pub(crate) enum Reason {
     Back = ext::REPOLL_QUEUE_BACK,
 }
 
-/// Numbers items, for the tracepoints.
+/// Numbers items, for the tracepoints. One word, so relaxed additions give each number once.
 static ITEMS: Atomic<u64> = Atomic::new(0);
 
 impl Item {
@@ -131,6 +131,7 @@ impl Item {
     /// looked at. That barrier is the callback's own: some files, eventfd among them, change their
     /// state under the lock of the wait queue, so there is none between that and the callback, and
     /// are polled without the lock. It is only needed where the callback would throw the event away.
+    /// `tools/model/src/rearm.rs` is a twin of the two: change both.
     pub(crate) fn set_interest(&self, events: u32, data: u64) {
         self.events.store(events, Relaxed);
         self.data.store(data, Relaxed);
@@ -138,7 +139,8 @@ impl Item {
         trace!(modify(self.ep.id, self.id, self.fd, events, data));
     }
 
-    /// ONESHOT has fired: nothing is wanted until MOD.
+    /// ONESHOT has fired: nothing is wanted until MOD. Under the instance's lock. A callback that still
+    /// sees the old events queues the item in vain; MOD makes up for one that throws its event away.
     pub(crate) fn disarm(&self) {
         self.events.store(self.events() & events::PRIVATE, Relaxed);
         trace!(disarm(self.ep.id, self.id, self.fd));

@@ -37,6 +37,8 @@
 //! - *Both add one file to two nested instances.* Each puts its watch into the table before it
 //!   checks, so the check that comes second sees both.
 //!
+//! `tools/model/src/order_by_lock.rs` has a twin of the latter two: change both.
+//!
 //! A watch has no entry in a wait queue before it is checked. So no wake-up ever takes more paths
 //! than the limits allow, not even while an ADD is being refused.
 
@@ -96,9 +98,13 @@ const STEPS: usize = 256;
 
 /// An instance's place in the topology.
 pub(crate) struct Place {
-    /// The instance's own file, once it has watched something.
+    /// The instance's own file, once it has watched something. Relaxed: who finds the instance by its
+    /// watch in the table is ordered after the ADD's store by the bucket's lock. A release may be seen
+    /// late: then a walk counts the watches of a file that has the address now, and may refuse too much.
     file: Atomic<usize>,
-    /// The number of items of other instances that watch this one, or are about to.
+    /// The number of items of other instances that watch this one, or are about to. Relaxed: who adds
+    /// one locks this instance's mutex after that, and who looks does so under it. (Below the inner
+    /// instance of a link the walk has found a link, whose ADD had added one under the mutex above.)
     outers: Atomic<u32>,
     /// The levels of instances below or above, and the number of the walk that found them. One
     /// field is enough: a walk that meets an instance in both directions has found a cycle.

@@ -517,7 +517,9 @@ impl<T: Device> Registration<T> {
         })
     }
 
-    /// Allows opens. Call it after the last step of the module's initialisation that can fail.
+    /// Allows opens. Call it after the last step of the module's initialisation that can fail. Release:
+    /// an open, which acquires, sees all that the initialisation has made. `tools/model/src/publish.rs`
+    /// is a twin: change both.
     pub(crate) fn go_live(&self) {
         self.live.store(true, Release);
     }

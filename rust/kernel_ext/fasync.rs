@@ -44,6 +44,9 @@ impl Fasync {
     }
 
     /// Whether there is anyone to send a signal to. Any context.
+    ///
+    /// Orders nothing. A caller who has just changed the file's state under a lock sees whoever was on
+    /// the list before they looked at the state under that lock.
     #[inline]
     pub(crate) fn has_entries(&self) -> bool {
         // SAFETY: The pointer is of a word, and never torn: as kill_fasync()'s own first look.

@@ -8,6 +8,9 @@
 #define REPOLL_HELPERS_H
 
 #include <asm/ioctls.h>
+#ifdef CONFIG_ARM64
+#include <asm/cpucaps.h>
+#endif
 #include <linux/fcntl.h>
 #include <uapi/linux/eventpoll.h>
 #include <linux/file.h>
@@ -67,6 +70,11 @@ u64 repoll_helper_timer_slack(s64 wait_ns);
 s64 repoll_helper_monotonic_offset(void);
 
 void *repoll_helper_ftrace_first_argument(struct ftrace_regs *regs);
+int repoll_helper_register_direct_call(struct ftrace_ops *ops);
+int repoll_helper_unregister_direct_call(struct ftrace_ops *ops);
+void repoll_helper_synchronize_rcu_tasks(void);
+void repoll_helper_preempt_disable(void);
+void repoll_helper_preempt_enable(void);
 
 struct user_struct *repoll_helper_get_current_user(void);
 bool repoll_helper_user_charge_watch(struct user_struct *user, s64 max);
@@ -97,6 +105,10 @@ static const unsigned int REPOLL_CONST_BAND_HUP = POLL_HUP;
 static const unsigned long REPOLL_CONST_INTERFACE_GONE = NETDEV_UNREGISTER;
 static const unsigned int REPOLL_CONST_FIRST_ETHERTYPE = ETH_P_802_3_MIN;
 static const unsigned int REPOLL_CONST_BYTES_TO_READ = FIONREAD;
+
+#ifdef CONFIG_ARM64
+static const unsigned int REPOLL_CONST_HAS_LSE_ATOMICS = ARM64_HAS_LSE_ATOMICS;
+#endif
 
 static const unsigned int REPOLL_CONST_POLLFREE = (__force unsigned int)POLLFREE;
 static const unsigned int REPOLL_CONST_CLOEXEC = O_CLOEXEC;

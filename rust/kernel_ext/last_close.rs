@@ -10,9 +10,10 @@
 //!
 //! # The hook
 //!
-//! An `ftrace_ops` on `security_file_release()`, which `__fput()` calls once for each file, in
+//! A call from the entry of `security_file_release()`, which `__fput()` calls once for each file, in
 //! process context, after the last reference is gone and before `->release()`. A kernel without
 //! `CONFIG_SECURITY` has no such function; there it is `locks_remove_file()`, called just before.
+//! How the function is made to call us is the matter of [`hook`].
 //!
 //! A function that exists may still not be called: both are external functions, but a kernel built
 //! with LTO has inlined copies in `__fput()`. A notice that never comes is a use after free, so a
@@ -20,10 +21,9 @@
 //! own, closes it, and checks that the watch has ended. It takes the first function that passes, or
 //! fails. With LTO it always fails: there one close that was noticed says nothing about others.
 //!
-//! The hook runs inside of an ftrace trampoline, so it must not sleep, and it may run with preemption
-//! off when other tracers are there. It takes spinlocks, and drops nothing that might sleep. It can't
-//! recurse on a CPU, and so is never left out as a recursion: it runs in process context only, and
-//! nothing that it calls closes a file.
+//! The hook takes spinlocks, and drops nothing that might sleep. It can't recurse on a CPU, nor in a
+//! task, and so is never left out as a recursion: it runs in process context only, and nothing that
+//! it calls closes a file.
 //!
 //! # The table
 //!
@@ -38,6 +38,14 @@
 //!
 //! A bucket's lock is taken in process context only, and never in a wake-up. Under it: the locks of
 //! files' wait queues. One bucket's lock at a time.
+//!
+//! # PREEMPT_RT
+//!
+//! These locks sleep there, and pass on the priority of who waits. Nothing above counts on a holder
+//! that can't be preempted: the one load without the lock is ordered by the file's reference count.
+//! A task that sleeps in the hook is counted, so that an unload waits for it ([`hook`]).
+
+mod hook;
 
 use super::{
     atomic::{
@@ -54,17 +62,15 @@ use core::{
     mem::MaybeUninit,
     ptr, //
 };
+use hook::{
+    Hook,
+    Inside,
+    Means, //
+};
 use kernel::{
     bindings,
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
-    ffi::{
-        c_int,
-        c_long,
-        c_ulong, //
-    },
+    error::from_err_ptr,
+    ffi::c_int,
     fs::LocalFile,
     new_spinlock,
     prelude::*,
@@ -72,8 +78,7 @@ use kernel::{
         aref::ARef,
         SpinLock,
         SpinLockGuard, //
-    },
-    types::Opaque, //
+    }, //
 };
 
 /// The number of buckets: 2 to this.
@@ -181,6 +186,9 @@ impl Table {
         }
     }
 
+    /// Relaxed: the seed was stored before the state in which watches are registered. The hook for a
+    /// watched file is ordered after the registration by the file's count of references; for another
+    /// file any bucket will do.
     fn index(&self, file: *mut bindings::file) -> usize {
         let hash = (file as u64 ^ self.seed.load(Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> (u64::BITS - BUCKET_BITS)) as usize
@@ -268,7 +276,8 @@ impl Registration {
         self.attached.load(Acquire)
     }
 
-    /// Marks the registration as attached. Who sees the mark sees all that came before it.
+    /// Marks the registration as attached. Who sees the mark sees all that came before it: the bucket's
+    /// number and the entries too, which are written without a lock.
     pub(super) fn set_attached(&self) {
         self.attached.store(true, Release);
     }
@@ -317,6 +326,7 @@ impl Registration {
         // of `this`, too.
         unsafe {
             // INVARIANT: The caller holds a reference to the file, so its last close is to come.
+            // Release: who follows the pointer sees the file as it was made.
             this_ref.file.store(file, Release);
             *this_ref.next.get() = first;
             *this_ref.prev.get() = ptr::null_mut();
@@ -348,6 +358,9 @@ impl Registration {
 
     /// Calls `f` with the registrations of `file`, which are those of watches of the kind `id`,
     /// under the lock of the bucket; not at all if there are none in the bucket.
+    ///
+    /// The first look is without that lock. A registration that must be seen was made before the
+    /// caller took a lock that its maker had after it: the topology's, for ADD.
     pub(super) fn with_all_of(file: FileId, id: TypeId, f: impl FnOnce(SameFile<'_>)) -> Result {
         TABLE.kind(id)?;
         let file = file.0 as *mut bindings::file;
@@ -369,8 +382,9 @@ impl Registration {
     /// Any context that may drop the reference.
     #[inline]
     pub(super) fn file(&self) -> Option<ARef<LocalFile>> {
-        // SAFETY: `file` is null or points at a file that is not freed before the hook has made it
-        // null.
+        // SAFETY: `file` is null or points at a file that is not freed before it is null. If the hook
+        // did not make it null, the hook has read, with acquire, that the bucket's first entry is
+        // another, which `unlink` stores with release after the null.
         let file = unsafe { ext::file_get_active(self.file.as_ptr()) };
         // SAFETY: A reference was taken, and is handed over. No fdget_pos() is involved.
         Some(unsafe { ARef::from_raw(ptr::NonNull::new(file)?.cast()) })
@@ -394,14 +408,19 @@ impl Linked<'_> {
 }
 
 impl Registration {
-    /// Returns the pointer by which it was linked.
+    /// Returns the pointer by which it was linked. `tools/model/src/last_close.rs` is a twin of this, of
+    /// `register`, `file` and `on_last_close`: change both.
     ///
     /// # Safety
     ///
     /// `self` is linked in `bucket`, whose lock is held.
     unsafe fn unlink(&self, bucket: &Bucket) -> *mut Registration {
+        // INVARIANT: Not linked, as below. From here on `file()` finds nothing. This comes before the
+        // hook may see that there is no watch: so when the file is freed, whoever read its address here
+        // did so in an RCU section that began before.
+        self.file.store(ptr::null_mut(), Release);
         // SAFETY: Neighbours in the list are alive, and we hold the lock.
-        let this = unsafe {
+        unsafe {
             let (next, prev) = (*self.next.get(), *self.prev.get());
             let this = match prev.as_ref() {
                 Some(prev) => prev.next.get().replace(next),
@@ -416,14 +435,12 @@ impl Registration {
             }
             *self.linked.get() = false;
             this
-        };
-        // INVARIANT: Not linked. From here on `file()` finds nothing.
-        self.file.store(ptr::null_mut(), Release);
-        this
+        }
     }
 }
 
-/// The hook's work: ends all watches of `file`. Process context, must not sleep.
+/// The hook's work: ends all watches of `file`. Process context; must not sleep but for a spinlock of
+/// PREEMPT_RT, and there only while it is [`Inside`].
 fn on_last_close(file: *mut bindings::file) {
     let Ok(bucket) = TABLE.bucket(TABLE.index(file)) else {
         return;
@@ -437,6 +454,7 @@ fn on_last_close(file: *mut bindings::file) {
 #[cold]
 #[inline(never)]
 fn end_watches(file: *mut bindings::file, bucket: &Bucket) {
+    let _inside = Inside::new();
     loop {
         let _guard = bucket.lock.lock();
         let mut ended = 0;
@@ -463,51 +481,58 @@ fn end_watches(file: *mut bindings::file, bucket: &Bucket) {
     }
 }
 
-struct Ops(Opaque<bindings::ftrace_ops>);
-
-// SAFETY: Accessed by the one `LastClose`, and by ftrace with its own locks.
-unsafe impl Sync for Ops {}
-
-static OPS: Ops = Ops(Opaque::zeroed());
-
-/// # Safety
-///
-/// Called by ftrace at the entry of a function whose first argument is a `struct file *`.
-unsafe extern "C" fn hook(
-    _ip: c_ulong,
-    _parent_ip: c_ulong,
-    _ops: *mut bindings::ftrace_ops,
-    regs: *mut bindings::ftrace_regs,
-) {
-    // SAFETY: `regs` is valid, and ftrace saves the arguments' registers.
-    on_last_close(unsafe { ext::ftrace_first_argument(regs) }.cast());
-}
-
 /// The notice is there from its making to its drop. There can be one.
 ///
 /// It must outlive all watches. It is the module's, which can't be unloaded while there is an instance,
 /// and watches are an instance's.
-///
-/// # Invariants
-///
-/// `OPS` is registered.
-pub(crate) struct LastClose(());
+pub(crate) struct LastClose {
+    // Dropped in this order.
+    _hook: Hook,
+    _claim: Claim,
+}
 
-/// The functions that may give notice. `__fput()` calls the latter two; the first one is for tests
-/// of a hook that gives no notice. The first argument of each is a `struct file *`.
+/// The functions that may give notice. `__fput()` calls the latter two, whose only argument is a
+/// `struct file *`; the first one is for tests of a hook that gives no notice: its first argument is a
+/// `struct file *`, and it uses no other.
 const FUNCTIONS: [&CStr; 3] = [
     c"noop_llseek",
     c"security_file_release",
     c"locks_remove_file",
 ];
 
-impl LastClose {
-    /// The functions that are tried by default: a bit for each in [`FUNCTIONS`].
-    const DEFAULT_FUNCTIONS: u32 = 0b110;
+/// The functions that are tried by default: a bit for each in [`FUNCTIONS`].
+const DEFAULT_FUNCTIONS: u32 = 0b0110;
+/// In the same word: by a direct call, where it need not be.
+const DIRECT: u32 = 0b1000;
 
+/// The table is ours to set up, and to take down.
+///
+/// # Invariants
+///
+/// The table's state is not `UNUSED`, and there is one claim.
+struct Claim(());
+
+impl Claim {
+    /// EBUSY if there is one.
+    fn new() -> Result<Self> {
+        match TABLE.state.cmpxchg(UNUSED, CLAIMED, Acquire) {
+            // INVARIANT: There was none.
+            Ok(_) => Ok(Self(())),
+            Err(_) => Err(EBUSY),
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        TABLE.state.store(UNUSED, Release);
+    }
+}
+
+impl LastClose {
     /// Sets up the table, for watches of the kind `id`, and registers a hook that was seen to work,
-    /// on one of `functions` (a bit for each in [`FUNCTIONS`]; 0 for the default). Sleeps, some 75
-    /// ms for each that is tried. EBUSY if there is a `LastClose`.
+    /// on one of `functions` (a bit for each in [`FUNCTIONS`], and [`DIRECT`]; no function for the
+    /// default). Sleeps, some 75 ms for each that is tried. EBUSY if there is a `LastClose`.
     ///
     /// `closed` is called by the hook for a registration that it has just unlinked, under the
     /// bucket's lock, with the pointer that was given to [`Registration::register`]. It must not
@@ -521,9 +546,7 @@ impl LastClose {
         closed: unsafe fn(*mut Registration),
         functions: u32,
     ) -> Result<Self> {
-        if TABLE.state.cmpxchg(UNUSED, CLAIMED, Acquire).is_err() {
-            return Err(EBUSY);
-        }
+        let claim = Claim::new()?;
         // SAFETY: Can be called in any context.
         let seed = unsafe { bindings::get_random_u64() };
         TABLE.seed.store(seed, Relaxed);
@@ -539,147 +562,14 @@ impl LastClose {
         // SAFETY: As above.
         unsafe { *TABLE.kind.get() = None };
         TABLE.state.store(VERIFYING, Release);
-        Self::hook_first_of(functions).inspect_err(|_| TABLE.state.store(UNUSED, Release))?;
+        let hook = hook_first_of(functions, &claim)?;
         // SAFETY: In the state `VERIFYING` nobody else reads the kind, nor is a watch registered.
         unsafe { *TABLE.kind.get() = Some(Kind { id, closed }) };
         TABLE.state.store(READY, Release);
-        // INVARIANT: The hook is registered.
-        Ok(Self(()))
-    }
-
-    /// Hooks the first function of `functions` that gives notice.
-    fn hook_first_of(functions: u32) -> Result {
-        let functions = match functions {
-            0 => Self::DEFAULT_FUNCTIONS,
-            functions => functions,
-        };
-        let mut error = EINVAL;
-        // With LTO each caller of `__fput()` may have an inlined copy or not: then a hook that
-        // works for the caller tried here may not work for others.
-        let mut silent = cfg!(CONFIG_LTO);
-        for (bit, function) in FUNCTIONS.into_iter().enumerate() {
-            if cfg!(CONFIG_LTO) || functions & 1 << bit == 0 {
-                continue;
-            }
-            match Self::hook(function).and_then(|()| Self::verify().inspect_err(|_| Self::unhook()))
-            {
-                Ok(true) => return Ok(()),
-                Ok(false) => {
-                    Self::unhook();
-                    silent = true;
-                }
-                Err(e) => error = e,
-            }
-        }
-        if silent {
-            pr_err!(
-                "this kernel gives no notice of a file's last close: use one built without LTO\n"
-            );
-            Err(EOPNOTSUPP)
-        } else {
-            pr_err!(
-                "can't trace the last close of files ({error:?}): is kernel.ftrace_enabled 1?\n"
-            );
-            Err(error)
-        }
-    }
-
-    /// Whether the last close of a file ends a watch of it.
-    ///
-    /// The file is new and only ours, so its last close happens here; unless another task, which
-    /// looks up another file by a pointer that has become this one, holds it for a moment. Hence
-    /// three attempts.
-    fn verify() -> Result<bool> {
-        for _ in 0..3 {
-            if Self::verify_once()? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn verify_once() -> Result<bool> {
-        // SAFETY: Name and operations are static; the operations, which are the kernel's, have no
-        // use for private data.
-        let file = from_err_ptr(unsafe {
-            ext::anon_inode_getfile(
-                c"[repoll-last-close]".as_char_ptr(),
-                &raw const bindings::generic_ro_fops,
-                ptr::null_mut(),
-                bindings::O_RDONLY as c_int,
-            )
-        })?;
-        let mut watch = Registration::new();
-        watch.index.store(TABLE.index(file) as u32, Relaxed);
-        let watch = &raw mut watch;
-        // SAFETY: The file is ours. The watch is prepared for it, and in place until it is
-        // unlinked, by the hook or below. There is no kind, so `closed` is not called for it. The
-        // last reference is put, by a task that may sleep and holds no lock that the close of such
-        // a file takes.
-        unsafe {
-            let registered =
-                Registration::register(watch, LocalFile::from_raw_file(file), |_| Ok(()));
-            bindings::__fput_sync(file);
-            registered?;
-        }
-        // SAFETY: It is still in place.
-        Ok(match unsafe { &*watch }.lock() {
-            Some(linked) => {
-                let _ = linked.unlink();
-                false
-            }
-            None => true,
+        Ok(Self {
+            _hook: hook,
+            _claim: claim,
         })
-    }
-
-    /// Registers the hook on `function`.
-    fn hook(function: &CStr) -> Result {
-        let ops = OPS.0.get();
-        // ftrace_set_filter() may write to the name.
-        let mut name = [0u8; 32];
-        let bytes = function.to_bytes();
-        name.get_mut(..bytes.len())
-            .ok_or(EINVAL)?
-            .copy_from_slice(bytes);
-        // SAFETY: `OPS` is static and not registered; the name is valid for the call. The function
-        // has a `struct file *` as its first argument.
-        unsafe {
-            (*ops).func = Some(hook);
-            (*ops).flags |= bindings::FTRACE_OPS_FL_PERMANENT as c_ulong;
-            to_result(bindings::ftrace_set_filter(
-                ops,
-                name.as_mut_ptr().cast(),
-                bytes.len() as i32,
-                1,
-            ))
-            .and_then(|()| to_result(bindings::register_ftrace_function(ops)))
-            .inspect_err(|_| bindings::ftrace_free_filter(ops))
-        }
-    }
-
-    /// Undoes `hook`. Must not be called otherwise. When it returns no CPU is in the hook.
-    fn unhook() {
-        let ops = OPS.0.get();
-        // SAFETY: `OPS` is registered.
-        let ret = unsafe { bindings::unregister_ftrace_function(ops) };
-        if ret != 0 {
-            // ftrace has been shut down by a bug of another part of the kernel, with the call of
-            // the hook left in place.
-            pr_emerg!(
-                "ftrace does not remove the hook ({ret}): the module stays, rmmod hangs; reboot\n"
-            );
-            Self::stay();
-        }
-        // SAFETY: Not registered any more.
-        unsafe { bindings::ftrace_free_filter(ops) };
-    }
-
-    /// Never returns: the hook's code, and what it is to find, must stay.
-    fn stay() -> ! {
-        loop {
-            // SAFETY: Process context. An idle sleep: no hung task.
-            unsafe { bindings::schedule_timeout_idle(c_long::MAX) };
-        }
     }
 }
 
@@ -687,9 +577,107 @@ impl Drop for LastClose {
     fn drop(&mut self) {
         if TABLE.has_watches() {
             pr_emerg!("bug: there are watches left: the module stays, rmmod hangs; reboot\n");
-            Self::stay();
+            hook::stay();
         }
-        Self::unhook();
-        TABLE.state.store(UNUSED, Release);
     }
+}
+
+/// Hooks the first function of `functions` that gives notice.
+fn hook_first_of(functions: u32, _claim: &Claim) -> Result<Hook> {
+    let means = Means::new(functions & DIRECT != 0);
+    let functions = match functions & !DIRECT {
+        0 => DEFAULT_FUNCTIONS,
+        functions => functions,
+    };
+    // With LTO each caller of `__fput()` may have an inlined copy or not: then a hook that
+    // works for the caller tried here may not work for others.
+    if cfg!(CONFIG_LTO) {
+        return Err(refuse(None, means));
+    }
+    let mut refusal = Some(EINVAL);
+    for (bit, function) in FUNCTIONS.into_iter().enumerate() {
+        if functions & 1 << bit == 0 {
+            continue;
+        }
+        // SAFETY: See `FUNCTIONS`. Whoever has the claim has no other hook: one that does not become
+        // the result is dropped here.
+        let hook = unsafe { Hook::new(function, means) };
+        match hook.and_then(|hook| Ok((verify()?, hook))) {
+            Ok((true, hook)) => return Ok(hook),
+            Ok((false, _)) => refusal = None,
+            // That there was no notice says more.
+            Err(e) => refusal = refusal.and(Some(e)),
+        }
+    }
+    Err(refuse(refusal, means))
+}
+
+/// Says why there is no hook: for an error, or because no notice came.
+fn refuse(error: Option<Error>, means: Means) -> Error {
+    let direct = means == Means::Direct;
+    match error {
+        None => pr_err!(
+            "this kernel gives no notice of a file's last close: use one built without LTO\n"
+        ),
+        Some(EINVAL) => pr_err!(
+            "can't trace the last close of files: this kernel lacks security_file_release() and locks_remove_file()\n"
+        ),
+        Some(EOPNOTSUPP) => pr_err!(
+            "with PREEMPT_RT the last close of files needs CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS\n"
+        ),
+        Some(EBUSY) if direct => pr_err!(
+            "can't call from security_file_release() and locks_remove_file(): detach BPF programs (fentry, LSM) and livepatches from one; is kernel.ftrace_enabled 1?\n"
+        ),
+        Some(e) => {
+            pr_err!("can't trace the last close of files ({e:?}): is kernel.ftrace_enabled 1?\n")
+        }
+    }
+    error.unwrap_or(EOPNOTSUPP)
+}
+
+/// Whether the last close of a file ends a watch of it.
+///
+/// The file is new and only ours, so its last close happens here; unless another task, which
+/// looks up another file by a pointer that has become this one, holds it for a moment. Hence
+/// three attempts.
+fn verify() -> Result<bool> {
+    for _ in 0..3 {
+        if verify_once()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn verify_once() -> Result<bool> {
+    // SAFETY: Name and operations are static; the operations, which are the kernel's, have no
+    // use for private data.
+    let file = from_err_ptr(unsafe {
+        ext::anon_inode_getfile(
+            c"[repoll-last-close]".as_char_ptr(),
+            &raw const bindings::generic_ro_fops,
+            ptr::null_mut(),
+            bindings::O_RDONLY as c_int,
+        )
+    })?;
+    let mut watch = Registration::new();
+    watch.index.store(TABLE.index(file) as u32, Relaxed);
+    let watch = &raw mut watch;
+    // SAFETY: The file is ours. The watch is prepared for it, and in place until it is
+    // unlinked, by the hook or below. There is no kind, so `closed` is not called for it. The
+    // last reference is put, by a task that may sleep and holds no lock that the close of such
+    // a file takes.
+    unsafe {
+        let registered = Registration::register(watch, LocalFile::from_raw_file(file), |_| Ok(()));
+        bindings::__fput_sync(file);
+        registered?;
+    }
+    // SAFETY: It is still in place.
+    Ok(match unsafe { &*watch }.lock() {
+        Some(linked) => {
+            let _ = linked.unlink();
+            false
+        }
+        None => true,
+    })
 }

@@ -143,7 +143,7 @@ impl Frame<'_> {
 ///
 /// # Invariants
 ///
-/// - `interface` is written under the RTNL mutex. It is not null if and only if `packet` is in the list
+/// - `interface` is accessed under the RTNL mutex only, which orders it. It is not null if and only if `packet` is in the list
 ///   of that interface's packet handlers. The interface is valid then: before it is freed,
 ///   `NETDEV_UNREGISTER` is sent to `notifier`, under that mutex.
 /// - `notifier` is registered in `net` from the end of [`Attachment::new`] until the drop.

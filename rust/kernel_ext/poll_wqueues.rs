@@ -33,11 +33,16 @@
 //!   task's state. So the task sees `triggered` and does not sleep, or the waker sees the state and
 //!   sets it to running, and `schedule()` returns.
 //! - *`triggered` is cleared after it was set for something that the next look does not see.* After
-//!   the sleep the task clears it, then, after a full barrier (`smp_store_mb()`), looks at the files
-//!   again. A callback that set it before that was preceded by its change of the file's state: the
-//!   `smp_wmb()` in the callback pairs with this barrier, since to take the queue's lock does not order
-//!   earlier writes before later ones. So the look sees that change. A callback that sets it later
-//!   is seen by the next sleep. The first look needs no such barrier: nothing was cleared before it.
+//!   the sleep the task exchanges it for 0, which is a full barrier, then looks at the files again. If
+//!   the exchange finds what a callback has set, the look sees the change of the file's state before
+//!   that: the `smp_wmb()` in the callback orders the two, since to take the queue's lock does not order
+//!   earlier writes before later ones. If it does not find it, the callback sets it later, and the
+//!   next sleep sees it. `fs/select.c` stores the 0 instead, by `smp_store_mb()`. A store that
+//!   overwrites what another CPU has stored is not ordered after what that CPU has written before:
+//!   the kernel's model allows the look to miss the change, and POWER may. (On x86 `smp_store_mb()`
+//!   is an exchange; arm64 has the order.) The first look needs no barrier: nothing was cleared before it.
+//!
+//! `tools/model/src/pollwake.rs` is a twin of the last two: change both.
 //!
 //! # POLLFREE
 //!
@@ -50,7 +55,6 @@
 use super::{
     atomic::{
         ordering::{Full, Relaxed},
-        smp_mb,
         smp_wmb,
         Atomic, //
     },
@@ -268,7 +272,8 @@ impl PollWqueues {
         self.out_of_memory.get()
     }
 
-    /// How many wake-ups there have been for events that were asked for.
+    /// How many wake-ups there have been for events that were asked for. It orders nothing; one that is
+    /// just coming may be missed.
     pub(crate) fn wakeups(&self) -> u32 {
         self.waiter.wakeups.load(Relaxed)
     }
@@ -282,10 +287,9 @@ impl PollWqueues {
         task::set_interruptible();
         let in_time = triggered.load(Relaxed) != 0 || Deadline::sleep(deadline);
         task::set_running();
-        // smp_store_mb(): cleared first, then the next look at the files; and what was written
-        // before `triggered` was set is seen by it.
-        triggered.store(0, Relaxed);
-        smp_mb(Full);
+        // Cleared first, then the next look at the files; and what was written before `triggered` was
+        // set is seen by it. An exchange, not smp_store_mb(): see the module.
+        triggered.xchg(0, Full);
         in_time
     }
 

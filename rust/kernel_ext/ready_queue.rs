@@ -40,9 +40,13 @@
 //! the queue" while the producer is in that gap: the word would be zero though an item is ready. So
 //! it waits for the push ([`Consumer::await_push`]). The consumer may wait, the producer never does:
 //! it is on another CPU, a few instructions from its push, and, while it is traced, the records that it
-//! makes there; none of that waits for us. It can't be preempted there by the consumer: a callback holds
-//! a spinlock, and who else pushes must be the holder of the consumer's lock, as must whoever waits for
-//! a push.
+//! makes there; none of that waits for us.
+//!
+//! The producer can't be preempted in the gap, so the wait ends, and soon. A callback holds a wait
+//! queue's spinlock. On a PREEMPT_RT kernel that is not enough: a consumer of a higher priority would
+//! spin for as long as its producer has no CPU, or for ever on the producer's own. So the exchange is
+//! made, there, by one who holds an [`Unpreempted`], until after the push. An interrupt may still come
+//! into the gap, on either kernel; it waits for no consumer.
 //!
 //! # Ownership
 //!
@@ -58,6 +62,7 @@ use super::ready_sync::{
     Arc,
     Flag,
     Slot,
+    Unpreempted,
     Word, //
 };
 use core::{
@@ -130,6 +135,15 @@ impl<T: HasLinks> Links<T> {
     }
 }
 
+impl<T> Links<T> {
+    /// Sets the bit, and returns whether it was set. If it was not, the caller must push the item while
+    /// `_unpreempted` is there.
+    #[inline(always)]
+    fn claim_for_push(&self, _unpreempted: &Unpreempted) -> bool {
+        self.queued.exchange(true)
+    }
+}
+
 /// An item that can be in a ready queue.
 ///
 /// # Safety
@@ -184,14 +198,18 @@ impl<T: HasLinks> ReadyQueue<T> {
     ///
     /// `queued` is called if it is not, before anybody can take the item from the queue: so what it
     /// records comes before what the consumer records of the item. The consumer may wait for it: it must
-    /// be short, not sleep, and not wait for the consumer or its lock.
+    /// be short, not sleep, take no lock, and not wait for the consumer. Preemption may be off.
     ///
     /// In either case it ends with a full barrier; the caller must then wake whoever waits for the
     /// queue. An item of another queue is refused, as if it were there already: that is a bug of the caller.
     #[inline]
     pub(crate) fn push(&self, item: &T, queued: impl FnOnce()) -> Push {
         let links = item.links();
-        if !self.owns(item) || links.queued.exchange(true) {
+        if !self.owns(item) {
+            return Push::Already;
+        }
+        let unpreempted = Unpreempted::new();
+        if links.claim_for_push(&unpreempted) {
             return Push::Already;
         }
         queued();

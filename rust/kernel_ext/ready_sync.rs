@@ -5,11 +5,17 @@
 //! The host's model checker compiles `ready_queue.rs` over another module of this name and shape,
 //! made of loom's types (`tools/model`). Keep the two in step.
 
-use super::atomic::{
-    ordering::{Acquire, Full, Relaxed},
-    Atomic, //
+use super::{
+    atomic::{
+        ordering::{Acquire, Full, Relaxed},
+        Atomic, //
+    },
+    bindings as ext, //
 };
-use core::cell::UnsafeCell;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData, //
+};
 
 pub(crate) use kernel::sync::Arc;
 
@@ -22,6 +28,32 @@ pub(crate) fn unique_number() -> u64 {
 /// To be called in a loop that waits for another CPU.
 pub(crate) fn relax() {
     core::hint::spin_loop();
+}
+
+/// While it is there this task is not preempted, so that another CPU may wait for it.
+///
+/// A callback is called under a spinlock: that is enough, but for a PREEMPT_RT kernel.
+pub(crate) struct Unpreempted(PhantomData<*mut ()>);
+
+impl Unpreempted {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        if cfg!(CONFIG_PREEMPT_RT) {
+            // SAFETY: Any context. The drop undoes it, in the same task: this is not `Send`.
+            unsafe { ext::preempt_disable() };
+        }
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Unpreempted {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if cfg!(CONFIG_PREEMPT_RT) {
+            // SAFETY: `new` has disabled it, in this task.
+            unsafe { ext::preempt_enable() };
+        }
+    }
 }
 
 /// A bit that is only ever exchanged, fully ordered in both directions.

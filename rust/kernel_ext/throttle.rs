@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Paces work that is done in interrupts: at most a third of one CPU.
+//! Paces work that is done in interrupts, or on PREEMPT_RT in softirqs: at most a third of one CPU.
 
 use super::{
     atomic::{
@@ -28,7 +28,10 @@ use super::{
 /// piece of work goes on, on each other CPU. Each adds three times its own *t* to the debt when it
 /// ends, and makes the rest longer. So over a longer time all CPUs together still spend a third of
 /// one CPU. On the same CPU an interrupt comes after the previous one's [`Work::end`], in program
-/// order. So it sees the debt of that work, or a later one, since the debt is one word.
+/// order. So it sees the debt of that work, or a later one, since the debt is one word: no order
+/// between two words is needed, so all accesses are relaxed.
+///
+/// The model checker compiles this file over loom's atomics (`tools/model/src/numbers.rs`).
 pub(crate) struct Throttle {
     /// The time at which all work is paid for, on the monotonic clock in nanoseconds. The lowest
     /// bit says that there is a rest until then.
@@ -39,14 +42,14 @@ pub(crate) struct Throttle {
 /// that makes this debt takes half as long, which is short enough for other work on the CPU.
 const BURST: i64 = 100_000;
 /// The longest time that one piece of work is charged: if it took longer, it was itself
-/// interrupted, by a hypervisor say.
+/// interrupted, by a hypervisor say, or preempted in a softirq of PREEMPT_RT.
 const LONGEST: i64 = 1_000_000_000;
 /// The lowest bit of [`Throttle::paid`].
 const RESTS: i64 = 1;
 
 impl Throttle {
     /// A throttle without debt.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             paid: Atomic::new(0),
         }

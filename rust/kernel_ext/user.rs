@@ -10,10 +10,11 @@
 
 use super::{
     atomic::{
-        ordering::{Acquire, Full, Relaxed, Release},
+        ordering::{Acquire, Full, Release},
         Atomic, //
     },
     bindings as ext,
+    limits::Count,
     throttle::Throttle, //
 };
 use core::ptr::NonNull;
@@ -134,8 +135,8 @@ impl Drop for User {
 /// The record of one user, for all of the user's accounts.
 pub(crate) struct Usage {
     user: User,
-    timers: Atomic<u64>,
-    bytes: Atomic<u64>,
+    timers: Count,
+    bytes: Count,
     /// Paces the work of the user's timers in interrupts.
     pub(crate) throttle: Throttle,
 }
@@ -157,8 +158,8 @@ impl Account {
         let new = Arc::new(
             Usage {
                 user,
-                timers: Atomic::new(0),
-                bytes: Atomic::new(0),
+                timers: Count::new(),
+                bytes: Count::new(),
                 throttle: Throttle::new(),
             },
             GFP_KERNEL_ACCOUNT,
@@ -228,25 +229,11 @@ impl Drop for Account {
 }
 
 /// Adds `n` to `count` unless that makes it more than `max`: ENOSPC. Any context.
-///
-/// The sum is checked and stored in one step, so charges that race never exceed `max` together.
-fn charge(count: &Atomic<u64>, n: u64, max: u64) -> Result {
-    let mut old = count.load(Relaxed);
-    loop {
-        let new = old.saturating_add(n);
-        if new > max {
-            return Err(ENOSPC);
-        }
-        match count.cmpxchg(old, new, Relaxed) {
-            Ok(_) => return Ok(()),
-            Err(found) => old = found,
-        }
+fn charge(count: &Count, n: u64, max: u64) -> Result {
+    if !count.add(n, max) {
+        return Err(ENOSPC);
     }
-}
-
-/// Undoes a [`charge`]. Any context.
-fn uncharge(count: &Atomic<u64>, n: u64) {
-    count.fetch_add(n.wrapping_neg(), Relaxed);
+    Ok(())
 }
 
 /// One timer, counted against its user.
@@ -265,7 +252,7 @@ impl TimerCharge {
 
 impl Drop for TimerCharge {
     fn drop(&mut self) {
-        uncharge(&self.0 .0.timers, 1);
+        self.0 .0.timers.sub(1);
     }
 }
 
@@ -281,6 +268,6 @@ pub(crate) struct BytesCharge {
 
 impl Drop for BytesCharge {
     fn drop(&mut self) {
-        uncharge(&self.account.0.bytes, self.bytes);
+        self.account.0.bytes.sub(self.bytes);
     }
 }

@@ -278,6 +278,8 @@ impl<'a> PollTable<'a> {
 /// either tells before the queue goes away (`POLLFREE`; then `head` is null, or becomes so under the
 /// queue's lock, and the queue's memory outlives an RCU grace period), or the queue lives as long as
 /// the polled file.
+///
+/// `tools/model/src/pollfree.rs` is a twin of `remove`, `went_away` and `is_used`: change both.
 #[repr(C)]
 pub(super) struct Entry {
     entry: Opaque<bindings::wait_queue_entry>,
@@ -305,9 +307,10 @@ impl Entry {
         }
     }
 
-    /// Whether the entry was added to a queue and has not been told that it went away.
+    /// Whether the entry was added to a queue and has not been told that it went away. If not, the
+    /// entry can be written again: pairs with the release in `went_away`, which is the last access.
     pub(super) fn is_used(&self) -> bool {
-        !self.head.load(Relaxed).is_null()
+        !self.head.load(Acquire).is_null()
     }
 
     /// Adds the entry to `head`. From now on `wake` is called in any context, under `head`'s lock.
@@ -334,7 +337,9 @@ impl Entry {
         unsafe {
             ext::init_waitqueue_func_entry(entry, wake);
             (*entry).private = private;
-            // INVARIANT: `head` is the queue that the entry is added to.
+            // INVARIANT: `head` is the queue that the entry is added to. Relaxed: the queue's lock
+            // orders it with `went_away`, which can't come before the entry is in the queue. Who
+            // removes the entry is this task, or is ordered after it by `set_attached()`.
             (*this).head.store(head, Relaxed);
             if exclusive {
                 bindings::add_wait_queue_exclusive(head, entry);

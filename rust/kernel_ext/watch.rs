@@ -25,10 +25,6 @@
 //! more. No reference to the file is held; [`Watch::file`] takes one for as long as it is polled.
 
 use super::{
-    atomic::{
-        ordering::{Acquire, Relaxed, Release},
-        Atomic, //
-    },
     bindings as ext,
     last_close::{
         FileId,
@@ -41,6 +37,11 @@ use super::{
         HasLinks,
         Links,
         ReadyQueue, //
+    },
+    stack::{
+        HasLink,
+        Stack,
+        Taken, //
     },
     tree::{
         HasNode,
@@ -500,48 +501,51 @@ impl<T: Watcher> Deref for Closed<T> {
 ///
 /// # Invariants
 ///
-/// `first` is null or the first of a list, through the registrations' `next`, of watches of each of
-/// which the list owns a reference.
+/// What is on the stack are the registrations of watches of the kind `T`. Of each watch the list owns
+/// a reference, and the pointer is that of [`Arc::into_raw`].
 pub(crate) struct ClosedList<T: Watcher> {
-    first: Atomic<*mut Watch<T>>,
+    stack: Stack<Registration>,
+    _kind: PhantomData<Arc<Watch<T>>>,
+}
+
+// SAFETY: It is a field of the registration.
+unsafe impl HasLink for Registration {
+    fn link(&self) -> *mut *mut Self {
+        self.next()
+    }
 }
 
 impl<T: Watcher> ClosedList<T> {
     /// An empty list.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            first: Atomic::new(ptr::null_mut()),
+            stack: Stack::new(),
+            _kind: PhantomData,
         }
     }
 
     /// Any context.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.load(Relaxed).is_null()
+        self.stack.is_empty()
     }
 
     /// Puts `watch` into the list. Any context.
     pub(crate) fn push(&self, watch: Closed<T>) {
+        // INVARIANT: The list owns the reference.
         let watch = Arc::into_raw(watch.0).cast_mut();
-        let mut first = self.first.load(Relaxed);
-        loop {
-            // SAFETY: The watch is valid, and its `next` is ours, by the invariants of `Closed`.
-            unsafe { *(*watch).registration.next() = first.cast() };
-            // INVARIANT: On success the list owns the reference.
-            match self.first.cmpxchg(first, watch, Release) {
-                Ok(_) => return,
-                Err(now) => first = now,
-            }
-        }
+        // CAST: The registration is the watch's first field.
+        // SAFETY: The watch is valid while the list owns the reference. Its `next` is ours, by the
+        // invariants of `Closed`.
+        unsafe { self.stack.push(watch.cast()) };
     }
 
     /// Takes all watches out of the list, the last one that came first. Process context.
     pub(crate) fn take(&self) -> ClosedIter<T> {
-        ClosedIter(if self.is_empty() {
-            ptr::null_mut()
-        } else {
-            self.first.xchg(ptr::null_mut(), Acquire)
-        })
+        ClosedIter {
+            taken: self.stack.take(),
+            _kind: PhantomData,
+        }
     }
 }
 
@@ -556,21 +560,19 @@ impl<T: Watcher> Drop for ClosedList<T> {
 /// # Invariants
 ///
 /// As [`ClosedList`].
-pub(crate) struct ClosedIter<T: Watcher>(*mut Watch<T>);
+pub(crate) struct ClosedIter<T: Watcher> {
+    taken: Taken<Registration>,
+    _kind: PhantomData<Arc<Watch<T>>>,
+}
 
 impl<T: Watcher> Iterator for ClosedIter<T> {
     type Item = Arc<Watch<T>>;
 
     fn next(&mut self) -> Option<Arc<Watch<T>>> {
-        let watch = self.0;
-        if watch.is_null() {
-            return None;
-        }
-        // SAFETY: The list owns a reference to the watch, and its `next`; the former is handed out.
-        unsafe {
-            self.0 = (*(*watch).registration.next()).cast();
-            Some(Arc::from_raw(watch))
-        }
+        // CAST: The registration is the first field of a `Watch<T>`, by the invariants.
+        let watch = self.taken.next()?.cast::<Watch<T>>();
+        // SAFETY: The list owned a reference to the watch, which is handed out.
+        Some(unsafe { Arc::from_raw(watch) })
     }
 }
 

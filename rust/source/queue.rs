@@ -392,7 +392,8 @@ impl Queue {
     ///
     /// No lock is held here: those of the wait queues nest inside of nothing of ours, and whoever is
     /// woken may take the queue's lock at once. Our caller had it, which is all the order that
-    /// [`WaitQueue::has_entries`] needs: an entry whose owner looked before that is seen.
+    /// [`WaitQueue::has_entries`] and [`Fasync::has_entries`] need: an entry whose owner looked before
+    /// that is seen. `tools/model/src/order_by_lock.rs` has a twin: change both.
     fn tell(&self, sleepers: &WaitQueue, events: u32, polled: bool, band: Band) {
         let asleep = sleepers.has_entries();
         let pollers = polled && self.pollers.has_entries();

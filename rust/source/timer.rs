@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A timer that feeds a queue, from its hard interrupt.
+//! A timer that feeds a queue, from its interrupt: a hard interrupt, or a softirq on PREEMPT_RT.
 //!
 //! Unlike a timerfd, which counts what was not read, each expiry is a message: which one it is, from 1. An
 //! expiry that came too late to be told from the next one is skipped, and leaves a gap in the numbers; so
@@ -8,7 +8,7 @@
 //!
 //! # The pace
 //!
-//! An expiry wakes all pollers of the file in a hard interrupt. No process is charged for that
+//! An expiry wakes all pollers of the file in its interrupt. No process is charged for that
 //! time: the one that started the timer may sleep. So all timers of a user share a [`Throttle`]: an
 //! expiry that comes in a rest puts itself off until the end of the rest, and does nothing else. It
 //! is then late, or is skipped if the next one is due as well.
@@ -129,10 +129,11 @@ struct Timer {
     period: Delta,
     /// How often it is to expire; 0 for no end.
     count: u64,
-    /// How often it has. Only the interrupt changes it.
+    /// How often it has. Only the interrupt uses it: on one CPU at a time, and each is ordered after
+    /// the one before by the lock of the timer base, which `hrtimer` takes before and after.
     expired: Atomic<u64>,
     /// The number of nanoseconds that the next message has been put off: it was due that long
-    /// before the time that the timer is set to. Only the interrupt changes it.
+    /// before the time that the timer is set to. Only the interrupt uses it, as above.
     late: Atomic<i64>,
 }
 
@@ -160,7 +161,7 @@ impl Timer {
 }
 
 impl_has_hr_timer! {
-    // A hard interrupt; a softirq on a PREEMPT_RT kernel.
+    // A hard interrupt; a softirq on PREEMPT_RT, as the mode does not ask for a hard one.
     impl HasHrTimer<Self> for Timer {
         mode: RelativeMode<Monotonic>, field: self.timer
     }

@@ -74,12 +74,12 @@ reference_boot() {
 	quick-stock-kvm) echo 1500 ;;
 	quick-stock-tcg) echo 4000 ;;
 	quick-stock-tcg-foreign) echo 8000 ;;
-	quick-debug-kvm) echo 5000 ;;
-	quick-debug-tcg) echo 25000 ;;
+	quick-debug-kvm | quick-debug-rt-kvm) echo 5000 ;;
+	quick-debug-tcg | quick-debug-rt-tcg) echo 25000 ;;
 	full-stock-kvm) echo 6000 ;;
 	full-stock-tcg) echo 15000 ;;
-	full-debug-kvm) echo 10000 ;;
-	full-debug-tcg) echo 45000 ;;
+	full-debug-kvm | full-debug-rt-kvm) echo 10000 ;;
+	full-debug-tcg | full-debug-rt-tcg) echo 45000 ;;
 	*) die "no reference boot is known for this guest" ;;
 	esac
 }

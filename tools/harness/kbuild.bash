@@ -3,8 +3,9 @@
 # Configured kernel trees to build the module against.
 #   stock   Debian's kernel: only its Rust metadata is rebuilt, the kernel is not
 #   debug   a small kernel of our own with KASAN, lockdep and their like
+#   debug-rt   the same with PREEMPT_RT, and without KASAN
 
-known_flavours='stock debug'
+known_flavours='stock debug debug-rt'
 
 check_flavour() {
 	[[ " $known_flavours " == *" $1 "* ]] || die "unknown kernel flavour '$1'" "known: $known_flavours"
@@ -15,6 +16,7 @@ kbuild_folder() {
 	case $1 in
 	stock) recipe=$(declare -f build_stock) ;;
 	debug) recipe=$(declare -f build_debug; cat "$harness"/kernel-config/{base,debug}.config) ;;
+	debug-rt) recipe=$(declare -f build_debug_rt; debug_rt_config) ;;
 	esac
 	printf '%s/kbuild-%s-%s\n' "$REPOLL_CACHE" "$1" \
 		"$(key_of "$(kernel_release)" "$(<"$(kernel_root_folder)/etc/repoll-toolchain")" "$recipe")"
@@ -33,7 +35,7 @@ kbuild_arguments() {
 		fi
 		printf '%s\n' "CC=${cross}gcc-$kernel_gcc" "LOCALVERSION=${release#"${release%%[!0-9.]*}"}"
 		;;
-	debug) printf '%s\n' "LLVM=-$kernel_llvm" ;;
+	debug | debug-rt) printf '%s\n' "LLVM=-$kernel_llvm" ;;
 	esac
 }
 
@@ -43,7 +45,7 @@ enter_kernel() { REPOLL_ROOTFS=$(kernel_root_folder) enter "$@"; }
 kernel_image() {
 	case $1 in
 	stock) printf '%s/usr/lib/modules/%s/vmlinuz\n' "$(kernel_folder)" "$(kernel_release)" ;;
-	debug) printf '%s/%s\n' "$(kbuild_folder debug)" \
+	debug | debug-rt) printf '%s/%s\n' "$(kbuild_folder "$1")" \
 		"$([[ $REPOLL_ARCH == amd64 ]] && echo arch/x86/boot/bzImage || echo "arch/$REPOLL_ARCH/boot/Image")" ;;
 	esac
 }
@@ -57,7 +59,15 @@ ensure_kbuild() {
 		rm "$folder/.complete" # its source was made anew
 	fi
 	need_space 1 "the $1 kernel's build"
-	make_in_place "$folder" "make_kbuild_$1"
+	check_rust "$(kernel_folder)/usr/lib/modules/$(kernel_release)/config"
+	make_in_place "$folder" "make_kbuild_${1//-/_}"
+}
+
+# check_rust CONFIG : of a stock kernel.
+check_rust() {
+	grep -qx CONFIG_RUST=y "$1" ||
+		die "Linux $(kernel_release) was built without Rust: its configuration lacks CONFIG_RUST=y" \
+			"choose a kernel that has it: REPOLL_KERNEL is one of $(kernel_names | paste -sd' ')"
 }
 
 make_kbuild_stock() {
@@ -66,6 +76,10 @@ make_kbuild_stock() {
 make_kbuild_debug() {
 	[[ $REPOLL_ARCH == amd64 ]] || die "the debug kernel has no configuration for $REPOLL_ARCH" "the kernels of amd64 have one"
 	REPOLL_ROOTFS=$(kernel_root_folder) step "build the debug kernel (some 15 minutes on 2 cores)" build_debug "$1"
+}
+make_kbuild_debug_rt() {
+	[[ $REPOLL_ARCH == amd64 ]] || die "the debug-rt kernel has no configuration for $REPOLL_ARCH" "the kernels of amd64 have one"
+	REPOLL_ROOTFS=$(kernel_root_folder) step "build the debug-rt kernel (some 15 minutes on 2 cores)" build_debug_rt "$1"
 }
 
 build_stock() {
@@ -83,6 +97,24 @@ build_debug() {
 	mapfile -t arguments < <(kbuild_arguments debug)
 	if [[ ! -e $1/.configured ]]; then
 		cat "$harness"/kernel-config/{base,debug}.config >"$1/wanted.config"
+		enter -- make -s -C "$kernel/source" O="$1" KCONFIG_ALLCONFIG="$1/wanted.config" "${arguments[@]}" allnoconfig
+		check_options_stuck "$1/wanted.config" "$1/.config"
+		touch "$1/.configured"
+	fi
+	enter -- make -s -C "$kernel/source" O="$1" "${arguments[@]}" "-j$(nproc)" bzImage modules
+}
+
+# The options of the debug-rt kernel: each one's last setting counts.
+debug_rt_config() {
+	cat "$harness"/kernel-config/{base,debug,debug-rt}.config | tac | awk -F= '/^CONFIG_/ && !seen[$1]++' | tac
+}
+
+build_debug_rt() {
+	local arguments kernel
+	kernel=$(kernel_folder)
+	mapfile -t arguments < <(kbuild_arguments debug-rt)
+	if [[ ! -e $1/.configured ]]; then
+		debug_rt_config >"$1/wanted.config"
 		enter -- make -s -C "$kernel/source" O="$1" KCONFIG_ALLCONFIG="$1/wanted.config" "${arguments[@]}" allnoconfig
 		check_options_stuck "$1/wanted.config" "$1/.config"
 		touch "$1/.configured"

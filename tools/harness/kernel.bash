@@ -48,22 +48,22 @@ make_source() {
 find_kernel() {
 	local mirror
 	mirror=$(kernel_mirror)
-	step "read the mirror's lists of kernels" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
+	step "read the mirror's lists, for $REPOLL_KERNEL" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
 	read -r abi package series < <(choose_kernel "$1" pinned) || true
 	[[ ! ${abi-} ]] || return 0
 	# shellcheck disable=SC2046
 	read -r abi package series < <(choose_kernel "$1" newest $(supported_series)) || true
 	if [[ ${abi-} ]]; then
-		say "  the mirror no longer has Linux $kernel_abi; taking $abi, the newest supported one that it has for $kernel_flavour"
+		say "  the mirror no longer has Linux $kernel_abi ($kernel_package); taking $abi ($package), the newest supported one that it has for $kernel_flavour"
 		return
 	fi
 	if [[ ${REPOLL_ARCHIVE-} ]]; then
 		mirror=$REPOLL_ARCHIVE
-		step "read the archive's lists of kernels" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
+		step "read the archive's lists, for $REPOLL_KERNEL" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
 		read -r abi package series < <(choose_kernel "$1" pinned) || true
 		[[ ${abi-} ]] || die "neither the mirror nor the archive $mirror has Linux $kernel_abi ($kernel_package) for $kernel_flavour" \
 			"REPOLL_ARCHIVE is to be the archive's tree of $kernel_day"
-		say "  the mirror has no supported Linux for $kernel_flavour; taking $abi from the archive $mirror"
+		say "  the mirror has no supported Linux for $kernel_flavour; taking $abi ($package) from the archive $mirror"
 		return
 	fi
 	die "the mirror $mirror has no supported Linux for $kernel_flavour in $kernel_suite, with its source" \
@@ -83,11 +83,11 @@ kernel_mirror() {
 # A mirror that is a folder is the user's own, and needs no signature.
 trust_in() { [[ $1 != file:* ]] || printf '[trusted=yes] '; }
 
-# Series of the table that the chosen kernel may be replaced by: of its architecture, flavour and
-# suite, so that the same compilers built them. The newest first.
+# Series of the table that the chosen kernel may be replaced by: its own, and those that must work, of
+# its architecture, flavour and suite, so that the same compilers built them. The newest first.
 supported_series() {
-	table_rows kernel | awk -v "arch=$REPOLL_ARCH" -v "suite=$kernel_suite" -v "flavour=$kernel_flavour" \
-		'$2 == arch && $4 == suite && $8 == flavour { print $5 }' | sort -urV
+	table_rows kernel | awk -v "name=$REPOLL_KERNEL" -v "arch=$REPOLL_ARCH" -v "suite=$kernel_suite" -v "flavour=$kernel_flavour" \
+		'$1 == name || ($2 == arch && $4 == suite && $8 == flavour && $10 == "must") { print $5 }' | sort -urV
 }
 
 # read_lists APT SOURCE-LINE : the pinned kernel is of the past, so lists that have expired serve

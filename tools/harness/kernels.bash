@@ -8,8 +8,10 @@ kernel_table=${REPOLL_KERNELS:-$harness/kernels}
 # table_rows WORD : the rows that begin with WORD, without it.
 table_rows() { sed -n "s/^$1[[:space:]]\+//p" "$kernel_table"; }
 
-# kernel_names [ARCH] : all rows, or those of an architecture.
-kernel_names() { table_rows kernel | awk -v "arch=${1-}" 'arch == "" || $2 == arch { print $1 }'; }
+kernel_names() { table_rows kernel | awk '{ print $1 }'; }
+
+# kernels_of ARCH : the rows of an architecture.
+kernels_of() { table_rows kernel | awk -v "arch=$1" '$2 == arch { print $1 }'; }
 
 # Debian's name of an architecture, of any that uname or the kernel's makefiles use.
 architecture_of() {
@@ -41,7 +43,7 @@ select_kernel() {
 	if [[ ${ARCH-} ]]; then
 		arch=$(architecture_of "$ARCH") || die "unknown architecture ARCH='$ARCH'" "known: amd64 arm64"
 	fi
-	REPOLL_KERNEL=${REPOLL_KERNEL:-$(table_rows kernel | awk -v "arch=${arch:-$(host_arch)}" '$2 == arch { print $1; exit }')}
+	REPOLL_KERNEL=${REPOLL_KERNEL:-$(kernels_of "${arch:-$(host_arch)}" | sed 1q)}
 	# A host of another architecture is refused later, where something is to be built.
 	: "${REPOLL_KERNEL:=${known%% *}}"
 	read -r name REPOLL_ARCH kernel_root kernel_suite kernel_series kernel_abi kernel_package kernel_flavour \

@@ -50,7 +50,7 @@ parse_options() {
 	fi
 	check_flavour "$kernel"
 	[[ -z $icount ]] || { REPOLL_ACCEL=tcg smp=1; }
-	: "${boot_limit:=$([[ $kernel == debug ]] && echo 300 || echo 120)}"
+	: "${boot_limit:=$([[ $kernel == debug* ]] && echo 300 || echo 120)}"
 }
 
 # make_ready : everything that the guest needs; $run becomes the run's own folder.

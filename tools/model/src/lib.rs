@@ -1,11 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Model checking of `rust/kernel_ext/ready_queue.rs`: the module's own source, over loom's atomics.
+//! Model checking of what the module shares without a lock, over loom's atomics: all interleavings,
+//! with all values that a load may return in the C11 memory model.
 //!
-//! There is nothing here but tests: `tests.rs`, exhaustive, and `random.rs`, larger, over shuttle's
-//! atomics; `rearm.rs` mirrors a protocol around the queue. They tell what they prove, and how it was
-//! seen that they can fail. Run them with `cargo test -p ready-queue-model --release`.
+//! There is nothing here but tests. Four files of the module are compiled from their own source:
+//! `ready_queue.rs` (`tests.rs`; `weakened.rs`; `random.rs`, larger, over shuttle's atomics),
+//! `stack.rs` (`closed.rs`), `limits.rs` and `throttle.rs` (`numbers.rs`). What needs the kernel has a twin:
+//! `rearm.rs`, `pollwake.rs`, `pollfree.rs`, `last_close.rs`, `order_by_lock.rs`, `publish.rs`. Each
+//! model has variants with one order less, which must fail. `Documentation/explanation/ordering.rst`
+//! is the table of all; it says where the kernel's memory model differs from C11's.
+//!
+//! Run them with `cargo test -p repoll-model`.
 
+#[cfg(test)]
+mod atomic;
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod closed;
+#[cfg(test)]
+mod last_close;
+#[cfg(test)]
+#[path = "../../../rust/kernel_ext/limits.rs"]
+mod limits;
+#[cfg(test)]
+mod numbers;
+#[cfg(test)]
+mod order_by_lock;
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod pollfree;
+#[cfg(test)]
+mod pollwake;
+#[cfg(test)]
+mod publish;
 #[cfg(test)]
 #[expect(clippy::duplicate_mod, reason = "the same source over other atomics")]
 mod random;
@@ -17,4 +46,14 @@ mod ready_sync;
 #[cfg(test)]
 mod rearm;
 #[cfg(test)]
+#[path = "../../../rust/kernel_ext/stack.rs"]
+mod stack;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[path = "../../../rust/kernel_ext/throttle.rs"]
+mod throttle;
+#[cfg(test)]
+mod time;
+#[cfg(test)]
+mod weakened;

@@ -2,8 +2,10 @@
 
 //! What [`ready_queue`](super::ready_queue) is built on, made of loom's types.
 //!
-//! Same shape and same ordering as `rust/kernel_ext/ready_sync.rs`. Keep the two in step.
+//! Same shape and same ordering as `rust/kernel_ext/ready_sync.rs`. Keep the two in step. A test may
+//! take an order away ([`check::weakened`](super::check::weakened)).
 
+use super::check::{closely, has, Turns, Weakness};
 use loom::{
     cell::UnsafeCell,
     sync::atomic::{
@@ -23,6 +25,15 @@ pub(crate) fn unique_number() -> u64 {
 /// To be called in a loop that waits for another thread.
 pub(crate) fn relax() {
     loom::thread::yield_now();
+}
+
+/// The model has no preemption but loom's, which stops any thread anywhere, for a while.
+pub(crate) struct Unpreempted(());
+
+impl Unpreempted {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
 }
 
 /// The kernel's xchg() is a full barrier. loom takes `SeqCst` accesses for `AcqRel` ones, but knows
@@ -45,6 +56,12 @@ impl Flag {
     }
 
     pub(crate) fn exchange(&self, value: bool) -> bool {
+        if has(Weakness::FlagIsLoaded) && self.0.load(Relaxed) == value {
+            return value;
+        }
+        if has(Weakness::Flag) {
+            return self.0.swap(value, Relaxed);
+        }
         fully_ordered!(self.0.swap(value, AcqRel))
     }
 
@@ -54,22 +71,40 @@ impl Flag {
 }
 
 /// The one word of a queue: a pointer and a mark.
-pub(crate) struct Word(AtomicUsize);
+pub(crate) struct Word(AtomicUsize, Turns);
 
 impl Word {
     pub(crate) fn new() -> Self {
-        Self(AtomicUsize::new(0))
+        Self(AtomicUsize::new(0), Turns::new())
+    }
+
+    fn turn(&self) {
+        if closely() {
+            self.1.turn();
+        }
     }
 
     pub(crate) fn load(&self) -> usize {
+        self.turn();
         self.0.load(Acquire)
     }
 
     pub(crate) fn exchange(&self, value: usize) -> usize {
+        self.turn();
+        if has(Weakness::Word) {
+            return self.0.swap(value, Relaxed);
+        }
         fully_ordered!(self.0.swap(value, AcqRel))
     }
 
     pub(crate) fn compare_exchange(&self, old: usize, new: usize) -> Result<usize, usize> {
+        self.turn();
+        if has(Weakness::CompareExchange) {
+            return self.0.compare_exchange(old, new, Relaxed, Relaxed);
+        }
+        if has(Weakness::CompareExchangeBarrier) {
+            return self.0.compare_exchange(old, new, AcqRel, Relaxed);
+        }
         // Of one that fails the kernel's orders nothing, here the first fence stays: the caller has
         // nothing to do then but to try again.
         fence(SeqCst);

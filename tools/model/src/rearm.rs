@@ -7,12 +7,13 @@
 //! and the barriers. If one of them is changed there, change it here. The ready queue is the real one.
 
 use super::{
+    check::{check, full_barrier, join},
     ready_queue::Push,
-    tests::{check, drain, items, join, Instance},
+    tests::{drain, items, Instance},
 };
 use loom::{
     sync::{
-        atomic::{fence, AtomicBool, Ordering::Relaxed, Ordering::SeqCst},
+        atomic::{AtomicBool, Ordering::Relaxed},
         Arc, Mutex,
     },
     thread,
@@ -56,7 +57,7 @@ fn model(name: &str, barriers: Barriers) {
                 let mut wants = wanted.load(Relaxed);
                 if !wants {
                     if barriers.callback {
-                        fence(SeqCst);
+                        full_barrier();
                     }
                     wants = wanted.load(Relaxed);
                 }
@@ -70,7 +71,7 @@ fn model(name: &str, barriers: Barriers) {
         let mut consumer = ep.consumer.lock().expect("poison");
         wanted.store(true, Relaxed);
         if barriers.modify {
-            fence(SeqCst);
+            full_barrier();
         }
         if file.readable.load(Relaxed) && ep.ready.push(&item, || ()) == Push::Already {
             consumer.await_push(&ep.ready, &item);

@@ -9,15 +9,16 @@
 //! exclusive waiters in one wait queue, and ordering by dependencies, which the kernel has and C11
 //! has not (nothing here relies on it).
 //!
-//! All tests are exhaustive, but for those that give `check()` a bound of preemptions:
-//! `wakeup_of_two_is_not_lost`, `two_producers_of_an_item` (3). With `--nocapture` each tells how many
-//! executions it has seen. A test that finds nobody to run ends the process, not just the test.
+//! Tests that would take many seconds give `check()` a bound of preemptions (3): the others see all
+//! executions that loom knows to differ. [`Turns`](super::check::Turns) says which it does not know;
+//! `check_closely()` has it try those too. With `--nocapture` each tells how many executions it has
+//! seen. A test that finds nobody to run ends the process, not just the test.
 //!
 //! # They can fail
 //!
-//! Each of these, done to a copy, made the tests named fail. The four that take seconds
-//! (`order_of_arrival`, `removed_item_stays_out`, `..._with_callback`) were tried against a few breaks
-//! only.
+//! `weakened.rs` takes single orders away, in each run. Each of the following, done to a copy, made the
+//! tests named fail. Four (`order_of_arrival`, `removed_item_stays_out`, `..._with_callback`) were tried
+//! against a few breaks only.
 //!
 //! | Break | Caught by |
 //! |---|---|
@@ -61,50 +62,18 @@
 //! whose lack no test of this crate finds.
 
 use super::{
+    check::{check, check_closely, join, POISON},
     ready_queue::{Consumer, HasLinks, Links, Push, ReadyQueue, Scan},
     ready_sync::Arc,
 };
 use loom::{
-    model::Builder,
     sync::{
         atomic::{fence, AtomicBool, Ordering::Relaxed, Ordering::SeqCst},
         Condvar, Mutex,
     },
     thread,
 };
-use std::{
-    ops::Deref,
-    sync::atomic::AtomicUsize as PlainUsize, // Not seen by loom.
-};
-
-const POISON: &str = "another thread has failed";
-
-pub(crate) fn join<T>(thread: thread::JoinHandle<T>) -> T {
-    thread.join().expect(POISON)
-}
-
-/// Runs `model` in all of its interleavings, or in those with at most `preemptions` preemptions.
-pub(crate) fn check(
-    name: &str,
-    preemptions: Option<usize>,
-    model: impl Fn() + Send + Sync + 'static,
-) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = preemptions;
-    let runs = std::sync::Arc::new(PlainUsize::new(0));
-    let count = runs.clone();
-    let begin = std::time::Instant::now();
-    builder.check(move || {
-        count.fetch_add(1, Relaxed);
-        model();
-    });
-    println!(
-        "{name}: {} executions, {}, {:.2} s",
-        runs.load(Relaxed),
-        preemptions.map_or("exhaustive".into(), |n| format!("<= {n} preemptions")),
-        begin.elapsed().as_secs_f32()
-    );
-}
+use std::ops::Deref;
 
 /// An instance: the queue, its consumer under the lock, and those who wait.
 pub(crate) struct Instance {
@@ -306,7 +275,7 @@ fn wait(ep: &Instance, mut enough: impl FnMut(&Item, [bool; 2]) -> bool) {
 /// (1) One event and one who waits for it: he gets it, and does not sleep for ever.
 #[test]
 fn wakeup_is_not_lost() {
-    check("wakeup_is_not_lost", None, || {
+    check_closely("wakeup_is_not_lost", || {
         let ep = Instance::new();
         let items = items::<1>(&ep);
         let item = items[0].clone();
@@ -340,33 +309,35 @@ fn wakeup_of_two_is_not_lost() {
 
 /// (2) An event that comes as the item is taken and polled: the poll sees it, or the item is in the
 /// queue again, once.
+pub(crate) fn event_during_poll() {
+    let ep = Instance::new();
+    let items = items::<1>(&ep);
+    let item = items[0].clone();
+    assert_eq!(ep.ready.push(&item, || ()), Push::Queued);
+    let producer = {
+        let (ep, item) = (ep.clone(), item.clone());
+        thread::spawn(move || {
+            item.file[0].store(true, Relaxed);
+            ep.ready.push(&item, || ());
+        })
+    };
+    let mut consumer = ep.consumer.lock().expect(POISON);
+    let mut scan = begin_scan(&ep.ready, &mut consumer);
+    let seen = scan.next().expect("the item was queued").is_ready();
+    assert!(scan.next().is_none());
+    drop(scan);
+    join(producer);
+    let queued = !ep.ready.is_empty();
+    let again = drain(&ep.ready, &mut consumer);
+    assert_eq!(queued, !again.is_empty());
+    assert!(seen || queued, "the event is lost");
+    assert!(again.len() <= 1, "queued twice");
+    assert_eq!(Arc::strong_count(&item), 3);
+}
+
 #[test]
 fn event_during_poll_is_not_lost() {
-    check("event_during_poll_is_not_lost", None, || {
-        let ep = Instance::new();
-        let items = items::<1>(&ep);
-        let item = items[0].clone();
-        assert_eq!(ep.ready.push(&item, || ()), Push::Queued);
-        let producer = {
-            let (ep, item) = (ep.clone(), item.clone());
-            thread::spawn(move || {
-                item.file[0].store(true, Relaxed);
-                ep.ready.push(&item, || ());
-            })
-        };
-        let mut consumer = ep.consumer.lock().expect(POISON);
-        let mut scan = begin_scan(&ep.ready, &mut consumer);
-        let seen = scan.next().expect("the item was queued").is_ready();
-        assert!(scan.next().is_none());
-        drop(scan);
-        join(producer);
-        let queued = !ep.ready.is_empty();
-        let again = drain(&ep.ready, &mut consumer);
-        assert_eq!(queued, !again.is_empty());
-        assert!(seen || queued, "the event is lost");
-        assert!(again.len() <= 1, "queued twice");
-        assert_eq!(Arc::strong_count(&item), 3);
-    });
+    check_closely("event_during_poll_is_not_lost", event_during_poll);
 }
 
 /// What a push records comes before anything that the consumer does with the item.
@@ -393,35 +364,37 @@ fn push_is_recorded_first() {
 
 /// (2) As before, for an edge-triggered item that is not queued at first, and two scans: one of them,
 /// or the next, sees the event.
+pub(crate) fn event_during_scans() {
+    let ep = Instance::new();
+    let items = items::<1>(&ep);
+    let item = items[0].clone();
+    let producer = {
+        let (ep, item) = (ep.clone(), item.clone());
+        thread::spawn(move || {
+            for source in [0, 1] {
+                item.file[source].store(true, Relaxed);
+                ep.ready.push(&item, || ());
+            }
+        })
+    };
+    let mut consumer = ep.consumer.lock().expect(POISON);
+    let mut seen = [false; 2];
+    let mut pass = |consumer: &mut Consumer<Item>| {
+        let mut scan = begin_scan(&ep.ready, consumer);
+        while let Some(item) = scan.next() {
+            seen = item.poll();
+        }
+    };
+    pass(&mut consumer);
+    join(producer);
+    pass(&mut consumer);
+    assert_eq!(seen, [true, true]);
+    assert!(ep.ready.is_empty());
+}
+
 #[test]
 fn event_during_scans_is_not_lost() {
-    check("event_during_scans_is_not_lost", None, || {
-        let ep = Instance::new();
-        let items = items::<1>(&ep);
-        let item = items[0].clone();
-        let producer = {
-            let (ep, item) = (ep.clone(), item.clone());
-            thread::spawn(move || {
-                for source in [0, 1] {
-                    item.file[source].store(true, Relaxed);
-                    ep.ready.push(&item, || ());
-                }
-            })
-        };
-        let mut consumer = ep.consumer.lock().expect(POISON);
-        let mut seen = [false; 2];
-        let mut pass = |consumer: &mut Consumer<Item>| {
-            let mut scan = begin_scan(&ep.ready, consumer);
-            while let Some(item) = scan.next() {
-                seen = item.poll();
-            }
-        };
-        pass(&mut consumer);
-        join(producer);
-        pass(&mut consumer);
-        assert_eq!(seen, [true, true]);
-        assert!(ep.ready.is_empty());
-    });
+    check("event_during_scans_is_not_lost", None, event_during_scans);
 }
 
 /// (2) An item that is requeued as a producer queues it, and taken again: it is queued once at a time,
@@ -505,7 +478,7 @@ fn two_producers_of_an_item() {
 /// go on meanwhile, lose nothing.
 #[test]
 fn removed_item_stays_out() {
-    check("removed_item_stays_out", None, || {
+    check("removed_item_stays_out", Some(3), || {
         let ep = Instance::new();
         let items = items::<3>(&ep);
         let finished = {
@@ -604,29 +577,31 @@ fn removal_from_any_place() {
 
 /// (4) Removal while a producer has set the bit and not pushed yet: it waits for the push, so the item
 /// is nowhere when it returns, and what comes later is refused. Others on the stack are kept.
+pub(crate) fn removal_during_a_push() {
+    let ep = Instance::new();
+    let items = items::<2>(&ep);
+    let producer = {
+        let (ep, items) = (ep.clone(), items.each_ref().map(Arc::clone));
+        thread::spawn(move || {
+            ep.ready.push(&items[0], || ());
+            assert_eq!(ep.ready.push(&items[1], || ()), Push::Queued);
+            // Removed by now, or not.
+            ep.ready.push(&items[0], || ());
+        })
+    };
+    let mut consumer = ep.consumer.lock().expect(POISON);
+    assert!(remove(&ep.ready, &mut consumer, &items[0]));
+    assert_eq!(ep.ready.push(&items[0], || ()), Push::Already);
+    join(producer);
+    assert_eq!(Arc::strong_count(&items[0]), 1);
+    assert_eq!(drain(&ep.ready, &mut consumer), [1]);
+    assert!(ep.ready.is_empty());
+    consumer.enrol(&ep.ready, items[0].clone());
+}
+
 #[test]
 fn removal_waits_for_a_push() {
-    check("removal_waits_for_a_push", None, || {
-        let ep = Instance::new();
-        let items = items::<2>(&ep);
-        let producer = {
-            let (ep, items) = (ep.clone(), items.each_ref().map(Arc::clone));
-            thread::spawn(move || {
-                ep.ready.push(&items[0], || ());
-                assert_eq!(ep.ready.push(&items[1], || ()), Push::Queued);
-                // Removed by now, or not.
-                ep.ready.push(&items[0], || ());
-            })
-        };
-        let mut consumer = ep.consumer.lock().expect(POISON);
-        assert!(remove(&ep.ready, &mut consumer, &items[0]));
-        assert_eq!(ep.ready.push(&items[0], || ()), Push::Already);
-        join(producer);
-        assert_eq!(Arc::strong_count(&items[0]), 1);
-        assert_eq!(drain(&ep.ready, &mut consumer), [1]);
-        assert!(ep.ready.is_empty());
-        consumer.enrol(&ep.ready, items[0].clone());
-    });
+    check("removal_waits_for_a_push", None, removal_during_a_push);
 }
 
 /// (4) The same, and then the item is enrolled again while the producer goes on: it is queued by what
@@ -703,7 +678,7 @@ fn only_the_enrolled_are_queued() {
 /// queues the item.
 #[test]
 fn event_that_comes_with_enrol_is_not_lost() {
-    check("event_that_comes_with_enrol_is_not_lost", None, || {
+    check_closely("event_that_comes_with_enrol_is_not_lost", || {
         let ep = Instance::new();
         let item = new_item(&ep.ready, 7);
         let producer = {
@@ -803,7 +778,7 @@ fn level_is_not_missed_with_interrupt() {
 fn level_is_not_missed_with_callback() {
     level(
         "level_is_not_missed_with_callback",
-        None,
+        Some(3),
         Callback::Concurrent,
         |scan, item| scan.requeue(item),
     );
@@ -812,7 +787,7 @@ fn level_is_not_missed_with_callback() {
 /// (5) With a callback on another CPU, and a second waiter who sleeps: he gets the item.
 #[test]
 fn level_reaches_sleeper() {
-    check("level_reaches_sleeper", None, || {
+    check("level_reaches_sleeper", Some(3), || {
         let ep = Instance::new();
         let items = items::<1>(&ep);
         let item = items[0].clone();
@@ -855,7 +830,7 @@ fn put_back_is_not_missed() {
 fn put_back_is_not_missed_with_callback() {
     level(
         "put_back_is_not_missed_with_callback",
-        None,
+        Some(3),
         Callback::Concurrent,
         |scan, item| scan.put_back(item),
     );
@@ -888,7 +863,7 @@ fn order_of_a_scan() {
 /// (6) What one thread pushes comes in this order, whenever it is scanned.
 #[test]
 fn order_of_arrival() {
-    check("order_of_arrival", None, || {
+    check("order_of_arrival", Some(3), || {
         let ep = Instance::new();
         let items = items::<3>(&ep);
         let producer = {

@@ -13,6 +13,7 @@ mod errors;
 mod exclusive;
 mod faults;
 mod fdinfo;
+mod ftrace;
 mod interface;
 mod leaks;
 mod masks;
@@ -22,6 +23,7 @@ mod nesting_cost;
 mod network;
 mod poll;
 mod quota;
+mod realtime;
 mod references;
 mod scan;
 mod select;
@@ -93,7 +95,9 @@ pub fn all() -> Vec<Test> {
         cost::tests,
         faults::tests,
         stress::tests,
+        realtime::tests,
         module::tests,
+        ftrace::tests,
     ] {
         tests.extend(theme());
     }

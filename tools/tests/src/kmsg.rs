@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kernel log: a test after which the kernel complains has failed.
 
+use anyhow::{ensure, Result};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
@@ -46,26 +47,38 @@ impl Kmsg {
 
     /// The complaints since the last call, with some lines after the first one.
     pub fn complaints(&mut self) -> Vec<String> {
-        let Some(file) = &mut self.0 else {
-            return Vec::new();
-        };
         let mut found = Vec::new();
-        let mut record = [0; 8192];
-        loop {
-            match file.read(&mut record) {
-                Ok(0) => break,
-                Ok(length) => {
-                    let line = message(&String::from_utf8_lossy(&record[..length]));
-                    if (!found.is_empty() && found.len() < 40) || is_complaint(&line) {
-                        found.push(line);
-                    }
-                }
-                // Records were overwritten before we came to read them.
-                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
-                Err(_) => break,
+        for line in self.lines() {
+            if (!found.is_empty() && found.len() < 40) || is_complaint(&line) {
+                found.push(line);
             }
         }
         found
+    }
+
+    /// Asserts that one line since the last call says this.
+    pub fn expect(&mut self, text: &str) -> Result<()> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        let lines: Vec<_> = self.lines().collect();
+        let saying = lines.iter().filter(|line| line.contains(text)).count();
+        ensure!(saying == 1, "not one line says {text:?}: {lines:#?}");
+        Ok(())
+    }
+
+    /// The lines since the last call.
+    fn lines(&mut self) -> impl Iterator<Item = String> + '_ {
+        let mut record = [0; 8192];
+        std::iter::from_fn(move || loop {
+            match self.0.as_mut()?.read(&mut record) {
+                Ok(0) => return None,
+                Ok(length) => return Some(message(&String::from_utf8_lossy(&record[..length]))),
+                // Records were overwritten before we came to read them.
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+                Err(_) => return None,
+            }
+        })
     }
 }
 

@@ -66,36 +66,45 @@ impl Drop for Reload {
     }
 }
 
-/// The module that holds the name of repoll's second device, while this is there. What the kernel
-/// says of a name that is there already goes to its log, and not to the console.
-pub struct NameHolder {
+/// A module that holds what repoll needs, while this is there. What the kernel says of that goes to
+/// its log, and not to the console.
+pub struct Holder {
+    name: &'static CStr,
     console_level: String,
 }
 
+/// Holds the name of repoll's second device.
+pub const NAME_HOLDER: &CStr = c"repoll_name_holder";
+/// Holds the direct calls of the functions that repoll's hook may be on.
+pub const DIRECT_HOLDER: &CStr = c"repoll_direct_holder";
+
 const PRINTK: &str = "/proc/sys/kernel/printk";
 
-impl NameHolder {
+impl Holder {
     /// Loads it.
-    pub fn load() -> Result<Self> {
+    pub fn load(name: &'static CStr) -> Result<Self> {
         let module = &settings::get().module;
-        let path = module.with_file_name("tests/repoll_name_holder.ko");
+        let path = module.with_file_name(format!("tests/{}.ko", name.to_str()?));
         let Ok(file) = File::open(&path) else {
             return skip(format!("no {}", path.display()));
         };
         sys::finit_module(&file, c"").context("finit_module of the holder")?;
         let console_level = fs::read_to_string(PRINTK)?;
-        let this = Self { console_level };
+        let this = Self {
+            name,
+            console_level,
+        };
         fs::write(PRINTK, "1")?;
         Ok(this)
     }
 }
 
-impl Drop for NameHolder {
+impl Drop for Holder {
     fn drop(&mut self) {
-        let back = fs::write(PRINTK, &self.console_level)
-            .and_then(|()| sys::delete_module(c"repoll_name_holder"));
+        let back =
+            fs::write(PRINTK, &self.console_level).and_then(|()| sys::delete_module(self.name));
         if let Err(error) = back {
-            eprintln!("cannot undo the load of the name holder: {error}");
+            eprintln!("cannot undo the load of {:?}: {error}", self.name);
         }
     }
 }

@@ -113,6 +113,12 @@ pub fn open_descriptors() -> Result<usize> {
     Ok(std::fs::read_dir("/proc/self/fd")?.count())
 }
 
+/// Whether this kernel is a PREEMPT_RT one.
+pub fn is_realtime() -> Result<bool> {
+    let version = std::fs::read_to_string("/proc/sys/kernel/version")?;
+    Ok(version.contains("PREEMPT_RT"))
+}
+
 /// Whether this is the debug kernel.
 pub fn has_kasan() -> bool {
     let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();

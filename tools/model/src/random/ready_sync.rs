@@ -25,6 +25,15 @@ pub(crate) fn relax() {
     shuttle::thread::yield_now();
 }
 
+/// Nothing stops a thread here but the scheduler, anywhere, for a while.
+pub(crate) struct Unpreempted(());
+
+impl Unpreempted {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+}
+
 /// A bit that is only ever exchanged.
 pub(crate) struct Flag(AtomicBool);
 

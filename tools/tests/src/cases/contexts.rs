@@ -5,7 +5,7 @@ use crate::files::{read_all, signal, Source, KINDS};
 use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::support::{eventually, expect_one, Sleeper, LONG, MOMENT};
+use crate::support::{eventually, expect_one, is_realtime, Sleeper, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Context as _, Result};
 use repoll::Events;
@@ -18,7 +18,7 @@ pub fn tests() -> Vec<Test> {
     repoll_only!("contexts":
         eventfd_calls_back_in_a_task,
         pipe_calls_back_in_a_task,
-        timerfd_calls_back_in_a_hard_interrupt,
+        timerfd_calls_back_where_timers_run,
         udp_over_loopback_calls_back_in_a_softirq,
         tcp_over_loopback_calls_back_in_a_softirq,
         one_event_leaves_its_whole_trail,
@@ -51,6 +51,24 @@ pub fn records_of(session: &mut Session, event: &str) -> Result<Vec<Record>> {
     Ok(records)
 }
 
+/// Where this kernel runs timers of user programs.
+pub fn context_of_timers() -> Result<Context> {
+    Ok(match is_realtime()? {
+        true => Context::Softirq,
+        false => Context::Hardirq,
+    })
+}
+
+/// As our tracepoints name it.
+pub fn name_of(context: Context) -> &'static str {
+    match context {
+        Context::Task => "task",
+        Context::Softirq => "softirq",
+        Context::Hardirq => "hardirq",
+        Context::Nmi => "nmi",
+    }
+}
+
 /// All callbacks that put the file into the queue ran in this context.
 pub fn check_context(session: &mut Session, expected: Context) -> Result<()> {
     let callbacks = records_of(session, "repoll_callback")?;
@@ -63,12 +81,7 @@ pub fn check_context(session: &mut Session, expected: Context) -> Result<()> {
         "no callback queued it: {callbacks:?}"
     );
     for callback in queued {
-        let name = match expected {
-            Context::Task => "task",
-            Context::Softirq => "softirq",
-            Context::Hardirq => "hardirq",
-            Context::Nmi => "nmi",
-        };
+        let name = name_of(expected);
         ensure!(
             callback.field("context") == Some(name),
             "not in a {name}: {callback:?}"
@@ -107,9 +120,8 @@ fn pipe_calls_back_in_a_task() -> Result<()> {
     kind_calls_back_in("pipe", Context::Task)
 }
 
-/// On this flavour of the kernel: with PREEMPT_RT it would be a softirq.
-fn timerfd_calls_back_in_a_hard_interrupt() -> Result<()> {
-    kind_calls_back_in("timerfd", Context::Hardirq)
+fn timerfd_calls_back_where_timers_run() -> Result<()> {
+    kind_calls_back_in("timerfd", context_of_timers()?)
 }
 
 fn udp_over_loopback_calls_back_in_a_softirq() -> Result<()> {

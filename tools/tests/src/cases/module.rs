@@ -2,13 +2,15 @@
 //! Loading and unloading. Each test leaves the module loaded.
 
 use crate::files::{eventfds, signal};
+use crate::kmsg::Kmsg;
 use crate::module::{
-    is_loaded, load, load_with, references, unload, unload_when_unused, NameHolder, Reload,
+    is_loaded, load, load_with, references, unload, unload_when_unused, Holder, Reload,
+    DIRECT_HOLDER, NAME_HOLDER,
 };
 use crate::multiplexer::{Multiplexer, Repoll};
-use crate::registry::Test;
+use crate::registry::{skip, Test};
 use crate::repoll_only;
-use crate::support::{expect_error, expect_none, expect_one, has_kasan};
+use crate::support::{expect_error, expect_none, expect_one, has_kasan, is_realtime};
 use crate::sys;
 use anyhow::{ensure, Context, Result};
 use repoll::{CreateFlags, Events, DEVICE};
@@ -28,11 +30,15 @@ pub fn tests() -> Vec<Test> {
         a_load_that_fails_half_way_leaves_nothing,
         a_hook_that_gives_no_notice_is_refused,
         another_hook_is_taken_if_the_first_gives_no_notice,
+        a_kernel_without_the_functions_is_refused,
+        the_hook_is_a_direct_call_where_it_must_be,
+        a_direct_call_may_be_asked_for,
+        a_direct_call_that_another_has_is_refused,
     );
     tests.into_iter().map(|test| test.within(240)).collect()
 }
 
-fn works() -> Result<()> {
+pub fn works() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
     m.add(&fd, Events::IN, 1)?;
@@ -134,7 +140,7 @@ fn cannot_be_loaded_twice() -> Result<()> {
     works()
 }
 
-fn fails_with(errno: i32, result: Result<()>) -> Result<()> {
+pub fn fails_with(errno: i32, result: Result<()>) -> Result<()> {
     let Err(error) = result else {
         anyhow::bail!("it was loaded");
     };
@@ -149,11 +155,16 @@ fn fails_with(errno: i32, result: Result<()>) -> Result<()> {
 /// The second device can't be registered when the first one is there, while others try to open
 /// that: nobody gets a file whose code then goes away.
 fn a_load_that_fails_half_way_leaves_nothing() -> Result<()> {
-    // With KASAN and lockdep a load takes as long as some ten others.
-    let loads = if has_kasan() { 4 } else { 20 };
+    // With KASAN and lockdep a load takes as long as some ten others. With PREEMPT_RT each waits for
+    // grace periods of Tasks RCU, which the threads below delay.
+    let loads = if has_kasan() || is_realtime()? {
+        4
+    } else {
+        20
+    };
     let _reload = Reload::later()?;
     unload_when_unused()?;
-    let holder = NameHolder::load()?;
+    let holder = Holder::load(NAME_HOLDER)?;
     let over = AtomicBool::new(false);
     let opened = AtomicUsize::new(0);
     scope(|threads| {
@@ -186,16 +197,50 @@ fn a_load_that_fails_half_way_leaves_nothing() -> Result<()> {
 }
 
 /// The functions that the module's hook is on.
-fn hooked() -> Result<Vec<String>> {
-    let functions = fs::read_to_string("/sys/kernel/tracing/enabled_functions")?;
-    let ours = functions.lines().filter(|line| line.contains("[repoll]"));
-    Ok(ours
-        .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
-        .collect())
+pub fn hooked() -> Result<Vec<String>> {
+    let (functions, _) = hooks()?;
+    Ok(functions)
+}
+
+/// The same, and whether one of the hooks is a direct call.
+fn hooks() -> Result<(Vec<String>, bool)> {
+    let text = fs::read_to_string("/sys/kernel/tracing/enabled_functions")?;
+    // More about a function follows in lines that begin with a tab.
+    let text = text.replace("\n\t", "\t");
+    let ours: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("[repoll]"))
+        .collect();
+    let name = |line: &&str| {
+        line.split([' ', '\t'])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let direct = ours.iter().any(|line| line.contains("direct-->"));
+    Ok((ours.iter().map(name).collect(), direct))
+}
+
+/// The function that the hook is on by default: without CONFIG_SECURITY there is only one.
+fn default_function() -> Result<&'static str> {
+    let known = fs::read_to_string("/proc/kallsyms")?;
+    Ok(match known.contains(" security_file_release\n") {
+        true => "security_file_release",
+        false => "locks_remove_file",
+    })
+}
+
+/// Whether this kernel has direct calls.
+fn needs_direct_calls() -> Result<()> {
+    let known = fs::read_to_string("/proc/kallsyms")?;
+    if !known.contains(" register_ftrace_direct\n") {
+        return skip("this kernel has no direct calls");
+    }
+    Ok(())
 }
 
 /// That a last close is noticed: the watch ends, and its place is free again.
-fn notices_last_closes() -> Result<()> {
+pub fn notices_last_closes() -> Result<()> {
     let m = Repoll::new()?;
     for _ in 0..100 {
         let fd = sys::eventfd()?;
@@ -229,12 +274,84 @@ fn another_hook_is_taken_if_the_first_gives_no_notice() -> Result<()> {
     unload_when_unused()?;
     load()?;
     let functions = hooked()?;
-    // Without CONFIG_SECURITY there is only the other one.
-    let known = fs::read_to_string("/proc/kallsyms")?;
-    let expected = match known.contains(" security_file_release\n") {
-        true => "security_file_release",
-        false => "locks_remove_file",
-    };
-    ensure!(functions == [expected], "{functions:?}");
+    ensure!(functions == [default_function()?], "{functions:?}");
     notices_last_closes()
+}
+
+/// The parameter selects a function that there is not.
+fn a_kernel_without_the_functions_is_refused() -> Result<()> {
+    let _reload = Reload::later()?;
+    unload_when_unused()?;
+    let mut log = Kmsg::open();
+    fails_with(libc::EINVAL, load_with(c"last_close_functions=16"))?;
+    log.expect("repoll: can't trace the last close of files: this kernel lacks")?;
+    ensure!(!is_loaded(), "it is loaded");
+    load()?;
+    works()
+}
+
+/// With PREEMPT_RT the hook sleeps, which an `ftrace_ops` must not. Elsewhere the place for a direct
+/// call is left to others.
+fn the_hook_is_a_direct_call_where_it_must_be() -> Result<()> {
+    let (functions, direct) = hooks()?;
+    ensure!(functions == [default_function()?], "{functions:?}");
+    ensure!(direct == is_realtime()?, "direct: {direct}");
+    notices_last_closes()
+}
+
+fn a_direct_call_may_be_asked_for() -> Result<()> {
+    needs_direct_calls()?;
+    let _reload = Reload::later()?;
+    for (parameters, function) in [
+        (c"last_close_functions=8", default_function()?),
+        (c"last_close_functions=13", "locks_remove_file"),
+    ] {
+        unload_when_unused()?;
+        load_with(parameters)?;
+        let hooks = hooks()?;
+        ensure!(hooks == (vec![function.to_owned()], true), "{hooks:?}");
+        notices_last_closes()?;
+    }
+    // Others are in the hook when it goes.
+    let over = AtomicBool::new(false);
+    scope(|threads| {
+        threads.spawn(|| {
+            while !over.load(SeqCst) {
+                drop(sys::eventfd());
+            }
+        });
+        let again = (0..3).try_for_each(|_| {
+            unload_when_unused()?;
+            load_with(c"last_close_functions=8")?;
+            notices_last_closes()
+        });
+        over.store(true, SeqCst);
+        again
+    })?;
+    unload_when_unused()?;
+    ensure!(hooked()?.is_empty(), "the hook is still there");
+    load()?;
+    works()
+}
+
+/// A function has one place for a direct call. An `ftrace_ops` does not need it.
+fn a_direct_call_that_another_has_is_refused() -> Result<()> {
+    needs_direct_calls()?;
+    let _reload = Reload::later()?;
+    unload_when_unused()?;
+    let holder = Holder::load(DIRECT_HOLDER)?;
+    let mut log = Kmsg::open();
+    fails_with(libc::EBUSY, load_with(c"last_close_functions=8"))?;
+    log.expect("repoll: can't call from security_file_release() and locks_remove_file(): detach")?;
+    ensure!(!is_loaded(), "it is loaded");
+    if is_realtime()? {
+        fails_with(libc::EBUSY, load())?;
+    } else {
+        load()?;
+        notices_last_closes()?;
+        unload_when_unused()?;
+    }
+    drop(holder);
+    load()?;
+    works()
 }

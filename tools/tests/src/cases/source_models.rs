@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The five I/O models on the event source, as the samples show them, and in their corners.
 
-use crate::cases::contexts::recording;
+use crate::cases::contexts::{context_of_timers, name_of, recording};
 use crate::cases::source::{open, read_messages, read_one};
 use crate::registry::Test;
 use crate::repoll_only;
@@ -101,10 +101,11 @@ fn non_blocking_is_told_eagain() -> Result<()> {
 fn signal_driven_gets_signals() -> Result<()> {
     let trace = sample("signal-driven")?;
     ensure!(!has(&trace, "sleep", &[]), "it slept: {trace:#?}");
+    let context = name_of(context_of_timers()?);
     expect_trace(
         &trace,
         &[
-            ("arrive", &[("kind", "timer"), ("context", "hardirq")]),
+            ("arrive", &[("kind", "timer"), ("context", context)]),
             ("wake", &[("signal", "1")]),
         ],
     )

@@ -3,6 +3,7 @@
 //!
 //! With any number of CPUs: `quick --smp 4 -- repoll-tests stories`, say.
 
+use crate::cases::contexts::context_of_timers;
 use crate::cases::source_feeds::{interface, TYPE};
 use crate::files::{read_all, signal, KINDS};
 use crate::multiplexer::{Multiplexer, Repoll};
@@ -13,6 +14,7 @@ use crate::support::{eventually, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::{Events, FdSet, Instance, PollEvents, PollFd, Source};
+use repoll_trace::record::Context;
 use repoll_trace::recorder;
 use repoll_trace::story::{self, Call, Called, Cause, Step, Story};
 use std::fs;
@@ -152,12 +154,22 @@ fn of_wait() -> Result<()> {
         ROUNDS * KINDS.len() / 2,
         &[&WOKEN[..], &DELIVERED].concat(),
     )?;
-    for cause in [Cause::Task, Cause::Interrupt, Cause::Loopback, Cause::Write] {
+    let timers = match context_of_timers()? {
+        Context::Softirq => Cause::Softirq,
+        _ => Cause::Interrupt,
+    };
+    for cause in [Cause::Task, timers, Cause::Loopback, Cause::Write] {
         ensure!(
             stories.iter().any(|story| story.cause == cause),
             "no {cause}: {stories:#?}"
         );
     }
+    let of_timers = stories.iter().filter(|story| story.cause == timers);
+    let begin = of_timers.filter(|story| story.steps.iter().any(|step| step.name == "timer"));
+    ensure!(
+        begin.count() > 0,
+        "none begins with a timer's expiry: {stories:#?}"
+    );
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The tracepoints, word by word: each event of a scene, with all of its fields.
 
-use super::contexts::recording;
+use super::contexts::{context_of_timers, name_of, recording};
 use super::source_feeds::{driver, interface, virtio_device, TYPE};
 use super::tracepoints::{all, number, recorded};
 use crate::files::{signal, KINDS};
@@ -233,10 +233,11 @@ fn an_exclusive_watch() -> Result<()> {
     Ok(())
 }
 
-/// A timer's callback in a hard interrupt, a datagram's in a softirq, each through two instances and
-/// to the C epoll.
+/// A timer's callback in a hard interrupt (a softirq with PREEMPT_RT), a datagram's in a softirq, each
+/// through two instances and to the C epoll.
 fn a_callback_in_an_interrupt_calls_the_outer_one_there() -> Result<()> {
-    for (kind, context) in [("timerfd", "hardirq"), ("udp", "softirq"), ("pipe", "task")] {
+    let timers = name_of(context_of_timers()?);
+    for (kind, context) in [("timerfd", timers), ("udp", "softirq"), ("pipe", "task")] {
         let kind = KINDS.iter().find(|known| known.name == kind);
         let source = kind.context("no such kind")?.make()?;
         let (inner, outer, c) = (Repoll::new()?, Repoll::new()?, Epoll::new()?);
@@ -405,6 +406,7 @@ fn a_poll_that_sleeps() -> Result<()> {
         Ok(())
     })?;
     let task = this_thread();
+    let context = name_of(context_of_timers()?);
     let [fd, timer] = [fd.as_raw_fd(), timer.as_raw_fd()];
     let (wanted, timeout) = (JUST_IN, LONG.as_nanos());
     expect_lines(
@@ -415,7 +417,7 @@ fn a_poll_that_sleeps() -> Result<()> {
             format!("select_poll: task={task} fd={timer} events={wanted} ready=0"),
             format!("select_pass: task={task} pass=1 polled=2 entries=2 ready=0"),
             format!("select_sleep: task={task} sleep=1 wakeups=0"),
-            format!("select_wake: task={task} fd={timer} key=1 context=hardirq matched=1"),
+            format!("select_wake: task={task} fd={timer} key=1 context={context} matched=1"),
             format!("select_poll: task={task} fd={fd} events={wanted} ready=4"),
             format!("select_poll: task={task} fd={timer} events={wanted} ready=1"),
             format!("select_pass: task={task} pass=2 polled=2 entries=2 ready=1"),
@@ -620,10 +622,11 @@ fn what_interrupts_put_into_a_source() -> Result<()> {
         eventually("the frame", || Ok(source.status()?.queued == 2))
     })?;
     let id = first(&records, "source_arrive", "source")?;
+    let context = name_of(context_of_timers()?);
     expect_lines(
         &lines(&records),
         &[
-            format!("source_arrive: source={id} kind=timer message=1 length=8 queued=1 context=hardirq"),
+            format!("source_arrive: source={id} kind=timer message=1 length=8 queued=1 context={context}"),
             format!("source_arrive: source={id} kind=frame message=2 length=52 queued=2 context=softirq"),
         ],
     )

@@ -99,15 +99,20 @@ impl Way<'_> {
             let detail = interrupt_in_words(record);
             self.step(at, "interrupt", detail);
         } else {
-            self.step(at, "timer", "a timer expires".to_owned());
+            self.timer(at);
         }
     }
 
-    /// What the softirq has done that the CPU is in; interrupts may have come in.
+    /// What the softirq has done that the CPU is in; interrupts may have come in, and, with
+    /// PREEMPT_RT, other threads.
     fn run(&self, before: usize) -> Option<Run> {
+        let thread = self.record(before).pid;
         let mut places = Vec::new();
         for at in self.index.cpu_before(before).take(NEAR) {
             let record = self.record(at);
+            if record.pid != thread {
+                continue;
+            }
             match record.context {
                 Context::Softirq if record.is("softirq_entry") => {
                     return Some(Run { entry: at, places })
@@ -131,7 +136,7 @@ impl Way<'_> {
         self.cause = Cause::Softirq;
         let Some(run) = self.run(before) else { return };
         if self.record(run.entry).number("vec") != Some(NET_RX) {
-            return;
+            return self.expiry(&run, before);
         }
         if self.is(before, "repoll_source_arrive") {
             match self.last(&run, "netif_receive_skb", before) {
@@ -154,6 +159,17 @@ impl Way<'_> {
         }
         self.packet(&run, stack, format!("IP and {protocol} take it"));
         self.step(socket, "socket", "data ready, wait queue called".to_owned());
+    }
+
+    /// The timer whose function a run of a softirq is in: with PREEMPT_RT, that of a user program.
+    fn expiry(&mut self, run: &Run, before: usize) {
+        if let Some(at) = self.last(run, "hrtimer_expire_entry", before) {
+            self.timer(at);
+        }
+    }
+
+    fn timer(&mut self, at: usize) {
+        self.step(at, "timer", "a timer expires".to_owned());
     }
 
     /// A packet, up to where the network stack has it.

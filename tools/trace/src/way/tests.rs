@@ -193,6 +193,27 @@ fn wake_ups_and_polls_in_vain_are_counted() {
     assert!(Statistics::of(&records, &[], &other).callers.is_empty());
 }
 
+#[test]
+fn a_timer_expires_in_a_softirq() {
+    // With PREEMPT_RT, where a task of higher priority comes in.
+    let stories = stories(
+        "
+    0 soft 7 softirq_entry vec=8
+    0 hard 7 irq_handler_entry irq=3 name=disk
+    0 soft 7 hrtimer_expire_entry function=1
+    0 task 8 sched_waking pid=9 comm=other target_cpu=0
+    0 soft 7 repoll_callback ep=1 item=1 fd=4 key=1 outcome=queued
+    0 soft 7 repoll_queue ep=1 item=1 fd=4 reason=callback
+    0 soft 7 repoll_callback_exit ep=1 item=1 fd=4 woken=0 used=0
+",
+    );
+    let [story] = &stories[..] else {
+        panic!("one story: {stories:#?}");
+    };
+    assert_eq!(story.cause, Cause::Softirq);
+    assert_eq!(names(story), "timer, callback, ready queue");
+}
+
 /// A source: two messages, of which a sleeping reader is told; the third is found.
 const SOURCE: &str = "
     0 task 10 repoll_source_sleep source=5 writer=reader

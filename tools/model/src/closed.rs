@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The list of items whose files have been closed: `rust/kernel_ext/stack.rs` itself.
+
+use super::{
+    check::{check, join, weakened, Weakness},
+    stack::{HasLink, Stack},
+};
+use loom::{
+    cell::UnsafeCell,
+    sync::{Arc, Mutex},
+    thread,
+};
+use std::ptr;
+
+/// What the hook has written of a watch that it ended. loom knows who may read it.
+struct Element {
+    next: std::cell::UnsafeCell<*mut Element>,
+    payload: UnsafeCell<u32>,
+}
+
+// SAFETY: It is a part of the element.
+unsafe impl HasLink for Element {
+    fn link(&self) -> *mut *mut Self {
+        self.next.get()
+    }
+}
+
+/// Pushes an element with this payload, as `Watcher::closed()`.
+fn push(stack: &Stack<Element>, payload: u32) {
+    let element = Box::new(Element {
+        next: std::cell::UnsafeCell::new(ptr::null_mut()),
+        payload: UnsafeCell::new(0),
+    });
+    // SAFETY: Nobody else has it.
+    element.payload.with_mut(|at| unsafe { *at = payload });
+    // SAFETY: The element is new, and given away.
+    unsafe { stack.push(Box::into_raw(element)) };
+}
+
+/// Takes all, as `Locked::reap()`; the payloads.
+fn take(stack: &Stack<Element>) -> Vec<u32> {
+    stack
+        .take()
+        .map(|element| {
+            // SAFETY: It was a box, and is ours.
+            let element = unsafe { Box::from_raw(element) };
+            // SAFETY: loom checks it.
+            element.payload.with(|at| unsafe { *at })
+        })
+        .collect()
+}
+
+/// Two files are closed at the same time, while an instance reaps: each item is reaped once, as its
+/// hook has left it.
+fn model() {
+    let stack = Arc::new(Stack::new());
+    let hooks = [1, 2].map(|payload| {
+        let stack = stack.clone();
+        thread::spawn(move || push(&stack, payload))
+    });
+    let mut got = take(&stack);
+    hooks.map(join);
+    got.extend(take(&stack));
+    got.sort();
+    assert_eq!(got, [1, 2], "an item is lost");
+}
+
+#[test]
+fn each_item_is_reaped_once() {
+    check("each_item_is_reaped_once", Some(2), model);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn an_item_is_reaped_too_early_without_the_release() {
+    weakened(Weakness::Release, model);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn an_item_is_reaped_too_early_without_the_acquire() {
+    weakened(Weakness::Acquire, model);
+}
+
+#[test]
+#[should_panic(expected = "an item is lost")]
+fn an_item_is_lost_if_a_push_is_a_load_and_a_store() {
+    weakened(Weakness::Atomicity, model);
+}
+
+/// `Eventpoll::release()` must find what the hook has ended: the hook pushes under the lock of the
+/// file's bucket, and the release takes that lock before it looks. `is_empty()` alone may be late.
+fn release(locks: bool) {
+    let stack = Arc::new(Stack::new());
+    let bucket = Arc::new(Mutex::new(true));
+    let hook = {
+        let (stack, bucket) = (stack.clone(), bucket.clone());
+        thread::spawn(move || {
+            let mut linked = bucket.lock().expect("poison");
+            if std::mem::take(&mut *linked) {
+                push(&stack, 1);
+            }
+        })
+    };
+    // `Watch::detach()`: false if the hook has ended the watch.
+    let ours = locks && std::mem::take(&mut *bucket.lock().expect("poison"));
+    let found = !take(&stack).is_empty();
+    join(hook);
+    take(&stack);
+    assert!(ours || found, "an item is left behind");
+}
+
+#[test]
+fn a_release_leaves_no_item_behind() {
+    check("a_release_leaves_no_item_behind", None, || release(true));
+}
+
+#[test]
+#[should_panic(expected = "an item is left behind")]
+fn a_release_leaves_an_item_behind_without_the_buckets_lock() {
+    check("without the bucket's lock", None, || release(false));
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where tasks are preempted, and what may sleep: PREEMPT_RT differs in both. The tests hold on every
+//! kernel. What goes wrong in the hook shows in the kernel log.
+
+use crate::files::signal;
+use crate::module::{load, unload_when_unused, Reload};
+use crate::multiplexer::{Multiplexer, Repoll};
+use crate::processes::{fork, run_first, run_on, this_thread, Process};
+use crate::registry::{skip, Test};
+use crate::support::{expect_none, expect_one};
+use crate::{repoll_only, settings, sys};
+use anyhow::{ensure, Context, Result};
+use repoll::Events;
+use repoll_trace::record::Record;
+use repoll_trace::tracefs::Session;
+use std::fs::{self, OpenOptions};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Test> {
+    let tests = repoll_only!("realtime":
+        watched_files_close_beside_a_function_tracer,
+        the_module_goes_while_files_close,
+        a_callback_is_not_preempted_before_its_push,
+    );
+    tests.into_iter().map(|test| test.within(240)).collect()
+}
+
+/// Another tracer on the functions that our hook may be on.
+struct FunctionTracer(PathBuf);
+
+impl FunctionTracer {
+    fn start() -> Result<Self> {
+        let name = format!("functions-{}", std::process::id());
+        let path = PathBuf::from("/sys/kernel/tracing/instances").join(name);
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let this = Self(path);
+        let known = fs::read_to_string("/sys/kernel/tracing/available_filter_functions")?;
+        for function in ["security_file_release", "locks_remove_file"] {
+            if known.lines().any(|line| line == function) {
+                fs::write(this.0.join("set_ftrace_filter"), function)?;
+                break;
+            }
+        }
+        if fs::write(this.0.join("current_tracer"), "function").is_err() {
+            return skip("this kernel has no function tracer");
+        }
+        Ok(this)
+    }
+}
+
+impl Drop for FunctionTracer {
+    fn drop(&mut self) {
+        let end = fs::write(self.0.join("current_tracer"), "nop");
+        if let Err(error) = end.and_then(|()| fs::remove_dir(&self.0)) {
+            eprintln!("cannot remove {}: {error}", self.0.display());
+        }
+    }
+}
+
+/// A pipe that is written to without end, while files of it are watched and closed: both want the
+/// lock of its wait queue.
+struct Pipe {
+    m: Repoll,
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+impl Pipe {
+    fn new() -> Result<Self> {
+        let (reader, writer) = sys::pipe()?;
+        let m = Repoll::new()?;
+        Ok(Self { m, reader, writer })
+    }
+
+    /// Another file of the same pipe is watched, and closed.
+    fn close_files(&self) -> Result<()> {
+        const FILES: usize = 32;
+        let path = format!("/proc/self/fd/{}", self.reader.as_raw_fd());
+        let files = (0..FILES).map(|_| {
+            let mut options = OpenOptions::new();
+            let file = options
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(&path)?;
+            self.m.add(&file, Events::IN, 1)?;
+            Ok(file)
+        });
+        drop(files.collect::<Result<Vec<_>>>()?);
+        let _ = sys::read(self.reader.as_raw_fd(), &mut [0; 4096]);
+        Ok(())
+    }
+
+    /// Does both, and waits for events, until `over`.
+    fn run(&self, over: &AtomicBool) -> Result<usize> {
+        scope(|threads| {
+            threads.spawn(|| {
+                while !over.load(SeqCst) {
+                    let _ = sys::write(self.writer.as_raw_fd(), b"x");
+                }
+            });
+            threads.spawn(|| {
+                while !over.load(SeqCst) {
+                    let _ = self.m.wait(16, Some(Duration::from_millis(1)));
+                }
+            });
+            let mut rounds = 0;
+            while !over.load(SeqCst) {
+                let closed = self.close_files();
+                // The threads go on until they are told.
+                over.fetch_or(closed.is_err(), SeqCst);
+                closed?;
+                rounds += 1;
+            }
+            Ok(rounds)
+        })
+    }
+}
+
+/// Sets `over` when the time is.
+fn ring(over: &AtomicBool, after: Duration) {
+    let end = Instant::now() + after;
+    while Instant::now() < end && !over.load(SeqCst) {
+        sleep(Duration::from_millis(50));
+    }
+    over.store(true, SeqCst);
+}
+
+/// With another tracer there, ftrace calls an `ftrace_ops` with preemption off.
+fn watched_files_close_beside_a_function_tracer() -> Result<()> {
+    let _tracer = FunctionTracer::start()?;
+    let pipe = Pipe::new()?;
+    let over = AtomicBool::new(false);
+    let rounds = scope(|threads| {
+        threads.spawn(|| ring(&over, settings::get().stress()));
+        pipe.run(&over)
+    })?;
+    ensure!(rounds > 0, "no file was closed");
+    // All watches have ended with their files.
+    expect_none(&pipe.m)
+}
+
+/// A process that ends with this.
+struct Child(Option<Process>);
+
+impl Child {
+    fn of(body: impl FnOnce() -> i32) -> Result<Self> {
+        Ok(Self(Some(fork(body)?)))
+    }
+
+    fn kill(&mut self) -> Result<()> {
+        if let Some(process) = self.0.take() {
+            process.kill(libc::SIGKILL)?;
+            let status = process.wait()?;
+            ensure!(status == -libc::SIGKILL, "it ended by itself: {status}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            eprintln!("cannot end a child: {error:#}");
+        }
+    }
+}
+
+/// Tasks are in the hook, and may be asleep there, when its code is to go. One is killed and closes all
+/// that it has; another closes files that nobody watches.
+fn the_module_goes_while_files_close() -> Result<()> {
+    let _reload = Reload::later()?;
+    let _tracer = FunctionTracer::start()?;
+    let mut bystander = Child::of(|| loop {
+        drop(sys::eventfd());
+    })?;
+    let end = Instant::now() + settings::get().stress();
+    let mut round = 0;
+    while round < 3 || Instant::now() < end {
+        let mut closer = Child::of(|| {
+            let pipe = Pipe::new();
+            let run = pipe.and_then(|pipe| pipe.run(&AtomicBool::new(false)));
+            i32::from(run.is_err())
+        })?;
+        sleep(Duration::from_millis(20 + round % 7 * 10));
+        closer.kill()?;
+        unload_when_unused().with_context(|| format!("the {round}th time"))?;
+        load().with_context(|| format!("the {round}th time"))?;
+        round += 1;
+    }
+    bystander.kill()?;
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN, 1)?;
+    signal(&fd)?;
+    expect_one(&m, 1).map(drop)
+}
+
+/// How many callbacks of a thread queued an item, and how many of them were preempted between the
+/// records that they make after they have set its bit, and before they push it.
+fn gaps(records: &[Record], thread: i32) -> (usize, usize) {
+    let (mut gaps, mut preempted, mut in_gap) = (0, 0, false);
+    for record in records.iter().filter(|record| record.pid == thread) {
+        if record.is("repoll_callback") {
+            gaps += 1;
+            in_gap = true;
+        } else if record.is("repoll_queue") {
+            in_gap = false;
+        } else if record.is("sched_switch") && in_gap {
+            preempted += 1;
+        }
+    }
+    (gaps, preempted)
+}
+
+/// A consumer of a higher priority, on the producer's CPU, that wants to remove the item then would
+/// wait for a push that can't come before it stops to wait.
+fn a_callback_is_not_preempted_before_its_push() -> Result<()> {
+    let m = Repoll::new()?;
+    let fd = sys::eventfd()?;
+    m.add(&fd, Events::IN | Events::ET, 1)?;
+    run_on(0)?;
+    let producer = this_thread();
+    let mut session = Session::new()?;
+    for (system, event, filter) in [
+        ("repoll", "repoll_callback", "outcome == 0".to_owned()),
+        ("repoll", "repoll_queue", "reason == 0".to_owned()),
+        ("sched", "sched_switch", format!("prev_pid == {producer}")),
+    ] {
+        let enabled = session.enable_where(system, event, &filter)?;
+        ensure!(enabled, "no {event}");
+    }
+    session.start()?;
+    let over = AtomicBool::new(false);
+    scope(|threads| {
+        let consumer = threads.spawn(|| {
+            run_on(0)?;
+            run_first()?;
+            let mut round: u64 = 0;
+            while !over.load(SeqCst) {
+                // Its end comes into a callback now and then.
+                sleep(Duration::from_micros(20 + round * 7 % 400));
+                m.ready()?;
+                if round % 4 == 0 {
+                    m.delete(&fd)?;
+                    m.add(&fd, Events::IN | Events::ET, 1)?;
+                }
+                round += 1;
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+        let end = Instant::now() + settings::get().stress();
+        while Instant::now() < end && !consumer.is_finished() {
+            signal(&fd)?;
+        }
+        over.store(true, SeqCst);
+        consumer.join().map_err(|_| anyhow::anyhow!("panic"))?
+    })?;
+    let trace = session.stop()?;
+    ensure!(trace.lost == 0, "{} records lost", trace.lost);
+    let switches = trace.records.iter().filter(|r| r.is("sched_switch"));
+    let switches = switches.count();
+    let (gaps, preempted) = gaps(&trace.records, producer);
+    ensure!(
+        gaps > 100 && switches > 100,
+        "{gaps} callbacks, {switches} preemptions: too few to tell"
+    );
+    ensure!(
+        preempted == 0,
+        "of {gaps} callbacks {preempted} were preempted before the push"
+    );
+    Ok(())
+}
