@@ -62,8 +62,7 @@ use core::{
         PhantomPinned, //
     },
     mem::offset_of,
-    ops::Deref,
-    ptr, //
+    ops::Deref, //
 };
 use kernel::{
     bindings,

@@ -22,6 +22,12 @@ kbuild_folder() {
 		"$(key_of "$(kernel_release)" "$(<"$(kernel_root_folder)/etc/repoll-toolchain")" "$recipe")"
 }
 
+# The version that the kernel's source gives itself.
+source_version() {
+	sed -nE '/^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) =/ { s/.*= *//; p }' "$(kernel_folder)/source/Makefile" |
+		paste -sd. | sed 's/\.\([^.0-9][^.]*\)$/\1/; s/\.$//'
+}
+
 # The arguments that every make of this flavour takes.
 kbuild_arguments() {
 	local cross='' release
@@ -34,6 +40,8 @@ kbuild_arguments() {
 			printf '%s\n' "CROSS_COMPILE=$cross"
 		fi
 		printf '%s\n' "CC=${cross}gcc-$kernel_gcc" "LOCALVERSION=${release#"${release%%[!0-9.]*}"}"
+		# Debian's release of a candidate is not made from the version in its source.
+		[[ $release == "$(source_version)"* ]] || printf '%s\n' "KERNELRELEASE=$release"
 		;;
 	debug | debug-rt) printf '%s\n' "LLVM=-$kernel_llvm" ;;
 	esac

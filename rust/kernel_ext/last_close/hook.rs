@@ -34,6 +34,7 @@
 //!    The second grace period waits for them.
 //!
 //! It is how `kernel/bpf/trampoline.c` frees its trampolines, see `bpf_tramp_image_put()`.
+//! `tools/model/src/publish.rs` has a twin: change both.
 
 use super::{
     super::{

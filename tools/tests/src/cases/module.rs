@@ -157,11 +157,7 @@ pub fn fails_with(errno: i32, result: Result<()>) -> Result<()> {
 fn a_load_that_fails_half_way_leaves_nothing() -> Result<()> {
     // With KASAN and lockdep a load takes as long as some ten others. With PREEMPT_RT each waits for
     // grace periods of Tasks RCU, which the threads below delay.
-    let loads = if has_kasan() || is_realtime()? {
-        4
-    } else {
-        20
-    };
+    let loads = if has_kasan() || is_realtime()? { 4 } else { 20 };
     let _reload = Reload::later()?;
     unload_when_unused()?;
     let holder = Holder::load(NAME_HOLDER)?;
