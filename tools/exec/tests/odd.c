@@ -424,7 +424,10 @@ static long select_by_number(int n, fd_set *set, struct timeval *limit)
 #ifdef SYS_select
 	return syscall(SYS_select, n, set, NULL, NULL, limit);
 #else
-	return select(n, set, NULL, NULL, limit);
+	/* The C library writes what is left to the limit, which may be read-only. */
+	struct timeval copy = *limit;
+
+	return select(n, set, NULL, NULL, &copy);
 #endif
 }
 
