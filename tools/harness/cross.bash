@@ -64,7 +64,7 @@ guest_console() {
 }
 
 # guest_machine [icount] : QEMU, the machine and the processor, one word a line. For amd64 without
-# la57: see the full guest's no5lvl.
+# la57: see the full guest's no5lvl. REPOLL_CPU names another processor, as QEMU does.
 guest_machine() {
 	local cpu=max model=''
 	[[ $REPOLL_ACCEL == tcg ]] || cpu=host
@@ -78,6 +78,7 @@ guest_machine() {
 		printf '%s\n' qemu-system-aarch64 -M "virt$model"
 		;;
 	esac
+	cpu=${REPOLL_CPU:-$cpu}
 	case $REPOLL_ACCEL in
 	kvm) printf '%s\n' -accel kvm -cpu "$cpu" ;;
 	tcg) printf '%s\n' -accel "tcg,thread=$([[ ${1-} ]] && echo single || echo multi)" -cpu "$cpu" ;;
