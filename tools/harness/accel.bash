@@ -46,4 +46,4 @@ quick_probe() {
 }
 
 # The answer holds for one host kernel, processor and device.
-kvm_key() { key_of "$(uname -r)" "$(grep -m 1 'model name' /proc/cpuinfo)" "$1"; }
+kvm_key() { key_of "$(uname -r)" "$(grep -m 1 -E 'model name|CPU part' /proc/cpuinfo)" "$1"; }

@@ -6,12 +6,15 @@
 
 # cross_layer ROOT : the layer over the root file system ROOT.
 cross_layer() {
-	printf '%s/cross-%s-%s\n' "$REPOLL_CACHE" "$REPOLL_ARCH" "$(key_of "$1" "$kernel_gcc" "$(declare -f cross_packages install_cross)")"
+	printf '%s/cross-%s-%s\n' "$REPOLL_CACHE" "$REPOLL_ARCH" "$(key_of "$1" "$(cross_gcc "$1")" "$(declare -f cross_packages install_cross)")"
 }
 
-# The packages, of the host's architecture unless they name another.
+# cross_gcc ROOT : its version of gcc.
+cross_gcc() { [[ $1 == "$(rootfs_folder)" ]] && echo "$REPOLL_GCC" || echo "$kernel_gcc"; }
+
+# cross_packages GCC : the packages, of the host's architecture unless they name another.
 cross_packages() {
-	printf '%s\n' "gcc-$kernel_gcc-$(arch_triplet | tr _ -)" "libc6-dev-$REPOLL_ARCH-cross" "libstd-rust-dev:$REPOLL_ARCH"
+	printf '%s\n' "gcc-$1-$(arch_triplet | tr _ -)" "libc6-dev-$REPOLL_ARCH-cross" "libstd-rust-dev:$REPOLL_ARCH"
 	case $REPOLL_ARCH in
 	amd64) echo qemu-system-x86 ;;
 	arm64) echo qemu-system-arm ;;
@@ -25,14 +28,14 @@ ensure_cross() {
 }
 
 make_cross() {
-	REPOLL_ROOTFS=$2 step "install the compilers and QEMU for $REPOLL_ARCH in a layer of their own (850 MB)" install_cross "$1"
+	REPOLL_ROOTFS=$2 step "install the compilers and QEMU for $REPOLL_ARCH in a layer of their own (850 MB)" install_cross "$1" "$(cross_gcc "$2")"
 }
 
 # Busybox is only unpacked: that of the host is there already.
 # shellcheck disable=SC2016
 install_cross() {
 	local packages
-	mapfile -t packages < <(cross_packages)
+	mapfile -t packages < <(cross_packages "$2")
 	enter --online --layer "$1" -- bash -euc '
 		export DEBIAN_FRONTEND=noninteractive
 		arch=$1 folder=$2

@@ -75,7 +75,7 @@ reference_boot() {
 	quick-stock-tcg) echo 4000 ;;
 	quick-stock-tcg-foreign) echo 8000 ;;
 	quick-debug-kvm | quick-debug-rt-kvm) echo 5000 ;;
-	quick-debug-tcg | quick-debug-rt-tcg) echo 25000 ;;
+	quick-debug-tcg* | quick-debug-rt-tcg*) echo 25000 ;;
 	full-stock-kvm) echo 6000 ;;
 	full-stock-tcg) echo 15000 ;;
 	full-debug-kvm | full-debug-rt-kvm) echo 10000 ;;

@@ -64,7 +64,7 @@ ensure_kbuild() {
 	folder=$(kbuild_folder "$1")
 	if [[ -e $folder/.complete ]]; then
 		[[ $folder/source -ef $(kernel_folder)/source ]] && return
-		rm "$folder/.complete" # its source was made anew
+		rm -f "$folder/.complete" # its source was made anew
 	fi
 	need_space 1 "the $1 kernel's build"
 	check_rust "$(kernel_folder)/usr/lib/modules/$(kernel_release)/config"

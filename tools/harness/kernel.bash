@@ -22,9 +22,12 @@ ensure_kernel() {
 	ensure_cross "$(kernel_root_folder)"
 	[[ -d $(kernel_folder) && -d $(kernel_folder)/source ]] && return
 	need_space 3 "the kernel and its source"
-	remove_tree "$(kernel_folder)" # of which the source was removed
+	with_lock kernel-without-source remove_without_source
 	make_artefact "$(kernel_folder)" make_kernel
 }
+
+# A kernel of which the source was removed is of no use.
+remove_without_source() { [[ -d $(kernel_folder)/source ]] || remove_tree "$(kernel_folder)"; }
 
 # make_kernel FOLDER : chooses the kernel, then fetches and unpacks it.
 make_kernel() {
@@ -83,11 +86,13 @@ kernel_mirror() {
 # A mirror that is a folder is the user's own, and needs no signature.
 trust_in() { [[ $1 != file:* ]] || printf '[trusted=yes] '; }
 
-# Series of the table that the chosen kernel may be replaced by: its own, and those that must work, of
-# its architecture, flavour and suite, so that the same compilers built them. The newest first.
+# Series of the table that the chosen kernel may be replaced by: its own first, for a row of an older
+# series is there to test that; then, the newest first, those that must work, of its architecture,
+# flavour and suite, so that the same compilers built them.
 supported_series() {
 	table_rows kernel | awk -v "name=$REPOLL_KERNEL" -v "arch=$REPOLL_ARCH" -v "suite=$kernel_suite" -v "flavour=$kernel_flavour" \
-		'$1 == name || ($2 == arch && $4 == suite && $8 == flavour && $10 == "must") { print $5 }' | sort -urV
+		'$1 == name { print 1, $5 } $2 == arch && $4 == suite && $8 == flavour && $10 == "must" { print 0, $5 }' |
+		sort -k1,1nr -k2,2Vr | awk '!seen[$2]++ { print $2 }'
 }
 
 # read_lists APT SOURCE-LINE : the pinned kernel is of the past, so lists that have expired serve

@@ -72,7 +72,7 @@ progress() { echo "progress: $1 $2 $3"; }
 # report_progress LOG : shows on descriptor 3, once a second, how far the step of LOG is.
 report_progress() {
 	local begin unit total pattern made
-	while sleep 1; do
+	while sleep 1 && kill -0 $$; do
 		begin=$(grep -n "^progress: " "$1" | tail -n 1 || true)
 		[[ $begin ]] || continue
 		read -r _ unit total pattern <<<"${begin#*:}"

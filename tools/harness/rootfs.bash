@@ -40,6 +40,7 @@ ensure_rootfs() {
 
 ensure_kernel_root() {
 	[[ -d $(kernel_root_folder) ]] && return
+	check_host
 	need_space 5 "a root file system of $kernel_root, a kernel and its build"
 	make_artefact "$(kernel_root_folder)" make_kernel_root
 }

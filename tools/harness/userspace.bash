@@ -14,7 +14,8 @@ userspace_sources() {
 
 userspace_key() {
 	key_of "$REPOLL_ARCH" "$(cd "$checkout" && userspace_sources | LC_ALL=C sort | xargs -d '\n' sha256sum)" \
-		"$(<"$(rootfs_folder)/etc/repoll-toolchain")" "$(declare -f build_programs build_host_programs build_preload)"
+		"$(<"$(rootfs_folder)/etc/repoll-toolchain")" \
+		"$(! is_cross || cross_layer "$(rootfs_folder)")" "$(declare -f build_programs build_host_programs build_preload run_cargo rust_target)"
 }
 
 # How rustc calls the architecture.
