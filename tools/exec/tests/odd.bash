@@ -128,8 +128,13 @@ own_calls() {
 	cat >own.c <<'EOF'
 int main(void)
 {
+#ifdef __aarch64__
+	register long result asm("x0") = 0;
+	asm volatile("mov x8, #20; svc #0" : "+r"(result) : : "x8", "memory");
+#else
 	long result = 291;
 	asm volatile("syscall" : "+a"(result) : "D"(0L) : "rcx", "r11", "memory");
+#endif
 	return result < 0;
 }
 EOF
