@@ -97,7 +97,10 @@ a_plain_file() {
 		"^repoll-exec: odd: calls are not carried: /dev/repoll can't be opened or used there \(ENOTTY\)$"
 }
 cancelled() { same cancel && same --select --poll cancel && says 'carried by repoll: .* epoll_wait'; }
-own_stack() { same clone; }
+own_stack() {
+	same clone
+	[[ $(head -n 2 carried) == $'the child runs\nended by status 7' ]] || { cat carried; return 1; }
+}
 same_table() { same table && same --select table && same --select --poll table && says 'carried by repoll: 4 select'; }
 odd_times() { same --select --poll times && says 'carried by repoll: '; }
 an_early_epoll() {
