@@ -193,7 +193,7 @@ pub fn execute(operation: &Operation, memory: &Memory) -> Outcome {
                 Place::Null => 0,
                 Place::Unmapped => 0x2000_0000_0000,
                 Place::Kernel => 0xffff_8880_0000_0000,
-                Place::Top => sys::END_OF_USER_SPACE - 0x2000,
+                Place::Top => memory.top(),
                 Place::Part(count) => memory.before_end(count.into()),
             };
             wait(side, n, max, milliseconds as i32, address, memory)

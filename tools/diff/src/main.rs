@@ -56,6 +56,8 @@ mod random;
 mod shrink;
 mod statistics;
 mod sys;
+#[path = "../../tests/src/user_space.rs"]
+mod user_space;
 mod world;
 
 use anyhow::{ensure, Context, Result};

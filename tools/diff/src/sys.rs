@@ -2,6 +2,7 @@
 //! System calls. The unsafe code of the tester lives here.
 
 use crate::execute::Side;
+use crate::user_space::end_of_user_space;
 use anyhow::{ensure, Result};
 use repoll::sys::{
     repoll_create, repoll_ctl, repoll_poll, repoll_select, repoll_wait, REPOLL_IOCTL_CREATE,
@@ -23,12 +24,6 @@ fn check<T: PartialOrd + From<i8>>(result: T) -> io::Result<T> {
     Ok(result)
 }
 
-/// Of the largest address space that a processor has.
-pub const END_OF_USER_SPACE: usize = if cfg!(target_arch = "x86_64") {
-    1 << 47
-} else {
-    1 << 52
-};
 /// How much memory there is for events: whole pages, whatever their size.
 const BYTES: usize = 64 * 1024;
 /// How many events there is room for.
@@ -36,7 +31,10 @@ pub const ROOM: usize = BYTES / size_of::<Event>();
 
 /// Memory that the kernel writes events to, at an address that is the same in every run, followed
 /// by as much that can't be accessed. One for each task that waits.
-pub struct Memory(usize);
+pub struct Memory {
+    start: usize,
+    end_of_user_space: usize,
+}
 
 impl Memory {
     /// Maps the memory number `number`.
@@ -51,23 +49,31 @@ impl Memory {
             let second = (address + BYTES) as *mut _;
             check(libc::mprotect(second, BYTES, libc::PROT_NONE))?;
         }
-        Ok(Self(address))
+        Ok(Self {
+            start: address,
+            end_of_user_space: end_of_user_space()?,
+        })
     }
 
     /// Where there is room for [`ROOM`] events.
     pub fn start(&self) -> usize {
-        self.0
+        self.start
     }
 
     /// Where there is room for `count` events and four bytes.
     pub fn before_end(&self, count: usize) -> usize {
-        self.0 + BYTES - (count % ROOM) * size_of::<Event>() - 4
+        self.start + BYTES - (count % ROOM) * size_of::<Event>() - 4
+    }
+
+    /// Just below the end of user space, with room for a few events.
+    pub fn top(&self) -> usize {
+        self.end_of_user_space - 0x2000
     }
 
     /// Reads back what was written at one of these addresses; nothing if it is elsewhere.
     pub fn events(&self, address: usize, count: usize) -> Option<Vec<Event>> {
         let end = address.checked_add(count.checked_mul(size_of::<Event>())?)?;
-        if address < self.0 || end > self.0 + BYTES {
+        if address < self.start || end > self.start + BYTES {
             return None;
         }
         let events = (0..count)

@@ -371,12 +371,15 @@ static int test_clone(void)
 {
 	const long size = 65536;
 	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	long *top = (long *)(stack + size - 64);
+	/* With room above, as in the caller's frame, where the compiler may save registers. */
+	long *top = (long *)(stack + size - 4096);
 	int pid, status;
 
 	MUST(stack != MAP_FAILED);
 	setvbuf(stdout, NULL, _IONBF, 0);
-	*--top = (long)child;
+	/* A multiple of 16, which processors of arm64 check. */
+	top -= 2;
+	*top = (long)child;
 	pid = syscall(SYS_clone, (long)(CLONE_VM | CLONE_VFORK | SIGCHLD), top, 0L, 0L, 0L);
 	if (pid == 0)
 		child();

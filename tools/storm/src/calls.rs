@@ -69,11 +69,6 @@ const SIZES: [usize; 9] = [0, 1, 8, 8, 16, 64, 300, 2048, 5000];
 /// Milliseconds; a thread that waits without limit is ended with its process.
 const MILLISECONDS: [i64; 6] = [0, 0, 0, 1, 5, 100];
 
-/// Less than a second, as the kernel takes it.
-fn seconds(milliseconds: usize) -> [i64; 2] {
-    [0, milliseconds as i64 * 1_000_000]
-}
-
 impl Caller<'_> {
     /// A system call.
     fn call(&self, number: c_long, a: [usize; 6]) -> i64 {
@@ -119,6 +114,14 @@ impl Caller<'_> {
             2 => self.random.next(),
             _ => self.random.below(100) as u64,
         }
+    }
+
+    /// A time limit of these parts of a second, most often a good one: a bad one ends the call.
+    fn limit(&mut self, parts: usize) -> usize {
+        if self.random.chance(2) {
+            return self.memory.anywhere(&mut self.random);
+        }
+        self.memory.place(&mut self.random, [0, parts])
     }
 
     fn path(&mut self, path: &'static [u8; 24]) -> usize {
@@ -471,13 +474,25 @@ impl Caller<'_> {
             }
             3 | 4 => {
                 let fds = self.pollfds() as usize;
-                let time = self.memory.put(&mut self.random, seconds(time));
-                self.call(libc::SYS_ppoll, [fds, 16, time, 0, 0, 0])
+                // This one goes on after a signal, by a restart block.
+                #[cfg(target_arch = "x86_64")]
+                if self.random.chance(50) {
+                    self.call(libc::SYS_poll, [fds, 16, time, 0, 0, 0]);
+                    return;
+                }
+                let limit = self.limit(time * 1_000_000);
+                self.call(libc::SYS_ppoll, [fds, 16, limit, 0, 0, 0])
             }
             _ => {
                 let sets = [self.set() as usize, self.set() as usize];
-                let time = self.memory.put(&mut self.random, seconds(time));
-                self.call(libc::SYS_pselect6, [72, sets[0], sets[1], 0, time, 0])
+                #[cfg(target_arch = "x86_64")]
+                if self.random.chance(50) {
+                    let limit = self.limit(time * 1000);
+                    self.call(libc::SYS_select, [72, sets[0], sets[1], 0, limit, 0]);
+                    return;
+                }
+                let limit = self.limit(time * 1_000_000);
+                self.call(libc::SYS_pselect6, [72, sets[0], sets[1], 0, limit, 0])
             }
         };
     }

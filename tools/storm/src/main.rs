@@ -13,6 +13,8 @@ mod memory;
 mod process;
 #[path = "../../diff/src/random.rs"]
 mod random;
+#[path = "../../tests/src/user_space.rs"]
+mod user_space;
 
 use anyhow::{Context, Result};
 use clap::Parser;

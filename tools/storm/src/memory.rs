@@ -6,12 +6,6 @@ use std::ptr::null_mut;
 
 /// A multiple of the size of pages.
 const PAGE: usize = 64 * 1024;
-/// Of the largest address space that a processor has.
-const END_OF_USER_SPACE: usize = if cfg!(target_arch = "x86_64") {
-    1 << 47
-} else {
-    1 << 52
-};
 /// Pages to read and write; behind them one that is read-only, one without any right, one that
 /// stalls, and a hole.
 const GOOD: usize = 4;
@@ -33,12 +27,13 @@ const UFFD_USER_MODE_ONLY: i32 = 1;
 /// mapped is never unmapped.
 pub struct Memory {
     base: usize,
+    end_of_user_space: usize,
     faults: Option<i32>,
 }
 
 impl Memory {
     /// New memory. `None` if there is none. Its userfaultfd gets a number from `numbers` on.
-    pub fn new(numbers: i32) -> Option<Self> {
+    pub fn new(numbers: i32, end_of_user_space: usize) -> Option<Self> {
         let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         let rights = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping, of which parts are changed that nobody uses yet.
@@ -54,7 +49,11 @@ impl Memory {
             base as usize
         };
         let faults = stall(base + STALLING * PAGE, numbers);
-        Some(Self { base, faults })
+        Some(Self {
+            base,
+            end_of_user_space,
+            faults,
+        })
     }
 
     /// Puts a value somewhere, and returns the address; or another address, where it is not.
@@ -62,6 +61,11 @@ impl Memory {
         if random.chance(12) {
             return self.anywhere(random);
         }
+        self.place(random, value)
+    }
+
+    /// Puts a value somewhere, and returns the address.
+    pub fn place<T: Copy>(&self, random: &mut Random, value: T) -> usize {
         let size = size_of::<T>();
         let at = self.base + random.below(GOOD * PAGE - size) / 8 * 8;
         // SAFETY: there is room in the good pages. Other users of them, the kernel or another
@@ -92,8 +96,8 @@ impl Memory {
             6 => page(HOLE),
             7 => self.base + random.below(GOOD * PAGE),
             // The end of user space, beyond it, the kernel's.
-            8 => END_OF_USER_SPACE - 0x1000,
-            9 => END_OF_USER_SPACE,
+            8 => self.end_of_user_space - 0x1000,
+            9 => self.end_of_user_space,
             10 => 0xffff_8880_0000_0000,
             11 => usize::MAX - random.below(64),
             12 => page(STALLING) - random.below(32),

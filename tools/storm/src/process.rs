@@ -4,6 +4,7 @@
 use crate::calls::{Caller, END};
 use crate::memory::Memory;
 use crate::random::Random;
+use crate::user_space::end_of_user_space;
 use std::fs;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -197,11 +198,15 @@ fn prepare(own_network: bool) {
 fn rage(role: Role, mut random: Random, counter: &Counter) {
     let own_network = matches!(role, Role::Namespaces(_) | Role::Elsewhere);
     prepare(own_network);
+    // Before there are threads, which may close any descriptor.
+    let Ok(end) = end_of_user_space() else {
+        return;
+    };
     let seed = random.next();
     std::thread::scope(|threads| {
         for thread in 0..THREADS {
             threads.spawn(move || {
-                let Some(memory) = Memory::new(END as i32) else {
+                let Some(memory) = Memory::new(END as i32, end) else {
                     return;
                 };
                 let mut caller = Caller {

@@ -27,6 +27,7 @@ mod slack;
 mod stall;
 mod support;
 mod sys;
+mod user_space;
 
 use clap::Parser;
 use settings::Settings;

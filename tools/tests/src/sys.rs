@@ -297,22 +297,6 @@ pub fn page_size() -> usize {
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
-/// The lowest address that no program can have; by what the kernel's own epoll says of an array
-/// there. It depends on the machine, its processor and the kernel's configuration.
-pub fn end_of_user_space() -> io::Result<usize> {
-    // SAFETY: it takes a number.
-    let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())?;
-    let is_beyond = |address: usize| {
-        // SAFETY: nothing is written, as nothing is watched.
-        let result = unsafe { libc::epoll_wait(epoll.as_raw_fd(), address as *mut _, 1, 0) };
-        check(result).is_err()
-    };
-    let end = (32..56)
-        .map(|bit| 1 << bit)
-        .find(|&address| is_beyond(address));
-    end.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTSUP))
-}
-
 /// The address of a copy of `values` that ends where nothing is mapped; it stays there.
 pub fn before_a_hole<T: Copy>(values: &[T]) -> io::Result<usize> {
     let bytes = size_of_val(values);

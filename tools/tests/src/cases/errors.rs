@@ -7,6 +7,7 @@ use crate::multiplexer::Multiplexer;
 use crate::registry::Test;
 use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
 use crate::sys;
+use crate::user_space::end_of_user_space;
 use anyhow::{ensure, Result};
 use repoll::Events;
 use std::fs::File;
@@ -151,7 +152,7 @@ fn a_kernel_address_for_the_events_is_efault<M: Multiplexer>() -> Result<()> {
     }
     // The end of the array counts, not its begin alone.
     let most = i32::MAX / size_of::<repoll::Event>() as i32;
-    let address = sys::end_of_user_space()? - 0x1_0000;
+    let address = end_of_user_space()? - 0x1_0000;
     expect_error(wait_at(&m, address, most), libc::EFAULT)
 }
 
