@@ -81,13 +81,13 @@ check_rust() {
 make_kbuild_stock() {
 	REPOLL_ROOTFS=$(kernel_root_folder) step "rebuild the Rust metadata of Linux $(kernel_release)" build_stock "$1"
 }
-make_kbuild_debug() {
-	[[ $REPOLL_ARCH == amd64 ]] || die "the debug kernel has no configuration for $REPOLL_ARCH" "the kernels of amd64 have one"
-	REPOLL_ROOTFS=$(kernel_root_folder) step "build the debug kernel (some 15 minutes on 2 cores)" build_debug "$1"
-}
-make_kbuild_debug_rt() {
-	[[ $REPOLL_ARCH == amd64 ]] || die "the debug-rt kernel has no configuration for $REPOLL_ARCH" "the kernels of amd64 have one"
-	REPOLL_ROOTFS=$(kernel_root_folder) step "build the debug-rt kernel (some 15 minutes on 2 cores)" build_debug_rt "$1"
+make_kbuild_debug() { make_own_kernel debug "$1"; }
+make_kbuild_debug_rt() { make_own_kernel debug-rt "$1"; }
+
+# make_own_kernel KIND FOLDER
+make_own_kernel() {
+	[[ $REPOLL_ARCH == amd64 ]] || die "the $1 kernel has no configuration for $REPOLL_ARCH" "the kernels of amd64 have one"
+	REPOLL_ROOTFS=$(kernel_root_folder) step "build the $1 kernel (some 15 minutes on 2 cores)" "build_${1//-/_}" "$2"
 }
 
 build_stock() {
