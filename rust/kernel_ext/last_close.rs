@@ -416,7 +416,7 @@ impl Registration {
     /// `self` is linked in `bucket`, whose lock is held.
     unsafe fn unlink(&self, bucket: &Bucket) -> *mut Registration {
         // INVARIANT: Not linked, as below. From here on `file()` finds nothing. This comes before the
-        // hook may see that there is no watch: so when the file is freed, whoever read its address here
+        // hook may see that there is no watch: so when the file is freed, a reader of its address here
         // did so in an RCU section that began before.
         self.file.store(ptr::null_mut(), Release);
         // SAFETY: Neighbours in the list are alive, and we hold the lock.
@@ -599,7 +599,7 @@ fn hook_first_of(functions: u32, _claim: &Claim) -> Result<Hook> {
         if functions & 1 << bit == 0 {
             continue;
         }
-        // SAFETY: See `FUNCTIONS`. Whoever has the claim has no other hook: one that does not become
+        // SAFETY: See `FUNCTIONS`. The holder of the claim has no other hook: one that does not become
         // the result is dropped here.
         let hook = unsafe { Hook::new(function, means) };
         match hook.and_then(|hook| Ok((verify()?, hook))) {

@@ -272,7 +272,7 @@ impl PollWqueues {
         self.out_of_memory.get()
     }
 
-    /// How many wake-ups there have been for events that were asked for. It orders nothing; one that is
+    /// The number of wake-ups so far for events that were asked for. It orders nothing; one that is
     /// just coming may be missed.
     pub(crate) fn wakeups(&self) -> u32 {
         self.waiter.wakeups.load(Relaxed)

@@ -9,8 +9,8 @@
 //! elements below were pushed earlier. Each later push read the word and wrote it in one step, so
 //! the release of the earlier one reaches the take through them (a release sequence in C11,
 //! `rmw-sequence` in the kernel's model). Two things need no order. A push compares the first element
-//! and does not follow it. [`Stack::is_empty`] is a hint: whoever must not miss an element that was
-//! pushed before is ordered after that push by a lock.
+//! and does not follow it. [`Stack::is_empty`] is a hint: a caller that must not miss an element
+//! that was pushed before is ordered after that push by a lock.
 //!
 //! The model checker compiles this file over loom's atomics (`tools/model/src/closed.rs`).
 
@@ -20,7 +20,7 @@ use super::atomic::{
 };
 use core::ptr;
 
-/// What can be in a [`Stack`].
+/// An element of a [`Stack`].
 ///
 /// # Safety
 ///

@@ -71,7 +71,7 @@ pub(crate) unsafe trait Word: Copy + Eq {
     unsafe fn fetch_add(at: *mut Self, n: Self, full: bool) -> Self;
 }
 
-/// What can be in an [`Atomic`].
+/// A type of values that an [`Atomic`] can hold.
 ///
 /// # Safety
 ///

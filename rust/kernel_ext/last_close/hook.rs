@@ -57,7 +57,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// How a function is made to call us; see the [module](self).
+/// The means by which a function calls us; see the [module](self).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Means {
     Ops,
@@ -65,7 +65,7 @@ pub(super) enum Means {
 }
 
 impl Means {
-    /// What is safe on this kernel, and what was asked for if that is safe too.
+    /// The means that was asked for, unless only another is safe on this kernel.
     pub(super) fn new(direct: bool) -> Self {
         if direct || cfg!(CONFIG_PREEMPT_RT) {
             Self::Direct

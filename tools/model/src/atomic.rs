@@ -43,7 +43,7 @@ pub(crate) mod ordering {
     }
 }
 
-/// What can be in an [`Atomic`].
+/// A type of values that an [`Atomic`] can hold.
 pub(crate) trait Value: Copy {
     fn to_bits(self) -> u64;
     fn from_bits(bits: u64) -> Self;
