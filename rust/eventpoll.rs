@@ -12,7 +12,6 @@
 
 pub(crate) mod crowd;
 pub(crate) mod ctl;
-pub(crate) mod events;
 pub(crate) mod ioctl;
 pub(crate) mod item;
 pub(crate) mod nesting;
@@ -25,13 +24,7 @@ use crate::kernel_ext::{
     },
     bindings as ext,
     device::register,
-    last_close::FileId,
     nested::lock_nested,
-    ready_queue::{
-        Consumer,
-        ReadyQueue, //
-    },
-    trace::trace,
     tree::{
         HasNode,
         Tree, //
@@ -42,8 +35,16 @@ use crate::kernel_ext::{
         PollTable,
         WaitQueue, //
     },
-    watch::ClosedList, //
 };
+use crate::trace::trace;
+use crate::uapi::epoll as events;
+use crate::watch::last_close::FileId;
+use crate::watch::ready_queue::{
+    Consumer,
+    ReadyQueue, //
+};
+use crate::watch::ClosedList;
+
 use crowd::Crowd;
 use item::{
     Item,

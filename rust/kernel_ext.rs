@@ -6,9 +6,6 @@
 //!
 //! | module | what it wraps |
 //! |---|---|
-//! | [`watch`] | an entry with a Rust callback in the wait queue of somebody else's file |
-//! | [`last_close`] | notice of a watched file's last close |
-//! | [`ready_queue`] | a queue from any context to one consumer |
 //! | [`atomic`] | the kernel crate's atomics, inline |
 //! | [`limits`] | a count with a limit, and a limit that is only lowered, without a lock |
 //! | [`nested`] | locks of one class inside of each other |
@@ -24,7 +21,6 @@
 //! | [`user`] | the usage of a user: watches, timers, memory |
 //! | [`throttle`] | a pace for work in interrupts |
 //! | [`task`], [`time`] | the current task's signals; clocks, sleeping with a time limit |
-//! | [`trace`] | the module's tracepoints |
 //! | [`drift`] | the differences between the kernels that the module is built for |
 
 pub(crate) mod atomic;
@@ -33,23 +29,18 @@ pub(crate) mod device;
 pub(crate) mod drift;
 pub(crate) mod fasync;
 pub(crate) mod files;
-pub(crate) mod last_close;
 pub(crate) mod limits;
 pub(crate) mod nested;
 pub(crate) mod net;
 pub(crate) mod poll_wqueues;
-pub(crate) mod ready_queue;
-mod ready_sync;
 #[cfg(not(REPOLL_KERNEL_HAS_SPINLOCK_IRQ))]
 mod spinlock_irq;
-mod stack;
+pub(crate) mod stack;
 pub(crate) mod task;
 pub(crate) mod throttle;
 pub(crate) mod time;
-pub(crate) mod trace;
 pub(crate) mod tree;
 pub(crate) mod user;
 pub(crate) mod user_args;
 pub(crate) mod user_array;
 pub(crate) mod wait_queue;
-pub(crate) mod watch;

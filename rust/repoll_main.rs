@@ -70,7 +70,7 @@
 //! | field | protected by |
 //! |---|---|
 //! | `Eventpoll::locked` | itself: the interest list, the consumer's list |
-//! | `Eventpoll::ready` | none: see [`kernel_ext::ready_queue`] |
+//! | `Eventpoll::ready` | none: see [`watch::ready_queue`] |
 //! | `Eventpoll::closed` | none to fill, `locked` to empty |
 //! | `Eventpoll::waiters`, `pollers` | their own locks |
 //! | `Item::events` | `locked` to write; the callback reads it without, see `Item::set_interest` |
@@ -99,7 +99,7 @@
 //! ```
 //!
 //! The bit is cleared *before* the poll, so an event that the poll does not see queues the item
-//! anew. [`kernel_ext::ready_queue`] has the argument why no event and no wake-up is lost.
+//! anew. [`watch::ready_queue`] has the argument why no event and no wake-up is lost.
 //!
 //! # Adding
 //!
@@ -119,11 +119,11 @@
 //! - **A**, DEL: under `locked`, holding a reference to the file;
 //! - **B**, the last close of the instance: `Eventpoll::release`, when nobody else uses it;
 //! - **C**, the last close of the watched file: the hook, which has no reference to anything and can't
-//!   sleep ([`kernel_ext::last_close`]).
+//!   sleep ([`watch::last_close`]).
 //!
 //! All three end the watch under the lock of the file's bucket, whichever comes first; the others then
 //! find it ended. To end it means: off the table, file pointer cleared, entries out of the wait
-//! queues, so no callback runs any more ([`kernel_ext::watch`]). The watch's own reference to the
+//! queues, so no callback runs any more ([`watch`]). The watch's own reference to the
 //! item then goes:
 //!
 //! - A and B drop it: they may sleep. They take the item out of the ready queue and the interest list,
@@ -151,14 +151,15 @@
 //! a flag of the call and wakes its task. An entry holds its file, and is out of the queue before the
 //! call returns; so neither the last-close hook nor POLLFREE has anything to do with it.
 
-mod counts;
 mod eventpoll;
 mod kernel_ext;
-mod poll;
-mod scan;
-mod select;
+mod select_poll;
 mod source;
+mod trace;
+mod uapi;
+mod watch;
 
+use crate::watch::last_close::LastClose;
 use eventpoll::{
     item::Watched,
     Eventpoll, //
@@ -173,12 +174,12 @@ use kernel_ext::{
     },
     device,
     drift::parameter,
-    last_close::LastClose,
     user::{
         self,
         User, //
     }, //
 };
+
 use source::Source;
 
 module! {

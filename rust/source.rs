@@ -31,13 +31,13 @@ use crate::kernel_ext::{
         Net, //
     },
     task,
-    trace::trace,
     user_args::as_bytes,
     wait_queue::{
         PollTable,
         WaitQueue, //
     }, //
 };
+use crate::trace::trace;
 use kernel::{
     fs::File,
     iov::{

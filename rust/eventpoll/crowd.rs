@@ -36,8 +36,8 @@ use crate::kernel_ext::{
     },
     limits::Limit,
     wait_queue::PollTable,
-    watch::Others, //
 };
+use crate::watch::Others;
 use kernel::{
     new_mutex,
     prelude::*,

@@ -3,7 +3,6 @@
 //! Changes of the interest list, as epoll_ctl(2).
 
 use super::{
-    events,
     item::{
         Item,
         Reason,
@@ -20,25 +19,21 @@ use super::{
     Key,
     Locked, //
 };
+use crate::uapi::epoll as events;
+
 use crate::kernel_ext::{
-    bindings as ext,
-    device,
-    drift::errno::ELOOP,
-    files::Files,
-    last_close::FileId,
-    nested::Topology,
-    ready_queue::{
-        Consumer,
-        Push, //
-    },
-    task,
-    trace::trace,
-    user_args::repoll_ctl,
-    wait_queue::PollTable,
-    watch::{
-        poll_file,
-        Watch, //
-    }, //
+    bindings as ext, device, drift::errno::ELOOP, files::Files, nested::Topology, task,
+    user_args::repoll_ctl, wait_queue::PollTable,
+};
+use crate::trace::trace;
+use crate::watch::last_close::FileId;
+use crate::watch::ready_queue::{
+    Consumer,
+    Push, //
+};
+use crate::watch::{
+    poll_file,
+    Watch, //
 };
 use kernel::{
     fs::{

@@ -7,10 +7,6 @@ use super::{
     wait::wait,
     Eventpoll, //
 };
-use crate::counts::{
-    reported,
-    Counts, //
-};
 use crate::kernel_ext::{
     atomic::ordering::Relaxed,
     bindings as ext,
@@ -21,7 +17,6 @@ use crate::kernel_ext::{
     drift::errno::EOPNOTSUPP,
     files::Files,
     task,
-    trace::trace,
     user_args::{
         read,
         repoll_create,
@@ -31,6 +26,11 @@ use crate::kernel_ext::{
     },
     wait_queue::PollTable, //
 };
+use crate::select_poll::counts::{
+    reported,
+    Counts, //
+};
+use crate::trace::trace;
 use kernel::{
     fs::File,
     ioctl::{
@@ -88,8 +88,8 @@ impl Device for Eventpoll {
             (CREATE, kernel::uapi::_IOC_WRITE) => create(arg, size),
             (CTL, kernel::uapi::_IOC_WRITE) => control(this, file, arg, size),
             (WAIT, kernel::uapi::_IOC_WRITE) => wait_for(&this, arg, size),
-            (POLL, IOWR) => crate::poll::poll(arg, size),
-            (SELECT, IOWR) => crate::select::select(arg, size),
+            (POLL, IOWR) => crate::select_poll::poll::poll(arg, size),
+            (SELECT, IOWR) => crate::select_poll::select::select(arg, size),
             _ => Err(EINVAL),
         }
     }

@@ -4,11 +4,12 @@
 
 use super::{
     crowd,
-    events,
     nesting::Inner,
     Eventpoll,
     Key, //
 };
+use crate::uapi::epoll as events;
+
 use crate::kernel_ext::{
     atomic::{
         ordering::{Full, Relaxed},
@@ -16,19 +17,19 @@ use crate::kernel_ext::{
         Atomic, //
     },
     bindings as ext,
-    last_close::FileId,
-    ready_queue::Push,
-    trace::trace,
     wait_queue::{
         poll_now,
         WakeUp, //
     },
-    watch::{
-        Closed,
-        Others,
-        Watch,
-        Watcher, //
-    }, //
+};
+use crate::trace::trace;
+use crate::watch::last_close::FileId;
+use crate::watch::ready_queue::Push;
+use crate::watch::{
+    Closed,
+    Others,
+    Watch,
+    Watcher, //
 };
 use kernel::{
     fs::LocalFile,

@@ -53,7 +53,6 @@ use crate::kernel_ext::{
         Atomic, //
     },
     drift::errno::ELOOP,
-    last_close::FileId,
     nested::{
         lock_killable,
         Topology,
@@ -62,6 +61,7 @@ use crate::kernel_ext::{
     task,
     tree::HasNode, //
 };
+use crate::watch::last_close::FileId;
 use core::ops::Deref;
 use kernel::{
     alloc::{
@@ -76,7 +76,7 @@ use kernel::{
 };
 
 #[cfg(doc)]
-use crate::kernel_ext::watch::Watch;
+use crate::watch::Watch;
 
 /// How many instances may be above or below another: `EP_MAX_NESTS`.
 const MAX_NESTS: u32 = 4;

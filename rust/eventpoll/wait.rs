@@ -3,11 +3,11 @@
 //! Waiting for events and delivering them, as epoll_wait(2).
 
 use super::{
-    events,
     item::Reason,
     Eventpoll, //
 };
-use crate::counts::Counts;
+use crate::uapi::epoll as events;
+
 use crate::kernel_ext::{
     atomic::{
         ordering::Full,
@@ -16,9 +16,10 @@ use crate::kernel_ext::{
     bindings as ext,
     task,
     time::Deadline,
-    trace::trace,
     user_args::EventWriter, //
 };
+use crate::select_poll::counts::Counts;
+use crate::trace::trace;
 use kernel::{
     bindings::epoll_event,
     prelude::*, //

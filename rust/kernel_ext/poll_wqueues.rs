@@ -61,9 +61,9 @@ use super::{
     bindings as ext,
     task,
     time::Deadline,
-    trace::trace,
     wait_queue::Entry, //
 };
+use crate::trace::trace;
 use core::{
     cell::{Cell, UnsafeCell},
     marker::PhantomPinned,

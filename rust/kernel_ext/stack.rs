@@ -25,7 +25,7 @@ use core::ptr;
 /// # Safety
 ///
 /// `link()` always returns the same pointer, to a part of `self` that is initialised.
-pub(super) unsafe trait HasLink: Sized {
+pub(crate) unsafe trait HasLink: Sized {
     /// Where the next element's address is kept.
     fn link(&self) -> *mut *mut Self;
 }
@@ -36,13 +36,13 @@ pub(super) unsafe trait HasLink: Sized {
 ///
 /// `first` is null or the first of a list, through the links, of elements that are valid until they
 /// are taken. Their links are the stack's.
-pub(super) struct Stack<T: HasLink> {
+pub(crate) struct Stack<T: HasLink> {
     first: Atomic<*mut T>,
 }
 
 impl<T: HasLink> Stack<T> {
     /// An empty stack.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             first: Atomic::new(ptr::null_mut()),
         }
@@ -50,7 +50,7 @@ impl<T: HasLink> Stack<T> {
 
     /// Whether there is nothing; a push that is under way on another CPU may not be seen. Any context.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.first.load(Relaxed).is_null()
     }
 
@@ -59,7 +59,7 @@ impl<T: HasLink> Stack<T> {
     /// # Safety
     ///
     /// `element` is valid, and its link is the caller's. Both are given away until it is taken.
-    pub(super) unsafe fn push(&self, element: *mut T) {
+    pub(crate) unsafe fn push(&self, element: *mut T) {
         let mut first = self.first.load(Relaxed);
         loop {
             // SAFETY: The element is valid and its link is ours, by the contract.
@@ -73,7 +73,7 @@ impl<T: HasLink> Stack<T> {
     }
 
     /// Takes all elements, the last one that came first. Any context.
-    pub(super) fn take(&self) -> Taken<T> {
+    pub(crate) fn take(&self) -> Taken<T> {
         // INVARIANT: The elements were the stack's. They are pushed no more than once before this.
         Taken(if self.is_empty() {
             ptr::null_mut()
@@ -88,7 +88,7 @@ impl<T: HasLink> Stack<T> {
 /// # Invariants
 ///
 /// As those of [`Stack`]. No other thread accesses the links.
-pub(super) struct Taken<T: HasLink>(*mut T);
+pub(crate) struct Taken<T: HasLink>(*mut T);
 
 impl<T: HasLink> Iterator for Taken<T> {
     type Item = *mut T;

@@ -94,7 +94,7 @@ impl WaitQueue {
 
     /// Whether there are fewer than `max` entries with another function than `function`. Skips all
     /// entries with `function`, one by one, with interrupts off. Any context.
-    pub(super) fn has_room_beside(&self, max: u32, function: bindings::wait_queue_func_t) -> bool {
+    pub(crate) fn has_room_beside(&self, max: u32, function: bindings::wait_queue_func_t) -> bool {
         // SAFETY: The queue is initialised, by the type's invariants. The function is compared, and
         // not called.
         unsafe { ext::wait_queue_has_room(self.head.get(), max, function) }
@@ -247,13 +247,13 @@ impl<'a> PollTable<'a> {
     }
 
     /// What the file is ready for, as its driver says, which registers its wait queues by this table.
-    pub(super) fn poll_file(&self) -> u32 {
+    pub(crate) fn poll_file(&self) -> u32 {
         // SAFETY: The file is alive, and the table is null or valid.
         unsafe { ext::vfs_poll(self.file, self.table) }
     }
 
     /// The file that is polled.
-    pub(super) fn file(&self) -> &LocalFile {
+    pub(crate) fn file(&self) -> &LocalFile {
         // SAFETY: The file is alive for `'a`, and so for less.
         unsafe { LocalFile::from_raw_file(self.file) }
     }
@@ -263,7 +263,7 @@ impl<'a> PollTable<'a> {
     /// # Safety
     ///
     /// The queue must belong to the polled file, in the sense of the invariants of [`WaitQueue`].
-    pub(super) unsafe fn register(&self, queue: &WaitQueue) {
+    pub(crate) unsafe fn register(&self, queue: &WaitQueue) {
         // SAFETY: The table is null or valid; file and queue are valid, and the queue lives as long
         // as the file.
         unsafe { bindings::poll_wait(self.file, queue.head.get(), self.table) };
@@ -281,7 +281,7 @@ impl<'a> PollTable<'a> {
 ///
 /// `tools/model/src/pollfree.rs` is a twin of `remove`, `went_away` and `is_used`: change both.
 #[repr(C)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     entry: Opaque<bindings::wait_queue_entry>,
     head: Atomic<*mut bindings::wait_queue_head>,
 }
@@ -299,7 +299,7 @@ pub(crate) struct WakeUp {
 
 impl Entry {
     /// An entry that is in no queue.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         // INVARIANT: `head` is null.
         Self {
             entry: Opaque::zeroed(),
@@ -309,7 +309,7 @@ impl Entry {
 
     /// Whether the entry was added to a queue and has not been told that it went away. If not, the
     /// entry can be written again: pairs with the release in `went_away`, which is the last access.
-    pub(super) fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         !self.head.load(Acquire).is_null()
     }
 
@@ -324,7 +324,7 @@ impl Entry {
     /// - `head` is valid, and lives as long as [`Entry`]'s invariants ask for.
     /// - `wake` may be called with an entry whose [`Entry::private`] is `private` until
     ///   [`Entry::remove`] has returned.
-    pub(super) unsafe fn add(
+    pub(crate) unsafe fn add(
         this: *const Self,
         head: *mut bindings::wait_queue_head,
         wake: bindings::wait_queue_func_t,
@@ -354,14 +354,14 @@ impl Entry {
     /// # Safety
     ///
     /// `entry` is that of an [`Entry`] that was added.
-    pub(super) unsafe fn private(entry: *mut bindings::wait_queue_entry) -> *mut c_void {
+    pub(crate) unsafe fn private(entry: *mut bindings::wait_queue_entry) -> *mut c_void {
         // SAFETY: The entry is valid and its `private` does not change while it is in a queue.
         unsafe { (*entry).private }
     }
 
     /// Takes the entry out of its queue, if it is in one. When this returns, no call of the wake
     /// function is running, and none will. Takes the queue's lock; does not sleep.
-    pub(super) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         let _rcu = rcu::read_lock();
         // Pairs with the release in `went_away`. Null: the owner has taken the queue away, and the
         // wake function was done with the entry when it stored that. Else the queue's memory is
@@ -380,7 +380,7 @@ impl Entry {
     ///
     /// Called by the wake function as its last action, for the entry that it was called with, under
     /// the queue's lock. The entry may be gone when this returns.
-    pub(super) unsafe fn went_away(entry: *mut bindings::wait_queue_entry) {
+    pub(crate) unsafe fn went_away(entry: *mut bindings::wait_queue_entry) {
         // CAST: `entry` is the first field of an `Entry`, which is `repr(C)`.
         let this = entry.cast::<Entry>();
         // SAFETY: The entry is valid until the store: a concurrent `remove` sees a head that is not

@@ -49,7 +49,6 @@ use crate::kernel_ext::{
         Fasync, //
     },
     time,
-    trace::trace,
     user::{
         Account,
         BytesCharge,
@@ -65,6 +64,8 @@ use crate::kernel_ext::{
         WaitQueue, //
     }, //
 };
+use crate::trace::trace;
+
 use kernel::{
     prelude::*,
     sync::Arc, //

@@ -3,7 +3,7 @@
 //! The table of watched files against the hook of a file's last close.
 //!
 //! A twin of `Registration::register()`, `unlink()`, `file()` and `on_last_close()` of
-//! `rust/kernel_ext/last_close.rs`, and of `Watch::detach()` of `watch.rs`, which need the kernel. If one
+//! `rust/watch/last_close.rs`, and of `Watch::detach()` of `watch.rs`, which need the kernel. If one
 //! of them is changed there, change it here. RCU is as in `pollfree.rs`. The bucket's lock is here
 //! no RCU section; nothing counts on that it is one in the kernel.
 

@@ -39,7 +39,7 @@ mod publish;
 #[expect(clippy::duplicate_mod, reason = "the same source over other atomics")]
 mod random;
 #[cfg(test)]
-#[path = "../../../rust/kernel_ext/ready_queue.rs"]
+#[path = "../../../rust/watch/ready_queue.rs"]
 mod ready_queue;
 #[cfg(test)]
 mod ready_sync;

@@ -25,7 +25,7 @@
 //! Not caught: `push()` that returns early if a plain load finds the bit set (memory order: loom's
 //! matter), and `requeue()` and `put_back()` that do not wait for a push (loom's tests find it).
 
-#[path = "../../../rust/kernel_ext/ready_queue.rs"]
+#[path = "../../../rust/watch/ready_queue.rs"]
 mod ready_queue;
 mod ready_sync;
 

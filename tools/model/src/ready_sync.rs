@@ -2,7 +2,7 @@
 
 //! What [`ready_queue`](super::ready_queue) is built on, made of loom's types.
 //!
-//! Same shape and same ordering as `rust/kernel_ext/ready_sync.rs`. Keep the two in step. A test may
+//! Same shape and same ordering as `rust/watch/ready_sync.rs`. Keep the two in step. A test may
 //! take an order away ([`check::weakened`](super::check::weakened)).
 
 use super::check::{closely, has, Turns, Weakness};

@@ -32,7 +32,7 @@ pub fn mechanism() -> Mechanism {
                 text: "the callback adds the item to the ready list if it is not there",
                 expected: Verdict::Holds,
                 because: "So many events of one file are one report.",
-                source: "fs/eventpoll.c:1534, ep_poll_callback(); rust/kernel_ext/ready_queue.rs",
+                source: "fs/eventpoll.c:1534, ep_poll_callback(); rust/watch/ready_queue.rs",
                 experiment: once_in_list,
             },
             Claim {

@@ -46,7 +46,7 @@ pub fn mechanism() -> Mechanism {
                 text: "ADD asks the file once, and leaves an entry in its wait queue until DEL",
                 expected: Verdict::Holds,
                 because: "So a wait needs not enter any file's queue, as select and poll must on each call.",
-                source: "fs/eventpoll.c:1609, ep_ptable_queue_proc(); :1935, ep_insert(); rust/kernel_ext/watch.rs",
+                source: "fs/eventpoll.c:1609, ep_ptable_queue_proc(); :1935, ep_insert(); rust/watch.rs",
                 experiment: leaves_an_entry,
             },
             Claim {

@@ -47,7 +47,7 @@ pub fn mechanism() -> Mechanism {
                 text: "select overwrites its sets, so they must be set again for each call",
                 expected: Verdict::Holds,
                 because: "",
-                source: "fs/select.c:688, set_fd_set(); rust/select.rs",
+                source: "fs/select.c:688, set_fd_set(); rust/select_poll/select.rs",
                 experiment: overwrites,
             },
             Claim {
@@ -61,14 +61,14 @@ pub fn mechanism() -> Mechanism {
                 text: "select copies the whole set in and out",
                 expected: Verdict::Holds,
                 because: "As much as holds nfds bits, on each call.",
-                source: "fs/select.c:669, get_fd_set(); :688, set_fd_set(); rust/select.rs",
+                source: "fs/select.c:669, get_fd_set(); :688, set_fd_set(); rust/select_poll/select.rs",
                 experiment: || scanning::copies(Call::Select),
             },
             Claim {
                 text: "select looks at all descriptors on each call: O(n)",
                 expected: Verdict::Holds,
                 because: "",
-                source: "fs/select.c:483, do_select(); rust/scan.rs",
+                source: "fs/select.c:483, do_select(); rust/select_poll/select_loop.rs",
                 experiment: || scanning::is_linear(Call::Select),
             },
             Claim {

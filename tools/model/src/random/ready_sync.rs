@@ -2,7 +2,7 @@
 
 //! What [`ready_queue`](super::ready_queue) is built on, made of shuttle's types.
 //!
-//! Same shape as `rust/kernel_ext/ready_sync.rs`. shuttle knows one memory order, the sequentially
+//! Same shape as `rust/watch/ready_sync.rs`. shuttle knows one memory order, the sequentially
 //! consistent one, so orders are not written down: loom is there for them.
 
 use std::{

@@ -8,7 +8,6 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    counts::Counts,
     kernel_ext::{
         bindings as ext,
         files::Files,
@@ -22,7 +21,8 @@ use crate::{
             zeroed, //
         }, //
     },
-    scan::{
+    select_poll::counts::Counts,
+    select_poll::select_loop::{
         scan,
         Call,
         Pass,

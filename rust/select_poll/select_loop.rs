@@ -11,19 +11,19 @@
 
 #![forbid(unsafe_code)]
 
+use crate::trace::trace;
 use crate::{
-    counts::{
-        reported,
-        Counts, //
-    },
     kernel_ext::{
         files::Files,
         poll_wqueues::PollWqueues,
         task,
         time::Deadline,
-        trace::trace,
         user_array::write_words, //
     }, //
+    select_poll::counts::{
+        reported,
+        Counts, //
+    },
 };
 use kernel::prelude::*;
 

@@ -16,7 +16,7 @@
 //! A [`Watch`] is such entries and a value of the user's choice, which implements [`Watcher`]. It
 //! is in an [`Arc`], of which the watch itself owns one reference from [`Watch::attach`] until it
 //! ends. It ends in one of two ways, which exclude each other by the lock of the file's bucket in
-//! [`last_close`](super::last_close):
+//! [`last_close`](last_close):
 //!
 //! - [`Watch::detach`], at the user's wish, while the file lives;
 //! - at the file's last close, when [`Watcher::closed`] is called and is handed the reference.
@@ -24,20 +24,12 @@
 //! Either way all entries are out of their queues when it has happened, so no callback runs any
 //! more. No reference to the file is held; [`Watch::file`] takes one for as long as it is polled.
 
-use super::{
+pub(crate) mod last_close;
+pub(crate) mod ready_queue;
+mod ready_sync;
+
+use crate::kernel_ext::{
     bindings as ext,
-    last_close::{
-        FileId,
-        LastClose,
-        Registration,
-        SameFile, //
-    },
-    ready_queue::{
-        Consumer,
-        HasLinks,
-        Links,
-        ReadyQueue, //
-    },
     stack::{
         HasLink,
         Stack,
@@ -53,6 +45,18 @@ use super::{
         WaitQueue,
         WakeUp, //
     }, //
+};
+use crate::watch::last_close::{
+    FileId,
+    LastClose,
+    Registration,
+    SameFile, //
+};
+use crate::watch::ready_queue::{
+    Consumer,
+    HasLinks,
+    Links,
+    ReadyQueue, //
 };
 use core::{
     any::TypeId,

@@ -36,15 +36,13 @@
 //! It is how `kernel/bpf/trampoline.c` frees its trampolines, see `bpf_tramp_image_put()`.
 //! `tools/model/src/publish.rs` has a twin: change both.
 
-use super::{
-    super::{
-        atomic::{
-            ordering::{Acquire, Relaxed, Release},
-            Atomic, //
-        },
-        bindings as ext, //
+use super::on_last_close;
+use crate::kernel_ext::{
+    atomic::{
+        ordering::{Acquire, Relaxed, Release},
+        Atomic, //
     },
-    on_last_close, //
+    bindings as ext, //
 };
 use kernel::{
     bindings,

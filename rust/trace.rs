@@ -8,14 +8,14 @@
 //! while they are off: the branch is opaque to the compiler, which so can't put it before the loads.
 //! [`trace!`] evaluates them behind it, as the macros of C do.
 
-use super::bindings as ext;
+use crate::kernel_ext::bindings as ext;
 use kernel::bindings;
 
 /// Calls a tracepoint, with arguments that are evaluated only if it is on: `trace!(create(ep.id))`.
 macro_rules! trace {
     ($name:ident($($arg:expr),* $(,)?)) => {
-        if $crate::kernel_ext::trace::is_on::$name() {
-            $crate::kernel_ext::trace::record::$name($($arg),*);
+        if $crate::trace::is_on::$name() {
+            $crate::trace::record::$name($($arg),*);
         }
     };
 }

@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    counts::Counts,
     kernel_ext::{
         bindings as ext,
         files::{
@@ -24,7 +23,8 @@ use crate::{
             PollFd, //
         }, //
     },
-    scan::{
+    select_poll::counts::Counts,
+    select_poll::select_loop::{
         scan,
         Call,
         Pass,

@@ -47,7 +47,7 @@
 
 mod hook;
 
-use super::{
+use crate::kernel_ext::{
     atomic::{
         ordering::{Acquire, Relaxed, Release},
         Atomic, //

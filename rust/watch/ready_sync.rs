@@ -5,7 +5,7 @@
 //! The host's model checker compiles `ready_queue.rs` over another module of this name and shape,
 //! made of loom's types (`tools/model`). Keep the two in step.
 
-use super::{
+use crate::kernel_ext::{
     atomic::{
         ordering::{Acquire, Full, Relaxed},
         Atomic, //
