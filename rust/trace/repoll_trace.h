@@ -6,7 +6,7 @@
  * can be followed across contexts.
  *
  * The names, the fields, their order and their types are an interface:
- * tools/tests/src/cases/tracepoint_format.rs has them in a table.
+ * tools/tests/src/cases/tracing/tracepoint_format.rs has them in a table.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM repoll

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Real packets, from outside the guest, over virtio-net: repoll-peer sends them.
 
-use crate::cases::contexts::{check_context, recording};
+use crate::cases::tracing::contexts::{check_context, recording};
 use crate::files::read_all;
 use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::{skip, Test};

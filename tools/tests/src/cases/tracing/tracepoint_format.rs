@@ -338,7 +338,7 @@ fn each_event_and_each_value_is_seen() -> Result<()> {
 mod host {
     use super::*;
 
-    const PAGE: &str = include_str!("../../../../Documentation/tracepoints.rst");
+    const PAGE: &str = include_str!("../../../../../Documentation/tracepoints.rst");
 
     /// The description of an event: from its line to the next blank one.
     fn description(event: &str) -> Option<String> {

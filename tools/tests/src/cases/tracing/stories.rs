@@ -3,8 +3,8 @@
 //!
 //! With any number of CPUs: `quick --smp 4 -- repoll-tests stories`, say.
 
-use crate::cases::contexts::context_of_timers;
-use crate::cases::source_feeds::{interface, TYPE};
+use crate::cases::source::feeds::{interface, TYPE};
+use crate::cases::tracing::contexts::context_of_timers;
 use crate::files::{read_all, signal, KINDS};
 use crate::multiplexer::{Multiplexer, Repoll};
 use crate::processes::{number_of_call, this_thread};

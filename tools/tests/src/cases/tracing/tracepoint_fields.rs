@@ -2,8 +2,8 @@
 //! The tracepoints, word by word: each event of a scene, with all of its fields.
 
 use super::contexts::{context_of_timers, name_of, recording};
-use super::source_feeds::{driver, interface, virtio_device, TYPE};
 use super::tracepoints::{all, number, recorded};
+use crate::cases::source::feeds::{driver, interface, virtio_device, TYPE};
 use crate::files::{signal, KINDS};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes::{run_first, run_on, this_thread};

@@ -14,19 +14,19 @@ pub fn tests() -> Vec<Test> {
     for kind in KINDS {
         let name = kind.name;
         tests.push(Test::new(
-            format!("sources.{name}_wakes_a_wait/epoll"),
+            format!("file_kinds.{name}_wakes_a_wait/epoll"),
             move || wakes_a_wait::<Epoll>(kind),
         ));
         tests.push(Test::new(
-            format!("sources.{name}_wakes_a_wait/repoll"),
+            format!("file_kinds.{name}_wakes_a_wait/repoll"),
             move || wakes_a_wait::<Repoll>(kind),
         ));
         tests.push(Test::new(
-            format!("sources.{name}_ready_already_is_reported/epoll"),
+            format!("file_kinds.{name}_ready_already_is_reported/epoll"),
             move || ready_already::<Epoll>(kind),
         ));
         tests.push(Test::new(
-            format!("sources.{name}_ready_already_is_reported/repoll"),
+            format!("file_kinds.{name}_ready_already_is_reported/repoll"),
             move || ready_already::<Repoll>(kind),
         ));
     }

@@ -2,7 +2,7 @@
 //! The last close of a watched file ends the watch, whoever does it and whatever goes on.
 
 use crate::both;
-use crate::cases::sharing::send_descriptor;
+use crate::cases::multiplexer::sharing::send_descriptor;
 use crate::files::{eventfds, signal, Kind, Source, KINDS};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes;

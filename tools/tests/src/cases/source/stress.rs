@@ -2,7 +2,7 @@
 //! The event source under load: many readers and writers, killed and interrupted, and nothing is
 //! lost, doubled or left behind.
 
-use crate::cases::source::{open, poll_now, read_messages};
+use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::module::{load, references, unload, unload_when_unused, Reload};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes::fork;

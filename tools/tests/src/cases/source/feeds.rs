@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What feeds an event source from interrupts: the timer, and the network interface.
 
-use crate::cases::contexts::{context_of_timers, name_of, recording, records_of};
-use crate::cases::network::{input_interrupts, peer};
-use crate::cases::source::{open, poll_now, read_messages};
+use crate::cases::source::device::{open, poll_now, read_messages};
+use crate::cases::tracing::contexts::{context_of_timers, name_of, recording, records_of};
+use crate::cases::tracing::network::{input_interrupts, peer};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes::fork;
 use crate::registry::{skip, Test};

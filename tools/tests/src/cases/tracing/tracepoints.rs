@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The tracepoints: that each one fires, and that its fields are right.
 
-use crate::cases::contexts::recording;
+use crate::cases::tracing::contexts::recording;
 use crate::files::{eventfds, read_all, signal};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;

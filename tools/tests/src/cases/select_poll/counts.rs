@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What SELECT, POLL and WAIT say that they did, when asked; and their tracepoints.
 
-use super::contexts::{recording, records_of};
+use crate::cases::tracing::contexts::{recording, records_of};
 use crate::files::{eventfds, signal};
 use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::Test;

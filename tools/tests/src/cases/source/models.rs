@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The five I/O models on the event source, as the samples show them, and in their corners.
 
-use crate::cases::contexts::{context_of_timers, name_of, recording};
-use crate::cases::source::{open, read_messages, read_one};
+use crate::cases::source::device::{open, read_messages, read_one};
+use crate::cases::tracing::contexts::{context_of_timers, name_of, recording};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::signals::{next_signal, signalfd};

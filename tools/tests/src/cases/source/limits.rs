@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Limits of a user's event sources: memory, pollers, and time in interrupts.
 
-use crate::cases::source::{monotonic, open, poll_now, read_messages};
+use crate::cases::source::device::{monotonic, open, poll_now, read_messages};
 use crate::module::{load_with, unload_when_unused, Reload};
 use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::processes::{self, fork};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! 32-bit programs: what holds for the others holds for them.
 
-use crate::cases::{masks, scan, timeouts, triggers};
+use crate::cases::multiplexer::{masks, timeouts, triggers};
+use crate::cases::select_poll::scan;
 use crate::compat::{self, Epoll32, Low, Repoll32};
 use crate::files::{eventfds, signal};
 use crate::multiplexer::{Multiplexer, Repoll};
