@@ -45,7 +45,7 @@
 //!   any mutex of anybody; it takes none.
 //! - On a PREEMPT_RT kernel all spinlocks here sleep, and "any context" is a task, a softirq, or a
 //!   thread of an interrupt. The order is the same, and nothing rests on a context or a CPU: see
-//!   Documentation/architecture.rst, "PREEMPT_RT".
+//!   Documentation/explanation/architecture.rst, "PREEMPT_RT".
 //!
 //! The event source ([`source`]) is apart from these; the two meet only in a wait queue, when an
 //! instance watches a source:

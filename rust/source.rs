@@ -5,7 +5,7 @@
 //! [`eventpoll`](crate::eventpoll) watches; this is watched. An open `/dev/repoll-source` is a [`Source`]: a
 //! bounded queue of messages ([`queue`]) that programs write to and read from, that a timer
 //! ([`timer`]) and a network interface ([`nic`]) feed from interrupts, and that can be waited for in
-//! all five ways: see `Documentation/source.rst`, which is also the way to read these files.
+//! all five ways: see `Documentation/reference/source.rst`, which is also the way to read these files.
 
 #![forbid(unsafe_code)]
 

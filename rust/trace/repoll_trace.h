@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The tracepoints of repoll, system "repoll". Documentation/tracepoints.rst
+ * The tracepoints of repoll, system "repoll". Documentation/reference/tracepoints.rst
  * tells when each one fires. Instances have a number (ep), watches have one
  * (item); neither is used twice within the module's life, so that one event
  * can be followed across contexts.

@@ -188,7 +188,7 @@ struct repoll_select {
  * /dev/repoll-source, the event source. Opening it makes a queue of messages
  * that is shared by all descriptors of the open file. write(2) puts one message
  * in, read(2) takes one out, whole and once; it can be watched by every
- * multiplexer. Documentation/source.rst is its manual page.
+ * multiplexer. Documentation/reference/source.rst is its manual page.
  */
 
 /* Flags of struct repoll_source_setup. */

@@ -9,7 +9,7 @@ programs_folder() { printf '%s\n' "${REPOLL_PROGRAMS:-$REPOLL_CACHE/programs-$(u
 # The sources of the programs, below the checkout; make_programs checks that none is missing.
 userspace_sources() {
 	find tools samples rust/uapi -path tools/harness -prune -o -type f -print
-	echo Documentation/tracepoints.rst
+	echo Documentation/reference/tracepoints.rst
 }
 
 userspace_key() {

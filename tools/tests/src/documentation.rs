@@ -81,7 +81,7 @@ fn functions_that_the_page_of_the_tests_names_are_there() -> Result<()> {
     for file in files_below(&checkout().join("tools"), ".rs")? {
         sources += &fs::read_to_string(file)?;
     }
-    let page = fs::read_to_string(checkout().join("Documentation/testing.rst"))?;
+    let page = fs::read_to_string(checkout().join("Documentation/reference/testing.rst"))?;
     for literal in literals(&page) {
         let is_name = literal.matches('_').count() >= 2
             && literal

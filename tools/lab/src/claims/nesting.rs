@@ -38,7 +38,7 @@ pub fn mechanism() -> Mechanism {
                 text: "an instance watches instances of any kind",
                 expected: Verdict::Holds,
                 because: "But repoll does not watch an epoll: a module can't tell whether that makes a circle. It says ELOOP.",
-                source: "Documentation/differences.rst",
+                source: "Documentation/reference/differences.rst",
                 experiment: of_any_kind,
             },
         ],

@@ -2,7 +2,8 @@
 //! The tracepoints as an interface: a table of all of them, with their fields and what these may be.
 //!
 //! A tracepoint that is new or has changed is not as in the table; one that is in the table is seen in a
-//! test, with each value that has a name, and is described in `Documentation/tracepoints.rst`.
+//! test, with each value that has a name, and is described in
+//! `Documentation/reference/tracepoints.rst`.
 
 use super::contexts::recording;
 use super::tracepoint_limits::watches_of_a_user;
@@ -338,7 +339,7 @@ fn each_event_and_each_value_is_seen() -> Result<()> {
 mod host {
     use super::*;
 
-    const PAGE: &str = include_str!("../../../../../Documentation/tracepoints.rst");
+    const PAGE: &str = include_str!("../../../../../Documentation/reference/tracepoints.rst");
 
     /// The description of an event: from its line to the next blank one.
     fn description(event: &str) -> Option<String> {
