@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The lives of events, as a trace shows them: from what caused one to what was made of it.
 
-use crate::index::Index;
-use crate::record::{Context, Record};
-use crate::way;
+mod index;
+mod messages;
+mod wakeups;
+pub(crate) mod way;
+
+use crate::ftrace::record::{Context, Record};
+use index::Index;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 

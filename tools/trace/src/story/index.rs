@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which records belong together, so that none has to be looked for in all of them.
 
-use crate::messages::Messages;
-use crate::record::{Context, Record};
-use crate::wakeups::Wakeups;
+use crate::ftrace::record::{Context, Record};
+use crate::story::messages::Messages;
+use crate::story::wakeups::Wakeups;
 use std::collections::HashMap;
 use std::hash::Hash;
 

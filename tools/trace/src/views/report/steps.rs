@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Records, as the script reads them: in columns, so that five thousand make no large page.
 
-use crate::record::Record;
+use crate::ftrace::record::Record;
 use crate::story::event_names;
 use serde::Serialize;
 use serde_json::{json, Value};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is recorded, and for how long.
 
-use crate::filter::{Filter, FIELDS};
+use crate::ftrace::filter::{Filter, FIELDS};
+use crate::ftrace::tracefs::Session;
 use crate::signals;
-use crate::tracefs::Session;
 use anyhow::{bail, Context, Result};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};

@@ -5,7 +5,7 @@
 //! Once a wait queue is called, that is on one CPU with interrupts off; but between a message's arrival and
 //! that there may be an interrupt, and a task may go to another CPU.
 
-use crate::record::{Context, Record};
+use crate::ftrace::record::{Context, Record};
 use std::collections::HashMap;
 
 /// What is known about wake-ups, by the places of their records.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Recorded events, in the order of time.
 
-use crate::format::Format;
-use crate::pages;
+use crate::ftrace::format::Format;
+use crate::ftrace::pages;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 //!
 //! trace-cmd.dat.v6(5) describes it. We want the little-endian kind with `long`s of 64 bits.
 
-use crate::format::Format;
-use crate::record::{Builder, Trace};
+use crate::ftrace::format::Format;
+use crate::ftrace::record::{Builder, Trace};
 use anyhow::{bail, ensure, Context, Result};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -2,7 +2,7 @@
 //! The statistics as tables and histograms.
 
 use super::{Caller, Instance, Source, Statistics, Times};
-use crate::render::micros;
+use crate::views::render::micros;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 

@@ -4,10 +4,10 @@
 mod text;
 mod times;
 
-use crate::filter::Filter;
-use crate::record::Record;
+use crate::ftrace::filter::Filter;
+use crate::ftrace::record::Record;
+use crate::story::way::is_ready;
 use crate::story::{Called, Story};
-use crate::way::is_ready;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use times::{CALL, READ, WAIT};

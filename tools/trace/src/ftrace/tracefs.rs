@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Recording, through a trace instance of our own that disturbs nobody else's.
 
-use crate::dat::{self, Head};
-use crate::format::written_out;
-use crate::pages;
-use crate::record::Trace;
+use crate::ftrace::dat::{self, Head};
+use crate::ftrace::format::written_out;
+use crate::ftrace::pages;
+use crate::ftrace::record::Trace;
 use anyhow::{bail, Context, Result};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};

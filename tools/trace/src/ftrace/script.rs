@@ -2,8 +2,8 @@
 //! Traces for tests, written as text: one record a line, with its CPU, its context (`task`, `soft`, `hard`),
 //! its thread, its name, and its fields. A microsecond is from each to the next.
 
-use crate::format::Format;
-use crate::record::{Builder, Record};
+use crate::ftrace::format::Format;
+use crate::ftrace::record::{Builder, Record};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -71,6 +71,6 @@ fn a_line_is_a_record() {
         (first.number("ep"), first.field("reason")),
         (Some(3), Some("event"))
     );
-    assert_eq!(first.context, crate::record::Context::Softirq);
+    assert_eq!(first.context, crate::ftrace::record::Context::Softirq);
     assert!(records[1].is("other"));
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use crate::filter::Filter;
-use crate::record::Record;
-use crate::script::records;
-use crate::stat::Statistics;
+use crate::ftrace::filter::Filter;
+use crate::ftrace::record::Record;
+use crate::ftrace::script::records;
 use crate::story::{self, Cause, Story};
+use crate::views::stat::Statistics;
 
 fn names(story: &Story) -> String {
     let names: Vec<_> = story.steps.iter().map(|step| step.name).collect();

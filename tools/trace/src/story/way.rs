@@ -15,10 +15,10 @@ mod queue;
 mod tests;
 mod turn;
 
-use crate::index::Index;
-use crate::record::Record;
+use crate::ftrace::record::Record;
+use crate::story::index::Index;
+use crate::story::wakeups::begins_something_else;
 use crate::story::{event_names, Called, Cause, Step, Story};
-use crate::wakeups::begins_something_else;
 
 /// How far to look in one CPU's or thread's records for what should be near: so a trace from which
 /// something is missing does not take for ever.

@@ -8,29 +8,29 @@
 
 mod steps;
 
-use crate::record::{Record, Trace};
-use crate::stat::Statistics;
+use crate::ftrace::record::{Record, Trace};
 use crate::story::Story;
+use crate::views::stat::Statistics;
 use anyhow::{bail, Result};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use steps::Steps;
 
-const PAGE: &str = include_str!("../report/page.html");
+const PAGE: &str = include_str!("../../report/page.html");
 
 /// What players look like.
-pub const STYLE: &str = include_str!("../report/style.css");
+pub const STYLE: &str = include_str!("../../report/style.css");
 
 /// The players: each element of the class `recording` becomes one.
 pub const SCRIPT: &str = concat!(
-    include_str!("../report/state.js"),
-    include_str!("../report/words.js"),
-    include_str!("../report/lights.js"),
-    include_str!("../report/objects.js"),
-    include_str!("../report/figure.js"),
-    include_str!("../report/statistics.js"),
-    include_str!("../report/player.js"),
+    include_str!("../../report/state.js"),
+    include_str!("../../report/words.js"),
+    include_str!("../../report/lights.js"),
+    include_str!("../../report/objects.js"),
+    include_str!("../../report/figure.js"),
+    include_str!("../../report/statistics.js"),
+    include_str!("../../report/player.js"),
 );
 
 #[derive(Serialize)]
@@ -141,7 +141,7 @@ pub fn recording(
         if let Some(steps) = lines {
             numbers.insert(number, told.len());
             told.push(Told {
-                title: crate::render::title(number + 1, story),
+                title: crate::views::render::title(number + 1, story),
                 missing: story.missing,
                 steps,
             });

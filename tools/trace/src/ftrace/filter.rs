@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which events are wanted.
 
-use crate::record::Record;
+use crate::ftrace::record::Record;
 use crate::story::{Called, Story};
 use std::str::FromStr;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which read took which message of a source.
 
-use crate::record::Record;
+use crate::ftrace::record::Record;
 use std::collections::HashMap;
 
 /// The reads, by the places of the messages' arrivals.

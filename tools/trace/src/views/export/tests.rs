@@ -2,13 +2,15 @@
 //! The timeline, against what the format's description asks for ("Trace Event Format"), and more: no end is
 //! without its beginning, what overlaps is nested, and arrows lead from slice to slice, not back in time.
 
-use crate::record::{Record, Trace};
-use crate::script::records;
-use crate::{dat, export, story};
+use crate::ftrace::dat;
+use crate::ftrace::record::{Record, Trace};
+use crate::ftrace::script::records;
+use crate::story;
+use crate::views::export;
 use serde_json::Value;
 use std::collections::HashMap;
 
-const ECHO: &[u8] = include_bytes!("../../tests/fixtures/echo.dat");
+const ECHO: &[u8] = include_bytes!("../../../tests/fixtures/echo.dat");
 
 fn exported(trace: &Trace) -> Value {
     let stories = story::all(&trace.records);

@@ -9,7 +9,7 @@ mod slices;
 #[cfg(test)]
 mod tests;
 
-use crate::record::{Context, Record, Trace};
+use crate::ftrace::record::{Context, Record, Trace};
 use crate::story::{Step, Story};
 use anyhow::Result;
 use serde::ser::SerializeMap;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Prints stories, to be read by people.
 
-use crate::record::Context;
+use crate::ftrace::record::Context;
 use crate::story::{Packets, Protocol, Story};
 use std::fmt::Write;
 use std::io::IsTerminal;

@@ -2,7 +2,7 @@
 //! Backwards: what made the file ready.
 
 use super::{plural, Way, NEAR};
-use crate::record::{Context, Record};
+use crate::ftrace::record::{Context, Record};
 use crate::story::{Cause, Protocol};
 
 /// The softirq that polls NICs.

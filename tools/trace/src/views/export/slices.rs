@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What begins and ends, on each track, one in the other.
 
-use crate::record::Record;
+use crate::ftrace::record::Record;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
