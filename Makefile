@@ -10,7 +10,7 @@ else
 HARNESS := $(CURDIR)/tools/harness
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab modules test test-debug test-long test-matrix bench check docs shell rust-analyzer clean distclean
+.PHONY: help setup run lab exercise modules test test-debug test-long test-matrix bench check docs shell rust-analyzer clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
@@ -21,10 +21,13 @@ setup: ## get and build everything that the rest needs, into the cache (once, at
 	@tools/vm setup
 
 run: ## boot a guest, send it packets from outside, show the path of one through the module
-	@$(HARNESS)/run
+	@$(HARNESS)/cmd/run
 
 lab: ## try what is said of select, poll and epoll, and say what holds (a minute; CLAIMS='word...' picks some, HTML=FILE makes a page)
-	@$(HARNESS)/lab $(if $(HTML),--html $(HTML)) $(CLAIMS)
+	@$(HARNESS)/cmd/lab $(if $(HTML),--html $(HTML)) $(CLAIMS)
+
+exercise: ## list the exercises; E=NAME sets one up in the checkout and prints its task, with CHECK=1 tries its solution in a copy
+	@$(HARNESS)/cmd/exercise $(if $(CHECK),--check) $(E)
 
 ifdef KDIR
 modules: ## build repoll.ko; with KDIR=/path against any configured kernel tree, without the cache
@@ -33,40 +36,40 @@ modules: ## build repoll.ko; with KDIR=/path against any configured kernel tree,
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/rust $(if $(MO),MO=$(MO)) CONFIG_REPOLL=m modules
 else
 modules:
-	@$(HARNESS)/make-module $(KERNEL)
+	@$(HARNESS)/cmd/make-module $(KERNEL)
 endif
 
 test: ## all everyday tests, on the host and in the guest (KTAP)
-	@$(HARNESS)/test everyday
+	@$(HARNESS)/cmd/test everyday
 
 test-debug: ## the guest tests on a kernel with KASAN and lockdep (the first time it is built: 15 minutes)
-	@$(HARNESS)/test debug
+	@$(HARNESS)/cmd/test debug
 
 test-long: ## what takes longer: stress and loops, also with slab poisoning
-	@$(HARNESS)/test long
+	@$(HARNESS)/cmd/test long
 
 test-matrix: ## the guest tests on each supported kernel (KERNELS='name...' picks some, MATRIX=short runs some tests only)
-	@$(HARNESS)/matrix $(if $(filter short,$(MATRIX)),--short) $(KERNELS)
+	@$(HARNESS)/cmd/matrix $(if $(filter short,$(MATRIX)),--short) $(KERNELS)
 
 bench: ## count instructions: the C epoll and repoll, and select and poll beside them (4 minutes; JSON=FILE SVG=FILE)
-	@$(HARNESS)/bench $(if $(JSON),--json $(JSON)) $(if $(SVG),--svg $(SVG))
+	@$(HARNESS)/cmd/bench $(if $(JSON),--json $(JSON)) $(if $(SVG),--svg $(SVG))
 
 check: ## formatting, lints, licence lines
-	@$(HARNESS)/check
+	@$(HARNESS)/cmd/check
 
 docs: ## build Documentation as HTML
-	@$(HARNESS)/docs
+	@$(HARNESS)/cmd/docs
 
 shell: ## an interactive shell in a guest with the module loaded
 	@tools/vm shell
 
 rust-analyzer: ## write rust-project.json, for editing the module
-	@$(HARNESS)/rust-analyzer
+	@$(HARNESS)/cmd/rust-analyzer
 
 clean: ## remove what was built from this checkout
-	@$(HARNESS)/clean
+	@$(HARNESS)/cmd/clean
 
 distclean: ## remove the whole cache too
-	@$(HARNESS)/clean --all
+	@$(HARNESS)/cmd/clean --all
 
 endif

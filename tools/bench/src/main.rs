@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `repoll-bench`: what each path costs, on the kernel's epoll and on repoll, in one boot.
 //!
-//! Under QEMU's `-icount` the clock counts instructions; `tools/harness/bench` starts it so. It
+//! Under QEMU's `-icount` the clock counts instructions; `tools/harness/cmd/bench` starts it so. It
 //! unloads the module for the figures without it, and loads it again.
 
 mod call;

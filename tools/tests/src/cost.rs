@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Costs, for tests that are `counted()`: instructions, gaps, and the time until a kill is obeyed.
 //!
-//! In a guest of `tools/harness/quick --icount` the clock counts instructions, a nanosecond each,
+//! In a guest of `tools/harness/cmd/guest-initramfs --icount` the clock counts instructions, a nanosecond each,
 //! on its one CPU: a figure is the same on every machine and under every load. It says nothing
 //! about time (cache misses, locks, other CPUs).
 
@@ -32,7 +32,7 @@ const SETTLED: Duration = Duration::from_secs(25);
 /// Skips a test where the clock does not count instructions; waits until the boot's work is done.
 pub fn needs_the_instruction_clock() -> Result<()> {
     if !clock_counts_instructions() {
-        return skip("needs a guest of tools/harness/quick --icount");
+        return skip("needs a guest of tools/harness/cmd/guest-initramfs --icount");
     }
     let uptime = fs::read_to_string("/proc/uptime")?;
     let seconds: f64 = uptime

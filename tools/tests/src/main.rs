@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if settings.icount && !cost::clock_counts_instructions() {
-        eprintln!("repoll-tests: this guest's clock does not count instructions: boot it with tools/harness/quick --icount");
+        eprintln!("repoll-tests: this guest's clock does not count instructions: boot it with tools/harness/cmd/guest-initramfs --icount");
         return ExitCode::FAILURE;
     }
     if chosen.is_empty() {

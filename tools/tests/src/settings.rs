@@ -37,7 +37,7 @@ pub struct Settings {
     /// Loop and stress ten times longer.
     #[arg(long)]
     pub long: bool,
-    /// Run only the tests that count instructions: in a guest of `tools/harness/quick --icount`.
+    /// Run only the tests that count instructions: in a guest of `tools/harness/cmd/guest-initramfs --icount`.
     #[arg(long)]
     pub icount: bool,
     /// Run this one test in this process (what the runner starts).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The stories that repoll-trace tells of what happens here: whole, and in causal order.
 //!
-//! With any number of CPUs: `quick --smp 4 -- repoll-tests stories`, say.
+//! With any number of CPUs: `guest-initramfs --smp 4 -- repoll-tests stories`, say.
 
 use crate::cases::source::feeds::{interface, TYPE};
 use crate::cases::tracing::contexts::context_of_timers;

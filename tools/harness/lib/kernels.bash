@@ -3,7 +3,7 @@
 # The table of kernels, and the choice of a row: REPOLL_KERNEL=NAME, or ARCH=... for the
 # first row of an architecture, or else the first row of the host's.
 
-kernel_table=${REPOLL_KERNELS:-$harness/kernels}
+kernel_table=${REPOLL_KERNELS:-$harness/config/kernels}
 
 # table_rows WORD : the rows that begin with WORD, without it.
 table_rows() { sed -n "s/^$1[[:space:]]\+//p" "$kernel_table"; }
@@ -49,7 +49,7 @@ select_kernel() {
 	read -r name REPOLL_ARCH kernel_root kernel_suite kernel_series kernel_abi kernel_package kernel_flavour \
 		kernel_day kernel_must \
 		< <(table_rows kernel | awk -v "name=$REPOLL_KERNEL" '$1 == name') ||
-		die "unknown kernel REPOLL_KERNEL='$REPOLL_KERNEL'" "known: $known" "tools/harness/kernels has a row for each"
+		die "unknown kernel REPOLL_KERNEL='$REPOLL_KERNEL'" "known: $known" "tools/harness/config/kernels has a row for each"
 	[[ $kernel_must == must || $kernel_must == may ]] || die "the row of $name in $kernel_table lacks a column"
 	[[ -z $arch || $arch == "$REPOLL_ARCH" ]] ||
 		die "the kernel $REPOLL_KERNEL is of $REPOLL_ARCH, but ARCH is '$ARCH'" "leave one of them out"

@@ -71,7 +71,7 @@ find_kernel() {
 	fi
 	die "the mirror $mirror has no supported Linux for $kernel_flavour in $kernel_suite, with its source" \
 		"the pinned $kernel_abi from an archive of past packages: set REPOLL_ARCHIVE to its tree of $kernel_day" \
-		"a newer kernel: a row in tools/harness/kernels; another mirror: REPOLL_MIRROR"
+		"a newer kernel: a row in tools/harness/config/kernels; another mirror: REPOLL_MIRROR"
 }
 
 # The mirror that the root file system was made from, unless another is wanted.

@@ -73,7 +73,7 @@ stub_kernel() {
 	# shellcheck disable=SC2016
 	env -u ARCH REPOLL_CACHE="$cache" REPOLL_KERNELS="$1/kernels" REPOLL_KERNEL="$2" REPOLL_MIRROR="file:$1/mirror" \
 		bash -euo pipefail -c '
-			. "$1/harness.bash"
+			. "$1/lib/harness.bash"
 			ensure_kernel
 			[[ -s $(kernel_image stock) ]]
 			echo "$(kernel_release) of $(<"$(kernel_folder)/source/Makefile")"

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Suites of tests: each one's KTAP is indented below its own line; the sum closes the run.
 
-. "$harness/splat.bash"
+. "$harness/lib/splat.bash"
 
 suite_log=$(mktemp)
 beside='' beside_process=''

@@ -13,8 +13,8 @@ name_versions() {
 	sed -e '/^#/d' -e '/^$/d' -e "s/GCC/$1/" -e "s/LLVM/$2/" -e "s/QEMU/$([[ $(host_arch) == arm64 ]] && echo arm || echo x86)/"
 }
 
-rootfs_packages() { name_versions "$REPOLL_GCC" "$REPOLL_LLVM" <"$harness/packages"; }
-kernel_root_packages() { sed '/^# =====/q' "$harness/packages" | name_versions "$kernel_gcc" "$kernel_llvm"; }
+rootfs_packages() { name_versions "$REPOLL_GCC" "$REPOLL_LLVM" <"$harness/config/packages"; }
+kernel_root_packages() { sed '/^# =====/q' "$harness/config/packages" | name_versions "$kernel_gcc" "$kernel_llvm"; }
 
 rootfs_folder() {
 	printf '%s/rootfs-%s\n' "$REPOLL_CACHE" "$(key_of "$REPOLL_SUITE" "$REPOLL_RUSTC" "$REPOLL_BINDGEN" "$REPOLL_VIRTME_NG" \

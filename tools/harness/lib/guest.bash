@@ -3,7 +3,7 @@
 # What both guests share on the host's side: the channels, the watch, the verdict.
 # Sourced by what runs inside the root file system, with $run, the run's own folder.
 
-. "$harness/splat.bash"
+. "$harness/lib/splat.bash"
 console=$run/console.log control=$run/control
 set -E
 trap 'die "the harness itself failed at line $LINENO of ${BASH_SOURCE[0]##*/}"' ERR
@@ -71,15 +71,15 @@ reference_boot() {
 		return
 	fi
 	case ${0##*/}-$kernel-$REPOLL_ACCEL${foreign:+-foreign} in
-	quick-stock-kvm) echo 1500 ;;
-	quick-stock-tcg) echo 4000 ;;
-	quick-stock-tcg-foreign) echo 8000 ;;
-	quick-debug-kvm | quick-debug-rt-kvm) echo 5000 ;;
-	quick-debug-tcg* | quick-debug-rt-tcg*) echo 25000 ;;
-	full-stock-kvm) echo 6000 ;;
-	full-stock-tcg) echo 15000 ;;
-	full-debug-kvm | full-debug-rt-kvm) echo 10000 ;;
-	full-debug-tcg | full-debug-rt-tcg) echo 45000 ;;
+	guest-initramfs-stock-kvm) echo 1500 ;;
+	guest-initramfs-stock-tcg) echo 4000 ;;
+	guest-initramfs-stock-tcg-foreign) echo 8000 ;;
+	guest-initramfs-debug-kvm | guest-initramfs-debug-rt-kvm) echo 5000 ;;
+	guest-initramfs-debug-tcg* | guest-initramfs-debug-rt-tcg*) echo 25000 ;;
+	guest-rootfs-stock-kvm) echo 6000 ;;
+	guest-rootfs-stock-tcg) echo 15000 ;;
+	guest-rootfs-debug-kvm | guest-rootfs-debug-rt-kvm) echo 10000 ;;
+	guest-rootfs-debug-tcg | guest-rootfs-debug-rt-tcg) echo 45000 ;;
 	*) die "no reference boot is known for this guest" ;;
 	esac
 }
@@ -158,9 +158,9 @@ watch_command() {
 	done
 }
 
-# conclude : exits with the command's status, 124 or 125. A machine that
+# report_and_exit : exits with the command's status, 124 or 125. A machine that
 # panicked exits with 0 too: only the log and what the session said count.
-conclude() {
+report_and_exit() {
 	local status trouble
 	status=$(sed -n 's/^status //p' "$control")
 	trouble=$(sed -n 's/^trouble //p' "$control")

@@ -42,7 +42,7 @@ probe_kvm() {
 }
 
 quick_probe() {
-	"$harness/quick" --accel kvm --no-module --no-programs --boot-limit 20 --timeout 20 -- true
+	"$harness/cmd/guest-initramfs" --accel kvm --no-module --no-programs --boot-limit 20 --timeout 20 -- true
 }
 
 # The answer holds for one host kernel, processor and device.

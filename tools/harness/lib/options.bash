@@ -78,7 +78,7 @@ make_ready() {
 # that ends this process ends the guest too: unshare, which waits for it, ignores signals.
 go_inside() {
 	local status=0
-	"$harness/enter" "$@" <&0 &
+	"$harness/cmd/enter" "$@" <&0 &
 	inner=$!
 	trap 'end_inside 130' INT
 	trap 'end_inside 143' TERM

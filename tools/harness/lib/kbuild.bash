@@ -11,11 +11,13 @@ check_flavour() {
 	[[ " $known_flavours " == *" $1 "* ]] || die "unknown kernel flavour '$1'" "known: $known_flavours"
 }
 
+# The folder where the configuration lies makes no difference to the kernel: the debug kernel's key
+# leaves it out.
 kbuild_folder() {
 	local recipe
 	case $1 in
 	stock) recipe=$(declare -f build_stock) ;;
-	debug) recipe=$(declare -f build_debug; cat "$harness"/kernel-config/{base,debug}.config) ;;
+	debug) recipe=$(declare -f build_debug | sed 's|/config/|/|'; cat "$harness"/config/kernel-config/{base,debug}.config) ;;
 	debug-rt) recipe=$(declare -f build_debug_rt; debug_rt_config) ;;
 	esac
 	printf '%s/kbuild-%s-%s\n' "$REPOLL_CACHE" "$1" \
@@ -104,7 +106,7 @@ build_debug() {
 	kernel=$(kernel_folder)
 	mapfile -t arguments < <(kbuild_arguments debug)
 	if [[ ! -e $1/.configured ]]; then
-		cat "$harness"/kernel-config/{base,debug}.config >"$1/wanted.config"
+		cat "$harness"/config/kernel-config/{base,debug}.config >"$1/wanted.config"
 		enter -- make -s -C "$kernel/source" O="$1" KCONFIG_ALLCONFIG="$1/wanted.config" "${arguments[@]}" allnoconfig
 		check_options_stuck "$1/wanted.config" "$1/.config"
 		touch "$1/.configured"
@@ -114,7 +116,7 @@ build_debug() {
 
 # The options of the debug-rt kernel: each one's last setting counts.
 debug_rt_config() {
-	cat "$harness"/kernel-config/{base,debug,debug-rt}.config | tac | awk -F= '/^CONFIG_/ && !seen[$1]++' | tac
+	cat "$harness"/config/kernel-config/{base,debug,debug-rt}.config | tac | awk -F= '/^CONFIG_/ && !seen[$1]++' | tac
 }
 
 build_debug_rt() {
