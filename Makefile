@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Dropped into a kernel tree this is a Kbuild file; on its own it is the front
-# door: plain `make` lists what it can do.
+# Serves as the Kbuild file when the checkout is part of a kernel tree. Otherwise, plain `make`
+# lists the targets.
 
 ifneq ($(KERNELRELEASE),)
 obj-$(CONFIG_REPOLL) += rust/
@@ -13,24 +13,24 @@ HARNESS := $(CURDIR)/tools/harness
 .PHONY: help setup run lab exercise modules test test-debug test-long test-matrix bench check docs shell rust-analyzer clean distclean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
-		printf '  make %-14s %s\n' "$$target" "$$what"; done; \
-	echo '  ARCH=arm64 (or amd64) before it: with a guest of that architecture'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target text; do \
+		printf '  make %-14s %s\n' "$$target" "$$text"; done; \
+	echo '  ARCH=arm64 or ARCH=amd64 chooses the architecture of the guest'
 
-setup: ## get and build everything that the rest needs, into the cache (once, at most 10 minutes)
+setup: ## download and build everything that the other targets need, once (4 minutes on an idle machine)
 	@tools/vm setup
 
-run: ## boot a guest, send it packets from outside, show the path of one through the module
+run: ## boot a guest, send it packets, show the path of one packet through the module
 	@$(HARNESS)/cmd/run
 
-lab: ## try what is said of select, poll and epoll, and say what holds (a minute; CLAIMS='word...' picks some, HTML=FILE makes a page)
+lab: ## test claims about select, poll and epoll (1 minute; CLAIMS='WORD...' selects, HTML=FILE writes a page)
 	@$(HARNESS)/cmd/lab $(if $(HTML),--html $(HTML)) $(CLAIMS)
 
-exercise: ## list the exercises; E=NAME sets one up in the checkout and prints its task, with CHECK=1 tries its solution in a copy
+exercise: ## list the exercises (E=NAME applies one and prints its task; with CHECK=1 it tests it in a copy)
 	@$(HARNESS)/cmd/exercise $(if $(CHECK),--check) $(E)
 
 ifdef KDIR
-modules: ## build repoll.ko; with KDIR=/path against any configured kernel tree, without the cache
+modules: ## build repoll.ko (KDIR=/path: against any configured kernel tree, without the cache)
 	@grep -qsx CONFIG_RUST=y $(or $(wildcard $(KDIR)/include/config/auto.conf),$(KDIR)/.config) || \
 		{ echo "$(KDIR) is not a kernel tree configured with Rust: set CONFIG_RUST=y there, then make prepare modules_prepare" >&2; exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/rust $(if $(MO),MO=$(MO)) CONFIG_REPOLL=m modules
@@ -39,37 +39,37 @@ modules:
 	@$(HARNESS)/cmd/make-module $(KERNEL)
 endif
 
-test: ## all everyday tests, on the host and in the guest (KTAP)
+test: ## run the everyday tests, on the host and in guests
 	@$(HARNESS)/cmd/test everyday
 
-test-debug: ## the guest tests on a kernel with KASAN and lockdep (the first time it is built: 15 minutes)
+test-debug: ## run the guest tests on a kernel with KASAN and lockdep (first build of the kernel: 15 minutes)
 	@$(HARNESS)/cmd/test debug
 
-test-long: ## what takes longer: stress and loops, also with slab poisoning
+test-long: ## run the tests that take longer: stress, slab poisoning, browsers
 	@$(HARNESS)/cmd/test long
 
-test-matrix: ## the guest tests on each supported kernel (KERNELS='name...' picks some, MATRIX=short runs some tests only)
+test-matrix: ## run the guest tests on each supported kernel (KERNELS='NAME...' selects, MATRIX=short runs few tests)
 	@$(HARNESS)/cmd/matrix $(if $(filter short,$(MATRIX)),--short) $(KERNELS)
 
-bench: ## count instructions: the C epoll and repoll, and select and poll beside them (4 minutes; JSON=FILE SVG=FILE)
+bench: ## count the instructions of epoll, repoll, select and poll (4 minutes; JSON=FILE and SVG=FILE write the results)
 	@$(HARNESS)/cmd/bench $(if $(JSON),--json $(JSON)) $(if $(SVG),--svg $(SVG))
 
-check: ## formatting, lints, licence lines
-	@$(HARNESS)/cmd/check
+check: ## check formatting, lints, licences, documentation (STEP='WORD...' selects steps)
+	@$(HARNESS)/cmd/check $(STEP)
 
 docs: ## build Documentation as HTML
 	@$(HARNESS)/cmd/docs
 
-shell: ## an interactive shell in a guest with the module loaded
+shell: ## open an interactive shell in a guest with the module loaded
 	@tools/vm shell
 
 rust-analyzer: ## write rust-project.json, for editing the module
 	@$(HARNESS)/cmd/rust-analyzer
 
-clean: ## remove what was built from this checkout
+clean: ## remove everything that was built from this checkout
 	@$(HARNESS)/cmd/clean
 
-distclean: ## remove the whole cache too
+distclean: ## remove the whole cache, too
 	@$(HARNESS)/cmd/clean --all
 
 endif

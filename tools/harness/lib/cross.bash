@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
-# The tools for guests of another architecture than the host's: compilers, the C library, QEMU and
-# busybox. They lie in a layer over a root file system, which only builds and guests of that
-# architecture see; on a host of that architecture there is none.
+# shellcheck shell=bash Guests of another architecture than the host's. Their compilers, C library,
+# QEMU and busybox are in a layer over a root file system; only builds and guests of that
+# architecture see the layer. A host of that architecture needs no layer.
 
 # cross_layer ROOT : the layer over the root file system ROOT.
 cross_layer() {
 	printf '%s/cross-%s-%s\n' "$REPOLL_CACHE" "$REPOLL_ARCH" "$(key_of "$1" "$(cross_gcc "$1")" "$(declare -f cross_packages install_cross)")"
 }
 
-# cross_gcc ROOT : its version of gcc.
+# cross_gcc ROOT : the version of gcc in the layer over ROOT.
 cross_gcc() { [[ $1 == "$(rootfs_folder)" ]] && echo "$REPOLL_GCC" || echo "$kernel_gcc"; }
 
-# cross_packages GCC : the packages, of the host's architecture unless they name another.
+# cross_packages GCC : the layer's packages, of the host's architecture unless the name says
+# otherwise.
 cross_packages() {
 	printf '%s\n' "gcc-$1-$(arch_triplet | tr _ -)" "libc6-dev-$REPOLL_ARCH-cross" "libstd-rust-dev:$REPOLL_ARCH"
 	case $REPOLL_ARCH in
@@ -21,7 +21,7 @@ cross_packages() {
 	esac
 }
 
-# ensure_cross ROOT : makes it, if one is needed.
+# ensure_cross ROOT : builds the layer over ROOT if one is needed and missing.
 ensure_cross() {
 	is_cross || return 0
 	[[ -d $(cross_layer "$1") ]] || make_artefact "$(cross_layer "$1")" make_cross "$1"
@@ -31,7 +31,7 @@ make_cross() {
 	REPOLL_ROOTFS=$2 step "install the compilers and QEMU for $REPOLL_ARCH in a layer of their own (850 MB)" install_cross "$1" "$(cross_gcc "$2")"
 }
 
-# Busybox is only unpacked: that of the host is there already.
+# Busybox is unpacked but not installed, as the package of the host's architecture is installed.
 # shellcheck disable=SC2016
 install_cross() {
 	local packages
@@ -52,9 +52,9 @@ install_cross() {
 
 cross_busybox() { printf '/opt/busybox-%s\n' "$REPOLL_ARCH"; }
 
-# What differs in a guest by its architecture.
+# ---- differences between guests by architecture
 
-# The compiler of its programs.
+# guest_cc : the compiler of the guest's programs.
 guest_cc() { printf '%sgcc-%s\n' "$(! is_cross || printf '%s-' "$(arch_triplet)")" "$REPOLL_GCC"; }
 
 guest_busybox() { printf '%s/usr/bin/busybox\n' "$(! is_cross || cross_busybox)"; }
@@ -66,8 +66,9 @@ guest_console() {
 	esac
 }
 
-# guest_machine [icount] : QEMU, the machine and the processor, one word a line. For amd64 without
-# la57: see the full guest's no5lvl. REPOLL_CPU names another processor, as QEMU does.
+# guest_machine [icount] : QEMU's command, machine and processor, one word per line. An amd64
+# processor lacks la57 for the reason given for no5lvl in guest-rootfs. REPOLL_CPU overrides the
+# processor.
 guest_machine() {
 	local cpu=max model=''
 	[[ $REPOLL_ACCEL == tcg ]] || cpu=host

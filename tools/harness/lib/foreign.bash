@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
-# The full guest of another architecture: the small guest's boot, then a root file system of
-# Debian packages that are unpacked and not configured, as nothing of theirs can run on the host.
-# The guest has it by virtiofs, with the checkout and the cache in their places.
+# shellcheck shell=bash guest-rootfs for another architecture: boots as guest-initramfs does, then
+# changes to a root file system of Debian packages. They are unpacked but not configured, as their
+# programs cannot run on the host. The guest mounts the root by virtiofs, with the checkout and the
+# cache at their usual paths.
 
-# What tests of the full guest need; foreign_packages [PACKAGE,...]
+# foreign_packages [PACKAGE,...] : the packages that the tests need, and those given.
 foreign_packages() {
 	printf '%s\n' base-files bash busybox-static coreutils dash diffutils findutils gcc grep gzip hostname kmod libc6-dev mawk mount \
 		procps python3 sed tar util-linux
 	[[ -z ${1-} ]] || tr , '\n' <<<"$1"
 }
 
-# foreign_root [PACKAGE,...]
+# foreign_root [PACKAGE,...] : the folder of the root file system.
 foreign_root() {
 	printf '%s/layer-%s-%s\n' "$REPOLL_CACHE" "$REPOLL_ARCH" \
 		"$(key_of "$(rootfs_folder)" "$(foreign_packages "${1-}")" "$(declare -f unpack_foreign_root)")"
@@ -23,7 +23,8 @@ ensure_foreign_root() {
 
 make_foreign_root() { step "unpack a root file system of $REPOLL_ARCH (500 MB)" unpack_foreign_root "$1" "$2"; }
 
-# Users and groups are the host's, as are the lists that name the mirrors.
+# unpack_foreign_root FOLDER [PACKAGE,...] : takes users, groups and the mirrors' lists from the
+# host's root file system.
 # shellcheck disable=SC2016
 unpack_foreign_root() {
 	local packages
@@ -59,7 +60,7 @@ unpack_foreign_root() {
 
 # ---- inside the root file system of the host
 
-# share_foreign_root FOREIGN-ROOT MEMORY : starts virtiofsd, adds the file system to $qemu.
+# share_foreign_root FOREIGN-ROOT MEMORY : starts virtiofsd and adds the file system to $qemu.
 share_foreign_root() {
 	local folder=/run/foreign
 	mkdir -p "$folder"/{upper,work,root}

@@ -1,29 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What both guests share on the host's side: the channels, the watch, the verdict.
-# Sourced by what runs inside the root file system, with $run, the run's own folder.
+# Code of guest-initramfs and guest-rootfs for the host's side of a guest: the channels, the
+# supervision of the machine, and the exit status. It runs inside the root file system; the caller
+# sets $run, the run's own folder.
 
 . "$harness/lib/splat.bash"
 console=$run/console.log control=$run/control
 set -E
-trap 'die "the harness itself failed at line $LINENO of ${BASH_SOURCE[0]##*/}"' ERR
+trap 'die "internal error at line $LINENO of ${BASH_SOURCE[0]##*/}"' ERR
 
-# The command's output leaves the guest through ports of its own, so that the
-# kernel's log never mixes with it.
+# The command's output leaves the guest through ports of its own, separate from the kernel's log.
 channels=(-device virtio-serial-pci,id=repoll
 	-chardev "file,id=repollout,path=$run/out" -device virtserialport,bus=repoll.0,chardev=repollout,name=repoll.out
 	-chardev "file,id=repollerr,path=$run/err" -device virtserialport,bus=repoll.0,chardev=repollerr,name=repoll.err
 	-chardev "file,id=repollcontrol,path=$control" -device virtserialport,bus=repoll.0,chardev=repollcontrol,name=repoll.control)
 
-# The outside world reaches the guest's echo ports through these.
+# The host reaches the guest's echo ports through these forwarded ports.
 host_forwards=''
 for port in 7007 7008; do
 	host_forwards+=",hostfwd=tcp:127.0.0.1:$port-:$port,hostfwd=udp:127.0.0.1:$port-:$port"
 done
 
-# Passes to the command how much slower than the reference its guest booted, in percent
-# (a guest whose clock counts instructions can't measure that).
-say_slowness() {
+# export_slowness : prints shell code that exports REPOLL_SLOWNESS, the guest's boot time in percent
+# of the reference. With --icount the guest's clock cannot measure that, and the value is 100.
+export_slowness() {
 	local known=${REPOLL_SLOWNESS:-${icount:+100}}
 	if [[ $known ]]; then
 		echo "export REPOLL_SLOWNESS=$known"
@@ -32,13 +32,13 @@ say_slowness() {
 	fi
 }
 
-# write_command FILE WORD... : a shell script that runs WORD...
+# write_command FILE WORD... : appends to FILE shell code that runs the command WORD...
 write_command() {
 	local file=$1 word
 	shift
 	{
 		[[ -z ${peer-} ]] || echo 'export REPOLL_PEER=10.0.2.2:7000'
-		say_slowness
+		export_slowness
 		for word; do printf "'%s' " "${word//\'/\'\\\'\'}"; done
 		echo
 	} >>"$file"
@@ -61,10 +61,10 @@ milliseconds() {
 	echo "$((now / 1000))"
 }
 
-# Time limits are those of an idle reference machine. On a machine that boots slower,
-# because it is slow or busy, they are stretched by the same factor.
+# Time limits apply to the idle reference machine. A machine that boots slower, because it is slow
+# or busy, gets limits that are longer by the same factor.
 
-# reference_boot : the boot time of the guest on the reference machine, in ms.
+# reference_boot : the boot time of this guest on the reference machine, in ms.
 reference_boot() {
 	if [[ ${REPOLL_REFERENCE_BOOT-} ]]; then
 		echo "$REPOLL_REFERENCE_BOOT"
@@ -80,21 +80,22 @@ reference_boot() {
 	guest-rootfs-stock-tcg) echo 15000 ;;
 	guest-rootfs-debug-kvm | guest-rootfs-debug-rt-kvm) echo 10000 ;;
 	guest-rootfs-debug-tcg | guest-rootfs-debug-rt-tcg) echo 45000 ;;
-	*) die "no reference boot is known for this guest" ;;
+	*) die "reference_boot has no boot time for this guest" ;;
 	esac
 }
 
-# slowness_of MILLISECONDS : a boot time in percent of the reference; at least 100.
+# slowness_of MILLISECONDS : a boot time in percent of the reference, at least 100.
 slowness_of() {
 	local percent
 	percent=$(($1 * 100 / $(reference_boot)))
 	echo "$((percent < 100 ? 100 : percent))"
 }
 
-# watch_guest TIMEOUT BOOT-LIMIT COMMAND... : runs the machine to its end.
-# TIMEOUT begins when the guest is up. A boot fails when the console has been silent
-# for BOOT-LIMIT seconds, or after ten times that.
-# COMMAND's own output goes to machine.log. Sets $timed_out and $machine.
+# watch_guest TIMEOUT BOOT-LIMIT COMMAND... : runs the machine until it ends or a time limit is
+# over. TIMEOUT seconds count from the end of the boot. The boot fails when the console has been
+# silent for BOOT-LIMIT seconds, or after ten times BOOT-LIMIT. COMMAND's own output goes to
+# machine.log. Sets $machine, its process, and $timed_out, the seconds after which it was ended, if
+# it was.
 watch_guest() {
 	local relays
 	timeout=$1 boot_limit=$2
@@ -107,10 +108,11 @@ watch_guest() {
 	relays=($!)
 	cat "$run/err" >&2 &
 	relays+=($!)
-	# Held open until the end, so that a machine that never opens them ends the relays all the same.
+	# Holds the pipes open until the end: the relays then end even if the machine never opened
+	# them.
 	exec {out_end}<>"$run/out" {err_end}<>"$run/err"
 
-	# A session of its own: virtme-ng's helpers go with it.
+	# In a session of its own, so that virtme-ng's helper processes can be killed with it.
 	setsid "$@" >>"$run/machine.log" 2>&1 </dev/null {out_end}>&- {err_end}>&- &
 	machine=$!
 	trap 'kill -9 -- -$machine 2>/dev/null || true' EXIT
@@ -122,22 +124,22 @@ watch_guest() {
 	wait "${relays[@]}" || true
 }
 
-# said : the size of the machine's output.
-said() { stat -L -c %s "$console" "$run/machine.log"; }
+# output_sizes : the sizes of the machine's output files.
+output_sizes() { stat -L -c %s "$console" "$run/machine.log"; }
 
-# Returns when the guest is up, the machine has ended, or the boot has failed. The boot's
-# milliseconds go to the file REPOLL_BOOT_TIME, if one is named.
+# watch_boot : returns when the guest is up, the machine has ended, or the boot has failed. Writes
+# the boot time in milliseconds to the file $REPOLL_BOOT_TIME, if set.
 watch_boot() {
-	local begin now size spoken start=$SECONDS since=$SECONDS
-	begin=$(milliseconds) spoken=$(said) timed_out=''
+	local begin now size last_size start=$SECONDS since=$SECONDS
+	begin=$(milliseconds) last_size=$(output_sizes) timed_out=''
 	while kill -0 "$machine" 2>/dev/null && [[ ! -s $control ]]; do
 		if ((SECONDS - since >= boot_limit)); then
-			size=$(said)
-			if [[ $size == "$spoken" ]] || ((SECONDS - start >= 10 * boot_limit)); then
+			size=$(output_sizes)
+			if [[ $size == "$last_size" ]] || ((SECONDS - start >= 10 * boot_limit)); then
 				timed_out=$((SECONDS - start))
 				return
 			fi
-			spoken=$size since=$SECONDS
+			last_size=$size since=$SECONDS
 		fi
 		sleep 0.1
 	done
@@ -146,7 +148,7 @@ watch_boot() {
 	slowness=${REPOLL_SLOWNESS:-$(slowness_of "$((now - begin))")}
 }
 
-# Returns when the machine has ended, or the command's time is over.
+# watch_command : returns when the machine has ended or the command's time limit is over.
 watch_command() {
 	local start=$SECONDS limit=$((timeout * slowness / 100))
 	while kill -0 "$machine" 2>/dev/null; do
@@ -158,20 +160,21 @@ watch_command() {
 	done
 }
 
-# report_and_exit : exits with the command's status, 124 or 125. A machine that
-# panicked exits with 0 too: only the log and what the session said count.
+# report_and_exit : exits with the command's status, with 124 on time-out, or with 125 if the guest
+# failed. A machine that panicked exits with status 0, too, so only the console and the session's
+# messages count.
 report_and_exit() {
 	local status trouble
 	status=$(sed -n 's/^status //p' "$control")
 	trouble=$(sed -n 's/^trouble //p' "$control")
 	if emulator_fault "$console"; then
-		fail_guest 125 "$emulator_failed: run it again"
+		fail_guest 125 "$emulator_failed: repeat the run"
 	elif [[ -s $control ]] && grep -qaE "$splat_words" "$console"; then
-		fail_guest 125 "the guest's kernel complained"
+		fail_guest 125 "the guest's kernel reported an error"
 	elif [[ ! -s $control ]]; then
-		fail_guest 125 "the guest did not boot${timed_out:+ within $timed_out s, and says nothing more}"
+		fail_guest 125 "the guest did not boot${timed_out:+ within $timed_out s}"
 	elif [[ $timed_out ]]; then
-		fail_guest 124 "no end after $timed_out s (--timeout $timeout; time limits are stretched to $slowness %, by the time of the boot)"
+		fail_guest 124 "the command did not end within $timed_out s (--timeout $timeout, scaled to $slowness % by the boot time)"
 	elif [[ $trouble ]]; then
 		fail_guest 125 "$trouble"
 	elif [[ -z $status ]]; then
@@ -180,18 +183,18 @@ report_and_exit() {
 	exit "$status"
 }
 
-# fail_guest STATUS WHAT : shows the splat if there is one, or else the log's end.
+# fail_guest STATUS REASON : shows the first splat, or else the end of the log, and exits.
 fail_guest() {
 	say "$red$bold${0##*/}: $2$plain"
 	if ! show_splat "$console" >&2; then
 		[[ ! -s $run/machine.log ]] || tail -n 15 "$run/machine.log" | sed 's/^/    machine: /' >&2
 		tail -n 30 "$console" | tr -d '\r' | sed 's/^/    | /' >&2
-		[[ -s $console ]] || say "    (the kernel printed nothing)"
+		[[ -s $console ]] || say "    (the console is empty)"
 	fi
 	local copy=$REPOLL_CACHE/log/guest-console.${run##*/}.log
 	mkdir -p "${copy%/*}"
 	find "${copy%/*}" -name 'guest-console.*' -mtime +7 -delete
 	cp "$console" "$copy"
-	say "    the guest's whole console: $copy"
+	say "    complete console: $copy"
 	exit "$1"
 }

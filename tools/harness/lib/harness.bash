@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Sourced by every script of the harness: where things are, and what there is.
+# Sourced by every script of the harness: sets the folders and sources the common libraries.
 
 harness=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 checkout=${harness%/tools/harness}

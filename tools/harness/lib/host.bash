@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What the host must have: everything else lives in the root file system.
+# The few tools that the host must have. Everything else is in the root file system.
 
 check_host() {
 	local missing=()
 	[[ $(uname -s) == Linux && $(host_arch) ]] ||
-		die "this is $(uname -s) on $(uname -m); repoll builds and boots its guests on x86-64 and arm64 Linux" "use such a machine"
+		die "this is $(uname -s) on $(uname -m), but repoll needs Linux on x86-64 or arm64" "use such a machine"
 	have mmdebstrap || missing+=(mmdebstrap)
 	have unshare || missing+=(util-linux)
 	have flock || missing+=(util-linux)
@@ -23,8 +23,8 @@ install_on_host() {
 		die "this host lacks: $*" "as root: apt-get install $*"
 	else
 		die "this host lacks: $*" \
-			"it is not Debian or one of its kin: install the packages of these names from your distribution" \
-			"(mmdebstrap makes the Debian $REPOLL_SUITE guest; everything else comes with that)"
+			"it is not based on Debian: install packages of these names from your distribution" \
+			"(mmdebstrap makes the Debian $REPOLL_SUITE guest, which contains all other tools)"
 	fi
 }
 
@@ -38,10 +38,11 @@ check_user_namespaces() {
 	unshare --user --map-root-user --map-auto --mount --pid --fork true 2>/dev/null ||
 		die "user $(id -un) cannot make a user namespace with mapped ids" \
 			"run as root, or let root add a range for this user: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)" \
-			"and see that kernel.unprivileged_userns_clone, or its AppArmor equivalent, allows it"
+			"and check that kernel.unprivileged_userns_clone, or its AppArmor equivalent, allows it"
 }
 
-# The host's own Debian mirror if it is a Debian; empty: mmdebstrap's default.
+# debian_mirror : $REPOLL_MIRROR, or a Debian host's own mirror, or nothing for mmdebstrap's
+# default.
 debian_mirror() {
 	if [[ ${REPOLL_MIRROR-} ]]; then
 		printf '%s\n' "$REPOLL_MIRROR"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# tools/vm run --install: Debian packages in a layer over the root file system.
+# Debian packages in a layer over the root file system, for tools/vm run --install.
 
 layer_folder() { printf '%s/layer-%s\n' "$REPOLL_CACHE" "$(key_of "$(rootfs_folder)" "$1")"; }
 

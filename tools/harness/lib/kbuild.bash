@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # Configured kernel trees to build the module against.
-#   stock   Debian's kernel: only its Rust metadata is rebuilt, the kernel is not
-#   debug   a small kernel of our own with KASAN, lockdep and their like
-#   debug-rt   the same with PREEMPT_RT, and without KASAN
+#   stock      Debian's kernel; only its Rust metadata is rebuilt
+#   debug      a small kernel with KASAN, lockdep and other checks
+#   debug-rt   the debug kernel with PREEMPT_RT and without KASAN
 
 known_flavours='stock debug debug-rt'
 
@@ -11,8 +11,8 @@ check_flavour() {
 	[[ " $known_flavours " == *" $1 "* ]] || die "unknown kernel flavour '$1'" "known: $known_flavours"
 }
 
-# The folder where the configuration lies makes no difference to the kernel: the debug kernel's key
-# leaves it out.
+# kbuild_folder FLAVOUR : the build folder. The debug kernel's key ignores the folder that holds its
+# configuration, as that makes no difference to the kernel.
 kbuild_folder() {
 	local recipe
 	case $1 in
@@ -24,13 +24,13 @@ kbuild_folder() {
 		"$(key_of "$(kernel_release)" "$(<"$(kernel_root_folder)/etc/repoll-toolchain")" "$recipe")"
 }
 
-# The version that the kernel's source gives itself.
+# source_version : the version in the Makefile of the kernel's source.
 source_version() {
 	sed -nE '/^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) =/ { s/.*= *//; p }' "$(kernel_folder)/source/Makefile" |
 		paste -sd. | sed 's/\.\([^.0-9][^.]*\)$/\1/; s/\.$//'
 }
 
-# The arguments that every make of this flavour takes.
+# kbuild_arguments FLAVOUR : the arguments for every make of this flavour, one per line.
 kbuild_arguments() {
 	local cross='' release
 	release=$(kernel_release)
@@ -42,14 +42,15 @@ kbuild_arguments() {
 			printf '%s\n' "CROSS_COMPILE=$cross"
 		fi
 		printf '%s\n' "CC=${cross}gcc-$kernel_gcc" "LOCALVERSION=${release#"${release%%[!0-9.]*}"}"
-		# Debian's release of a candidate is not made from the version in its source.
+		# The release of Debian's release candidates does not begin with the source's
+		# version.
 		[[ $release == "$(source_version)"* ]] || printf '%s\n' "KERNELRELEASE=$release"
 		;;
 	debug | debug-rt) printf '%s\n' "LLVM=-$kernel_llvm" ;;
 	esac
 }
 
-# enter_kernel ... : as enter, with the compilers of the chosen kernel.
+# enter_kernel ... : like enter, in the root file system with the compilers of the chosen kernel.
 enter_kernel() { REPOLL_ROOTFS=$(kernel_root_folder) enter "$@"; }
 
 kernel_image() {
@@ -66,18 +67,18 @@ ensure_kbuild() {
 	folder=$(kbuild_folder "$1")
 	if [[ -e $folder/.complete ]]; then
 		[[ $folder/source -ef $(kernel_folder)/source ]] && return
-		rm -f "$folder/.complete" # its source was made anew
+		rm -f "$folder/.complete" # the source has been unpacked again
 	fi
 	need_space 1 "the $1 kernel's build"
 	check_rust "$(kernel_folder)/usr/lib/modules/$(kernel_release)/config"
 	make_in_place "$folder" "make_kbuild_${1//-/_}"
 }
 
-# check_rust CONFIG : of a stock kernel.
+# check_rust CONFIG : fails unless the configuration of a stock kernel has Rust.
 check_rust() {
 	grep -qx CONFIG_RUST=y "$1" ||
 		die "Linux $(kernel_release) was built without Rust: its configuration lacks CONFIG_RUST=y" \
-			"choose a kernel that has it: REPOLL_KERNEL is one of $(kernel_names | paste -sd' ')"
+			"choose a kernel with Rust: set REPOLL_KERNEL to one of $(kernel_names | paste -sd' ')"
 }
 
 make_kbuild_stock() {
@@ -88,8 +89,8 @@ make_kbuild_debug_rt() { make_own_kernel debug-rt "$1"; }
 
 # make_own_kernel KIND FOLDER
 make_own_kernel() {
-	[[ $REPOLL_ARCH == amd64 ]] || die "the $1 kernel has no configuration for $REPOLL_ARCH" "the kernels of amd64 have one"
-	REPOLL_ROOTFS=$(kernel_root_folder) step "build the $1 kernel (some 15 minutes on 2 cores)" "build_${1//-/_}" "$2"
+	[[ $REPOLL_ARCH == amd64 ]] || die "the $1 kernel has no configuration for $REPOLL_ARCH" "use a kernel of amd64"
+	REPOLL_ROOTFS=$(kernel_root_folder) step "build the $1 kernel (about 15 minutes on 2 cores)" "build_${1//-/_}" "$2"
 }
 
 build_stock() {
@@ -114,7 +115,7 @@ build_debug() {
 	enter -- make -s -C "$kernel/source" O="$1" "${arguments[@]}" "-j$(nproc)" bzImage modules
 }
 
-# The options of the debug-rt kernel: each one's last setting counts.
+# debug_rt_config : the options of the debug-rt kernel; the last setting of each option wins.
 debug_rt_config() {
 	cat "$harness"/config/kernel-config/{base,debug,debug-rt}.config | tac | awk -F= '/^CONFIG_/ && !seen[$1]++' | tac
 }
@@ -132,7 +133,8 @@ build_debug_rt() {
 	enter -- make -s -C "$kernel/source" O="$1" "${arguments[@]}" "-j$(nproc)" bzImage modules
 }
 
-# Kconfig drops an option whose dependencies are missing without a word.
+# check_options_stuck WANTED CONFIG : fails if Kconfig silently dropped an option of WANTED, as it
+# does when a dependency is missing.
 check_options_stuck() {
 	local line name dropped=()
 	while read -r line; do
@@ -142,5 +144,5 @@ check_options_stuck() {
 		*) grep -qxF "$line" "$2" || dropped+=("$line") ;;
 		esac
 	done < <(grep '^CONFIG_' "$1")
-	((${#dropped[@]} == 0)) || { printf 'Kconfig did not take: %s\n' "${dropped[@]}"; return 1; }
+	((${#dropped[@]} == 0)) || { printf 'Kconfig dropped: %s\n' "${dropped[@]}"; return 1; }
 }

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
-# The stock kernel of the chosen row: Debian's packages, unpacked but not installed, and its
-# source, which all flavours of a version share. apt gets them with a configuration of its own
-# for each kernel, so that suites, architectures and runs do not mix.
+# shellcheck shell=bash The stock kernel of the chosen row of the table: Debian's packages, unpacked
+# but not installed, and the source, which all flavours of a version share. Each kernel has its own
+# configuration of apt, so suites, architectures and concurrent runs do not mix.
 
 kernel_folder() {
 	printf '%s/kernel-%s-%s\n' "$REPOLL_CACHE" "$REPOLL_KERNEL" "$(key_of "$REPOLL_ARCH" "$kernel_suite" "$kernel_series" \
 		"$kernel_abi" "$kernel_package" "$kernel_flavour" "$(declare -f fetch_kernel unpack_kernel)")"
 }
 
-# source_folder VERSION : the unpacked source package of that version.
+# source_folder VERSION : the folder of the unpacked source package.
 source_folder() { printf '%s/source-%s\n' "$REPOLL_CACHE" "$(key_of "$1" "$(declare -f unpack_source)")"; }
 
-# The release (uname -r) of the kernel that was found.
+# kernel_release : the release (uname -r) of the kernel that was found.
 kernel_release() { cat "$(kernel_folder)/release"; }
 
 ensure_kernel() {
@@ -26,10 +25,10 @@ ensure_kernel() {
 	make_artefact "$(kernel_folder)" make_kernel
 }
 
-# A kernel of which the source was removed is of no use.
+# remove_without_source : removes a kernel whose source has been removed; it cannot be used.
 remove_without_source() { [[ -d $(kernel_folder)/source ]] || remove_tree "$(kernel_folder)"; }
 
-# make_kernel FOLDER : chooses the kernel, then fetches and unpacks it.
+# make_kernel FOLDER : finds, fetches and unpacks the kernel.
 make_kernel() {
 	local abi package series source
 	find_kernel "$1/apt"
@@ -46,35 +45,35 @@ make_source() {
 	step "download and unpack the source of Linux $4 (2 GB)" unpack_source "$@"
 }
 
-# find_kernel APT : sets abi, package and series, and says what it had to choose. APT is a folder
-# for apt's configuration and lists.
+# find_kernel APT : sets abi, package and series; prints a message if they are not the pinned ones.
+# APT is the folder for apt's configuration and lists.
 find_kernel() {
 	local mirror
 	mirror=$(kernel_mirror)
-	step "read the mirror's lists, for $REPOLL_KERNEL" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
+	step "read the mirror's package lists for $REPOLL_KERNEL" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
 	read -r abi package series < <(choose_kernel "$1" pinned) || true
 	[[ ! ${abi-} ]] || return 0
 	# shellcheck disable=SC2046
 	read -r abi package series < <(choose_kernel "$1" newest $(supported_series)) || true
 	if [[ ${abi-} ]]; then
-		say "  the mirror no longer has Linux $kernel_abi ($kernel_package); taking $abi ($package), the newest supported one that it has for $kernel_flavour"
+		say "  the mirror no longer has Linux $kernel_abi ($kernel_package); taking $abi ($package), the newest supported kernel there for $kernel_flavour"
 		return
 	fi
 	if [[ ${REPOLL_ARCHIVE-} ]]; then
 		mirror=$REPOLL_ARCHIVE
-		step "read the archive's lists, for $REPOLL_KERNEL" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
+		step "read the archive's package lists for $REPOLL_KERNEL" read_lists "$1" "deb $(trust_in "$mirror")$mirror $kernel_suite main"
 		read -r abi package series < <(choose_kernel "$1" pinned) || true
 		[[ ${abi-} ]] || die "neither the mirror nor the archive $mirror has Linux $kernel_abi ($kernel_package) for $kernel_flavour" \
-			"REPOLL_ARCHIVE is to be the archive's tree of $kernel_day"
+			"set REPOLL_ARCHIVE to the archive's tree of $kernel_day"
 		say "  the mirror has no supported Linux for $kernel_flavour; taking $abi ($package) from the archive $mirror"
 		return
 	fi
 	die "the mirror $mirror has no supported Linux for $kernel_flavour in $kernel_suite, with its source" \
-		"the pinned $kernel_abi from an archive of past packages: set REPOLL_ARCHIVE to its tree of $kernel_day" \
-		"a newer kernel: a row in tools/harness/config/kernels; another mirror: REPOLL_MIRROR"
+		"set REPOLL_ARCHIVE to an archive's tree of $kernel_day, which has the pinned $kernel_abi" \
+		"or add a row for a newer kernel to tools/harness/config/kernels, or set REPOLL_MIRROR to another mirror"
 }
 
-# The mirror that the root file system was made from, unless another is wanted.
+# kernel_mirror : $REPOLL_MIRROR, or the mirror that the root file system was made from.
 kernel_mirror() {
 	if [[ ${REPOLL_MIRROR-} ]]; then
 		printf '%s\n' "$REPOLL_MIRROR"
@@ -83,20 +82,21 @@ kernel_mirror() {
 	fi
 }
 
-# A mirror that is a folder is the user's own, and needs no signature.
+# trust_in MIRROR : apt's option for a mirror that needs no signature: a local folder.
 trust_in() { [[ $1 != file:* ]] || printf '[trusted=yes] '; }
 
-# Series of the table that the chosen kernel may be replaced by: its own first, for a row of an older
-# series is there to test that; then, the newest first, those that must work, of its architecture,
-# flavour and suite, so that the same compilers built them.
+# supported_series : the series that may replace the pinned kernel's. Its own series comes first, as
+# a row of an older series exists to test that series. The others follow, newest first: those of
+# rows with "must" and the same architecture, flavour and suite, so that the same compilers built
+# them.
 supported_series() {
 	table_rows kernel | awk -v "name=$REPOLL_KERNEL" -v "arch=$REPOLL_ARCH" -v "suite=$kernel_suite" -v "flavour=$kernel_flavour" \
 		'$1 == name { print 1, $5 } $2 == arch && $4 == suite && $8 == flavour && $10 == "must" { print 0, $5 }' |
 		sort -k1,1nr -k2,2Vr | awk '!seen[$2]++ { print $2 }'
 }
 
-# read_lists APT SOURCE-LINE : the pinned kernel is of the past, so lists that have expired serve
-# as well: those of an archive, or of a mirror that lags.
+# read_lists APT SOURCE-LINE : configures apt and updates its lists. Expired lists, of an archive or
+# of a mirror that lags, are accepted: the pinned kernel is an old one.
 read_lists() {
 	rm -rf "$1"
 	mkdir -p "$1"/{lists,cache}/partial
@@ -117,9 +117,9 @@ read_lists() {
 	enter --online -- env "APT_CONFIG=$1/apt.conf" apt-get -q update
 }
 
-# choose_kernel APT pinned | APT newest SERIES... : prints ABI, package version and series. An
-# image counts only if the source of the very same version is there. "any" is each series that
-# there is.
+# choose_kernel APT pinned | APT newest SERIES... : prints ABI, package version and series of the
+# pinned kernel, or of the newest kernel in the first series that has one. The series "any" stands
+# for all series. A kernel is chosen only if the source of exactly the same version is available.
 # shellcheck disable=SC2016
 choose_kernel() {
 	enter -- env "APT_CONFIG=$1/apt.conf" bash -c '
@@ -128,7 +128,7 @@ choose_kernel() {
 		names() { apt-cache pkgnames "$1" | sed -n "s/^$1//p"; }
 		versions() { apt-cache madison "$1" 2>/dev/null | tr -d " " | cut -d"|" -f2 | sort -u; }
 		sources=$(names linux-source- | sort -rV)
-		# both ABI SERIES : versions of which image and source are there
+		# both ABI SERIES : the versions that have both the image and the source
 		both() { comm -12 <(versions "linux-binary-$1-$flavour") <(versions "linux-source-$2"); }
 		if [[ $which == pinned ]]; then
 			for series in $sources; do

@@ -15,7 +15,7 @@
 
 # ---- the writer
 
-# ktap_begin [WORD...] : starts a report; tests run only if their name holds one of the words.
+# ktap_begin [WORD...] : starts a report; tests run only if their name contains one of the words.
 ktap_begin() {
 	ktap_number=0 ktap_passed=0 ktap_failed=0 ktap_skipped=0
 	ktap_words=("$@")
@@ -73,12 +73,13 @@ ktap_test() {
 # ktap_skip REASON : ends the command of a test, which then counts as skipped.
 ktap_skip() { echo "$1"; exit 4; }
 
-# ktap_end : prints the plan and the closing line; fails if a test failed or no name held a word.
+# ktap_end : prints the plan and the closing line; fails if a test failed or no name contained a
+# word.
 ktap_end() {
 	echo "1..$ktap_number"
 	ktap_sum "$ktap_passed" "$ktap_failed" "$ktap_skipped"
 	if ((ktap_number == 0 && ${#ktap_words[@]})); then
-		echo "${0##*/}: no test's name holds: ${ktap_words[*]}" >&2
+		echo "${0##*/}: no test's name contains: ${ktap_words[*]}" >&2
 		return 1
 	fi
 	((ktap_failed == 0))
@@ -118,7 +119,8 @@ ktap_count() {
 	ktap_results | awk '{ count[$1]++ } END { print count["passed"] + 0, count["failed"] + 0, count["skipped"] + 0 }'
 }
 
-# ktap_progress LABEL : reads a report on standard input and prints failures, and a line each 100 tests.
+# ktap_progress LABEL : reads a report on standard input and prints failures, and a line each 100
+# tests.
 ktap_progress() {
 	ktap_results | awk -F '\t' -v "label=$1" '
 		$1 == "failed" { print "  " label ": failed: " $2; failed++ }

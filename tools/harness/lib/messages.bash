@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What the harness says, on standard error: standard output is the guest command's.
+# Messages of the harness. They go to standard error, as standard output is the guest command's.
 
 if [[ -t 2 && -z ${NO_COLOR-} ]]; then
 	bold=$'\e[1m' red=$'\e[31m' dim=$'\e[2m' plain=$'\e[0m'
@@ -10,8 +10,8 @@ fi
 
 say() { printf '%s\n' "$*" >&2; }
 
-# die CAUSE [WAY-OUT]... : one message that names the cause and the way out.
-# Commands that pass a guest command's status through set die_status to 125.
+# die CAUSE [REMEDY]... : prints one message and exits with status 1. Scripts that exit with a guest
+# command's status set die_status to 125.
 die() {
 	printf '%s%s: %s%s\n' "$red$bold" "${0##*/}" "$1" "$plain" >&2
 	shift
@@ -19,17 +19,16 @@ die() {
 	exit "${die_status:-1}"
 }
 
-# log_of LABEL : the log file of a step. Each checkout has its own; a label may have any length.
+# log_of LABEL : the log file of a step in this checkout. A label may have any length.
 log_of() {
 	local name=${1//[^a-zA-Z0-9.]/-}
 	((${#name} <= 100)) || name=${name:0:80}-$(key_of "$1")
 	printf '%s/log/%s.%s.log\n' "$REPOLL_CACHE" "$name" "$(key_of "$checkout")"
 }
 
-# step LABEL COMMAND... : runs a long step with its output in a log, and shows
-# how long it took. Not to be called in a condition: bash would turn off
-# errexit inside COMMAND.
-# A terminal also shows how far it is, if COMMAND calls progress.
+# step LABEL COMMAND... : runs a long step, writes its output to a log and shows its duration. On a
+# terminal it also shows the progress, if COMMAND calls progress. Do not call it in a condition:
+# bash would turn off errexit inside COMMAND.
 step() {
 	local label=$1 log status start=$SECONDS interrupted='' reporter=''
 	shift
@@ -54,22 +53,23 @@ step() {
 	fi
 	if [[ $interrupted ]]; then
 		echo >&2
-		die "interrupted" "a re-run goes on from the last complete step"
+		die "interrupted" "the next run continues after the last complete step"
 	fi
 	if ((status)); then
 		printf '%sfailed%s after %d s\n' "$red" "$plain" "$((SECONDS - start))" >&2
 		tail -n 25 "$log" | cut -c1-200 | sed 's/^/    | /' >&2
-		die "\"$label\" failed: $(cause_in "$log" "$status")" "the whole log: $log" \
-			"a re-run goes on from the last complete step"
+		die "\"$label\" failed: $(cause_in "$log" "$status")" "complete log: $log" \
+			"the next run continues after the last complete step"
 	fi
 	printf '%d s\n' "$((SECONDS - start))" >&2
 }
 
-# progress UNIT TOTAL PATTERN : to be called inside a step. Each further line of the log that
-# PATTERN, an extended regular expression, matches is one UNIT of TOTAL.
+# progress UNIT TOTAL PATTERN : declares the progress of a step, inside it. Each later line of the
+# log that matches PATTERN, an extended regular expression, is one UNIT of TOTAL.
 progress() { echo "progress: $1 $2 $3"; }
 
-# report_progress LOG : shows on descriptor 3, once a second, how far the step of LOG is.
+# report_progress LOG : shows the progress of the step with this log, once a second, on descriptor
+# 3.
 report_progress() {
 	local begin unit total pattern made
 	while sleep 1 && kill -0 $$; do
@@ -82,21 +82,21 @@ report_progress() {
 	done
 }
 
-# cause_in LOG STATUS : the usual causes in plain words, with the way out.
+# cause_in LOG STATUS : the probable cause of a failure and its remedy.
 cause_in() {
 	if grep -qiE 'no space left on device|cannot allocate.*disk' "$1"; then
 		echo "the disk is full; free some space, or set REPOLL_CACHE to a folder on a larger one"
 	elif grep -qiE "could(n.t| not) resolve|temporary failure (in name )?resolving|network is unreachable|could not connect|connection (refused|timed out)|failed to connect|unable to connect" "$1"; then
-		echo "the network, or the mirror, cannot be reached; connect, set http_proxy, or set REPOLL_MIRROR"
+		echo "cannot reach the network or the mirror; check the connection, http_proxy and REPOLL_MIRROR"
 	elif grep -qiE 'self-signed certificate|certificate verify failed|certificate problem|unable to get local issuer' "$1"; then
-		echo "a certificate is not trusted; set SSL_CERT_FILE to your authority's bundle"
+		echo "a certificate is not trusted; set SSL_CERT_FILE to the bundle of your certificate authority"
 	else
 		echo "status $2"
 	fi
 }
 
-# quietly LABEL COMMAND... : a short step; shows nothing unless it fails or
-# takes long. The output goes to the log. The same caution as for step.
+# quietly LABEL COMMAND... : runs a short step; shows nothing unless the step fails, or takes 5
+# seconds or more. Do not call it in a condition, as for step.
 quietly() {
 	local label=$1 log status start=$SECONDS
 	shift

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
-# For the harness's tests: mirrors of stub packages, and a cache with the real root file system
-# that takes its kernels from one of them.
+# shellcheck shell=bash Mirrors of stub packages, for selftest, and a cache that has the real root
+# file system but takes its kernels from such a mirror.
 
-# make_mirror FOLDER [ABI VERSION]... : in one suite, the packages of each kernel for two
-# flavours. "-" before an ABI: its source is not there.
+# make_mirror FOLDER [ABI VERSION]... : makes a mirror with one suite, which has the packages of
+# each kernel for two flavours. An ABI that begins with "-" has no source package.
 make_mirror() {
 	rm -rf "$1"
 	mkdir -p "$1"
@@ -15,7 +14,7 @@ make_mirror() {
 		shift 3
 		lists=dists/$suite/main/binary-$arch
 		mkdir -p pool "$lists"
-		# package NAME VERSION : of the files in tree
+		# package NAME VERSION : packs the files in tree
 		package() {
 			local file=pool/$1_$2.deb
 			mkdir tree/DEBIAN
@@ -52,7 +51,7 @@ make_mirror() {
 	' make_mirror "$1" stubs "$REPOLL_ARCH" "${@:2}"
 }
 
-# make_stub_table FILE : rows of kernels that such mirrors have.
+# make_stub_table FILE : writes a table of kernels with rows for these mirrors.
 make_stub_table() {
 	grep "^root $REPOLL_SUITE " "$kernel_table" >"$1"
 	cat >>"$1" <<-EOT
@@ -63,8 +62,8 @@ make_stub_table() {
 	EOT
 }
 
-# stub_kernel FOLDER KERNEL : prints the release, and the version of the source, of what the row
-# KERNEL gets from FOLDER/mirror. The cache is FOLDER/cache.
+# stub_kernel FOLDER KERNEL : fetches the kernel of the row KERNEL from FOLDER/mirror into
+# FOLDER/cache; prints its release and the version of its source.
 stub_kernel() {
 	local cache=$1/cache root
 	root=$(rootfs_folder)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# repoll.ko for one kernel, built outside the checkout.
+# The build of repoll.ko for one kernel, outside the checkout.
 
-# module_folder FLAVOUR : each kernel has its own, so that two can be built at once.
+# module_folder FLAVOUR : the build folder; each kernel has its own, so builds can run concurrently.
 module_folder() { build_folder "module-$1-$(kernel_release)"; }
 
 module_file() { printf '%s/repoll.ko\n' "$(module_folder "$1")"; }
@@ -25,6 +25,6 @@ make_module() {
 	mapfile -t arguments < <(kbuild_arguments "$flavour")
 	enter_kernel -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/rust" MO="$out" CONFIG_REPOLL=m \
 		"${arguments[@]}" "-j$(nproc)" "$@" modules
-	# Further modules, for the tests.
+	# Modules that only the tests use.
 	enter_kernel -- make -s -C "$(kbuild_folder "$flavour")" M="$checkout/tools/tests/modules" MO="$out/tests" "${arguments[@]}" modules
 }

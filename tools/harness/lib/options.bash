@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034
-# The options that both guests take: parse_options "$@" sets the variables below
-# and leaves the command in $command.
+# The options of guest-initramfs and guest-rootfs. parse_options "$@" sets the variables below; the
+# guest's command goes to $command.
 
 kernel=stock smp=2 memory='' icount='' module=yes programs=all append='' peer='' image=''
 install='' timeout='' boot_limit='' inside='' foreign='' command=()
@@ -11,19 +11,19 @@ parse_options() {
 	while (($#)); do
 		case $1 in
 		--inside | --kernel | --smp | --memory | --append | --timeout | --boot-limit | --image | --accel | --install | --programs)
-			(($# > 1)) && [[ $2 != -- ]] || die "$1 wants a value"
+			(($# > 1)) && [[ $2 != -- ]] || die "$1 needs a value"
 			case $1 in
 			--smp | --timeout | --boot-limit)
-				[[ $2 =~ ^[1-9][0-9]{0,5}$ ]] || die "$1 wants a number, not '$2'"
+				[[ $2 =~ ^[1-9][0-9]{0,5}$ ]] || die "$1 must be a number, not '$2'"
 				;;
 			--memory)
-				[[ $2 =~ ^[1-9][0-9]*[MG]?$ ]] || die "--memory wants a size such as 512M or 2G, not '$2'"
+				[[ $2 =~ ^[1-9][0-9]*[MG]?$ ]] || die "--memory must be a size such as 512M or 2G, not '$2'"
 				;;
 			--programs)
-				[[ $2 =~ ^[a-z][a-z-]*(,[a-z][a-z-]*)*$ ]] || die "--programs wants names of ours, separated by commas, not '$2'"
+				[[ $2 =~ ^[a-z][a-z-]*(,[a-z][a-z-]*)*$ ]] || die "--programs must be names of programs, separated by commas, not '$2'"
 				;;
 			--install)
-				[[ $2 =~ ^[a-z0-9][a-z0-9+.,-]*$ ]] || die "--install wants Debian package names, separated by commas, not '$2'"
+				[[ $2 =~ ^[a-z0-9][a-z0-9+.,-]*$ ]] || die "--install must be names of Debian packages, separated by commas, not '$2'"
 				;;
 			esac
 			name=${1#--}
@@ -40,7 +40,7 @@ parse_options() {
 		--foreign) foreign=yes ;;
 		--help) usage; exit ;;
 		--) break ;;
-		*) die "unknown option '$1'" "--help lists the options" ;;
+		*) die "unknown option '$1'" "see --help" ;;
 		esac
 		shift
 	done
@@ -53,7 +53,7 @@ parse_options() {
 	: "${boot_limit:=$([[ $kernel == debug* ]] && echo 300 || echo 120)}"
 }
 
-# make_ready : everything that the guest needs; $run becomes the run's own folder.
+# make_ready : builds everything that the guest needs; sets $run, the run's own folder.
 make_ready() {
 	ensure_kbuild "$kernel"
 	choose_accel
@@ -68,14 +68,15 @@ make_ready() {
 		;;
 	esac
 	mkdir -p "$REPOLL_CACHE/run"
-	# What runs that were killed left behind.
+	# Folders that killed runs have left.
 	find "$REPOLL_CACHE/run" -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf {} +
 	run=$(mktemp -d "$REPOLL_CACHE/run/XXXXXX")
 	trap 'rm -rf "$run"' EXIT
 }
 
-# go_inside [ENTER-OPTION...] -- SCRIPT ARGUMENT... : exits with its status. A signal
-# that ends this process ends the guest too: unshare, which waits for it, ignores signals.
+# go_inside [ENTER-OPTION...] -- SCRIPT ARGUMENT... : runs SCRIPT in the root file system and exits
+# with its status. A signal that ends this process ends the guest, too: unshare, which waits for the
+# guest, ignores signals.
 go_inside() {
 	local status=0
 	"$harness/cmd/enter" "$@" <&0 &

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
-# The root file system: Debian with the toolchain, QEMU and virtme-ng. It is the one
-# environment that everything is built and booted in, whatever the host is. Only a kernel of
-# another suite, with its module, is built elsewhere: in a root file system of that suite with
-# the compilers alone.
+# shellcheck shell=bash The root file system: Debian with the toolchain, QEMU and virtme-ng.
+# Everything is built and booted in it, on any host. The one exception is a kernel of another suite
+# with its module, which is built in a root file system of that suite that contains only the
+# compilers.
 
 read -r REPOLL_RUSTC REPOLL_BINDGEN REPOLL_GCC REPOLL_LLVM < <(toolchain_of "$REPOLL_SUITE") ||
 	die "$kernel_table has no line 'root $REPOLL_SUITE'" "known: $(table_rows root | awk '{ print $1 }' | paste -sd' ')"
 
-# name_versions GCC LLVM : the list of packages on standard input, with these versions.
+# name_versions GCC LLVM : replaces GCC, LLVM and QEMU in the list of packages on standard input.
 name_versions() {
 	sed -e '/^#/d' -e '/^$/d' -e "s/GCC/$1/" -e "s/LLVM/$2/" -e "s/QEMU/$([[ $(host_arch) == arm64 ]] && echo arm || echo x86)/"
 }
@@ -21,13 +20,13 @@ rootfs_folder() {
 		"$(rootfs_packages)" "$(declare -f make_rootfs unpack_suite finish_rootfs check_toolchain)")"
 }
 
-# The root file system with the compilers that built the chosen kernel.
+# kernel_root_folder : the root file system with the compilers that built the chosen kernel.
 kernel_root_folder() {
 	if [[ $kernel_root == "$REPOLL_SUITE" ]]; then
 		rootfs_folder
 	else
 		printf '%s/rootfs-%s-%s\n' "$REPOLL_CACHE" "$kernel_root" "$(key_of "$kernel_rustc" "$kernel_bindgen" \
-			"$(kernel_root_packages)" "$(declare -f make_kernel_root unpack_suite check_toolchain)")"
+			"$(kernel_root_packages)" "$(declare -f unpack_suite check_toolchain)")"
 	fi
 }
 
@@ -41,7 +40,7 @@ ensure_rootfs() {
 ensure_kernel_root() {
 	[[ -d $(kernel_root_folder) ]] && return
 	check_host
-	need_space 5 "a root file system of $kernel_root, a kernel and its build"
+	need_space 5 "the root file system of $kernel_root, a kernel and its build"
 	make_artefact "$(kernel_root_folder)" make_kernel_root
 }
 
@@ -51,12 +50,13 @@ make_rootfs() {
 }
 
 make_kernel_root() {
-	step "make the root file system of $kernel_root, for its compilers (1.9 GB)" \
+	step "make the root file system of $kernel_root, for its compilers (2.3 GB)" \
 		unpack_suite "$1" "$kernel_root" "$(kernel_root_packages | paste -sd,)"
 	step "check the toolchain of $kernel_root" check_toolchain "$1" "$kernel_rustc" "$kernel_bindgen" "$kernel_gcc" "$kernel_llvm"
 }
 
-# unpack_suite FOLDER SUITE PACKAGE,... : from lists that may have expired, see read_lists.
+# unpack_suite FOLDER SUITE PACKAGE,... : makes a root file system. Expired package lists are
+# accepted, as in read_lists.
 unpack_suite() {
 	local mirror options
 	mirror=$(debian_mirror)
@@ -71,7 +71,7 @@ unpack_suite() {
 	fi
 }
 
-# With the backports of the suite, for what --install names.
+# finish_rootfs FOLDER : installs virtme-ng; adds the backports of the suite, for --install.
 # shellcheck disable=SC2016
 finish_rootfs() {
 	REPOLL_ROOTFS=$1 enter --online -- bash -euc '
@@ -82,8 +82,9 @@ finish_rootfs() {
 	check_toolchain "$1" "$REPOLL_RUSTC" "$REPOLL_BINDGEN" "$REPOLL_GCC" "$REPOLL_LLVM"
 }
 
-# check_toolchain FOLDER RUSTC BINDGEN GCC LLVM : the pinned compilers; writes etc/repoll-toolchain.
-# A kernel's Rust symbols match only if the compiler is the one that built it.
+# check_toolchain FOLDER RUSTC BINDGEN GCC LLVM : fails unless the compilers have the pinned
+# versions; writes etc/repoll-toolchain. The kernel's Rust symbols match only the compiler that
+# built it.
 # shellcheck disable=SC2016
 check_toolchain() {
 	REPOLL_ROOTFS=$1 enter -- bash -euc '

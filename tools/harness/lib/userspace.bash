@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
-# The userspace: one Cargo workspace, static binaries. Crates are fetched once;
-# everything after that is offline.
+# shellcheck shell=bash The build of the userspace, one Cargo workspace, into static binaries.
+# Crates are fetched once; all builds are offline.
 
-# The finished programs, by a hash of their sources: checkouts share them.
+# programs_folder : the finished programs, under a key of their sources; checkouts share them.
 programs_folder() { printf '%s\n' "${REPOLL_PROGRAMS:-$REPOLL_CACHE/programs-$(userspace_key)}"; }
 
-# The sources of the programs, below the checkout; make_programs checks that none is missing.
+# userspace_sources : the files in the checkout that the programs are built from. Tests, examples
+# and scripts are left out, as a change to them does not change a program. make_programs checks that
+# no source is missing.
 userspace_sources() {
-	find tools samples rust/uapi -path tools/harness -prune -o -type f -print
+	find tools samples rust/uapi \( -path tools/harness -o -path tools/vm -o -path 'tools/*/tests' -o -path 'tools/*/examples' \
+		-o -path tools/tests/misuse -o -path tools/tests/modules -o -path tools/tests/recipes \) -prune -o -type f -print
 	echo Documentation/reference/tracepoints.rst
 }
 
@@ -18,10 +20,10 @@ userspace_key() {
 		"$(! is_cross || cross_layer "$(rootfs_folder)")" "$(declare -f build_programs build_host_programs build_preload run_cargo rust_target)"
 }
 
-# How rustc calls the architecture.
+# rust_target : rustc's name of the architecture.
 rust_target() { arch_triplet | sed 's/-/-unknown-/'; }
 
-# run_cargo ARGUMENT... : in the workspace, in the root file system.
+# run_cargo ARGUMENT... : runs cargo in the workspace, in the root file system.
 run_cargo() {
 	local linker='' target
 	mkdir -p "$(build_folder cargo)"
@@ -32,7 +34,7 @@ run_cargo() {
 		"CARGO_TARGET_DIR=$(build_folder cargo)" "CARGO_BUILD_TARGET=$target" ${linker:+"$linker"} cargo "$@"
 }
 
-# run_cargo_for_host ARGUMENT... : the same for programs that run on the host.
+# run_cargo_for_host ARGUMENT... : the same, for programs that run on the host.
 run_cargo_for_host() { (REPOLL_ARCH=$(host_arch) && run_cargo "$@"); }
 
 ensure_crates() {
@@ -55,7 +57,7 @@ fetch_crates() {
 	enter --online -- bash -c 'cd tools && cargo fetch --locked'
 }
 
-# compiling [PROGRAM...] : shows the progress of a build of these, or of all.
+# compiling [PROGRAM...] : declares the progress of a build of these programs, or of all.
 compiling() {
 	local program packages=()
 	for program; do packages+=(--package "$(package_of "$program")"); done
@@ -64,7 +66,7 @@ compiling() {
 		'^ *Compiling '
 }
 
-# package_of PROGRAM : a program is in a package's src/bin, or has its package's name.
+# package_of PROGRAM : the package with the program in its src/bin, or the package of the same name.
 package_of() {
 	local source
 	source=$(cd "$checkout" && find tools samples -path "*/src/bin/$1.rs")
@@ -75,9 +77,9 @@ package_of() {
 	fi
 }
 
-# build_userspace [PROGRAM...] : all programs, or only these where not all are there already.
-# Sets and exports REPOLL_PROGRAMS, for what is run in the root file system: there the sources
-# may have changed again.
+# build_userspace [PROGRAM...] : builds all programs, or at least these. Sets and exports
+# REPOLL_PROGRAMS, their folder: processes in the root file system must not compute the key again,
+# as the sources may have changed meanwhile.
 build_userspace() {
 	local all some=''
 	ensure_crates
@@ -96,15 +98,16 @@ make_programs() {
 	[[ -d $built ]] || show=step
 	with_lock "build-$(key_of "$(build_folder cargo)")" "$show" "build the userspace" build_programs "$@"
 	[[ ${1%.partial} == "$REPOLL_CACHE/programs-$(userspace_key)"* ]] ||
-		die "the sources of the programs were changed while they were built" "call again"
+		die "the sources of the programs changed during the build" "run the command again"
 	unknown=$(find "$built" -maxdepth 1 -name '*.d' ! -name 'lib*' -exec cat {} + | tr ' ' '\n' | grep "^$checkout/" | xargs -r realpath | sort -u |
 		comm -23 - <(cd "$checkout" && userspace_sources | sed "s|^|$checkout/|" | sort))
-	[[ -z $unknown ]] || die "programs are made from what their key does not know" "name it in userspace_sources:" "$unknown"
-	# Remove programs that were built more than a week ago.
+	[[ -z $unknown ]] || die "programs are built from files that are missing in their key" "add them to userspace_sources:" "$unknown"
+	# Programs that were last used more than a week ago.
 	find "$REPOLL_CACHE" -mindepth 1 -maxdepth 1 -name 'programs-*' -mtime +7 -exec rm -rf {} +
 }
 
-# build_programs FOLDER BUILT [PROGRAM...] : what cargo has put into BUILT goes to FOLDER.
+# build_programs FOLDER BUILT [PROGRAM...] : builds programs and copies them from BUILT, the folder
+# of cargo's output, to FOLDER.
 build_programs() {
 	local folder=$1 built=$2
 	shift 2
@@ -121,18 +124,19 @@ build_programs() {
 	find "$built" -maxdepth 1 -type f -executable -exec cp -t "$folder" {} +
 }
 
-# build_host_programs FOLDER : what runs beside a guest of another architecture.
+# build_host_programs FOLDER : builds the programs that run on the host beside a guest of another
+# architecture.
 build_host_programs() {
 	run_cargo_for_host build --release --locked --offline --package repoll-peer
 	mkdir "$1"
 	cp -t "$1" "$(build_folder cargo)/$(REPOLL_ARCH=$(host_arch) && rust_target)/release/repoll-peer"
 }
 
-# The folder of the programs that run on the host.
+# host_programs : the folder of the programs that run on the host.
 host_programs() { printf '%s%s\n' "$(programs_folder)" "$(! is_cross || echo /host)"; }
 
-# What repoll-exec loads into programs, beside it. Alone of all it is a shared
-# object, so it is built without the flags of tools/.cargo/config.toml.
+# build_preload FOLDER : builds the library that repoll-exec loads into programs. As it is a shared
+# object, it is built without the flags of tools/.cargo/config.toml.
 build_preload() {
 	local target
 	target=$(build_folder preload)
