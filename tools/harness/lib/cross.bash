@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash Guests of another architecture than the host's. Their compilers, C library,
-# QEMU and busybox are in a layer over a root file system; only builds and guests of that
-# architecture see the layer. A host of that architecture needs no layer.
+# shellcheck shell=bash
+# Guests of another architecture than the host's. Their compilers, C library, QEMU and busybox are
+# in a layer over a root file system; only builds and guests of that architecture see the layer. A
+# host of that architecture needs no layer.
 
 # cross_layer ROOT : the layer over the root file system ROOT.
 cross_layer() {

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash guest-rootfs for another architecture: boots as guest-initramfs does, then
-# changes to a root file system of Debian packages. They are unpacked but not configured, as their
-# programs cannot run on the host. The guest mounts the root by virtiofs, with the checkout and the
-# cache at their usual paths.
+# shellcheck shell=bash
+# guest-rootfs for another architecture: boots as guest-initramfs does, then changes to a root file
+# system of Debian packages. They are unpacked but not configured, as their programs cannot run on
+# the host. The guest mounts the root by virtiofs, with the checkout and the cache at their usual
+# paths.
 
 # foreign_packages [PACKAGE,...] : the packages that the tests need, and those given.
 foreign_packages() {

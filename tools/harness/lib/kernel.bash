@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash The stock kernel of the chosen row of the table: Debian's packages, unpacked
-# but not installed, and the source, which all flavours of a version share. Each kernel has its own
-# configuration of apt, so suites, architectures and concurrent runs do not mix.
+# shellcheck shell=bash
+# The stock kernel of the chosen row of the table: Debian's packages, unpacked but not installed,
+# and the source, which all flavours of a version share. Each kernel has its own configuration of
+# apt, so suites, architectures and concurrent runs do not mix.
 
 kernel_folder() {
 	printf '%s/kernel-%s-%s\n' "$REPOLL_CACHE" "$REPOLL_KERNEL" "$(key_of "$REPOLL_ARCH" "$kernel_suite" "$kernel_series" \

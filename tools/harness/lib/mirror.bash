@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash Mirrors of stub packages, for selftest, and a cache that has the real root
-# file system but takes its kernels from such a mirror.
+# shellcheck shell=bash
+# Mirrors of stub packages, for selftest, and a cache that has the real root file system but takes
+# its kernels from such a mirror.
 
 # make_mirror FOLDER [ABI VERSION]... : makes a mirror with one suite, which has the packages of
 # each kernel for two flavours. An ABI that begins with "-" has no source package.

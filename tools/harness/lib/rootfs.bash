@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash The root file system: Debian with the toolchain, QEMU and virtme-ng.
-# Everything is built and booted in it, on any host. The one exception is a kernel of another suite
-# with its module, which is built in a root file system of that suite that contains only the
-# compilers.
+# shellcheck shell=bash
+# The root file system: Debian with the toolchain, QEMU and virtme-ng. Everything is built and
+# booted in it, on any host. The one exception is a kernel of another suite with its module, which
+# is built in a root file system of that suite that contains only the compilers.
 
 read -r REPOLL_RUSTC REPOLL_BINDGEN REPOLL_GCC REPOLL_LLVM < <(toolchain_of "$REPOLL_SUITE") ||
 	die "$kernel_table has no line 'root $REPOLL_SUITE'" "known: $(table_rows root | awk '{ print $1 }' | paste -sd' ')"

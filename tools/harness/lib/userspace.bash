@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash The build of the userspace, one Cargo workspace, into static binaries.
-# Crates are fetched once; all builds are offline.
+# shellcheck shell=bash
+# The build of the userspace, one Cargo workspace, into static binaries. Crates are fetched once;
+# all builds are offline.
 
 # programs_folder : the finished programs, under a key of their sources; checkouts share them.
 programs_folder() { printf '%s\n' "${REPOLL_PROGRAMS:-$REPOLL_CACHE/programs-$(userspace_key)}"; }
