@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Restores for the program what the Rust runtime changes before `main`: it ignores SIGPIPE, and
-//! opens /dev/null in place of a closed standard descriptor.
+//! Restores the inherited state that the Rust runtime changes before `main`: it ignores SIGPIPE,
+//! and opens /dev/null in place of a closed standard descriptor.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -9,7 +9,7 @@ const STANDARD: usize = 3;
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 static CLOSED: [AtomicBool; STANDARD] = [const { AtomicBool::new(false) }; STANDARD];
 
-/// Runs before the runtime, which begins in C's `main`.
+/// Runs before the Rust runtime, which starts in C's `main`.
 #[used]
 #[link_section = ".init_array"]
 static LOOK: extern "C" fn() = look;
@@ -17,16 +17,16 @@ static LOOK: extern "C" fn() = look;
 extern "C" fn look() {
     // SAFETY: all zeros are a valid `sigaction`.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: no new action is given, and the place for the present one is ours.
+    // SAFETY: no new action is given, and `action` can be written.
     unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action) };
     SIGPIPE_IGNORED.store(action.sa_sigaction == libc::SIG_IGN, Relaxed);
     for (fd, closed) in (0..).zip(&CLOSED) {
-        // SAFETY: it takes numbers.
+        // SAFETY: `fcntl` takes only numbers here.
         closed.store(unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0, Relaxed);
     }
 }
 
-/// Restores both, for the program that is executed next.
+/// Restores both before the program is executed.
 pub fn restore() {
     let action = match SIGPIPE_IGNORED.load(Relaxed) {
         true => libc::SIG_IGN,
@@ -36,7 +36,7 @@ pub fn restore() {
     unsafe { libc::signal(libc::SIGPIPE, action) };
     for (fd, closed) in (0..).zip(&CLOSED) {
         if closed.load(Relaxed) {
-            // SAFETY: it takes numbers; the runtime's /dev/null is closed with the execution only.
+            // SAFETY: `fcntl` takes only numbers here; /dev/null stays open until the execution.
             unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
     }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Programs of the machine that this is built for.
+//! Recognises programs of the architecture that this is built for.
 
 #[cfg(target_arch = "aarch64")]
 pub use aarch64::*;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::*;
 
-/// How many bytes after the number a system call is looked for.
+/// The number of bytes after a loaded system call number that are searched for the system call.
 const CLOSE: usize = 32;
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
     use super::CLOSE;
 
-    /// Its number in the header of an ELF file.
+    /// The architecture in the header of an ELF file.
     pub const ELF: u64 = 62;
-    /// About programs of other machines.
+    /// The message for programs of other architectures.
     pub const OTHER: &str = "its calls can't be carried: it is not a 64-bit x86 program";
 
-    /// Whether the code loads the number of `epoll_create` or `epoll_create1` into the register for
-    /// it, with a system call close behind.
+    /// Whether the code loads the number of `epoll_create` or `epoll_create1` into the register of
+    /// system call numbers, and makes a system call shortly after.
     pub fn makes_an_epoll(code: &[u8]) -> bool {
         const MOV_EAX: u8 = 0xb8;
         const SYSCALL: [u8; 2] = [0x0f, 0x05];
@@ -35,7 +35,7 @@ mod x86_64 {
         })
     }
 
-    /// Code that does so, in two parts.
+    /// Code for which [`makes_an_epoll`] holds, in two parts.
     #[cfg(test)]
     pub const MAKES_AN_EPOLL: [&[u8]; 2] = [b"\x90\xb8\x23\x01\0\0", b"\xbf\0\0\x08\0\x0f\x05"];
 }
@@ -44,13 +44,13 @@ mod x86_64 {
 mod aarch64 {
     use super::CLOSE;
 
-    /// Its number in the header of an ELF file.
+    /// The architecture in the header of an ELF file.
     pub const ELF: u64 = 183;
-    /// About programs of other machines.
+    /// The message for programs of other architectures.
     pub const OTHER: &str = "its calls can't be carried: it is not a 64-bit arm program";
 
-    /// Whether the code loads the number of `epoll_create1` into the register for it, with a system
-    /// call close behind.
+    /// Whether the code loads the number of `epoll_create1` into the register of system call
+    /// numbers, and makes a system call shortly after.
     pub fn makes_an_epoll(code: &[u8]) -> bool {
         const SVC: u32 = 0xd400_0001;
         // `mov w8, #number`, `mov x8, #number`
@@ -64,7 +64,7 @@ mod aarch64 {
         })
     }
 
-    /// Code that does so, in two parts.
+    /// Code for which [`makes_an_epoll`] holds, in two parts.
     #[cfg(test)]
     pub const MAKES_AN_EPOLL: [&[u8]; 2] = [
         b"\x1f\x20\x03\xd5\x88\x02\x80\x52",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `repoll-exec PROGRAM ARGUMENTS…` runs a program with its epoll calls on repoll.
+//! `repoll-exec PROGRAM ARGUMENTS…` runs a program and carries its epoll calls on repoll.
 //!
-//! The program is not changed: the loader loads a library into it first ([`repoll_preload`]),
-//! which takes the place of the C library's epoll functions.
+//! The program itself is not changed. The loader loads a library into it first
+//! ([`repoll_preload`]), which replaces the C library's epoll functions.
 
 mod inherited;
 mod machine;
@@ -22,38 +22,38 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Runs a program with its epoll calls on repoll
+/// Runs a program and carries its epoll calls on repoll
 #[derive(Debug, Parser)]
 #[command(
     override_usage = "repoll-exec [OPTION]... [--] PROGRAM [ARGUMENT]...",
     after_help = "\
-The program, and the programs that it runs in turn, must be dynamically linked 64-bit ones without
-setuid. Their calls of epoll_create, epoll_ctl, epoll_wait and their variants, also by way of
-syscall(), go to /dev/repoll, and if asked those of select and poll too. Calls on a C epoll that
-came from elsewhere stay with it.
-These can't be carried: system calls that do not go through the C library (programs in Go, or in
-Rust with rustix), and those of libraries that are loaded with RTLD_DEEPBIND or by dlmopen. After a
-program has installed a seccomp filter, its new epolls are the kernel's, and its select and poll
-calls go to the kernel. The first gap of each kind is reported in one line, if it can be detected.
+PROGRAM, and each program that it executes, must be a dynamically linked 64-bit program without
+setuid. Calls of epoll_create, epoll_ctl, epoll_wait and their variants, also through syscall(), go
+to /dev/repoll; --select and --poll do the same for select and poll. Calls on a C epoll that the
+program inherited or received are left to the kernel.
+Calls are not carried if they bypass the C library (Go, or Rust with rustix), or if they come from
+a library that was loaded with RTLD_DEEPBIND or by dlmopen. After a program has installed a seccomp
+filter, its new epoll instances and its calls of select and poll are the kernel's. repoll-exec
+reports the first gap of each kind in one line, if it can detect it.
 
-Exit status: the program's; 127 if it is not found, 126 if it can't be run or carried, 125 if
-repoll-exec itself fails."
+Exit status: the program's; 127 if the program is not found, 126 if it can't be run or carried, 125
+if repoll-exec itself fails."
 )]
 struct Options {
-    /// Tell at the program's exit how many calls were carried, how many were not, and why
+    /// At the program's exit, print how many calls were carried, how many were not, and why
     #[arg(long)]
     stats: bool,
 
-    /// Carry its calls of select and pselect too
+    /// Carry calls of select and pselect, too
     #[arg(long)]
     select: bool,
 
-    /// Carry its calls of poll and ppoll too
+    /// Carry calls of poll and ppoll, too
     #[arg(long)]
     poll: bool,
 
-    /// Let it make io_uring rings through syscall(), which else fails with ENOSYS. Epoll calls
-    /// through a ring are not carried, and fail on a descriptor from epoll_create (libuv aborts)
+    /// Allow io_uring_setup through syscall(), which otherwise fails with ENOSYS. Epoll calls
+    /// through a ring are not carried; they fail on a descriptor from epoll_create (libuv aborts)
     #[arg(long)]
     io_uring: bool,
 
@@ -61,12 +61,12 @@ struct Options {
     #[arg(short, long)]
     quiet: bool,
 
-    /// The program, and its arguments
+    /// Program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     program: Vec<OsString>,
 }
 
-/// Exit statuses of our own, as of env(1), nohup(1) and timeout(1).
+/// Exit statuses of repoll-exec itself, the same as those of env(1), nohup(1) and timeout(1).
 const FAILED: u8 = 125;
 const NOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tells the library what to carry besides epoll: these and nothing else.
+/// Tells the library which calls to carry besides epoll's.
 fn carry(select: bool, poll: bool) {
     let calls = [(select, "select"), (poll, "poll")];
     let calls: Vec<_> = calls
@@ -138,12 +138,12 @@ fn run(program: &Program, stats: bool) -> Result<ExitCode> {
     let counters = shared::Shared::new()?;
     set(statistics::VARIABLE, Some(counters.path()));
     let end = watch::run(|| report(program, &program.execute()))?;
-    // Whoever reads it may be gone.
+    // The reader of standard error may have exited.
     let _ = std::io::stderr().write_all(counters.summary().as_bytes());
     Ok(end.pass_on())
 }
 
-/// Says why the program could not be executed, and returns the exit status for it.
+/// Prints why the program could not be executed, and returns the exit status.
 fn report(program: &Program, error: &std::io::Error) -> u8 {
     eprintln!("repoll-exec: cannot run {}: {error}", program.name());
     match error.raw_os_error() {
@@ -152,11 +152,11 @@ fn report(program: &Program, error: &std::io::Error) -> u8 {
     }
 }
 
-/// Has the loader load the library: before the program's own libraries, but after those that are
-/// preloaded already, whose wrappers of the calls then find ours with `RTLD_NEXT`.
+/// Sets `LD_PRELOAD` so that the loader loads the library before the program's own libraries, but
+/// after others in `LD_PRELOAD`: their wrappers then find our functions with `RTLD_NEXT`.
 fn preload() -> Result<()> {
     let library = library()?;
-    // The loader has no way to quote these.
+    // LD_PRELOAD has no way to quote these characters.
     if library
         .as_os_str()
         .as_bytes()
@@ -164,12 +164,12 @@ fn preload() -> Result<()> {
         .any(|byte| b" :".contains(byte))
     {
         bail!(
-            "{}: a preloaded library must not have a space or a colon in its path",
+            "{}: the path of a preloaded library must not contain a space or a colon",
             library.display()
         );
     }
     append("LD_PRELOAD", library.as_os_str());
-    // AddressSanitizer insists on coming first, for its malloc; our library has none.
+    // AddressSanitizer requires to be the first library, for its malloc. Our library has no malloc.
     let order = "verify_asan_link_order";
     let options = env::var_os("ASAN_OPTIONS").unwrap_or_default();
     if !options.to_string_lossy().contains(order) {
@@ -178,7 +178,7 @@ fn preload() -> Result<()> {
     Ok(())
 }
 
-/// Adds to a list in the environment.
+/// Appends a value to a colon-separated list in the environment.
 fn append(variable: &str, value: &OsStr) {
     let mut all = env::var_os(variable).unwrap_or_default();
     if !all.is_empty() {
@@ -189,16 +189,16 @@ fn append(variable: &str, value: &OsStr) {
 }
 
 fn library() -> Result<PathBuf> {
-    let (path, way_out) = match env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
+    let (path, remedy) = match env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
         Some(path) => (PathBuf::from(path), String::new()),
         None => {
-            let own = env::current_exe().context("cannot tell where repoll-exec is")?;
+            let own = env::current_exe().context("cannot find the path of repoll-exec")?;
             (
                 own.with_file_name(LIBRARY),
-                format!(" (it belongs beside repoll-exec; {LIBRARY_VARIABLE} may name it)"),
+                format!(" (it must be beside repoll-exec, or set {LIBRARY_VARIABLE} to its path)"),
             )
         }
     };
     path.canonicalize()
-        .with_context(|| format!("cannot find the library {}{way_out}", path.display()))
+        .with_context(|| format!("cannot find the library {}{remedy}", path.display()))
 }

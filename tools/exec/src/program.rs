@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The program to run, and whether a library can be loaded into it.
+//! The program to run, and the reasons why its calls can't be carried.
 
 use crate::inherited;
 use crate::machine::{self, makes_an_epoll};
@@ -12,14 +12,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What makes the loader ignore our library.
+/// A reason why the loader does not load our library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// There is no loader.
+    /// The program has no loader.
     Static,
-    /// The library is for another machine, or for 64 bits only.
+    /// The program is for another architecture, or not a 64-bit program.
     OtherMachine,
-    /// The program gets rights that its caller lacks.
+    /// The program gains privileges, so the loader ignores the environment.
     Privileged,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Obstacle {
             Self::Static => "its calls can't be carried: it is statically linked",
             Self::OtherMachine => machine::OTHER,
             Self::Privileged => {
-                "its calls can't be carried: it runs with more rights than its caller (setuid, setgid or capabilities)"
+                "its calls can't be carried: it runs with more privileges than its caller (setuid, setgid or capabilities)"
             }
         })
     }
@@ -38,18 +38,18 @@ impl fmt::Display for Obstacle {
 /// Code that bypasses our library in a program that can load it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// The runtime of Go makes its system calls by itself.
+    /// Go's runtime makes its system calls itself.
     Go,
-    /// Some code makes an epoll with a system call of its own, as rustix does.
+    /// Some code creates an epoll by a direct system call, as rustix does.
     OwnCalls,
 }
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Go => "it is written in Go, whose own calls do not go through the C library and are not carried",
+            Self::Go => "it is written in Go, whose runtime bypasses the C library: its calls are not carried",
             Self::OwnCalls => {
-                "it has code that makes an epoll without the C library (as rustix does): that one is not carried"
+                "it has code that makes an epoll without the C library (as rustix does): that epoll is not carried"
             }
         })
     }
@@ -59,9 +59,9 @@ impl fmt::Display for Gap {
 pub struct Program(Vec<CString>);
 
 impl Program {
-    /// A command line; not empty.
+    /// Takes the words of a command line, at least one.
     pub fn new(words: Vec<OsString>) -> Self {
-        // What came to us as arguments holds no zero bytes.
+        // Arguments of a process contain no zero bytes.
         Self(
             words
                 .into_iter()
@@ -70,17 +70,17 @@ impl Program {
         )
     }
 
-    /// As it was given.
+    /// The program's name as given on the command line.
     pub fn name(&self) -> Cow<'_, str> {
         self.0[0].to_string_lossy()
     }
 
-    /// Why its calls can't be carried; `None` also if that can't be told.
+    /// The reason why its calls can't be carried; `None` if there is none or it is unknown.
     pub fn obstacle(&self) -> Option<Obstacle> {
         obstacle(&self.path()?)
     }
 
-    /// The part of it that can't be carried; `None` also if that is unknown.
+    /// The part of its calls that can't be carried; `None` if there is none or it is unknown.
     pub fn gap(&self) -> Option<Gap> {
         gap(&self.path()?)
     }
@@ -89,18 +89,18 @@ impl Program {
         find(OsStr::from_bytes(self.0[0].as_bytes()))
     }
 
-    /// Becomes the program. Returns only if that fails.
+    /// Executes the program in this process. Returns only on failure.
     pub fn execute(&self) -> Error {
         let mut words: Vec<_> = self.0.iter().map(|word| word.as_ptr()).collect();
         words.push(std::ptr::null());
         inherited::restore();
-        // SAFETY: the strings and the list live through the call, and the list ends in a null.
+        // SAFETY: the strings and the list outlive the call, and the list ends in a null.
         unsafe { libc::execvp(words[0], words.as_ptr()) };
         Error::last_os_error()
     }
 }
 
-/// As `execvp(3)` looks for it.
+/// Finds the program as `execvp(3)` does.
 fn find(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Some(PathBuf::from(name));
@@ -114,7 +114,8 @@ fn find(name: &OsStr) -> Option<PathBuf> {
         })
 }
 
-/// Opens the program, or the interpreter of a script; also its path. `None` if it is no ELF file.
+/// Opens the program, or a script's interpreter, and returns the file and its path. `None` if the
+/// file is not in ELF.
 fn open(path: &Path, depth: usize) -> Option<(File, PathBuf)> {
     const MOST_INTERPRETERS: usize = 4;
     let mut start = [0; 256];
@@ -135,7 +136,7 @@ fn open(path: &Path, depth: usize) -> Option<(File, PathBuf)> {
 }
 
 fn obstacle(path: &Path) -> Option<Obstacle> {
-    // A script's own setuid bits have no effect.
+    // The kernel ignores the setuid bits of a script.
     let (mut file, path) = open(path, 0)?;
     if is_privileged(&file, &path) {
         return Some(Obstacle::Privileged);
@@ -148,7 +149,7 @@ fn obstacle(path: &Path) -> Option<Obstacle> {
 }
 
 fn gap(path: &Path) -> Option<Gap> {
-    /// Larger programs are not searched, to save time.
+    /// Larger segments are not searched, to save time.
     const MOST_CODE: u64 = 64 << 20;
     const MOST_NOTES: u64 = 1 << 16;
     let (mut file, _) = open(path, 0)?;
@@ -171,7 +172,7 @@ fn gap(path: &Path) -> Option<Gap> {
     any(PT_LOAD, PF_X, MOST_CODE, makes_an_epoll).then_some(Gap::OwnCalls)
 }
 
-/// Whether the notes have Go's build ID: type 4, owner "Go".
+/// Whether the notes contain Go's build ID: type 4, owner "Go".
 fn is_of_go(notes: &[u8]) -> bool {
     notes.windows(8).any(|note| note == b"\x04\0\0\0Go\0\0")
 }
@@ -181,11 +182,11 @@ const PT_INTERP: u64 = 3;
 const PT_NOTE: u64 = 4;
 const PF_X: u64 = 1;
 
-/// The machine of an ELF file.
+/// An ELF file, by its architecture.
 enum Elf {
-    /// Another machine.
+    /// Another architecture.
     Other,
-    /// The machine that this is.
+    /// Our architecture, with the program headers.
     Ours(Vec<Segment>),
 }
 
@@ -198,7 +199,7 @@ struct Segment {
 }
 
 impl Segment {
-    /// Its content in the file; none if that is longer than `most` bytes.
+    /// The segment's content in the file; `None` if it is longer than `most` bytes.
     fn content(&self, file: &mut File, most: u64) -> Option<Vec<u8>> {
         if self.size > most {
             return None;
@@ -256,13 +257,13 @@ fn read(file: &mut File, buffer: &mut [u8]) -> Option<usize> {
     Some(length)
 }
 
-/// Whether the kernel would start the program in the mode (`AT_SECURE`) in which the loader takes
-/// no library from the environment.
+/// Whether the kernel would start the program with `AT_SECURE`, which makes the loader ignore
+/// `LD_PRELOAD`.
 fn is_privileged(file: &File, path: &Path) -> bool {
     let Ok(metadata) = file.metadata() else {
         return false;
     };
-    // SAFETY: they take nothing, and can't fail.
+    // SAFETY: both functions take no arguments and can't fail.
     let (user, group) = unsafe { (libc::getuid(), libc::getgid()) };
     let mode = metadata.mode();
     let other_user = mode & libc::S_ISUID != 0 && metadata.uid() != user;
@@ -276,13 +277,13 @@ fn has_capabilities(path: &Path) -> bool {
         return false;
     };
     let name = c"security.capability".as_ptr();
-    // SAFETY: both strings end in a zero byte; nothing is written to a buffer of no length.
+    // SAFETY: both strings end in a zero byte; nothing is written to a buffer of length 0.
     unsafe { libc::getxattr(path.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
 }
 
-/// Whether the file system is mounted with `nosuid`, or the process may not gain rights.
+/// Whether the file system is mounted with `nosuid`, or the process can't gain privileges.
 fn without_setuid(path: &Path) -> bool {
-    // SAFETY: takes numbers.
+    // SAFETY: `prctl` takes only numbers here.
     if unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 1 {
         return true;
     }
@@ -291,7 +292,7 @@ fn without_setuid(path: &Path) -> bool {
     };
     // SAFETY: all zeros are a valid `statvfs`.
     let mut system: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the path ends in a zero byte, and the structure is ours.
+    // SAFETY: the path ends in a zero byte, and `system` can be written.
     unsafe {
         libc::statvfs(path.as_ptr(), &mut system) == 0 && system.f_flag & libc::ST_NOSUID != 0
     }
@@ -313,7 +314,7 @@ mod tests {
         path
     }
 
-    /// An ELF header with one program header behind it.
+    /// An ELF header, followed by one program header.
     fn elf(class: u8, machine: u8, header: u8) -> Vec<u8> {
         let mut bytes = vec![0; 64 + 56];
         bytes[..4].copy_from_slice(b"\x7fELF");
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_are_as_their_interpreters() {
+    fn a_script_counts_as_its_interpreter() {
         let interpreter = file("interpreter", &elf(2, machine::ELF as u8, 1));
         let first = format!("#! {} -x\nmore", interpreter.display());
         let first = file("script", first.as_bytes());
@@ -389,16 +390,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_for_exec_to_refuse() {
+    fn a_missing_program_has_no_obstacle() {
         assert_eq!(of(&["/nonexistent/program"]), None);
         assert_eq!(of(&["no such program"]), None);
     }
 
     #[test]
-    fn rights_count_when_the_file_is_another_user_s() {
+    fn setuid_counts_only_in_a_file_of_another_user() {
         let path = file("setuid", &elf(2, machine::ELF as u8, 3));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("a mode");
-        // Our own file gives us no rights.
+        // A file of our own user gives no privileges.
         assert_eq!(obstacle(&path), None);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The counters that the program's processes share with us, and what they say in the end.
+//! The counters that repoll-exec shares with the program's processes, and their summary.
 
 use anyhow::{ensure, Context, Result};
 use repoll_preload::statistics::{Call, Counters, Outcome};
@@ -9,19 +9,19 @@ use std::io::Error;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The shared page.
+/// The counters, in a shared page.
 pub struct Shared {
     counters: &'static Counters,
     file: File,
 }
 
 impl Shared {
-    /// Makes it, with zeros.
+    /// Creates the counters, all zero.
     pub fn new() -> Result<Self> {
         // SAFETY: the name ends in a zero byte.
         let fd = unsafe { libc::memfd_create(c"repoll-exec".as_ptr(), libc::MFD_CLOEXEC) };
         ensure!(fd >= 0, "cannot make a memfd: {}", Error::last_os_error());
-        // SAFETY: the kernel has just made `fd` for us.
+        // SAFETY: `fd` is new and belongs to nothing else.
         let file = unsafe { File::from_raw_fd(fd) };
         file.set_len(size_of::<Counters>() as u64)
             .context("cannot make room for the counters")?;
@@ -41,18 +41,18 @@ impl Shared {
             "cannot map the counters: {}",
             Error::last_os_error()
         );
-        // SAFETY: it is mapped for good, and all zeros are valid counters.
+        // SAFETY: the page is never unmapped, and all zeros are valid counters.
         let counters = unsafe { &*address.cast::<Counters>() };
         Ok(Self { counters, file })
     }
 
-    /// Where a process finds the file, whatever descriptors it has closed.
+    /// The path by which a process opens the file, whatever descriptors it has closed.
     pub fn path(&self) -> String {
         let fd = self.file.as_raw_fd();
         format!("/proc/{}/fd/{fd}", std::process::id())
     }
 
-    /// What became of the calls.
+    /// Describes the calls by outcome, for `--stats`.
     pub fn summary(&self) -> String {
         summary(self.counters)
     }
@@ -100,7 +100,7 @@ fn summary(counters: &Counters) -> String {
     let others = |call: &Call| !call.is_epoll();
     line("left to the kernel", Outcome::NoDevice, others, &why);
     let why = format!(
-        ": there a filter of system calls was installed ({} in all)",
+        ": a seccomp filter was installed there ({} in all)",
         counters.filters.load(Relaxed)
     );
     line("left to the C epoll", Outcome::Filtered, epoll, &why);
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_carried_is_said_too() {
+    fn a_summary_without_calls_says_so() {
         assert_eq!(
             summary(&Counters::default()),
             "repoll-exec: carried by repoll: no call (the library was loaded into no program)\n"
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_rings_are_a_line() {
+    fn refused_rings_have_a_line() {
         let counters = Counters::default();
         assert!(!summary(&counters).contains("io_uring"));
         counters.rings.store(3, Relaxed);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Leaves the template, an instance of repoll, to the program: see [`repoll_preload::template`].
+//! Opens the template, an instance of repoll, for the program: see [`repoll_preload::template`].
 
 use anyhow::{bail, ensure, Context, Result};
 use repoll_preload::template::{nop, out_of_the_way, Limit, DEVICE, VARIABLE};
@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::io::Error;
 use std::os::fd::AsRawFd;
 
-/// Opens the template, for the program to inherit, and names it in the environment.
+/// Opens the template, which the program inherits, and sets its number in the environment.
 pub fn leave() -> Result<()> {
     let path = DEVICE.to_string_lossy();
     let device = OpenOptions::new()
@@ -19,10 +19,10 @@ pub fn leave() -> Result<()> {
     match -nop(device.as_raw_fd()) as i32 {
         0 => {}
         libc::EPERM | libc::EACCES | libc::ENOSYS => bail!(
-            "{path}: ioctl is refused here, by a filter of system calls or by Landlock: allow ioctl, \
-             or run repoll-exec outside"
+            "{path}: a seccomp filter or Landlock refuses ioctl: allow it, or run repoll-exec outside \
+             of the sandbox"
         ),
-        _ => bail!("{path} is something else than repoll"),
+        _ => bail!("{path} is not the device of repoll"),
     }
     let template = out_of_the_way(device.as_raw_fd(), libc::F_DUPFD, Limit::MayRaise);
     ensure!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs the program as a child, and stands in for it: forwards signals to it, and stops and ends as
-//! it does.
+//! Runs the program as a child and represents it: forwards signals to it, and stops and ends as the
+//! program does.
 
 use anyhow::{ensure, Result};
 use std::io::Error;
@@ -23,7 +23,7 @@ const OURS: [i32; 10] = [
     libc::SIGSYS,
 ];
 
-/// Signals that the terminal sends to the program too, as it is in the same group.
+/// Signals that the terminal also sends to the program, which is in the same process group.
 const TERMINAL: [i32; 7] = [
     libc::SIGINT,
     libc::SIGQUIT,
@@ -36,7 +36,7 @@ const TERMINAL: [i32; 7] = [
 
 static CHILD: AtomicI32 = AtomicI32::new(0);
 
-/// How the program ended.
+/// The program's wait status.
 pub struct End(i32);
 
 impl End {
@@ -48,8 +48,8 @@ impl End {
                 rlim_cur: 0,
                 rlim_max: 0,
             };
-            // The core, if any, is the program's.
-            // SAFETY: the limit is only read, no handler is given, and the rest are numbers.
+            // Only the program dumps core. SAFETY: the limit is only read, no handler is given, and
+            // the other arguments are numbers.
             unsafe {
                 libc::setrlimit(libc::RLIMIT_CORE, &no_core);
                 libc::signal(signal, libc::SIG_DFL);
@@ -61,25 +61,25 @@ impl End {
     }
 }
 
-/// Runs `program` in a child, which ends with the status that it returns if it returns at all, and
-/// waits for its end. To be called while there is only one thread.
+/// Runs `program` in a child and waits for its end. If `program` returns, the child exits with the
+/// returned status. Must be called while there is only one thread.
 pub fn run(program: impl FnOnce() -> u8) -> Result<End> {
-    // SAFETY: the sets are ours, and initialised before they are used.
+    // SAFETY: the sets can be written, and are initialised before they are used.
     let (all, before) = unsafe {
         let (mut all, mut before) = (zeroed(), zeroed());
         libc::sigfillset(&mut all);
         libc::sigprocmask(libc::SIG_BLOCK, &all, &mut before);
         (all, before)
     };
-    // A caller may ignore SIGCHLD; then the status of a child is lost.
+    // If our caller ignores SIGCHLD, the status of a child would be lost.
     // SAFETY: no handler is given.
     let child_signal = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-    // SAFETY: there is only one thread, so the child can go on as any process.
+    // SAFETY: there is only one thread, so the child may call any function.
     let child = unsafe { libc::fork() };
     ensure!(child >= 0, "cannot fork: {}", Error::last_os_error());
     if child == 0 {
-        // SAFETY: the action is the one that was there, the default one or none; the set is a valid
-        // one, and only read.
+        // SAFETY: the action is the previous one, the default or SIG_IGN; the set is valid and only
+        // read.
         unsafe {
             libc::signal(libc::SIGCHLD, child_signal);
             libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut());
@@ -87,7 +87,7 @@ pub fn run(program: impl FnOnce() -> u8) -> Result<End> {
         std::process::exit(program().into());
     }
     CHILD.store(child, Relaxed);
-    // Signals that are ignored or blocked are forwarded too: the program decides about them.
+    // Ignored and blocked signals are forwarded, too: the program may handle them.
     for signal in (1..=libc::SIGRTMAX()).filter(|signal| !OURS.contains(signal)) {
         // SAFETY: all zeros are a valid `sigaction`.
         let mut action: libc::sigaction = unsafe { zeroed() };
@@ -95,10 +95,10 @@ pub fn run(program: impl FnOnce() -> u8) -> Result<End> {
         action.sa_sigaction = handler as libc::sighandler_t;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
         action.sa_mask = all;
-        // SAFETY: the handler does only what is allowed in one. The C library refuses its own two.
+        // SAFETY: the handler is async-signal-safe. The C library refuses its own two signals.
         unsafe { libc::sigaction(signal, &action, null_mut()) };
     }
-    // SAFETY: the set is a valid one, and only read.
+    // SAFETY: the set is valid and only read.
     unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &all, null_mut()) };
     wait(child)
 }
@@ -109,12 +109,12 @@ fn wait(child: i32) -> Result<End> {
         let mut info: libc::siginfo_t = unsafe { zeroed() };
         let kinds = libc::WEXITED | libc::WSTOPPED;
         // WNOWAIT leaves an ended child unreaped, so its PID is not reused while signals go to it.
-        // SAFETY: the place is ours.
+        // SAFETY: `info` can be written.
         if unsafe { libc::waitid(libc::P_PID, child as u32, &mut info, kinds | libc::WNOWAIT) } == 0
         {
             if info.si_code == libc::CLD_STOPPED {
                 let stops = libc::WSTOPPED | libc::WNOHANG;
-                // SAFETY: the place is ours, and the rest are numbers.
+                // SAFETY: `info` can be written, and the other arguments are numbers.
                 unsafe {
                     libc::waitid(libc::P_PID, child as u32, &mut info, stops);
                     // SIGCONT ends this stop; its handler continues the program.
@@ -124,7 +124,7 @@ fn wait(child: i32) -> Result<End> {
             }
             CHILD.store(0, Relaxed);
             let mut status = 0;
-            // SAFETY: the status is ours.
+            // SAFETY: `status` can be written.
             unsafe { libc::waitpid(child, &mut status, 0) };
             return Ok(End(status));
         }
@@ -136,13 +136,13 @@ fn wait(child: i32) -> Result<End> {
     }
 }
 
-/// Forwards a signal from kill(2) or a timer, which only we got. The program has got a signal from
-/// the terminal already, but for the hang-up of a session's leader.
+/// Forwards a signal from kill(2) or a timer, which only this process received. The program also
+/// received a signal of the terminal, except the hang-up of a session leader.
 extern "C" fn forward(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: the kernel gives a valid one to each handler.
+    // SAFETY: the kernel passes valid information to each handler.
     let info = unsafe { &*info };
     let by_kernel = info.si_code > 0;
-    // SAFETY: they take numbers and may be called in a handler.
+    // SAFETY: both functions are async-signal-safe and take numbers.
     let leads = unsafe { libc::getsid(0) == libc::getpid() };
     if by_kernel && TERMINAL.contains(&signal) && !(signal == libc::SIGHUP && leads) {
         return;
@@ -151,7 +151,7 @@ extern "C" fn forward(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_v
     if child <= 0 {
         return;
     }
-    // SAFETY: they take numbers and may be called in a handler. A queued signal has a value.
+    // SAFETY: both functions are async-signal-safe and take numbers. A queued signal has a value.
     unsafe {
         if info.si_code == libc::SI_QUEUE {
             libc::sigqueue(child, signal, info.si_value());

@@ -64,8 +64,8 @@ after_a_filter() {
 	for way in 0 1; do
 		for error in 1 22 38; do
 			same --poll --select filter "$error" "$way" >differences || but_for_those_from_before
-			says 'left to the C epoll: 5 epoll_create: there a filter of system calls was installed \(1 in all\)' \
-				'left to the kernel: 1 select, 1 poll: there a filter' 'odd: it installs a filter of system calls'
+			says 'left to the C epoll: 5 epoll_create: a seccomp filter was installed there \(1 in all\)' \
+				'left to the kernel: 1 select, 1 poll: a seccomp filter' 'odd: it installs a seccomp filter'
 		done
 		grep -q 'an epoll from before: epoll_ctl ENOSYS, epoll_wait ENOSYS' carried
 		same --poll --select filter kill "$way"
@@ -81,7 +81,7 @@ unseen_filter() {
 }
 executed_in_a_sandbox() {
 	same --poll filter-and-execute ./odd waits
-	says 'left to the C epoll: 5 epoll_create: there a filter of system calls was installed'
+	says 'left to the C epoll: 5 epoll_create: a seccomp filter was installed there'
 }
 started_in_a_sandbox() {
 	# The filter is repoll-exec's too, and allows ioctl: all is carried.
@@ -127,9 +127,9 @@ deep_binding() {
 	same library plain ./libearly.so
 	says_not 'it loads'
 	same library deep ./libearly.so
-	says '^repoll-exec: odd: it loads ./libearly.so with RTLD_DEEPBIND: calls from there are not carried$'
+	says '^repoll-exec: odd: it loads ./libearly.so with RTLD_DEEPBIND: its calls are not carried$'
 	same library dlmopen ./libearly.so
-	says '^repoll-exec: odd: it loads ./libearly.so by dlmopen\(\): calls from there are not carried$'
+	says '^repoll-exec: odd: it loads ./libearly.so by dlmopen\(\): its calls are not carried$'
 	same -q library deep ./libearly.so
 	says_not 'it loads'
 }

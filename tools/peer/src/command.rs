@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the guest can ask for.
+//! The commands that the guest can send.
 
 use anyhow::{bail, ensure, Context, Error, Result};
 use std::str::FromStr;
@@ -8,49 +8,50 @@ use std::time::Duration;
 /// A command: one line, words separated by spaces.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `ping`: nothing but the answer.
+    /// `ping`: only answers.
     Ping,
     /// `udp PORT COUNT BYTES [GAP]`: sends COUNT datagrams, GAP milliseconds apart.
     Udp(Traffic),
-    /// `udp-echo PORT COUNT BYTES [GAP]`: the same, one at a time, each must come back.
+    /// `udp-echo PORT COUNT BYTES [GAP]`: sends a datagram and waits for its echo, COUNT times.
     UdpEcho(Traffic),
     /// `tcp PORT COUNT BYTES [GAP]`: connects, sends COUNT messages, closes.
     Tcp(Traffic),
-    /// `tcp-echo PORT COUNT BYTES [GAP]`: the same, one at a time, each must come back.
+    /// `tcp-echo PORT COUNT BYTES [GAP]`: connects, sends a message and waits for its echo, COUNT
+    /// times, then closes.
     TcpEcho(Traffic),
     /// `frames ETHERTYPE COUNT BYTES [GAP]`: sends COUNT Ethernet frames, GAP milliseconds apart.
     Frames(Frames),
 }
 
-/// How many frames, and of what kind.
+/// The parameters of `frames`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frames {
-    /// Written in hexadecimal.
+    /// The EtherType; hexadecimal in the command.
     pub ethertype: u16,
-    /// How many frames.
+    /// The number of frames.
     pub count: u32,
-    /// How long each one is with its header, in bytes.
+    /// The length of each frame in bytes, with its header.
     pub bytes: usize,
     /// The pause before each frame.
     pub gap: Duration,
 }
 
-/// How much of it, and where to.
+/// The parameters of the commands that send UDP or TCP.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Traffic {
     /// The port that QEMU forwards into the guest.
     pub port: u16,
-    /// How many messages.
+    /// The number of messages.
     pub count: u32,
-    /// How long each one is, in bytes.
+    /// The length of each message in bytes.
     pub bytes: usize,
     /// The pause before each message.
     pub gap: Duration,
 }
 
-/// The most that fits into a UDP datagram over IPv4.
+/// The largest payload of a UDP datagram over IPv4.
 const MOST_BYTES: usize = 65_507;
-/// What an Ethernet frame may have, without its checksum.
+/// The allowed lengths of an Ethernet frame, without its checksum.
 const FRAME_BYTES: std::ops::RangeInclusive<usize> = 60..=1514;
 
 impl FromStr for Command {
@@ -75,14 +76,14 @@ impl FromStr for Command {
     }
 }
 
-/// The next word, as a number.
+/// Parses the next word as a number.
 fn number<'a>(words: &mut impl Iterator<Item = &'a str>, what: &str) -> Result<u64> {
     let word = words.next().with_context(|| format!("{what} is missing"))?;
     word.parse()
         .with_context(|| format!("{what} is not a number: {word:?}"))
 }
 
-/// The last word, if there is one more, as milliseconds.
+/// Parses an optional last word as milliseconds.
 fn gap<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Duration> {
     match words.next() {
         Some(word) => {
@@ -119,7 +120,9 @@ fn frames<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Frames> {
     let bytes = usize::try_from(number(words, "the length")?)?;
     ensure!(
         FRAME_BYTES.contains(&bytes),
-        "the length must be {FRAME_BYTES:?} bytes"
+        "the length must be {} to {} bytes",
+        FRAME_BYTES.start(),
+        FRAME_BYTES.end()
     );
     Ok(Frames {
         ethertype,

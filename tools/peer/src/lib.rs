@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The guest's side of repoll-peer: asks for traffic, and waits until it is done.
+//! The guest's side of repoll-peer: requests traffic and waits for its end.
 
 use anyhow::{bail, Context, Result};
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Peer(TcpStream);
 
-/// How long the peer may take for one command; it has limits of its own.
+/// Time limit for one command. The peer has its own, shorter limits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Peer {
@@ -27,11 +27,11 @@ impl Peer {
         Ok(Self(stream))
     }
 
-    /// Sends a command, waits until it is done, and returns what follows the `ok`.
+    /// Sends a command, waits for its end, and returns the text after `ok`.
     ///
     /// # Errors
     ///
-    /// When the peer could not do it, or does not answer.
+    /// If the peer reports an error or does not answer.
     pub fn ask(&self, command: &str) -> Result<String> {
         let mut stream = &self.0;
         stream.write_all(format!("{command}\n").as_bytes())?;
@@ -46,8 +46,8 @@ impl Peer {
     }
 }
 
-/// The Ethernet frame that repoll-peer sends as the one of this `number`, to all stations: different from
-/// its neighbours wherever it is cut.
+/// The broadcast Ethernet frame that repoll-peer sends as number `number`. Each part of it differs
+/// from the same part of the frames before and after it.
 pub fn frame(ethertype: u16, number: u32, bytes: usize) -> Vec<u8> {
     const EVERYBODY: [u8; 6] = [0xff; 6];
     const PEER: [u8; 6] = [0x52, 0x54, 0, 0x70, 0x65, 0x72];
@@ -66,7 +66,7 @@ mod tests {
     use super::frame;
 
     #[test]
-    fn frames_are_as_long_as_was_asked_for_and_numbered() {
+    fn frames_have_the_requested_length_and_a_number() {
         let a = frame(0x88b5, 1, 60);
         assert_eq!(a.len(), 60);
         assert_eq!(a[12..18], [0x88, 0xb5, 0, 0, 0, 1]);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The world outside of the guest: sends packets into it when the guest asks for them.
+//! Sends packets into a guest from outside, on request of the guest.
 //!
-//! It runs on the host, beside QEMU and in the same network namespace. The guest connects to it
-//! through QEMU's user network, sends one line per command, and reads one line of answer:
-//! `ok …` or `error …`. Commands and their meaning: see [`command::Command`].
+//! The program runs on the host, in the same network namespace as QEMU. The guest connects to it
+//! through QEMU's user network, sends one line per command, and reads one line of answer: `ok …` or
+//! `error …`. [`command::Command`] lists the commands.
 
 mod command;
 mod traffic;
@@ -14,27 +14,27 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// Sends TCP and UDP packets into a guest, at the guest's command.
+/// Sends TCP and UDP packets and Ethernet frames into a guest, on request of the guest.
 #[derive(Parser)]
 #[command(name = "repoll-peer", version)]
 struct Options {
-    /// Where the guest finds us, a loopback address of the host (the guest's 10.0.2.2).
+    /// Loopback address to listen on; the guest reaches the host's loopback as 10.0.2.2.
     #[arg(long, default_value = "127.0.0.1:7000", value_parser = loopback)]
     listen: SocketAddr,
-    /// Where the ports are that QEMU forwards into the guest.
+    /// Address of the ports that QEMU forwards into the guest.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     guest: IpAddr,
-    /// Where QEMU takes frames for the guest's second network interface, each in a datagram.
+    /// Address where QEMU receives frames for the guest's second interface, one per datagram.
     #[arg(long, default_value = "127.0.0.1:7101", value_parser = loopback)]
     frames: SocketAddr,
-    /// End when the process that started us ends.
+    /// Exit when the parent process ends.
     #[arg(long)]
     die_with_parent: bool,
 }
 
-/// A guest that says nothing for this long is gone.
+/// A connection is closed after this time without a command.
 const IDLE: Duration = Duration::from_secs(3600);
-/// A command is a short line; a longer one is not from our guest.
+/// The longest line that is accepted as a command.
 const LONGEST_LINE: u64 = 256;
 
 fn main() -> Result<()> {
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Obeys one connection until it is closed.
+/// Executes the commands of one connection until it is closed.
 fn serve(stream: TcpStream, guest: traffic::Guest) -> Result<()> {
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_nodelay(true)?;
@@ -84,7 +84,7 @@ fn serve(stream: TcpStream, guest: traffic::Guest) -> Result<()> {
     }
 }
 
-/// An address that nobody but this machine can reach.
+/// Parses an address that only this machine can reach.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|error| format!("{error}"))?;
     if !address.ip().is_loopback() {

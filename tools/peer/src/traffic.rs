@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Sends the packets. Every wait in here has a limit.
+//! Sends the packets. Each wait has a time limit.
 
 use crate::command::{Command, Frames, Traffic};
 use anyhow::{ensure, Context, Result};
@@ -8,19 +8,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long an echo may take; an emulated guest with a debug kernel is slow.
+/// Time limit for an echo. An emulated guest with a debug kernel is slow.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where to send.
+/// The destinations of packets.
 #[derive(Clone, Copy)]
 pub struct Guest {
-    /// Where the ports are that QEMU forwards into the guest.
+    /// Address of the ports that QEMU forwards into the guest.
     pub address: IpAddr,
-    /// Where QEMU takes frames.
+    /// Address where QEMU receives frames.
     pub frames: SocketAddr,
 }
 
-/// Does what the command says, and tells what was done.
+/// Executes a command and returns a summary.
 pub fn run(command: &Command, guest: Guest) -> Result<String> {
     let address = guest.address;
     match command {
@@ -108,7 +108,7 @@ fn tcp_echo(traffic: &Traffic, guest: IpAddr) -> Result<String> {
     // The guest closes its side when we have closed ours.
     stream.shutdown(std::net::Shutdown::Write)?;
     let more = stream.read(&mut answer).context("waiting for the end")?;
-    ensure!(more == 0, "{more} bytes too many came back");
+    ensure!(more == 0, "{more} extra bytes came back");
     Ok(format!("echoed {} of {}", traffic.count, traffic.count))
 }
 
@@ -130,7 +130,7 @@ fn tcp_stream(traffic: &Traffic, guest: IpAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// A message that differs from its neighbours wherever it is cut.
+/// Makes a message. Each part of it differs from the same part of the messages before and after it.
 fn message(number: u32, bytes: usize) -> Vec<u8> {
     (0..bytes)
         .map(|at| (number as usize).wrapping_mul(31).wrapping_add(at) as u8)

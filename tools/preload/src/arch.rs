@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The parts that depend on the machine: its system calls, and the code that no compiler makes.
+//! The parts that depend on the architecture: system calls, and functions in assembly.
 
 #[cfg(target_arch = "aarch64")]
 #[path = "arch/aarch64.rs"]
@@ -9,7 +9,9 @@ mod machine;
 mod machine;
 
 #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
-compile_error!("the system calls of this machine are unknown: add a file to preload/src/arch");
+compile_error!(
+    "this architecture is not supported: add its system calls in a file of preload/src/arch"
+);
 
 pub use machine::*;
 

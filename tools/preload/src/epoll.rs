@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The calls, carried. Results are the kernel's: a negative errno on failure.
+//! The carried calls of epoll. Results are the kernel's: a negative errno on failure.
 
 use crate::statistics::{self, Call, Outcome};
 use crate::{arch, memory, raw, sandbox, template, uapi};
@@ -21,8 +21,8 @@ pub fn create(flags: c_int) -> c_long {
     create_or(flags, libc::SYS_epoll_create1, flags)
 }
 
-/// As `epoll_create1(2)`. If the real call has to be made, it is `number` with `real_argument`,
-/// which the program has made: a filter may allow no other call.
+/// As `epoll_create1(2)`. The real call, if it has to be made, is the one that the program made,
+/// `number` with `real_argument`: a seccomp filter may allow no other.
 fn create_or(flags: c_int, number: c_long, real_argument: c_int) -> c_long {
     if flags & !libc::EPOLL_CLOEXEC != 0 {
         statistics::count(Call::Create, Outcome::Refused);
@@ -34,7 +34,7 @@ fn create_or(flags: c_int, number: c_long, real_argument: c_int) -> c_long {
     };
     let real = |outcome| {
         statistics::count(Call::Create, outcome);
-        // SAFETY: it takes a number.
+        // SAFETY: the call takes only a number.
         unsafe { raw::call(number, [real_argument.into(), 0, 0, 0, 0, 0]) }
     };
     if sandbox::leaves_alone() {
@@ -51,7 +51,7 @@ fn create_or(flags: c_int, number: c_long, real_argument: c_int) -> c_long {
             statistics::count(Call::Create, Outcome::Carried);
             result
         }
-        // The real call would fail in the same way.
+        // The real call would fail with the same error.
         Ok(error @ (MFILE | NFILE | NOMEM)) | Err(error @ (MFILE | NFILE | NOMEM)) => {
             statistics::count(Call::Create, Outcome::Refused);
             error
@@ -84,7 +84,7 @@ pub unsafe fn ctl(epfd: c_int, op: c_int, fd: c_int, event: *const epoll_event) 
         // SAFETY: the kernel checks the event's address.
         unsafe { raw::call(libc::SYS_epoll_ctl, arguments) }
     };
-    // First, since to read the event is a call of its own, which a filter may not know.
+    // Before the event is read, as that makes a system call that a seccomp filter may refuse.
     if sandbox::leaves_alone() {
         let result = real();
         if result != INVAL || is_c_epoll(epfd) {
@@ -98,7 +98,7 @@ pub unsafe fn ctl(epfd: c_int, op: c_int, fd: c_int, event: *const epoll_event) 
         ..Default::default()
     };
     if op != libc::EPOLL_CTL_DEL {
-        // The event is read before the descriptors are looked at, as the kernel does.
+        // The event is read before the descriptors are checked, as in the kernel.
         // SAFETY: integers; the rest by the contract of this function.
         let Some(event) = (unsafe { memory::read(event) }) else {
             statistics::count(Call::Ctl, Outcome::Refused);
@@ -115,14 +115,14 @@ pub unsafe fn ctl(epfd: c_int, op: c_int, fd: c_int, event: *const epoll_event) 
     filtered(epfd, result, real())
 }
 
-/// The time limit of a wait, as its caller gave it.
+/// The time limit of a wait, in the form of its call.
 #[derive(Clone, Copy)]
 pub enum Limit {
-    /// Of `epoll_wait`, which has no mask; negative for none.
+    /// That of `epoll_wait`, which has no mask; negative for none.
     Wait(c_int),
-    /// Of `epoll_pwait`; negative for none.
+    /// That of `epoll_pwait`; negative for none.
     Milliseconds(c_int),
-    /// Of `epoll_pwait2`; null for none.
+    /// That of `epoll_pwait2`; null for none.
     Time(*const timespec),
 }
 
@@ -130,8 +130,8 @@ pub enum Limit {
 #[derive(Clone, Copy)]
 pub struct Mask(pub *const libc::sigset_t, pub size_t);
 
-/// As `epoll_pwait(2)` or `epoll_pwait2(2)`; without a mask as `epoll_wait(2)`. A cancellation
-/// point if `cancellable`, as the functions are, but not `syscall(2)`.
+/// As `epoll_pwait(2)` or `epoll_pwait2(2)`; without a mask, as `epoll_wait(2)`. It is a
+/// cancellation point if `cancellable`: the functions are, `syscall(2)` is not.
 ///
 /// # Safety
 ///
@@ -158,7 +158,7 @@ pub unsafe fn wait(
         mask.0 as c_long,
         mask.1 as c_long,
     ];
-    // First, since to read the time is a call of its own, which a filter may not know.
+    // Before the time is read, as that makes a system call that a seccomp filter may refuse.
     if sandbox::leaves_alone() {
         // SAFETY: the kernel checks the addresses.
         let result = unsafe { raw::waiting(number, &real, cancellable) };
@@ -172,7 +172,7 @@ pub unsafe fn wait(
         Limit::Wait(limit) | Limit::Milliseconds(limit) => i64::from(limit) * 1_000_000,
         Limit::Time(limit) if limit.is_null() => -1,
         Limit::Time(limit) => {
-            // The limit is looked at first, whatever the descriptor is.
+            // The limit is checked first, as in the kernel.
             // SAFETY: integers; the rest by the contract of this function.
             let nanoseconds = unsafe { memory::read(limit) }
                 .ok_or(FAULT)
@@ -207,7 +207,8 @@ pub unsafe fn wait(
     filtered(epfd, result, real)
 }
 
-/// `None` if the time is not a valid one. What is too long for the kernel is 292 years.
+/// Converts a time; `None` if it is invalid. A time that is too long for the kernel becomes 292
+/// years.
 pub(crate) fn nanoseconds(time: timespec) -> Option<i64> {
     if time.tv_sec < 0 || !(0..1_000_000_000).contains(&time.tv_nsec) {
         return None;
@@ -216,12 +217,12 @@ pub(crate) fn nanoseconds(time: timespec) -> Option<i64> {
     Some(seconds.saturating_add(time.tv_nsec))
 }
 
-/// Whether `result` of an ioctl is an instance's. If not, the real call has to be made, which then
+/// Whether `result` of an ioctl comes from an instance. If not, the real call has to be made, which
 /// also finds the right error, in the right order.
 ///
-/// What is not an instance says ENOTTY, as a rule; but drivers have been seen to say EINVAL and
-/// other things to what they do not know. Of these, and of EBADF, which may be about either
-/// descriptor, the answer to `REPOLL_NOP` tells.
+/// Other files fail with ENOTTY, as a rule, but some drivers return EINVAL or other errors for an
+/// unknown request. For these errors, and for EBADF, which may concern either descriptor,
+/// `REPOLL_NOP` decides.
 #[inline]
 fn carried(call: Call, epfd: c_int, result: c_long) -> bool {
     let outcome = match result {
@@ -242,9 +243,9 @@ fn doubtful(epfd: c_int) -> Outcome {
     }
 }
 
-/// The answer to a call whose ioctl returned `result`, as no instance does, and whose real call
-/// returned `real`. If a filter refuses ioctls on a file that may be an instance, the real call's
-/// EINVAL only says that the file is no C epoll; then the refusal is the answer.
+/// The result of a call whose ioctl returned `result`, which no instance returns, and whose real
+/// call returned `real`. If a seccomp filter refuses ioctls on a file that may be an instance, the
+/// real call's EINVAL only says that the file is no C epoll; then the refusal is the result.
 #[inline]
 fn filtered(epfd: c_int, result: c_long, real: c_long) -> c_long {
     if real != INVAL || result == NOTTY {
@@ -260,7 +261,7 @@ fn refused(epfd: c_int, result: c_long) -> Option<c_long> {
 }
 
 /// Whether a file has the type of an instance: a device, or an anonymous file, whose type depends
-/// on the kernel. An ioctl would be exact, but ioctls are refused.
+/// on the kernel. Only an ioctl would be exact, but this is for files that refuse ioctls.
 fn may_be_instance(fd: c_int) -> bool {
     raw::stat(fd).is_some_and(|file| {
         !matches!(
@@ -270,8 +271,8 @@ fn may_be_instance(fd: c_int) -> bool {
     })
 }
 
-/// Whether `fd` is a C epoll. Tries a wait that takes no event: the event could not be written to
-/// the given address, and would stay.
+/// Whether `fd` is a C epoll. Tries a wait that can't consume an event, as the event can't be
+/// written to the given address.
 #[cold]
 fn is_c_epoll(fd: c_int) -> bool {
     let nowhere = 8;

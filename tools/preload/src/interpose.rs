@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The functions of the C library that the program finds here instead.
+//! The functions that replace the C library's.
 //!
-//! They are as their namesakes in the manual pages: -1 and `errno` on failure.
+//! They behave as their manual pages say, and return -1 and set `errno` on failure.
 
 use crate::epoll::{self, Limit, Mask};
 use crate::{arch, memory, raw, ready, rings, sandbox, scan};
 use libc::{c_int, c_long, c_void, epoll_event, pollfd, sigset_t, size_t, timespec, timeval};
 
-/// The size of the kernel's signal set, which is what the C library passes for its larger one.
+/// The size of the kernel's signal set. The C library passes it for its own, larger set.
 pub(crate) const KERNEL_SIGSET: size_t = 8;
 const NO_MASK: Mask = Mask(core::ptr::null(), 0);
 
@@ -29,7 +29,7 @@ pub extern "C" fn epoll_create1(flags: c_int) -> c_int {
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[cfg_attr(feature = "interpose", no_mangle)]
 pub unsafe extern "C" fn epoll_ctl(
     epfd: c_int,
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn epoll_ctl(
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[cfg_attr(feature = "interpose", no_mangle)]
 pub unsafe extern "C" fn epoll_wait(
     epfd: c_int,
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn epoll_wait(
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[cfg_attr(feature = "interpose", no_mangle)]
 pub unsafe extern "C" fn epoll_pwait(
     epfd: c_int,
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn epoll_pwait(
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[cfg_attr(feature = "interpose", no_mangle)]
 pub unsafe extern "C" fn epoll_pwait2(
     epfd: c_int,
@@ -120,15 +120,15 @@ pub const fn is_ours(number: c_long) -> bool {
     )
 }
 
-/// `syscall(2)`, of the calls that [`is_ours`] names.
+/// `syscall(2)` for the numbers in [`is_ours`].
 ///
-/// The C function has a variable number of arguments. Callers pass them in the same places as to
-/// this one, which reads all of them, even those that a caller has not set: registers, and one word
-/// of the stack.
+/// The C function has a variable number of arguments, which callers pass in the same registers and
+/// stack slots as to this function. It reads all of them, even those that the caller has not set:
+/// registers and one word of the stack.
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 pub unsafe extern "C" fn call(
     number: c_long,
     a: c_long,
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn call(
     let mask = Mask(e as *const sigset_t, f as size_t);
     let events = b as *mut epoll_event;
     let arguments = [a, b, c, d, e, f];
-    // It is no cancellation point.
+    // `syscall(2)` is no cancellation point.
     let is_cancellable = false;
     // SAFETY: the arguments are those of the call, by the contract of this function.
     let result = unsafe {
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn call(
     raw::with_errno(result)
 }
 
-/// The calls of select and poll, if they are carried; `None` if the real call has to be made.
+/// Carries a call of select or poll; `None` if the real call has to be made.
 ///
 /// # Safety
 ///
@@ -193,7 +193,7 @@ unsafe fn scan_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Option<c
                 false,
             ),
             libc::SYS_pselect6 if scan::carries_select() => {
-                // The sixth argument is the address of two: the mask and its size.
+                // The sixth argument points to two values: the mask and its size.
                 let mask = if f == 0 {
                     NO_MASK
                 } else {
@@ -220,7 +220,7 @@ unsafe fn scan_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Option<c
     }
 }
 
-/// On a host there is no `/dev/repoll`, so these are about what is left to the C epoll.
+/// The host has no `/dev/repoll`, so these tests are about calls that are left to the C epoll.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,12 +237,12 @@ mod tests {
         }
     }
 
-    /// A pipe with a byte in it.
+    /// The reading end of a pipe that contains a byte.
     fn readable_pipe() -> c_int {
         let mut pipe = [0; 2];
-        // SAFETY: the array is as long as it must be.
+        // SAFETY: the array has two elements.
         assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
-        // SAFETY: one byte is there.
+        // SAFETY: the buffer has one byte.
         assert_eq!(unsafe { libc::write(pipe[1], [0u8].as_ptr().cast(), 1) }, 1);
         pipe[0]
     }
@@ -257,7 +257,7 @@ mod tests {
             tv_nsec: 0,
         };
         let buffer = &raw mut found;
-        // SAFETY: what the pointers point to lives through the calls.
+        // SAFETY: the pointers stay valid during the calls.
         unsafe {
             let fd = readable_pipe();
             assert_eq!(epoll_ctl(epfd, libc::EPOLL_CTL_ADD, fd, &mut added), 0);
@@ -311,13 +311,13 @@ mod tests {
     }
 
     #[test]
-    fn errors_come_in_the_order_of_the_kernel() {
+    fn errors_have_the_order_of_the_kernel() {
         let bad = timespec {
             tv_sec: 0,
             tv_nsec: -1,
         };
         let nowhere = 8 as *mut epoll_event;
-        // SAFETY: bad pointers are what is tried; nothing reads them.
+        // SAFETY: bad pointers are never read.
         unsafe {
             assert_eq!(epoll_create(0), -1);
             assert_eq!(errno(), libc::EINVAL);
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn other_system_calls_pass_through() {
-        // SAFETY: they take numbers.
+        // SAFETY: the calls take only numbers.
         unsafe {
             let own = call(libc::SYS_getpid, 0, 0, 0, 0, 0, 0);
             assert_eq!(own, std::process::id().into());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `select` and `poll` of the C library, which the program finds here instead.
+//! The functions that replace the C library's `select` and `poll`.
 //!
-//! If they are not to be carried, or can't be, the C library's own are called.
+//! If a call is not to be carried, or can't be, the C library's own function is called.
 
 use crate::epoll::Mask;
 use crate::interpose::KERNEL_SIGSET;
@@ -37,7 +37,7 @@ fn returned(result: libc::c_long) -> c_int {
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[no_mangle]
 pub unsafe extern "C" fn select(
     nfds: c_int,
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn select(
             return returned(result);
         }
     }
-    // SAFETY: it is the function of that name, with our arguments.
+    // SAFETY: the next function of the same name gets the same arguments.
     unsafe {
         let next = transmute::<*mut c_void, Select>(SELECT.get());
         next(nfds, readfds, writefds, exceptfds, timeout)
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn select(
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[no_mangle]
 pub unsafe extern "C" fn pselect(
     nfds: c_int,
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn pselect(
             return returned(result);
         }
     }
-    // SAFETY: it is the function of that name, with our arguments.
+    // SAFETY: the next function of the same name gets the same arguments.
     unsafe {
         let next = transmute::<*mut c_void, Pselect>(PSELECT.get());
         next(nfds, readfds, writefds, exceptfds, timeout, sigmask)
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn pselect(
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[no_mangle]
 pub unsafe extern "C" fn poll(fds: *mut pollfd, nfds: nfds_t, timeout: c_int) -> c_int {
     ready();
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn poll(fds: *mut pollfd, nfds: nfds_t, timeout: c_int) ->
             return returned(result);
         }
     }
-    // SAFETY: it is the function of that name, with our arguments.
+    // SAFETY: the next function of the same name gets the same arguments.
     unsafe { transmute::<*mut c_void, Poll>(POLL.get())(fds, nfds, timeout) }
 }
 
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn poll(fds: *mut pollfd, nfds: nfds_t, timeout: c_int) ->
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[no_mangle]
 pub unsafe extern "C" fn ppoll(
     fds: *mut pollfd,
@@ -141,20 +141,20 @@ pub unsafe extern "C" fn ppoll(
             return returned(result);
         }
     }
-    // SAFETY: it is the function of that name, with our arguments.
+    // SAFETY: the next function of the same name gets the same arguments.
     unsafe { transmute::<*mut c_void, Ppoll>(PPOLL.get())(fds, nfds, timeout, sigmask) }
 }
 
-/// Whether the array is as long as its caller's compiler knows it to be.
+/// Whether the array fits into `bytes`, its size as the caller's compiler knows it.
 fn fits(nfds: nfds_t, bytes: size_t) -> bool {
     bytes / size_of::<pollfd>() >= nfds as usize
 }
 
-/// What `poll(2)` is for programs that are compiled with `_FORTIFY_SOURCE`.
+/// `poll(2)` for programs that are compiled with `_FORTIFY_SOURCE`.
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[no_mangle]
 pub unsafe extern "C" fn __poll_chk(
     fds: *mut pollfd,
@@ -166,15 +166,15 @@ pub unsafe extern "C" fn __poll_chk(
         // SAFETY: by the contract of this function.
         return unsafe { poll(fds, nfds, timeout) };
     }
-    // SAFETY: it is the function of that name, with our arguments; it ends the program.
+    // SAFETY: the next function of the same name gets the same arguments; it ends the program.
     unsafe { transmute::<*mut c_void, PollChk>(POLL_CHK.get())(fds, nfds, timeout, bytes) }
 }
 
-/// What `ppoll(2)` is for programs that are compiled with `_FORTIFY_SOURCE`.
+/// `ppoll(2)` for programs that are compiled with `_FORTIFY_SOURCE`.
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[no_mangle]
 pub unsafe extern "C" fn __ppoll_chk(
     fds: *mut pollfd,
@@ -187,7 +187,7 @@ pub unsafe extern "C" fn __ppoll_chk(
         // SAFETY: by the contract of this function.
         return unsafe { ppoll(fds, nfds, timeout, sigmask) };
     }
-    // SAFETY: it is the function of that name, with our arguments; it ends the program.
+    // SAFETY: the next function of the same name gets the same arguments; it ends the program.
     unsafe {
         let next = transmute::<*mut c_void, PpollChk>(PPOLL_CHK.get());
         next(fds, nfds, timeout, sigmask, bytes)

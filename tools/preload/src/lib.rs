@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `repoll-exec` loads into a program with `LD_PRELOAD`.
+//! The library that `repoll-exec` loads into a program with `LD_PRELOAD`.
 //!
-//! The functions of [`interpose`] take the place of the C library's `epoll_create`,
-//! `epoll_create1`, `epoll_ctl`, `epoll_wait`, `epoll_pwait`, `epoll_pwait2` and `syscall`, and, if
-//! `repoll-exec` is asked to carry them, `select`, `pselect`, `poll` and `ppoll`. Those of `prctl`,
-//! `dlopen` and `dlmopen` only observe the calls. No function keeps a record of descriptors: an
-//! instance of repoll is a real file descriptor, so `close`, `dup`, `fork`, `execve`, `SCM_RIGHTS`
-//! and `poll` need no help. Each call tries the ioctl, and makes the real call if the descriptor
-//! turns out not to be repoll's.
+//! The functions of [`interpose`] replace the C library's `epoll_create`, `epoll_create1`,
+//! `epoll_ctl`, `epoll_wait`, `epoll_pwait`, `epoll_pwait2` and `syscall`, and, if `repoll-exec` is
+//! asked to carry them, `select`, `pselect`, `poll` and `ppoll`. Those for `prctl`, `dlopen` and
+//! `dlmopen` only observe the calls. No function keeps a record of descriptors: an instance of
+//! repoll is a real file descriptor, so `close`, `dup`, `fork`, `execve`, `SCM_RIGHTS` and `poll`
+//! need no support. Each call tries the ioctl, and makes the real call if the descriptor is not
+//! repoll's.
 //!
-//! Everything is done with system calls made here: nothing allocates, locks or panics, so the
-//! functions can be called in signal handlers and after `fork` as the real ones can.
+//! The functions make system calls directly, and never allocate, lock or panic. So they can be
+//! called in signal handlers and after `fork`, like the real ones.
 //!
-//! What differs from the real calls:
+//! Differences from the real calls:
 //!
 //! * A cancellation by `pthread_cancel(3)` that arrives just after a call has ended discards its
 //!   result, as in the C library before version 2.41: see `raw::cancellable`.
-//! * `epoll_ctl` with an event that lies elsewhere than on the current page of the stack asks the
-//!   kernel whether it can be read (EFAULT), which is one more system call; see
-//!   [`memory::readable`]. Memory that another thread unmaps just then is a crash, not EFAULT.
+//! * If the event of `epoll_ctl` is not on the current page of the stack, one more system call asks
+//!   the kernel whether it can be read (EFAULT): see [`memory::readable`]. If another thread unmaps
+//!   the memory just after that, the program crashes instead.
 //! * A program that has closed the template (see [`template`]) and can't open `/dev/repoll` any
 //!   more, as in a chroot, gets C epolls.
 //! * After a process has installed a seccomp filter, new calls are left to the kernel: see
 //!   [`sandbox`].
-//! * `syscall(SYS_io_uring_setup, …)` fails with ENOSYS, so that no epoll call goes by way of a ring,
-//!   which knows the C epoll only; see [`rings`].
-//! * Sets of descriptors are read and written in words of eight bytes, as the C library's are.
-//! * System calls that do not go through the C library are not seen (Go, rustix), nor those of
-//!   libraries that are loaded with `RTLD_DEEPBIND` or by `dlmopen`.
+//! * `syscall(SYS_io_uring_setup, …)` fails with ENOSYS. A ring supports only the C epoll, so no
+//!   epoll call may go through one: see [`rings`].
+//! * Sets of descriptors are read and written in words of eight bytes, like the C library's.
+//! * System calls that bypass the C library (Go, rustix) are not seen, nor are those of libraries
+//!   that are loaded with `RTLD_DEEPBIND` or by `dlmopen`.
 #![cfg_attr(not(test), no_std)]
 
 mod arch;
@@ -56,7 +56,7 @@ mod uapi {
     include!(concat!(env!("OUT_DIR"), "/uapi.rs"));
 }
 
-/// Names, in the environment, the shared library (for `repoll-exec`, if it is not beside it).
+/// The environment variable with the path of the shared library, if it is not beside `repoll-exec`.
 pub const LIBRARY_VARIABLE: &str = "REPOLL_PRELOAD";
 
 /// The file name of the shared library.
@@ -72,7 +72,7 @@ static START: extern "C" fn() = start;
 #[cfg(feature = "interpose")]
 static STARTED: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
 
-/// Takes over the settings of `repoll-exec`, once: at the latest with the first call, which may
+/// Reads the settings of `repoll-exec`, once. Runs at the latest with the first call, which may
 /// come from another library's constructor.
 #[cfg(feature = "interpose")]
 #[cold]
@@ -93,7 +93,7 @@ extern "C" fn start() {
     STARTED.store(true, Relaxed);
 }
 
-/// Call it at the beginning of each function that the program can call.
+/// Must be called at the beginning of each function that the program can call.
 #[inline]
 fn ready() {
     #[cfg(feature = "interpose")]

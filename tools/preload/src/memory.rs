@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Memory of the program that may not be there.
+//! Access to memory of the program that may be unmapped.
 //!
-//! The kernel answers a bad pointer with EFAULT; we must not crash on it. The ioctls take the
-//! event's fields inline, so it is we who read it.
+//! The kernel fails with EFAULT for a bad pointer, so the library must not crash on it. The ioctls
+//! take the event's fields inline, so the library has to read the event itself.
 
 use crate::raw;
 use libc::c_long;
 
-/// The smallest page that a machine has: addresses that share one also share a larger one.
+/// The smallest page size of any architecture. Two addresses on one such page are also on one page
+/// of a larger size.
 const PAGE: usize = 4096;
 
 /// Reads a `T`; `None` if it can't be read.
 ///
 /// # Safety
 ///
-/// Every pattern of bytes is a valid `T`. What can be read now stays so during the call.
+/// Every pattern of bytes is a valid `T`. Memory that is readable now stays readable during the
+/// call.
 #[inline]
 pub unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
-    // SAFETY: it can be read, and is a `T` whatever it holds.
+    // SAFETY: the memory can be read, and any bytes are a valid `T`.
     readable(from.cast(), size_of::<T>()).then(|| unsafe { from.read_unaligned() })
 }
 
 /// Whether the `length` bytes (8 to a page) at `from` can be read.
 ///
-/// On the page of the stack that the program runs on just now they can: that is where nearly
-/// every program has the event that it gives to `epoll_ctl`. Elsewhere the kernel is asked, with
-/// a call that reads 8 bytes and then fails without an effect: `rt_sigprocmask` with an
-/// operation that does not exist. It can be made anywhere, is cheap (`process_vm_readv` walks
-/// page tables), and no filter of system calls that a program survives refuses it.
+/// The current page of the stack is readable; nearly every program has the event of `epoll_ctl`
+/// there. For other addresses the kernel is asked, with a call that reads 8 bytes and then fails
+/// without effect: `rt_sigprocmask` with an operation that does not exist. This call works
+/// everywhere, is cheap (`process_vm_readv` walks page tables), and no seccomp filter refuses it,
+/// as no program would survive that.
 #[inline]
 pub fn readable(from: *const u8, length: usize) -> bool {
     let here = 0u8;
@@ -35,7 +37,7 @@ pub fn readable(from: *const u8, length: usize) -> bool {
     let first = from as usize;
     let last = match first.checked_add(length - 1) {
         Some(last) if first != 0 => last,
-        // To the call below, null is no pointer at all.
+        // The call below takes null for "no set".
         _ => return false,
     };
     let known = page(&raw const here as usize);
@@ -45,14 +47,14 @@ pub fn readable(from: *const u8, length: usize) -> bool {
     kernel_reads(first) && (page(first) == page(last) || kernel_reads(last - 7))
 }
 
-/// Writes a `T`; nothing happens if that can't be written.
+/// Writes a `T`, or nothing if the memory can't be written.
 ///
-/// The page of the stack that the program runs on is writable. For any other place the kernel is
-/// asked, with `rt_sigprocmask` without a new mask: it writes 8 bytes, the present mask.
+/// The current page of the stack is writable. For other addresses the kernel is asked, with
+/// `rt_sigprocmask` without a new mask, which writes 8 bytes, the current mask.
 ///
 /// # Safety
 ///
-/// The writable part of the place belongs to the caller, during the call.
+/// During the call, the writable part of the memory at `to` belongs to the caller.
 #[inline]
 pub unsafe fn write<T: Copy>(to: *mut T, value: T) {
     const { assert!(size_of::<T>() == 16) };
@@ -62,7 +64,7 @@ pub unsafe fn write<T: Copy>(to: *mut T, value: T) {
     let known = page(&raw const here as usize);
     let is_known = page(first) == known && first.checked_add(15).map(page) == Some(known);
     if is_known || (kernel_writes(first) && kernel_writes(first.wrapping_add(8))) {
-        // SAFETY: it can be written, and is ours to write.
+        // SAFETY: the memory can be written, and belongs to the caller.
         unsafe { to.write_unaligned(value) };
     }
 }
@@ -70,7 +72,7 @@ pub unsafe fn write<T: Copy>(to: *mut T, value: T) {
 #[cold]
 fn kernel_writes(address: usize) -> bool {
     let arguments = [libc::SIG_BLOCK.into(), 0, address as c_long, 8, 0, 0];
-    // SAFETY: the kernel checks the address; our caller owns what is there. No mask changes.
+    // SAFETY: the kernel checks the address; the caller owns the memory. No mask changes.
     let result = unsafe { raw::call(libc::SYS_rt_sigprocmask, arguments) };
     result == 0
 }
@@ -79,7 +81,7 @@ fn kernel_writes(address: usize) -> bool {
 fn kernel_reads(address: usize) -> bool {
     const NO_OPERATION: c_long = -1;
     let arguments = [NO_OPERATION, address as c_long, 0, 8, 0, 0];
-    // SAFETY: the kernel checks the address, and then refuses the operation.
+    // SAFETY: the kernel checks the address and then rejects the operation.
     let result = unsafe { raw::call(libc::SYS_rt_sigprocmask, arguments) };
     result != -c_long::from(libc::EFAULT)
 }
@@ -88,10 +90,10 @@ fn kernel_reads(address: usize) -> bool {
 mod tests {
     use super::*;
 
-    /// A multiple of all sizes of pages.
+    /// A multiple of all page sizes.
     const PAGE: usize = 64 * 1024;
 
-    /// Two pages, of which only the first can be read.
+    /// Maps two pages, of which only the first can be read.
     fn half_readable() -> *mut u8 {
         // SAFETY: new memory, at an address that the kernel chooses.
         unsafe {
@@ -123,16 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_is_not() {
+    fn unreadable_memory_is_not_read() {
         for bad in [0, 8, 0xdead_0000_0000, 1 << 63, usize::MAX - 4, usize::MAX] {
             assert!(!readable(bad as *const u8, 12), "{bad:#x}");
         }
     }
 
     #[test]
-    fn what_can_not_be_written_is_left() {
+    fn unwritable_memory_is_not_written() {
         let memory = half_readable();
-        // SAFETY: both pages are ours.
+        // SAFETY: both pages belong to this test.
         unsafe {
             for (offset, written) in [(0, true), (PAGE - 16, true), (PAGE - 8, false)] {
                 let place = memory.wrapping_add(offset).cast::<[u64; 2]>();
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_count() {
+    fn both_ends_must_be_readable() {
         let memory = half_readable();
         for (offset, expected) in [
             (0, true),

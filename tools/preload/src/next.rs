@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The next definitions of our functions: as a rule those of the C library.
+//! The next definitions of the replaced functions, as a rule the C library's.
 
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -8,7 +8,7 @@ use libc::c_void;
 /// The next definition of a function.
 #[repr(C)]
 pub struct Next {
-    /// Its address, or null. The first field: [`crate::arch::trampolines`] reads it.
+    /// The address, or null. It is the first field, as [`crate::arch::trampolines`] reads it.
     found: AtomicPtr<c_void>,
     name: &'static CStr,
 }
@@ -21,7 +21,8 @@ impl Next {
         }
     }
 
-    /// Its address. The first call must not be in a signal handler: hence [`find`].
+    /// Returns the address. The first call must not be in a signal handler, so [`find`] makes it
+    /// early.
     pub fn get(&self) -> *mut c_void {
         let found = self.found.load(Relaxed);
         if !found.is_null() {
@@ -29,8 +30,8 @@ impl Next {
         }
         let found = self.find();
         if found.is_null() {
-            // The C library has what the program calls.
-            // SAFETY: it takes nothing and does not return.
+            // The C library defines each function that the program calls.
+            // SAFETY: `abort` takes no arguments and does not return.
             unsafe { libc::abort() };
         }
         found
@@ -63,7 +64,7 @@ pub static DLOPEN: Next = Next::new(c"dlopen");
 /// `dlmopen`.
 pub static DLMOPEN: Next = Next::new(c"dlmopen");
 
-/// Finds them. To be called before the program runs.
+/// Finds all definitions. Must be called before the program runs.
 pub fn find() {
     for next in [
         &SELECT, &PSELECT, &POLL, &PPOLL, &POLL_CHK, &PPOLL_CHK, &SYSCALL, &DLOPEN, &DLMOPEN,

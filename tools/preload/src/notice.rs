@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reports each kind of gap once in each process, in one line on the standard error of
-//! `repoll-exec`; nothing if `repoll-exec` is to be quiet.
+//! Reports each kind of gap once per process, in one line on the standard error of `repoll-exec`,
+//! unless that runs with `--quiet`.
 //!
-//! A program may have closed descriptor 2 and use the number for its own data. So a line is written
-//! only if the file is the one that `repoll-exec` has named in the environment.
+//! A program may have closed descriptor 2 and opened its own data under that number. So a line is
+//! written only if the file is the one that `repoll-exec` names in the environment.
 
 use crate::{arch, raw};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use libc::{c_int, c_long};
 
-/// Holds, in the environment, the device and the inode of the file to write to, as `DEVICE:INODE`.
+/// The environment variable with the device and inode of the file to write to, as `DEVICE:INODE`.
 pub const VARIABLE: &CStr = c"REPOLL_NOTICES";
 
 const STDERR: c_int = 2;
 
 static DEVICE: AtomicU64 = AtomicU64::new(0);
-/// 0, which is the number of no file, if nothing is to be reported.
+/// 0, which no file has as its inode, if nothing is to be reported.
 static INODE: AtomicU64 = AtomicU64::new(0);
 
-/// Finds the file to write to. To be called before the program runs.
+/// Reads which file to write to. Must be called before the program runs.
 pub fn inherit() {
     let file = raw::environment(VARIABLE).and_then(|value| {
         let (device, inode) = value.split_once(':')?;
@@ -36,7 +36,7 @@ pub fn standard_error() -> Option<(u64, u64)> {
     raw::stat(STDERR).map(|file| (file.st_dev, file.st_ino))
 }
 
-/// A line that is built without an allocation. A line that is too long is cut off.
+/// A line, built without an allocation. A line that is too long is truncated.
 struct Line {
     bytes: [u8; 512],
     length: usize,
@@ -50,9 +50,9 @@ impl Line {
         }
     }
 
-    /// Control characters, of a file's name for instance, become question marks.
+    /// Appends text. Control characters, in a file name for instance, become question marks.
     fn add(&mut self, text: &[u8]) {
-        // One byte is left for the end of the line.
+        // One byte is reserved for the end of the line.
         let room = &mut self.bytes[self.length..511];
         for (to, from) in room.iter_mut().zip(text) {
             *to = if *from < b' ' { b'?' } else { *from };
@@ -80,14 +80,14 @@ impl Line {
         if is_writable() {
             without_signals(|| {
                 let (start, length) = (bytes.as_ptr() as c_long, bytes.len() as c_long);
-                // SAFETY: the bytes are only read.
+                // SAFETY: the call only reads the bytes.
                 unsafe { raw::call(libc::SYS_write, [STDERR.into(), start, length, 0, 0, 0]) }
             });
         }
     }
 }
 
-/// Whether a line can be written without waiting for a reader.
+/// Whether a write would not block.
 fn is_writable() -> bool {
     let mut file = libc::pollfd {
         fd: STDERR,
@@ -97,8 +97,8 @@ fn is_writable() -> bool {
     arch::poll_now(&mut file) == 1 && file.revents & libc::POLLOUT != 0
 }
 
-/// Calls `write` so that its failure does not end the program: by SIGPIPE if no reader is left, by
-/// SIGXFSZ if the program may write no file (OpenSSH's sandbox).
+/// Calls `write` with two signals blocked, so that a failure does not end the program: SIGPIPE if
+/// no reader is left, SIGXFSZ if the program may not write files (OpenSSH's sandbox).
 fn without_signals(write: impl FnOnce() -> c_long) {
     const SET: c_long = size_of::<u64>() as c_long;
     let bit = |signal: c_int| 1u64 << (signal - 1);
@@ -106,11 +106,11 @@ fn without_signals(write: impl FnOnce() -> c_long) {
     let (mut mask, mut pending) = (0u64, 0u64);
     let mask_of = |how: c_int, new: *const u64, old: *mut u64| {
         let arguments = [how.into(), new as c_long, old as c_long, SET, 0, 0];
-        // SAFETY: each is null, or a mask of ours. Only these two signals wait, for a moment.
+        // SAFETY: each pointer is null or a valid mask. Only the two signals are delayed, briefly.
         unsafe { raw::call(libc::SYS_rt_sigprocmask, arguments) };
     };
     mask_of(libc::SIG_BLOCK, &both, &mut mask);
-    // SAFETY: the place is ours.
+    // SAFETY: the argument can be written.
     unsafe {
         raw::call(
             libc::SYS_rt_sigpending,
@@ -118,20 +118,20 @@ fn without_signals(write: impl FnOnce() -> c_long) {
         )
     };
     if write() < 0 {
-        // Only the signals that the write has caused are taken away.
+        // Consumes only signals that the write has caused.
         let caused = both & !pending;
         let none = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
         let (set, time) = (&raw const caused as c_long, &raw const none as c_long);
-        // SAFETY: both places are ours, and nothing is written to null.
+        // SAFETY: both pointers are valid, and nothing is written to null.
         unsafe { raw::call(libc::SYS_rt_sigtimedwait, [set, 0, time, SET, 0, 0]) };
     }
     mask_of(libc::SIG_SETMASK, &mask, core::ptr::null_mut());
 }
 
-/// A notice that is given once.
+/// A notice that is written once.
 struct Once(AtomicBool);
 
 impl Once {
@@ -139,7 +139,7 @@ impl Once {
         Self(AtomicBool::new(false))
     }
 
-    /// Begins the line with the program's name. `None` if the notice was given before, or can't be
+    /// Begins a line with the program's name. `None` if the notice was written before, or can't be
     /// written.
     #[cold]
     fn line(&self) -> Option<Line> {
@@ -152,10 +152,10 @@ impl Once {
         }
         let mut line = Line::new();
         line.add(b"repoll-exec: ");
-        // SAFETY: the C library has set it before any library's code runs, and nobody writes it.
+        // SAFETY: the C library sets it before any library's code runs, and nothing changes it.
         let name = unsafe { program_invocation_short_name };
         if !name.is_null() {
-            // SAFETY: it is a string that ends in a zero byte, the program's name.
+            // SAFETY: the program's name is a string that ends in a zero byte.
             line.add(unsafe { CStr::from_ptr(name) }.to_bytes());
             line.add(b": ");
         }
@@ -167,16 +167,16 @@ extern "C" {
     static program_invocation_short_name: *const libc::c_char;
 }
 
-/// The program installs a filter of system calls.
+/// Reports that the program installs a seccomp filter.
 pub fn sandbox() {
     static SAID: Once = Once::new();
     if let Some(mut line) = SAID.line() {
-        line.add(b"it installs a filter of system calls: new calls are not carried from here on");
+        line.add(b"it installs a seccomp filter: new calls are no longer carried");
         line.write();
     }
 }
 
-/// The device can't be opened or used.
+/// Reports that the device can't be opened or used.
 pub fn no_device(error: c_int) {
     static SAID: Once = Once::new();
     if let Some(mut line) = SAID.line() {
@@ -196,13 +196,13 @@ pub fn no_device(error: c_int) {
     }
 }
 
-/// A library is loaded with `RTLD_DEEPBIND`.
+/// Reports that a library is loaded with `RTLD_DEEPBIND`.
 pub fn deep_binding(file: &[u8]) {
     static SAID: Once = Once::new();
     library(&SAID, file, b" with RTLD_DEEPBIND");
 }
 
-/// A library is loaded into a namespace of its own.
+/// Reports that a library is loaded into its own namespace.
 pub fn other_namespace(file: &[u8]) {
     static SAID: Once = Once::new();
     library(&SAID, file, b" by dlmopen()");
@@ -213,7 +213,7 @@ fn library(said: &Once, file: &[u8], way: &[u8]) {
         line.add(b"it loads ");
         line.add(file);
         line.add(way);
-        line.add(b": calls from there are not carried");
+        line.add(b": its calls are not carried");
         line.write();
     }
 }
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_put_together_and_cut_off() {
+    fn lines_are_built_and_truncated() {
         let mut line = Line::new();
         line.add(b"a\nb ");
         line.add_number(0);
@@ -236,11 +236,11 @@ mod tests {
     #[test]
     fn a_failed_write_sends_no_signal() {
         let (mut pipe, mut pending) = ([0; 2], 0u64);
-        // SAFETY: the places are ours, and the descriptors are.
+        // SAFETY: all pointers are valid, and the descriptors belong to this test.
         unsafe {
             assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
             libc::close(pipe[0]);
-            // The test's runtime ignores it.
+            // The test's runtime ignores SIGPIPE.
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
             without_signals(|| {
                 let byte = 0u8;
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_without_a_place() {
+    fn nothing_is_written_without_a_file() {
         static SAID: Once = Once::new();
         assert!(SAID.line().is_none());
     }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! System calls, made here: the C library's own entry points may be ours.
+//! Direct system calls, as the C library's functions may be the ones that this library replaces.
 
 pub use crate::arch::call;
 use core::ffi::CStr;
 use libc::{c_int, c_long};
 
-/// As [`call`], as a cancellation point of `pthread_cancel(3)`: what was cancelled before ends
-/// here, and what is cancelled during the call ends it.
+/// As [`call`], and a cancellation point of `pthread_cancel(3)`: a thread that has been cancelled
+/// before, or is cancelled during the call, ends here.
 ///
-/// The thread can be cancelled at any instruction from the first `pthread_setcanceltype` to the
-/// second, which is the system call and what is between. A cancellation that comes when the call
-/// has just ended takes its result with it, as in the C library before version 2.41.
+/// The thread can be cancelled at any instruction between the two calls of `pthread_setcanceltype`.
+/// A cancellation that arrives just after the system call has ended discards its result, as in the
+/// C library before version 2.41.
 ///
-/// This unwinds through its callers here, up to the program. They hold nothing that has to be
-/// dropped, so they have no landing pads; and the tables by which the unwinder passes them are
-/// there for each instruction, although nothing panics. (The ABI "C-unwind" would be wrong: where
-/// panics abort, it has foreign unwinding abort too.)
+/// A cancellation unwinds through the callers in this library, up to the program. They own nothing
+/// that has to be dropped, so they have no landing pads, and the unwind tables cover each
+/// instruction, although nothing panics. (The ABI "C-unwind" would be wrong: where panics abort, it
+/// makes foreign unwinding abort, too.)
 ///
 /// # Safety
 ///
@@ -23,17 +23,17 @@ use libc::{c_int, c_long};
 #[inline]
 pub unsafe fn cancellable(number: c_long, arguments: &[c_long; 6]) -> c_long {
     let mut before = DEFERRED;
-    // SAFETY: it takes a number, and writes to a variable of ours. It changes the calling thread
-    // only, may be called in signal handlers, and knows that a thread's cancellation is disabled.
+    // SAFETY: the function writes only to the given variable and changes only the calling thread.
+    // It may be called in signal handlers, and respects a thread's disabled cancellation.
     unsafe { pthread_setcanceltype(ASYNCHRONOUS, &mut before) };
-    // SAFETY: by the contract of this function. No lock is held and nothing is half done.
+    // SAFETY: by the contract of this function. No lock is held and no change is incomplete.
     let result = unsafe { call(number, *arguments) };
-    // SAFETY: as above; null is for no place.
+    // SAFETY: as above; nothing is written to null.
     unsafe { pthread_setcanceltype(before, core::ptr::null_mut()) };
     result
 }
 
-/// [`cancellable`], or if not so [`call`].
+/// [`cancellable`] if `is_cancellable`, else [`call`].
 ///
 /// # Safety
 ///
@@ -66,7 +66,7 @@ pub fn ioctl_arguments<T>(fd: c_int, request: u32, argument: *const T) -> [c_lon
 ///
 /// # Safety
 ///
-/// `argument` is what `request` wants.
+/// `argument` is valid for `request`.
 #[inline]
 pub unsafe fn ioctl<T>(fd: c_int, request: u32, argument: *const T) -> c_long {
     let arguments = ioctl_arguments(fd, request, argument);
@@ -93,9 +93,9 @@ fn open_for(path: &CStr, access: c_int) -> c_long {
     unsafe { call(libc::SYS_openat, arguments) }
 }
 
-/// `close(2)`. The descriptor must be the caller's to close.
+/// `close(2)`. The descriptor must belong to the caller.
 pub fn close(fd: c_int) {
-    // SAFETY: nothing in memory depends on it.
+    // SAFETY: no memory depends on the descriptor.
     unsafe { call(libc::SYS_close, [fd.into(), 0, 0, 0, 0, 0]) };
 }
 
@@ -111,12 +111,12 @@ pub fn stat(fd: c_int) -> Option<libc::stat> {
     // SAFETY: all zeros are a valid `stat`.
     let mut file: libc::stat = unsafe { core::mem::zeroed() };
     let arguments = [fd.into(), &raw mut file as c_long, 0, 0, 0, 0];
-    // SAFETY: the place is ours.
+    // SAFETY: the structure can be written.
     let result = unsafe { call(libc::SYS_fstat, arguments) };
     (result == 0).then_some(file)
 }
 
-/// The beginning of a small file; `None` if it can't be read.
+/// Reads the beginning of a file into `buffer`; `None` if that fails.
 pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let fd = open_for(path, libc::O_RDONLY);
     if fd < 0 {
@@ -130,7 +130,7 @@ pub fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
         0,
         0,
     ];
-    // SAFETY: the buffer is as long as is said.
+    // SAFETY: the buffer has the given length.
     let length = unsafe { call(libc::SYS_read, arguments) };
     close(fd as c_int);
     buffer.get(..usize::try_from(length).ok()?)
@@ -148,27 +148,27 @@ pub fn field(file: &[u8], name: &[u8]) -> Option<u32> {
     })
 }
 
-/// A variable of the environment. To be called before the program runs; the value is to be used at
-/// once.
+/// Reads a variable of the environment. Must be called before the program runs, and the value must
+/// be used immediately.
 pub fn environment(name: &CStr) -> Option<&'static str> {
     environment_c(name)?.to_str().ok()
 }
 
 /// As [`environment`].
 pub fn environment_c(name: &CStr) -> Option<&'static CStr> {
-    // SAFETY: the name ends in a zero byte; nothing else runs yet that changes the environment.
+    // SAFETY: the name ends in a zero byte; no code that changes the environment has run yet.
     let value = unsafe { libc::getenv(name.as_ptr()) };
-    // SAFETY: the environment holds strings that end in a zero byte.
+    // SAFETY: the environment contains strings that end in a zero byte.
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
-/// A result of the kernel as the C library returns it: -1, and `errno` set.
+/// Converts a result of the kernel to the C library's form: on failure, -1 with `errno` set.
 #[inline]
 pub extern "C" fn with_errno(result: c_long) -> c_long {
     if !(-4095..0).contains(&result) {
         return result;
     }
-    // SAFETY: the location is the calling thread's own.
+    // SAFETY: `errno` belongs to the calling thread.
     unsafe { *libc::__errno_location() = -result as c_int };
     -1
 }
@@ -176,7 +176,7 @@ pub extern "C" fn with_errno(result: c_long) -> c_long {
 /// Ends the process.
 #[cfg(all(feature = "interpose", not(test)))]
 pub fn abort() -> ! {
-    // SAFETY: it takes nothing and does not return.
+    // SAFETY: `abort` takes no arguments and does not return.
     unsafe { libc::abort() }
 }
 

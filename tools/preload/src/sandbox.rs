@@ -1,36 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Seccomp filters, which may refuse the ioctls that carry calls, or kill for them.
+//! Stops carrying calls when the process installs a seccomp filter.
 //!
-//! A filter is written for the program's own calls, so its verdict on ours is unknown, and to try
-//! may kill the process. So as soon as a process has a filter that `repoll-exec` did not run under
-//! already, new calls are left to the kernel. Filters are never removed, and a child inherits its
-//! parent's: so calls are never carried again.
+//! A filter is written for the program's own calls. It may refuse the ioctls that carry calls, or
+//! kill the process for them. So as soon as a process has a filter that `repoll-exec` itself did
+//! not run under, new calls are left to the kernel. Filters are never removed, and children inherit
+//! them, so calls are never carried again.
 
 use crate::{notice, raw, statistics};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use libc::{c_int, c_long, c_ulong};
 
-/// Holds, in the environment, how many filters `repoll-exec` itself runs under.
+/// The environment variable with the number of filters that `repoll-exec` itself runs under.
 pub const VARIABLE: &CStr = c"REPOLL_FILTERS";
 
-/// The number of filters installed since `repoll-exec` has started, as far as is known.
+/// The number of filters known to have been installed since `repoll-exec` started.
 static ADDED: AtomicU32 = AtomicU32::new(0);
 
-/// Whether new calls are to be left to the kernel.
+/// Whether new calls must be left to the kernel.
 #[inline]
 pub fn leaves_alone() -> bool {
     ADDED.load(Relaxed) != 0
 }
 
-/// Checks whether a filter was installed since `repoll-exec`. To be called before the program runs.
+/// Checks whether a filter was installed since `repoll-exec` started. Must be called before the
+/// program runs.
 pub fn inherit() {
     let known = raw::environment(VARIABLE).and_then(|number| number.parse().ok());
     let number = match filters() {
         Some(number) => number,
-        // Without /proc. A filter that does not want this call may kill for it, but this or the
-        // ioctl is the question.
-        // SAFETY: it takes numbers.
+        // /proc is missing. A filter may kill the process for this call, but the alternative is an
+        // ioctl, for which it may as well.
+        // SAFETY: `prctl` takes only numbers here.
         None => match unsafe { raw::call(libc::SYS_prctl, [GET_SECCOMP, 0, 0, 0, 0, 0]) } {
             0 => 0,
             _ => u32::MAX,
@@ -44,8 +45,8 @@ pub fn inherit() {
 
 const GET_SECCOMP: c_long = libc::PR_GET_SECCOMP as c_long;
 
-/// Counts the filters of the calling thread; `None` if that is unknown. It makes only calls that
-/// the loader has just made to load this library, so no filter kills for them.
+/// Counts the filters of the calling thread; `None` if that is unknown. Makes only system calls
+/// that the loader has just made to load this library, so no filter kills the process for them.
 pub fn filters() -> Option<u32> {
     let mut buffer = [0; 4096];
     let status = raw::read_file(c"/proc/thread-self/status", &mut buffer)?;
@@ -57,20 +58,20 @@ pub fn filters() -> Option<u32> {
     }
 }
 
-/// `prctl(PR_SET_SECCOMP, …)` or `seccomp(2)`, by `number` and `arguments`: from the moment before
-/// it new calls are left alone, for other threads may get the filter too.
+/// Makes the call `prctl(PR_SET_SECCOMP, …)` or `seccomp(2)`, given by `number` and `arguments`.
+/// New calls are left to the kernel from just before it, as other threads may get the filter, too.
 ///
 /// # Safety
 ///
 /// As for the system call.
 pub unsafe fn install(number: c_long, arguments: [c_long; 6]) -> c_long {
-    // A null filter is how programs ask whether there are filters: it fails.
+    // Programs test for support of filters with a null filter, which fails.
     let strict = match number {
         libc::SYS_prctl => arguments[1] == libc::SECCOMP_MODE_STRICT as c_long,
         _ => arguments[0] == libc::SECCOMP_SET_MODE_STRICT as c_long,
     };
     if (strict || arguments[2] != 0) && !leaves_alone() {
-        // Once the filter is there it may be too late for a write, as it may be under an earlier one.
+        // Written before the filter is installed, as it may refuse a write, like an earlier one.
         notice::sandbox();
     }
     ADDED.fetch_add(1, Relaxed);
@@ -97,14 +98,14 @@ pub fn installs(number: c_long, operation: c_long) -> bool {
     }
 }
 
-/// `prctl(2)`: filters are noticed, all else is as it is.
+/// `prctl(2)`. Notices filters and passes all calls on.
 ///
-/// It has a variable number of arguments. Its callers pass them just as to this one, which looks at
-/// more of them than may be there: registers.
+/// The C function has a variable number of arguments, which callers pass in the same registers as
+/// to this function. It reads all of them, even those that the caller has not set.
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[cfg_attr(feature = "interpose", no_mangle)]
 pub unsafe extern "C" fn prctl(
     operation: c_int,
@@ -153,7 +154,7 @@ mod tests {
         assert!(!installs(libc::SYS_prctl, get.into()));
         assert!(installs(libc::SYS_seccomp, 1));
         assert!(!installs(libc::SYS_seccomp, 2));
-        // SAFETY: the kernel refuses the null filter, with EFAULT.
+        // SAFETY: the kernel rejects the null filter with EFAULT.
         let result = unsafe { install(libc::SYS_seccomp, [1, 0, 0, 0, 0, 0]) };
         assert!(result < 0 && !leaves_alone());
     }

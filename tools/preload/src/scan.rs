@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `select` and `poll`, carried if `repoll-exec` was asked to. Results are the kernel's: a negative
+//! Carries `select` and `poll`, if `repoll-exec` was asked to. Results are the kernel's: a negative
 //! errno on failure.
 //!
-//! They need no instance of their own: any will do, and the template is one. What a signal without a
-//! handler interrupts, the kernel goes on with by itself.
+//! The calls work on any instance, so they use the template. The kernel itself restarts a call that
+//! a signal without a handler interrupts.
 
 use crate::epoll::{nanoseconds, Mask};
 use crate::statistics::{self, Call, Outcome};
@@ -12,7 +12,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use libc::{c_int, c_long, c_void, pollfd, timespec, timeval};
 
-/// Holds, in the environment, which calls are carried: `select`, `poll`, or `select,poll`.
+/// The environment variable with the calls to carry: `select`, `poll`, or `select,poll`.
 pub const VARIABLE: &CStr = c"REPOLL_CARRY";
 
 const FAULT: c_long = -(libc::EFAULT as c_long);
@@ -27,7 +27,7 @@ const POLL: u32 = 2;
 
 static CARRIED: AtomicU32 = AtomicU32::new(0);
 
-/// Looks what the environment asks for. To be called before the program runs.
+/// Reads the environment. Must be called before the program runs.
 #[cfg_attr(not(feature = "interpose"), allow(dead_code))]
 pub fn inherit() {
     let Some(value) = raw::environment(VARIABLE) else {
@@ -54,33 +54,33 @@ pub fn carries_poll() -> bool {
     CARRIED.load(Relaxed) & POLL != 0
 }
 
-/// The caller's convention for its time limit.
+/// The convention by which a call handles its time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// That of the functions of the C library.
+    /// The convention of the C library's functions.
     Library,
-    /// That of the system calls.
+    /// The convention of the system calls.
     Kernel,
 }
 
-/// The time limit of a call, as its caller gave it.
+/// The time limit of a call, in the form of the call.
 #[derive(Clone, Copy)]
 pub enum Limit {
-    /// Of `poll`; negative for none.
+    /// That of `poll`; negative for none.
     Milliseconds(c_int),
-    /// Of `select`; null for none. What is left is written back.
+    /// That of `select`; null for none. The remaining time is written back.
     Timeval(*mut timeval, Caller),
-    /// Of `pselect` and `ppoll`; null for none. What is left is written back for a caller of the
-    /// system calls.
+    /// That of `pselect` and `ppoll`; null for none. The system calls write back the remaining
+    /// time.
     Timespec(*mut timespec, Caller),
 }
 
 impl Limit {
-    /// In nanoseconds, -1 for none; or the error.
+    /// Returns the limit in nanoseconds, -1 for none; or the error.
     ///
     /// # Safety
     ///
-    /// What can be read of the time now stays so during the call.
+    /// Memory of the time that is readable now stays readable during the call.
     unsafe fn nanoseconds(self) -> Result<i64, c_long> {
         match self {
             Self::Milliseconds(limit) if limit < 0 => Ok(-1),
@@ -100,12 +100,12 @@ impl Limit {
         }
     }
 
-    /// Writes back the time that is left; if that can't be written it fails silently, as the system
+    /// Writes back the remaining time. Fails silently if the memory can't be written, as the system
     /// calls do.
     ///
     /// # Safety
     ///
-    /// The writable part of the time's place belongs to the caller.
+    /// The writable part of the time's memory belongs to the caller.
     unsafe fn write_back(self, left: i64) {
         let (seconds, rest) = (left / 1_000_000_000, left % 1_000_000_000);
         match self {
@@ -130,8 +130,9 @@ impl Limit {
     }
 }
 
-/// Microseconds beyond a second count as seconds. If the sum overflows, the kernel's wraps to an
-/// invalid time; the C library takes the longest time, but uses only 32 bits of the microseconds.
+/// Converts the time of `select`. Microseconds beyond a second count as seconds. If the sum
+/// overflows, the kernel wraps to an invalid time; the C library takes the longest time, but uses
+/// only 32 bits of the microseconds.
 fn of_timeval(time: timeval, caller: Caller) -> Option<i64> {
     let microseconds = match caller {
         Caller::Kernel => time.tv_usec,
@@ -154,8 +155,8 @@ fn of_timeval(time: timeval, caller: Caller) -> Option<i64> {
 ///
 /// # Safety
 ///
-/// The sets have room for `nfds` descriptors, or are not mapped. The time can be read and written, or
-/// not be read.
+/// The sets have room for `nfds` descriptors, or are not mapped. The time can be read and written,
+/// or can't be read.
 pub unsafe fn select(
     nfds: c_int,
     sets: [*mut c_void; 3],
@@ -163,7 +164,7 @@ pub unsafe fn select(
     mask: Mask,
     cancellable: bool,
 ) -> Option<c_long> {
-    // First, since to read the time is a call of its own, which a filter may not know.
+    // Before the time is read, as that makes a system call that a seccomp filter may refuse.
     if sandbox::leaves_alone() {
         statistics::count(Call::Select, Outcome::Filtered);
         return None;
@@ -202,7 +203,8 @@ pub unsafe fn select(
 ///
 /// # Safety
 ///
-/// The array has room for `nfds`, or is not mapped. The time can be read and written, or not be read.
+/// The array has room for `nfds` elements, or is not mapped. The time can be read and written, or
+/// can't be read.
 pub unsafe fn poll(
     fds: *mut pollfd,
     nfds: u32,
@@ -210,7 +212,7 @@ pub unsafe fn poll(
     mask: Mask,
     cancellable: bool,
 ) -> Option<c_long> {
-    // First, since to read the time is a call of its own, which a filter may not know.
+    // Before the time is read, as that makes a system call that a seccomp filter may refuse.
     if sandbox::leaves_alone() {
         statistics::count(Call::Poll, Outcome::Filtered);
         return None;
@@ -242,11 +244,11 @@ pub unsafe fn poll(
     result
 }
 
-/// Makes an ioctl of the template, with `argument`. `None` if the real call has to be made.
+/// Makes an ioctl on the template, with `argument`. `None` if the real call has to be made.
 ///
 /// # Safety
 ///
-/// `argument` is what `request` wants, and is not changed by a request that fails.
+/// `argument` is valid for `request`, and a request that fails does not change it.
 unsafe fn ask(
     call: Call,
     request: u32,
@@ -268,7 +270,7 @@ unsafe fn ask(
         // SAFETY: by the contract of this function.
         let result = unsafe { raw::waiting(libc::SYS_ioctl, &ioctl, cancellable) };
         match result {
-            // The calls themselves have no such errors.
+            // select and poll themselves never return these errors.
             PERM | ACCES | NOSYS | NOTTY if is_new || template::is_instance(fd) => {
                 template = Err(result);
             }
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_told_as_the_caller_wants_it() {
+    fn remaining_time_follows_the_convention_of_the_call() {
         let mut val = timeval {
             tv_sec: 9,
             tv_usec: 9,
@@ -315,7 +317,7 @@ mod tests {
             tv_sec: 9,
             tv_nsec: 9,
         };
-        // SAFETY: both are ours.
+        // SAFETY: both times can be written.
         unsafe {
             Limit::Timeval(&mut val, Caller::Library).write_back(1_002_003_004);
             assert_eq!((val.tv_sec, val.tv_usec), (1, 2003));

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What became of the calls, for `repoll-exec --stats`.
+//! Counts calls by outcome, for `repoll-exec --stats`.
 //!
-//! The counters are in a page that `repoll-exec` and all processes of the program share. It is
-//! found through the file system, so the program has no descriptor for it, and nothing is lost
-//! when a process forks, executes another program or ends without notice. A program that is
-//! executed as another user, or where `/proc` is another one, is not counted.
+//! The counters are in a page that `repoll-exec` shares with all processes of the program. A
+//! process opens the page by its path, so the program has no descriptor for it, and no count is
+//! lost when a process forks, executes another program or is killed. A program that is executed as
+//! another user, or with another `/proc`, is not counted.
 
 use crate::{notice, raw};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::Relaxed};
 use libc::c_long;
 
-/// Holds, in the environment, the path of the file of [`Counters`].
+/// The environment variable with the path of the file of [`Counters`].
 pub const VARIABLE: &CStr = c"REPOLL_STATS";
 
 /// Kinds of calls.
@@ -30,7 +30,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 5] = [
         Self::Create,
         Self::Ctl,
@@ -39,29 +39,29 @@ impl Call {
         Self::Poll,
     ];
 
-    /// Whether it is one of epoll's.
+    /// Whether the call is one of epoll's.
     pub fn is_epoll(self) -> bool {
         matches!(self, Self::Create | Self::Ctl | Self::Wait)
     }
 }
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// An instance of repoll answered it.
+    /// An instance of repoll carried it.
     Carried,
     /// It was left to the kernel, because `/dev/repoll` could not be opened or used.
     NoDevice,
-    /// It was left to the kernel, because the process has a filter of system calls.
+    /// It was left to the kernel, because the process has a seccomp filter.
     Filtered,
-    /// It was left to the C epoll, because the descriptor is something else than an instance.
+    /// It was left to the C epoll, because the descriptor is not an instance.
     NotOurs,
-    /// It could not reach anything: no descriptor, or a bad argument.
+    /// It failed before either: not a descriptor, or a bad argument.
     Refused,
 }
 
 impl Outcome {
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Self; 5] = [
         Self::Carried,
         Self::NoDevice,
@@ -71,23 +71,23 @@ impl Outcome {
     ];
 }
 
-/// The shared page.
+/// The counters, in a shared page.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// How many programs have loaded the library.
+    /// The number of programs that have loaded the library.
     pub programs: AtomicU64,
-    /// The number of seccomp filters that were noticed.
+    /// The number of seccomp filters that were installed.
     pub filters: AtomicU64,
     /// The number of io_uring rings that were refused.
     pub rings: AtomicU64,
-    /// Why the device could not be opened or used, most recently: an errno.
+    /// The most recent errno of a device that could not be opened or used.
     pub device_error: AtomicI32,
     calls: [[AtomicU64; Outcome::ALL.len()]; Call::ALL.len()],
 }
 
 impl Counters {
-    /// How many calls of that kind had that outcome.
+    /// The number of calls of a kind with an outcome.
     pub fn of(&self, call: Call, outcome: Outcome) -> u64 {
         self.calls[call as usize][outcome as usize].load(Relaxed)
     }
@@ -99,8 +99,8 @@ impl Counters {
 
 static COUNTERS: AtomicPtr<Counters> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Counts in the file that the environment names, if it names one. To be called before the
-/// program runs.
+/// Maps the file that the environment names, if it names one. Must be called before the program
+/// runs.
 pub fn attach() {
     let Some(path) = raw::environment_c(VARIABLE) else {
         return;
@@ -129,7 +129,8 @@ pub fn attach() {
 
 #[inline]
 fn counters() -> Option<&'static Counters> {
-    // SAFETY: null, or mapped for good; any bytes make `Counters`.
+    // SAFETY: the pointer is null or to a page that is never unmapped; any bytes are valid
+    // `Counters`.
     unsafe { COUNTERS.load(Relaxed).as_ref() }
 }
 
@@ -147,17 +148,17 @@ fn add(counter: impl Fn(&Counters) -> &AtomicU64) {
     }
 }
 
-/// The process has got a filter of system calls.
+/// Counts a seccomp filter.
 pub(crate) fn sandboxed() {
     add(|counters| &counters.filters);
 }
 
-/// A ring of io_uring was refused.
+/// Counts a refused ring of io_uring.
 pub(crate) fn ring_refused() {
     add(|counters| &counters.rings);
 }
 
-/// `result` is why the device can't be opened or used.
+/// Records `result`, the reason why the device can't be opened or used.
 #[cold]
 pub(crate) fn no_device(result: c_long) {
     if let Some(counters) = counters() {

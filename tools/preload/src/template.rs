@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The template: the instance that every other one is made from, with `REPOLL_CREATE`.
+//! The template: the instance that all others are created from, with `REPOLL_CREATE`.
 //!
-//! `repoll-exec` opens it, and the program inherits it under a number that it hardly notices. It is
-//! close-on-exec as soon as the program runs, so that other programs that it executes do not find a
-//! descriptor that nobody opened; those that load this library open a template of their own when
-//! they start. So new instances need no access to `/dev`, even if the program changes its root or
-//! its user in the meantime. A program that has closed the template, or put something else in its
-//! place, gets a new one with its next instance.
+//! `repoll-exec` opens the template, and the program inherits it under a high number. So new
+//! instances need no access to `/dev`, even if the program changes its root or its user meanwhile.
+//! The template becomes close-on-exec when the program starts: programs that it executes must not
+//! find a descriptor that they did not expect, and open their own template if they load this
+//! library. A program that closes the template, or reuses its number, gets a new one with its next
+//! instance.
 
 use crate::{raw, uapi};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use libc::{c_int, c_long};
 
-/// The device whose opening makes an instance.
+/// The device; opening it makes an instance.
 pub const DEVICE: &CStr = c"/dev/repoll";
 
-/// Holds, in the environment, the number of the inherited template.
+/// The environment variable with the number of the inherited template.
 pub const VARIABLE: &CStr = c"REPOLL_TEMPLATE";
 
-/// The highest number that a template asks for.
+/// The highest number that a template gets.
 pub const HIGHEST: c_int = 4096;
 
 const NONE: c_int = -1;
 
 static TEMPLATE: AtomicI32 = AtomicI32::new(NONE);
 
-/// Takes over what `repoll-exec` left, or opens a template if that is not there. To be called
-/// before the program runs.
+/// Takes the inherited template, or opens one if there is none. Must be called before the program
+/// runs.
 pub fn inherit() {
     match inherited() {
         Some(fd) => {
             raw::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
             TEMPLATE.store(fd, Relaxed);
         }
-        // There is one thread only, so the limit may be touched. If it fails, it is tried again when
-        // there is somebody to tell.
+        // There is only one thread, so the limit may be raised. If this fails, the next call that
+        // needs the template tries again and can return the error.
         None => drop(open_again(NONE, Limit::MayRaise)),
     }
 }
@@ -50,14 +50,14 @@ pub fn is_instance(fd: c_int) -> bool {
     nop(fd) == 0
 }
 
-/// `REPOLL_NOP`: 0 if `fd` is an instance of repoll. Any other file fails, as a rule with ENOTTY (a
-/// C epoll with EINVAL). If a filter or Landlock refuses ioctls, the error is theirs.
+/// Makes `REPOLL_NOP`: 0 if `fd` is an instance of repoll. Other files fail, as a rule with ENOTTY
+/// (a C epoll with EINVAL). If a seccomp filter or Landlock refuses ioctls, the error is theirs.
 pub fn nop(fd: c_int) -> c_long {
     // SAFETY: the request has no argument.
     unsafe { raw::ioctl(fd, uapi::REPOLL_IOCTL_NOP, core::ptr::null::<()>()) }
 }
 
-/// The template, which is opened if there is none. `Err` if the device can't be opened or used.
+/// Returns the template; opens it if there is none. Fails if the device can't be opened or used.
 #[inline]
 pub fn get() -> Result<c_int, c_long> {
     match TEMPLATE.load(Relaxed) {
@@ -66,20 +66,20 @@ pub fn get() -> Result<c_int, c_long> {
     }
 }
 
-/// Whether a result that came from the template `fd` is an instance's.
+/// Whether `result`, of an ioctl on the template `fd`, comes from an instance.
 #[inline]
 pub fn answered(fd: c_int, result: c_long) -> bool {
     result >= 0 || is_instance(fd)
 }
 
-/// Another template, where `fd` has proved to be none. `Err` as of [`get`].
+/// Returns another template, as `fd` is not one any more. Fails as [`get`] does.
 #[cold]
 pub fn another(fd: c_int) -> Result<c_int, c_long> {
     open_again(fd, Limit::AsItIs)
 }
 
-/// Opens a template in the place of `old`. Closes the file again if it is not repoll, or if ioctls
-/// on it are refused.
+/// Opens a template to replace `old`. Closes the file again if it is not repoll's device, or if
+/// ioctls on it are refused.
 #[cold]
 fn open_again(old: c_int, limit: Limit) -> Result<c_int, c_long> {
     let low = raw::open(DEVICE);
@@ -102,28 +102,29 @@ fn open_again(old: c_int, limit: Limit) -> Result<c_int, c_long> {
     match TEMPLATE.compare_exchange(old, new, Relaxed, Relaxed) {
         Ok(_) => Ok(new),
         Err(theirs) => {
-            // Another thread was here first.
+            // Another thread has replaced the template first.
             raw::close(new);
             Ok(theirs)
         }
     }
 }
 
-/// What to do about the limit of the number of descriptors.
+/// Whether the limit of the number of descriptors may be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// Leave it alone.
+    /// It stays unchanged.
     AsItIs,
-    /// Raise it for a moment: only while there is one thread.
+    /// It may be raised briefly; only while there is one thread.
     MayRaise,
 }
 
 /// Duplicates `fd` with the `fcntl` command `F_DUPFD` or `F_DUPFD_CLOEXEC`, to a number that the
-/// program hardly notices. The result is the kernel's.
+/// program is unlikely to use. The result is the kernel's.
 ///
-/// The table of descriptors does not grow for it: `select(2)` looks at as many bits as the table
-/// has, whatever its caller says. So it is the first number that the program itself can't get,
-/// because its limit is lower, if the table has that; else the last one of the table.
+/// The table of descriptors must not grow for it, as `select(2)` reads as many bits as the table
+/// has, whatever its caller passes. So the number is the first one beyond the program's limit,
+/// which the program itself can't get, if the table has that number, or else the last one of the
+/// table.
 pub fn out_of_the_way(fd: c_int, command: c_int, limit: Limit) -> c_long {
     const MOST_TRIES: usize = 64;
     let mut now = libc::rlimit {
@@ -146,7 +147,7 @@ pub fn out_of_the_way(fd: c_int, command: c_int, limit: Limit) -> c_long {
         }
     }
     for lowest in (3..soft.min(size)).rev().take(MOST_TRIES) {
-        // The next free number after one that is in use may be beyond the table.
+        // The next free number may be beyond the table.
         if raw::fcntl(lowest, libc::F_GETFD, 0) >= 0 {
             continue;
         }
@@ -159,7 +160,7 @@ pub fn out_of_the_way(fd: c_int, command: c_int, limit: Limit) -> c_long {
     raw::fcntl(fd, command, 3)
 }
 
-/// The number of descriptors that the process's table has room for without growing.
+/// The number of descriptors for which the process's table has room without growing.
 fn table_size() -> c_int {
     const LEAST: c_int = 64;
     let mut buffer = [0; 4096];
@@ -172,7 +173,7 @@ fn table_size() -> c_int {
 fn set_limit(new: *const libc::rlimit, old: *mut libc::rlimit) {
     let number = libc::RLIMIT_NOFILE as c_long;
     let arguments = [0, number, new as c_long, old as c_long, 0, 0];
-    // SAFETY: each is null, or a limit of our caller's.
+    // SAFETY: each pointer is null or to a limit of the caller.
     unsafe { raw::call(libc::SYS_prlimit64, arguments) };
 }
 
@@ -190,9 +191,9 @@ mod tests {
         limit
     }
 
-    /// All in one: the limit and the table are the process's.
+    /// One test for all cases, as the limit and the table belong to the process.
     #[test]
-    fn duplicates_lie_out_of_the_way() {
+    fn duplicates_get_unlikely_numbers() {
         let file = std::fs::File::open("/dev/null").expect("there is a /dev/null");
         let before = limit();
         let size = table_size();

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! arm64, which has none of the system calls that a later one includes.
+//! The system calls of arm64. It lacks old calls that newer ones replace.
 
 use core::arch::asm;
 use libc::{c_int, c_long, pollfd, timespec};
 
-/// Calls that there are not: numbers that no system call has.
+/// A system call that arm64 lacks; no system call has this number.
 pub const EPOLL_CREATE: c_long = -1;
-/// The same.
+/// As above.
 pub const EPOLL_WAIT: c_long = -2;
-/// The same.
+/// As above.
 pub const POLL: c_long = -3;
-/// The same.
+/// As above.
 pub const SELECT: c_long = -4;
 
 /// Makes a system call. The result is the kernel's: a negative errno on failure.
 ///
 /// # Safety
 ///
-/// The arguments are what the call wants.
+/// The arguments are valid for the call.
 #[inline]
 pub unsafe fn call(number: c_long, arguments: [c_long; 6]) -> c_long {
     let result;
-    // SAFETY: this is the kernel's convention; what the call does is up to our caller.
+    // SAFETY: this is the kernel's calling convention; the caller answers for the call's effects.
     unsafe {
         asm!(
             "svc #0",
@@ -43,16 +43,17 @@ pub fn epoll_create(_size: c_int) -> (c_long, c_int) {
     (libc::SYS_epoll_create1, 0)
 }
 
-/// The system call that the C library makes for `epoll_wait`. Its further arguments are no mask.
+/// The system call that the C library makes for `epoll_wait`. Its last two arguments say that there
+/// is no mask.
 pub const WAIT_WITHOUT_MASK: c_long = libc::SYS_epoll_pwait;
 
-/// `ppoll(2)` of one file, which does not wait.
+/// `ppoll(2)` of one file, without waiting.
 pub fn poll_now(file: &mut pollfd) -> c_long {
     let mut now = timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     let (file, now) = (&raw mut *file as c_long, &raw mut now as c_long);
-    // SAFETY: both places are ours; there is no mask.
+    // SAFETY: both pointers are valid; there is no mask.
     unsafe { call(libc::SYS_ppoll, [file, 1, now, 0, 0, 0]) }
 }

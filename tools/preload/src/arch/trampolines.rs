@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Functions that continue in those of the C library, as if the program had called these directly.
+//! Functions that continue in the C library's, as if the program had called those directly.
 //!
-//! * `syscall`: a child that `SYS_clone` makes with a stack of its own returns to what is on top of
-//!   that stack, so no frame of ours may be there.
-//! * `dlopen` and `dlmopen`: they look at the address that they return to, for the caller's library
-//!   path and name space.
+//! * `syscall`: a child that `SYS_clone` creates with its own stack returns to the address on top
+//!   of that stack, so no frame of ours may be on it.
+//! * `dlopen` and `dlmopen` use their return address to find the caller's library path and
+//!   namespace.
 //!
-//! So each of these functions is one block of assembler that begins with the registers and the
-//! stack as the caller has left them, and leaves by a jump. The compiler adds nothing to a function
-//! without arguments and variables whose only statement is a block that does not return; the tests
-//! would fail (the child of a clone crashes). `#[naked]` can replace this once the toolchain has
-//! it.
+//! So each of these functions is one block of assembly, which begins with the registers and the
+//! stack as the caller left them, and ends with a jump. The compiler adds no code to a function
+//! without arguments and variables whose only statement is a block that does not return. If it did,
+//! the tests would fail: the child of a clone would crash. `#[naked]` can replace this once the
+//! toolchain has it.
 
 use crate::interpose::is_ours;
 use crate::next::{Next, DLMOPEN, DLOPEN};
@@ -24,7 +24,7 @@ mod machine;
 
 const WORDS: usize = 8;
 
-/// A bit for each system call that [`crate::interpose::call`] handles.
+/// A bit set with the numbers of the system calls that [`crate::interpose::call`] handles.
 static OURS: [u64; WORDS] = ours();
 
 const fn ours() -> [u64; WORDS] {
@@ -39,20 +39,20 @@ const fn ours() -> [u64; WORDS] {
     bits
 }
 
-/// Says what will not be carried, and returns where to go on.
+/// Reports a library whose calls will not be carried, and returns the address to continue at.
 extern "C" fn look_at_dlopen(file: *const c_char, flags: c_int) -> *const () {
     if flags & libc::RTLD_DEEPBIND != 0 && !file.is_null() {
-        // SAFETY: it is the name that the loader is going to read.
+        // SAFETY: the loader will read the same name.
         notice::deep_binding(unsafe { CStr::from_ptr(file) }.to_bytes());
     }
     go_on(&DLOPEN)
 }
 
-/// Says what will not be carried, and returns where to go on.
+/// Reports a library whose calls will not be carried, and returns the address to continue at.
 extern "C" fn look_at_dlmopen(space: libc::c_long, file: *const c_char) -> *const () {
     const BASE: c_long = 0;
     if space != BASE && !file.is_null() {
-        // SAFETY: it is the name that the loader is going to read.
+        // SAFETY: the loader will read the same name.
         notice::other_namespace(unsafe { CStr::from_ptr(file) }.to_bytes());
     }
     go_on(&DLMOPEN)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! x86-64.
+//! The system calls of x86-64.
 
 use core::arch::asm;
 use libc::{c_int, c_long, pollfd};
@@ -12,11 +12,11 @@ pub use libc::{
 ///
 /// # Safety
 ///
-/// The arguments are what the call wants.
+/// The arguments are valid for the call.
 #[inline]
 pub unsafe fn call(number: c_long, arguments: [c_long; 6]) -> c_long {
     let result;
-    // SAFETY: this is the kernel's convention; what the call does is up to our caller.
+    // SAFETY: this is the kernel's calling convention; the caller answers for the call's effects.
     unsafe {
         asm!(
             "syscall",
@@ -40,11 +40,12 @@ pub fn epoll_create(size: c_int) -> (c_long, c_int) {
     (EPOLL_CREATE, size)
 }
 
-/// The system call that the C library makes for `epoll_wait`. Its further arguments are no mask.
+/// The system call that the C library makes for `epoll_wait`. Its last two arguments say that there
+/// is no mask.
 pub const WAIT_WITHOUT_MASK: c_long = EPOLL_WAIT;
 
-/// `poll(2)` of one file, which does not wait.
+/// `poll(2)` of one file, without waiting.
 pub fn poll_now(file: &mut pollfd) -> c_long {
-    // SAFETY: the place is ours.
+    // SAFETY: the argument can be written.
     unsafe { call(POLL, [&raw mut *file as c_long, 1, 0, 0, 0, 0]) }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! x86-64.
+//! The functions for x86-64.
 
 use super::{look_at_dlmopen, look_at_dlopen, OURS, WORDS};
 use crate::interpose::call;
@@ -7,18 +7,18 @@ use crate::next::SYSCALL;
 use crate::raw;
 use core::arch::asm;
 
-/// `syscall(2)`: [`call`] handles the calls that are ours. All others go to the next definition; if
-/// a constructor calls before that is known, they are made here.
+/// `syscall(2)`. [`call`] handles the numbers of `OURS`; all others go to the next definition. If a
+/// constructor calls before that is known, the system call is made here.
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[no_mangle]
 pub unsafe extern "C" fn syscall() {
-    // SAFETY: all arguments and the stack are as at the beginning at each jump out of here, and the
-    // last part is what the C library does: the arguments one place further on, the system call,
-    // errno by a function that is called with the stack as it was. The registers that are changed
-    // are those that a function may change.
+    // SAFETY: at each jump out of this block, all arguments and the stack are as at its beginning.
+    // The last part does what the C library does: it moves the arguments by one register, makes the
+    // system call, and sets errno in a function that it calls with the original stack. It changes
+    // only registers that a function may change.
     unsafe {
         asm!(
             "cmp rdi, {most}",
@@ -62,11 +62,11 @@ pub unsafe extern "C" fn syscall() {
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[no_mangle]
 pub unsafe extern "C" fn dlopen() {
-    // SAFETY: the three arguments are kept on the stack, below which nothing is, over a call for
-    // which the stack is aligned; then all is as at the beginning.
+    // SAFETY: the block saves the three arguments on the stack during a call, for which the stack
+    // is aligned, and then restores them. Nothing is below the stack pointer.
     unsafe {
         asm!(
             "push rdi",
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn dlopen() {
 ///
 /// # Safety
 ///
-/// As for the real one.
+/// As for the real function.
 #[no_mangle]
 pub unsafe extern "C" fn dlmopen() {
     // SAFETY: as in `dlopen`.
