@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the calls answer, line by line: to be the same with and without repoll-exec."""
+"""Prints the results of calls, line by line; they must be the same with and without repoll-exec."""
 
 import ctypes
 import errno
@@ -38,7 +38,7 @@ def pointer(value):
 
 
 def call(name, *arguments):
-    """Calls libc's function, or NAME of `syscall:NAME`; shows the result."""
+    """Calls the function of libc, or for `syscall:NAME` the system call; returns the result."""
     ctypes.set_errno(0)
     if name.startswith("syscall:"):
         libc.syscall.restype = ctypes.c_long
@@ -125,7 +125,7 @@ def took(name, *arguments):
     start = time.monotonic()
     result = call(name, *arguments)
     taken = time.monotonic() - start
-    # A busy machine makes a wait longer, but not by the factor of a wrong unit.
+    # A busy machine makes a wait longer, but less than a wrong unit would.
     return result, "early" if taken < 0.19 else "late" if taken > 20 else "in time"
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2016,SC2086
-# Tests with odd.c, for in-guest: programs that make unusual calls. They print the same plain and
-# under repoll-exec.
+# Tests with odd.c, for in-guest: programs that make unusual calls and must print the same with and
+# without repoll-exec.
 
 build() { gcc -O1 -pthread -o "$@"; }
 build_odd() {
@@ -27,7 +27,8 @@ EOF
 	build odd "$tests/odd.c" && build libearly.so -shared -fPIC early.c && build libwrapper.so -shared -fPIC wrapper.c
 }
 
-# same [-OPTION]... ARGUMENT... : odd's output and status. The file summary has --stats' output.
+# same [-OPTION]... ARGUMENT... : fails unless odd's output and status are the same with and without
+# repoll-exec. Writes the output of --stats to the file summary.
 same() {
 	local options=() plain=0 carried=0
 	while [[ $1 == -* ]]; do options+=("$1"); shift; done
@@ -38,12 +39,12 @@ same() {
 	cat plain plain-errors summary
 	return 1
 }
-# says PATTERN... : lines of the summary.
+# says PATTERN... : fails unless the summary has a line for each PATTERN.
 says() {
 	local pattern
 	for pattern; do grep -qE -- "$pattern" summary || { echo "missing: $pattern"; cat summary; return 1; }; done
 }
-# says_not PATTERN : no line of the summary.
+# says_not PATTERN : fails if the summary has a line for PATTERN.
 says_not() { ! grep -E -- "$1" summary || return 1; }
 
 rings_are_refused() {
@@ -55,7 +56,7 @@ rings_are_refused() {
 }
 rings_are_allowed() { expect 0 '^ring: -22$' repoll-exec --io-uring ./odd ring; }
 
-# All that may differ: an epoll from before is an instance, whose calls are ioctls.
+# The only allowed difference: an epoll from before the filter is an instance, with ioctls as calls.
 but_for_those_from_before() {
 	! grep '^[<>]' differences | grep -v 'an epoll from before' || { cat differences; return 1; }
 }
@@ -84,7 +85,7 @@ executed_in_a_sandbox() {
 	says 'left to the C epoll: 5 epoll_create: a seccomp filter was installed there'
 }
 started_in_a_sandbox() {
-	# The filter is repoll-exec's too, and allows ioctl: all is carried.
+	# repoll-exec itself runs under the filter, which allows ioctl: all calls are carried.
 	expect 0 'carried by repoll: 5 epoll_create' ./odd allow-and-execute repoll-exec --stats ./odd waits
 	expect 125 'ioctl is refused here, by a filter' ./odd landlock "$(command -v repoll-exec)" ./odd waits
 }
@@ -110,7 +111,7 @@ odd_times() { same --select --poll times && says 'carried by repoll: '; }
 an_early_epoll() {
 	build odd-early "$tests/odd.c" -Wl,--no-as-needed -L. -learly -Wl,-rpath,.
 	./odd-early early >plain
-	# One more: the template.
+	# One more descriptor: the template.
 	expect 0 "^an early epoll: 0, descriptors $(($(grep -o '[0-9]*$' plain) + 1))\$" repoll-exec ./odd-early early
 	expect 0 'carried by repoll: 1 epoll_create, 1 epoll_wait' repoll-exec --stats ./odd-early early
 }
@@ -161,7 +162,7 @@ EOF
 	expect 0 'go: it is written in Go' repoll-exec ./go
 }
 notices_go_nowhere_else() {
-	# Descriptor 2 is the program's own file.
+	# Descriptor 2 is a file of the program.
 	repoll-exec python3 -c 'import os, sys, ctypes
 os.dup2(os.open("data", os.O_CREAT | os.O_WRONLY), 2)
 ctypes.CDLL(None).dlopen(b"./libearly.so", 2 | 8)'
@@ -169,7 +170,7 @@ ctypes.CDLL(None).dlopen(b"./libearly.so", 2 | 8)'
 }
 notices_end_no_program() {
 	local status=0
-	# No reader is left; no file may be written.
+	# No reader is left, and no file may be written.
 	{ repoll-exec ./odd library deep ./libearly.so 2>&1 >out; echo $? >status; } | :
 	sleep 0.2
 	[[ $(<status) == 0 ]] || { echo "status $(<status)"; return 1; }
@@ -180,13 +181,13 @@ ctypes.CDLL(None).dlopen(b"./libearly.so", 2 | 8)' 2>errors || status=$?
 	[[ $status == 0 && ! -s errors ]] || { echo "status $status"; cat errors; return 1; }
 }
 static_child() {
-	# It has the library's name and our variables, but neither the library nor the template.
+	# The child inherits the environment, but neither the library nor the template.
 	sh -c 'busybox ls /proc/self/fd; echo x | busybox cat' >without
 	repoll-exec sh -c 'busybox ls /proc/self/fd; echo x | busybox cat' >with
 	diff without with
 }
 
-# ready LOG : waits until the program has said so.
+# ready LOG : waits until the program has printed that it is ready.
 ready() {
 	for _ in {1..300}; do ! grep -q ready "$1" || return 0; sleep 0.1; done
 	cat "$1"
@@ -234,29 +235,29 @@ same_state() {
 
 odd_tests() {
 	build_odd
-	ktap_test "io_uring: rings are refused, so that libuv makes its epoll calls by the C library" rings_are_refused
+	ktap_test "io_uring: rings are refused, so libuv makes its epoll calls through the C library" rings_are_refused
 	ktap_test "io_uring: --io-uring allows them" rings_are_allowed
-	ktap_test "seccomp: after a filter nothing new is carried, no descriptor lost, the errno passed on" after_a_filter
-	ktap_test "seccomp: a filter that was not seen: the kernel's own calls" unseen_filter
-	ktap_test "seccomp: a program that is executed under a filter that kills" executed_in_a_sandbox
-	ktap_test "seccomp, Landlock: repoll-exec itself under one" started_in_a_sandbox
-	ktap_test "Landlock: the template stays, a new one can't be had" in_landlock
-	ktap_test "a plain file in the device's place: the kernel's own calls, no descriptor lost" a_plain_file
-	ktap_test "pthread_cancel ends what waits" cancelled
-	ktap_test "clone by syscall() with a stack of its own" own_stack
-	ktap_test "the table of descriptors is as large as without" same_table
+	ktap_test "seccomp: after a filter, no new call is carried, no descriptor leaks, errno is passed on" after_a_filter
+	ktap_test "seccomp: after an unnoticed filter, the kernel's own calls" unseen_filter
+	ktap_test "seccomp: a program that is executed under a killing filter" executed_in_a_sandbox
+	ktap_test "seccomp, Landlock: repoll-exec itself in a sandbox" started_in_a_sandbox
+	ktap_test "Landlock: the template still works, a new one can't be opened" in_landlock
+	ktap_test "a plain file instead of the device: the kernel's own calls, no descriptor leaks" a_plain_file
+	ktap_test "pthread_cancel ends waiting calls" cancelled
+	ktap_test "clone by syscall() with its own stack" own_stack
+	ktap_test "the table of descriptors does not grow" same_table
 	ktap_test "time limits that overflow or can't be written" odd_times
-	ktap_test "a constructor before ours: one template" an_early_epoll
+	ktap_test "a constructor that runs before the library's: one template" an_early_epoll
 	ktap_test "a preloaded wrapper is not bypassed" a_wrapper
 	ktap_test "AddressSanitizer" with_asan
-	ktap_test "said once: RTLD_DEEPBIND and dlmopen" deep_binding
-	ktap_test "said: Go, and code that makes its own calls" own_calls
-	ktap_test "said nowhere but on repoll-exec's standard error" notices_go_nowhere_else
-	ktap_test "said without an end of the program by SIGPIPE or SIGXFSZ" notices_end_no_program
+	ktap_test "reported once: RTLD_DEEPBIND and dlmopen" deep_binding
+	ktap_test "reported: Go, and code with direct system calls" own_calls
+	ktap_test "reports go only to repoll-exec's standard error" notices_go_nowhere_else
+	ktap_test "reports do not end the program by SIGPIPE or SIGXFSZ" notices_end_no_program
 	ktap_test "a static child" static_child
-	ktap_test "--stats: signals by kill go on, all of them" signals_of_supervisors
-	ktap_test "--stats: queued signals stay queued ones" queued_values
-	ktap_test "--stats: what the terminal sends comes once" from_a_terminal
+	ktap_test "--stats: all signals by kill are forwarded" signals_of_supervisors
+	ktap_test "--stats: queued signals are forwarded with their values" queued_values
+	ktap_test "--stats: signals of the terminal arrive once" from_a_terminal
 	ktap_test "--stats: stopped and continued with the program" stops
-	ktap_test "signal actions, mask and closed descriptors are the program's as they were ours" same_state
+	ktap_test "the program inherits signal actions, mask and closed descriptors unchanged" same_state
 }

@@ -89,7 +89,7 @@ static int watch(int epoll, int fd)
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-/* As libuv: ADD by a ring if there are rings, by epoll_ctl if not. */
+/* As libuv does: ADD through a ring if there are rings, else by epoll_ctl. */
 static int test_ring(void)
 {
 	struct io_uring_params params = { 0 };
@@ -140,7 +140,7 @@ static long own_prctl(long a, long b, void *c)
 #endif
 }
 
-/* A filter that says `action` to ioctl, installed by the call that `way` names. */
+/* Installs a filter that answers ioctl with `action`; `way` selects the call. */
 static void refuse_ioctl(uint32_t action, int way)
 {
 	struct sock_filter code[] = {
@@ -157,17 +157,17 @@ static void refuse_ioctl(uint32_t action, int way)
 	case 0:
 		done = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
 		break;
-	case 1: /* as libseccomp */
+	case 1: /* as libseccomp does */
 		done = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter);
 		break;
-	case 2: /* unseen */
+	case 2: /* unnoticed */
 		done = own_prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
 		break;
 	}
 	MUST(done == 0);
 }
 
-/* Everything that waits, of what is made now. */
+/* Makes each waiting call, on new files. */
 static void all_that_waits(void)
 {
 	struct epoll_event event;
@@ -199,7 +199,7 @@ static int test_filter(const char *action, const char *way)
 	int epoll = epoll_create1(0), fd = readable(), pipes[2];
 
 	MUST(pipe(pipes) == 0);
-	/* The question whether there are filters. */
+	/* Tests for support of filters. */
 	printf("a null filter: %s\n", result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL)));
 	refuse_ioctl(number, atoi(way));
 	all_that_waits();
@@ -224,7 +224,7 @@ static int test_waits(void)
 	return 0;
 }
 
-/* Landlock: no ioctl on devices that are opened from now on. */
+/* Landlock: forbids ioctl on devices that are opened from now on. */
 static int test_landlock(char **words)
 {
 	struct landlock_ruleset_attr rules = { .handled_access_fs = LANDLOCK_ACCESS_FS_IOCTL_DEV };
@@ -244,7 +244,7 @@ static int test_landlock(char **words)
 	return 0;
 }
 
-/* In a root where the device is a plain file, without the template. */
+/* Runs without the template, in a root where the device is a plain file. */
 static int test_plain_file(const char *folder)
 {
 	MUST(chroot(folder) == 0 && chdir("/") == 0);
@@ -286,22 +286,22 @@ static void *wait_long(void *way)
 	case 4: ppoll(NULL, 0, &time, &mask); break;
 	case 5: select(0, NULL, NULL, NULL, &val); break;
 	case 6: pselect(0, NULL, NULL, NULL, &time, &mask); break;
-	case 7: /* cancelled before, with an event that stays */
+	case 7: /* cancelled before the call; the event stays */
 		pthread_cancel(pthread_self());
 		epoll_wait(epoll_of_all, &event, 1, 0);
 		break;
-	case 8: /* not while that is disabled */
+	case 8: /* not cancelled while cancellation is disabled */
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 		pthread_cancel(pthread_self());
 		epoll_wait(epoll_of_all, &event, 1, 10);
 		way = NULL;
 		break;
-	case 9: /* not by syscall() */
+	case 9: /* not cancelled in syscall() */
 		pthread_cancel(pthread_self());
 		syscall(SYS_epoll_wait, epoll_of_all, &event, 1, 10, NULL, 0);
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 		break;
-	case 10: { /* and none is left asynchronous */
+	case 10: { /* cancellation is deferred again after the call */
 		int kind;
 
 		epoll_wait(epoll_of_all, &event, 1, 0);
@@ -366,18 +366,18 @@ static _Noreturn void child(void)
 		syscall(SYS_exit, 7);
 }
 
-/* A child that begins where its stack says, or (arm64) where the call returns to. */
+/* A child that begins at the address on its stack, or (arm64) where the call returns to. */
 static int test_clone(void)
 {
 	const long size = 65536;
 	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	/* With room above, as in the caller's frame, where the compiler may save registers. */
+	/* Leaves room above, where the compiler may save registers, as in the caller's frame. */
 	long *top = (long *)(stack + size - 4096);
 	int pid, status;
 
 	MUST(stack != MAP_FAILED);
 	setvbuf(stdout, NULL, _IONBF, 0);
-	/* A multiple of 16, which processors of arm64 check. */
+	/* A multiple of 16, as arm64 processors check. */
 	top -= 2;
 	*top = (long)child;
 	pid = syscall(SYS_clone, (long)(CLONE_VM | CLONE_VFORK | SIGCHLD), top, 0L, 0L, 0L);
@@ -385,14 +385,14 @@ static int test_clone(void)
 		child();
 	MUST(pid > 0 && waitpid(pid, &status, 0) == pid);
 	printf("ended by %s %d\n", WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	/* A call with all six arguments, the last of which is on the stack. */
+	/* A call with six arguments, the last of which is on the stack. */
 	printf("mmap by syscall(): %s\n", syscall(SYS_mmap, 0L, 4096L, 3L, 0x22L, -1L, 0L) == -1 ? "fails" : "ok");
 	printf("errno by syscall(): %s\n", result(syscall(SYS_close, -1)));
 	printf("no such call: %s\n", result(syscall(-5L)));
 	return 0;
 }
 
-/* select with more bits than there are descriptors: the kernel looks at as many as its table has. */
+/* select with more bits than there are descriptors: the kernel reads as many as its table has. */
 static int test_table(void)
 {
 	struct { fd_set set; unsigned char behind[4096]; } both;
@@ -427,14 +427,14 @@ static long select_by_number(int n, fd_set *set, struct timeval *limit)
 #ifdef SYS_select
 	return syscall(SYS_select, n, set, NULL, NULL, limit);
 #else
-	/* The C library writes what is left to the limit, which may be read-only. */
+	/* The C library writes the remaining time to the limit, which may be read-only. */
 	struct timeval copy = *limit;
 
 	return select(n, set, NULL, NULL, &copy);
 #endif
 }
 
-/* Time limits that overflow, and those that can't be written. */
+/* Time limits that overflow, or can't be written. */
 static int test_times(void)
 {
 	const struct timeval limits[] = { { LONG_MAX, 999999 }, { LONG_MAX, 1000000 }, { LONG_MAX, LONG_MAX }, { 5, -1000000 },
@@ -486,7 +486,7 @@ static int test_descriptors(void)
 	return 0;
 }
 
-/* A library whose constructor makes an epoll, if it is linked to one. */
+/* Uses a library whose constructor creates an epoll, if linked to one. */
 __attribute__((weak)) int early_epoll(void);
 
 static int test_early(void)
@@ -499,7 +499,7 @@ static int test_early(void)
 	return 0;
 }
 
-/* A library by dlopen or dlmopen, and what it makes. */
+/* Loads a library by dlopen or dlmopen, which creates an epoll. */
 static int test_library(const char *way, const char *path)
 {
 	void *library = !strcmp(way, "dlmopen") ? dlmopen(LM_ID_NEWLM, path, RTLD_NOW) :

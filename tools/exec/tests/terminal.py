@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""repoll-exec --stats between its parent and the program: signals, stops, what is inherited."""
+"""Tests repoll-exec --stats between its parent and the program: signals, stops, inherited state."""
 
 import os
 import pty
@@ -9,7 +9,7 @@ import time
 
 
 def interrupt():
-    """The terminal sends to the group, and so to both; the program gets it once."""
+    """The terminal signals the whole group; the program receives the signal once."""
     program = """if True:
         import signal, time
         got = []
@@ -36,7 +36,7 @@ def interrupt():
 
 
 def stop():
-    """Both stop and go on together, whichever is stopped; the end is the program's."""
+    """Both processes stop and continue together; repoll-exec ends as the program does."""
     r, w = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -66,7 +66,7 @@ def stop():
 
 
 def state():
-    """Executes a command with signals that are ignored, SIGPIPE among them, and one that is blocked."""
+    """Executes a command with ignored signals, SIGPIPE among them, and a blocked one."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])

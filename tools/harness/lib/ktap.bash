@@ -73,6 +73,18 @@ ktap_test() {
 # ktap_skip REASON : ends the command of a test, which then counts as skipped.
 ktap_skip() { echo "$1"; exit 4; }
 
+# expect STATUS PATTERN COMMAND... : fails unless COMMAND exits with STATUS and prints a line that
+# matches PATTERN, an extended regular expression.
+expect() {
+	local wanted=$1 pattern=$2 output status=0
+	shift 2
+	output=$("$@" 2>&1) || status=$?
+	if [[ $status != "$wanted" ]] || ! grep -qE -- "$pattern" <<<"$output"; then
+		printf 'command: %s\nstatus %s, expected %s; expected in the output: %s\n%s\n' "$*" "$status" "$wanted" "$pattern" "$output"
+		return 1
+	fi
+}
+
 # ktap_end : prints the plan and the closing line; fails if a test failed or no name contained a
 # word.
 ktap_end() {
