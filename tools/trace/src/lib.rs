@@ -10,4 +10,4 @@ pub mod story;
 mod views;
 
 pub use ftrace::{dat, filter, format, record, recorder, tracefs};
-pub use views::{export, render, report, stat};
+pub use views::{render, report, stat};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The tool on files of all kinds: empty, cut off, damaged, huge.
 
-use repoll_trace::export;
 use repoll_trace::filter::Filter;
 use repoll_trace::stat::Statistics;
 use repoll_trace::{dat, story};
@@ -43,7 +42,6 @@ fn use_all(bytes: &[u8]) -> Option<usize> {
     let trace = dat::read(bytes).ok()?;
     let stories = story::all(&trace.records);
     Statistics::of(&trace.records, &stories, &Filter::default());
-    export::chrome(&trace, &stories, &mut std::io::sink()).expect("nothing can fail here");
     Some(trace.records.len())
 }
 
@@ -70,7 +68,7 @@ fn what_is_no_trace_is_one_line() {
         ("cut", &FIXTURE[..1000], "the file ends in its head"),
     ] {
         let file = File::new(name, bytes);
-        for arguments in [&["story"][..], &["stat"], &["export", "-o", "/dev/null"]] {
+        for arguments in [&["story"][..], &["stat"], &["report", "-o", "/dev/null"]] {
             let output = tool(arguments, &file);
             let text = String::from_utf8_lossy(&output.stderr);
             assert_eq!(
@@ -116,7 +114,6 @@ fn what_was_lost_is_told_everywhere() {
         &["stat"],
         &["stat", "--json"],
         &["report", "-o", "-"],
-        &["export", "-o", "-"],
     ] {
         let output = tool(arguments, &file);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -125,7 +122,6 @@ fn what_was_lost_is_told_everywhere() {
         let told = match arguments {
             ["stat", "--json"] => "\"lost\": 7",
             ["report", ..] => "7 records were lost",
-            ["export", ..] => "\"lost\":7",
             _ => "",
         };
         let out = String::from_utf8_lossy(&output.stdout);

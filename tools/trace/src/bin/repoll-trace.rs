@@ -10,10 +10,10 @@ use repoll_trace::render::{self, Color};
 use repoll_trace::stat::{self, Statistics};
 use repoll_trace::story::{self, Protocol, Story};
 use repoll_trace::tracefs::{self, Session};
-use repoll_trace::{dat, export, report, signals};
+use repoll_trace::{dat, report, signals};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -56,15 +56,6 @@ enum Action {
         /// How many steps to show, at the most.
         #[arg(long, default_value_t = 5000)]
         steps: usize,
-    },
-    /// Makes a timeline in Chrome's JSON format, for https://ui.perfetto.dev and chrome://tracing.
-    Export {
-        /// What was recorded.
-        #[arg(default_value = "trace.dat")]
-        file: PathBuf,
-        /// Where to write it; - for standard output.
-        #[arg(short, long, default_value = "trace.json")]
-        output: PathBuf,
     },
 }
 
@@ -196,25 +187,6 @@ fn run() -> Result<ExitCode> {
             } else {
                 create(&output)?.write_all(page.as_bytes())?;
                 eprintln!("Open {} in a browser.", output.display());
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Action::Export { file, output } => {
-            let trace = load(&file)?;
-            let stories = story::all(&trace.records);
-            if output == Path::new("-") {
-                export::chrome(
-                    &trace,
-                    &stories,
-                    &mut BufWriter::new(std::io::stdout().lock()),
-                )?;
-            } else {
-                export::chrome(&trace, &stories, &mut BufWriter::new(create(&output)?))?;
-                eprintln!(
-                    "{} events are in {}.",
-                    trace.records.len(),
-                    output.display()
-                );
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -67,9 +67,6 @@ const SYSTEM_CALLS: [&str; 24] = [
     "tgkill",
 ];
 
-/// Says again, for others, what two other events say.
-const SLICE: &str = "slice";
-
 /// How often the buffers are emptied.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -98,7 +95,7 @@ pub fn enable(session: &mut Session, filter: &Filter, kernel: bool) -> Result<()
     for event in &events {
         let name = event.trim_start_matches("repoll_");
         let asked = filter.events().any(|wanted| wanted == name);
-        if !asked && (filter.events().next().is_some() || name == SLICE) {
+        if !asked && filter.events().next().is_some() {
             continue;
         }
         let mut has = Vec::new();
