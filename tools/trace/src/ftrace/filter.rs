@@ -2,7 +2,6 @@
 //! Which events are wanted.
 
 use crate::ftrace::record::Record;
-use crate::story::{Called, Story};
 use std::str::FromStr;
 
 /// The fields that can be asked for.
@@ -50,7 +49,7 @@ impl Filter {
     }
 
     /// Whether there is no condition about a field, or it has one of these values.
-    fn holds(&self, field: &str, has: impl Fn(i64) -> bool) -> bool {
+    pub(crate) fn holds(&self, field: &str, has: impl Fn(i64) -> bool) -> bool {
         let mut values = self.values(field).peekable();
         values.peek().is_none() || values.any(|value| has(value as i64))
     }
@@ -64,7 +63,7 @@ impl Filter {
     }
 
     /// Whether an event is wanted, by its name.
-    fn wants_event(&self, event: &str) -> bool {
+    pub(crate) fn wants_event(&self, event: &str) -> bool {
         let mut events = self.events().peekable();
         events.peek().is_none() || events.any(|name| event.strip_prefix("repoll_") == Some(name))
     }
@@ -90,28 +89,6 @@ impl Filter {
                 let number = record.number(field);
                 number.is_none_or(|number| self.holds(field, |value| value == number))
             })
-    }
-
-    /// Whether a story is wanted: it must have what is asked for, all events included.
-    pub fn wants(&self, story: &Story, records: &[Record]) -> bool {
-        let called = |field: &str, value: i64| {
-            story.called.iter().any(|called| match (field, *called) {
-                ("fd", called) => called.fd() == value,
-                ("ep", Called::Item { ep, .. }) => ep == value,
-                ("item", Called::Item { item, .. }) => item == value,
-                ("task", Called::Entry { task, .. }) => task == value,
-                _ => false,
-            })
-        };
-        let has = |field: &str, value| match field {
-            "source" => story.source == Some(value),
-            field => called(field, value),
-        };
-        let mut steps = story.steps.iter();
-        FIELDS
-            .into_iter()
-            .all(|field| self.holds(field, |value| has(field, value)))
-            && steps.any(|step| self.wants_event(records[step.at].event()))
     }
 
     /// Whether something is wanted that can be told by these fields: there is a condition about one of

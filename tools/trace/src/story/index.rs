@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which records belong together, so that none has to be looked for in all of them.
+//! An index of a trace's records: by CPU, thread, item, call, and what they belong to.
 
 use crate::ftrace::record::{Context, Record};
 use crate::story::messages::Messages;
@@ -7,7 +7,7 @@ use crate::story::wakeups::Wakeups;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Places in the trace, in order, by what the records there have in common.
+/// The indices of records by a key that they have in common, each list in order of the trace.
 struct Places<K>(HashMap<K, Vec<usize>>);
 
 impl<K: Eq + Hash> Places<K> {
@@ -19,7 +19,7 @@ impl<K: Eq + Hash> Places<K> {
         self.0.entry(key).or_default().push(at);
     }
 
-    /// Those before a place, the nearest first.
+    /// The records with a key before `at`, the nearest first.
     fn before(&self, key: K, at: usize) -> impl Iterator<Item = usize> + '_ {
         let places = self.0.get(&key).map_or(&[][..], Vec::as_slice);
         places[..places.partition_point(|place| *place < at)]
@@ -28,7 +28,7 @@ impl<K: Eq + Hash> Places<K> {
             .copied()
     }
 
-    /// Those after a place.
+    /// The records with a key after `at`.
     fn after(&self, key: K, at: usize) -> impl Iterator<Item = usize> + '_ {
         let places = self.0.get(&key).map_or(&[][..], Vec::as_slice);
         places[places.partition_point(|place| *place <= at)..]
@@ -37,20 +37,20 @@ impl<K: Eq + Hash> Places<K> {
     }
 }
 
-/// The records by what they have in common.
+/// The records of a trace, indexed.
 pub(crate) struct Index<'a> {
     pub(crate) records: &'a [Record],
-    /// What is called by what, in wake-ups.
+    /// The calls of each wake-up.
     pub(crate) wakeups: Wakeups,
-    /// Which read took which message.
+    /// The reads of messages.
     pub(crate) messages: Messages,
     cpus: Places<u32>,
-    /// Those of a thread itself, not of what interrupted it.
+    /// A thread's own records, without those of the interrupts on top of it.
     threads: Places<i32>,
     items: Places<i64>,
-    /// Those of a thread's calls of SELECT and POLL, wake-ups included.
+    /// The records of a task's SELECT and POLL calls, wake-ups included.
     calls: Places<i64>,
-    /// Where a thread is made to run, and where it begins to.
+    /// The switches to a thread.
     switches: Places<i32>,
 }
 
@@ -86,48 +86,48 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// The records of this one's CPU before it, the nearest first.
+    /// The records before `at` on the same CPU, the nearest first.
     pub(crate) fn cpu_before(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.cpus.before(self.records[at].cpu, at)
     }
 
-    /// The records of this one's CPU after it.
+    /// The records after `at` on the same CPU.
     pub(crate) fn cpu_after(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.cpus.after(self.records[at].cpu, at)
     }
 
-    /// A thread's records before a place, the nearest first.
+    /// A thread's own records before `at`, the nearest first.
     pub(crate) fn thread_before(&self, pid: i32, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.threads.before(pid, at)
     }
 
-    /// A thread's records after a place.
+    /// A thread's own records after `at`.
     pub(crate) fn thread_after(&self, pid: i32, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.threads.after(pid, at)
     }
 
-    /// An item's records after a place.
+    /// An item's records after `at`.
     pub(crate) fn item_after(&self, item: i64, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.items.after(item, at)
     }
 
-    /// The records of a task's calls of SELECT and POLL before a place, the nearest first.
+    /// The records of a task's SELECT and POLL calls before `at`, the nearest first.
     pub(crate) fn call_before(&self, task: i64, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.calls.before(task, at)
     }
 
-    /// Those after a place.
+    /// The records of a task's SELECT and POLL calls after `at`.
     pub(crate) fn call_after(&self, task: i64, at: usize) -> impl Iterator<Item = usize> + '_ {
         self.calls.after(task, at)
     }
 
-    /// Whether the wake-up that tells of a message is of a task that sleeps in a read.
+    /// Whether the arrival of a message wakes a task that sleeps in a read.
     pub(crate) fn wakes_sleeper(&self, arrival: usize) -> bool {
-        let telling = self.wakeups.telling(arrival);
-        telling.is_some_and(|wake| self.records[wake].number("sleepers") == Some(1))
+        let wake = self.wakeups.wake_of_arrival(arrival);
+        wake.is_some_and(|wake| self.records[wake].number("sleepers") == Some(1))
     }
 
-    /// The first switch to a thread after a place.
+    /// The first switch to a thread after `at`.
     pub(crate) fn switch_after(&self, pid: i32, at: usize) -> Option<usize> {
         self.switches.after(pid, at).next()
     }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which read took which message of a source.
+//! The reads of a source's messages.
 
 use crate::ftrace::record::Record;
 use std::collections::HashMap;
 
-/// The reads, by the places of the messages' arrivals.
+/// Which read takes which message.
 pub(crate) struct Messages {
+    /// The return of the read, by the record of the message's arrival.
     reads: HashMap<usize, usize>,
 }
 
@@ -13,7 +14,7 @@ impl Messages {
     pub(crate) fn of(records: &[Record]) -> Self {
         let mut reads = HashMap::new();
         let mut arrivals = HashMap::new();
-        // Threads in a read that has a message.
+        // The message that the thread's current read has taken.
         let mut readers = HashMap::new();
         for (at, record) in records.iter().enumerate() {
             let message = || Some((record.number("source")?, record.number("message")?));
@@ -24,7 +25,7 @@ impl Messages {
                 "repoll_source_take" => {
                     message().map(|message| readers.insert(record.pid, message));
                 }
-                // One that fails puts its message back, for another one.
+                // A failed read puts its message back into the queue.
                 "repoll_source_read" => {
                     let message = readers.remove(&record.pid);
                     let arrival = message.and_then(|message| arrivals.get(&message));
@@ -39,7 +40,7 @@ impl Messages {
         Self { reads }
     }
 
-    /// The read that took the message that arrived there.
+    /// The read of the message that arrived at `arrival`.
     pub(crate) fn read(&self, arrival: usize) -> Option<usize> {
         self.reads.get(&arrival).copied()
     }

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What calls what in a wake-up: a source its pollers, an instance those that watch it.
+//! The calls of a wake-up: a source calls its pollers, an instance calls its watchers.
 //!
-//! What is called comes after what calls, and before its end, in the same thread, or the same interrupt.
-//! Once a wait queue is called, that is on one CPU with interrupts off; but between a message's arrival and
-//! that there may be an interrupt, and a task may go to another CPU.
+//! A callee's records come between the caller's begin and end, in the same thread or interrupt. A
+//! wait queue calls its entries on one CPU with interrupts off. Between the arrival of a message
+//! and that call, however, an interrupt may come, and the task may migrate to another CPU.
 
 use crate::ftrace::record::{Context, Record};
 use std::collections::HashMap;
 
-/// What is known about wake-ups, by the places of their records.
+/// How the records of wake-ups belong together. Keys and values are indices of records.
 pub(crate) struct Wakeups {
-    /// Of callbacks and entries of SELECT and POLL: the callback that they are called in.
+    /// From a callback, or a call of a SELECT or POLL entry, to the callback that it is nested in.
     parents: HashMap<usize, usize>,
-    /// Of callbacks: where they return.
+    /// From a callback to its return.
     ends: HashMap<usize, usize>,
-    /// Of callbacks and entries that nothing of ours calls: the wake-up by a source that they belong to.
+    /// From an outermost callback or call to the source's wake-up that it belongs to.
     sources: HashMap<usize, usize>,
-    /// Of wake-ups by a source: the message that arrived, if that is why.
+    /// From a source's wake-up to the arrival of the message that causes it.
     arrivals: HashMap<usize, usize>,
-    /// The other way round.
-    tellings: HashMap<usize, usize>,
+    /// From the arrival of a message to the source's wake-up.
+    wakes: HashMap<usize, usize>,
 }
 
-/// Who runs: a thread, or one CPU's interrupts, of a kind.
+/// A context of execution: a thread, or one CPU's interrupts of a kind.
 #[derive(PartialEq, Eq, Hash)]
 enum Runner {
     Thread(i32),
@@ -42,14 +42,14 @@ impl Runner {
     }
 }
 
-/// What one of them is about.
+/// The wake-up that a context is in.
 #[derive(Default)]
-struct Doing {
-    /// The callbacks that have not returned.
+struct Current {
+    /// The callbacks that have not returned, the outermost first.
     inside: Vec<usize>,
-    /// The source that wakes others up.
+    /// The source's wake-up.
     source: Option<usize>,
-    /// The message that has arrived just now.
+    /// The arrival of a message, before the source's wake-up.
     arrival: Option<usize>,
 }
 
@@ -60,97 +60,97 @@ impl Wakeups {
             ends: HashMap::new(),
             sources: HashMap::new(),
             arrivals: HashMap::new(),
-            tellings: HashMap::new(),
+            wakes: HashMap::new(),
         };
-        let mut runners: HashMap<Runner, Doing> = HashMap::new();
+        let mut runners: HashMap<Runner, Current> = HashMap::new();
         for (at, record) in records.iter().enumerate() {
-            let doing = runners.entry(Runner::of(record)).or_default();
-            wakeups.add(records, at, record, doing);
+            let current = runners.entry(Runner::of(record)).or_default();
+            wakeups.add(records, at, record, current);
         }
         wakeups
     }
 
-    fn add(&mut self, records: &[Record], at: usize, record: &Record, doing: &mut Doing) {
+    fn add(&mut self, records: &[Record], at: usize, record: &Record, current: &mut Current) {
         match record.event() {
             "repoll_callback" => {
-                self.call(at, doing);
-                doing.inside.push(at);
+                self.call(at, current);
+                current.inside.push(at);
             }
             "repoll_callback_exit" => {
                 let item = record.number("item");
-                // If an end is missing, so is what was in it.
+                // A callback whose own end is missing ends with the one around it.
                 let own = |at: &usize| records[*at].number("item") == item;
-                if let Some(place) = doing.inside.iter().rposition(own) {
-                    self.ends.insert(doing.inside[place], at);
-                    doing.inside.truncate(place);
+                if let Some(place) = current.inside.iter().rposition(own) {
+                    self.ends.insert(current.inside[place], at);
+                    current.inside.truncate(place);
                 }
             }
-            "repoll_select_wake" => self.call(at, doing),
+            "repoll_select_wake" => self.call(at, current),
             "repoll_source_arrive" => {
-                *doing = Doing {
+                *current = Current {
                     arrival: Some(at),
-                    ..Doing::default()
+                    ..Current::default()
                 }
             }
             "repoll_source_wake" => {
                 let source = record.number("source");
-                let arrival = doing
+                let arrival = current
                     .arrival
                     .filter(|arrival| records[*arrival].number("source") == source);
-                *doing = Doing {
+                *current = Current {
                     source: (record.number("pollers") == Some(1)).then_some(at),
-                    ..Doing::default()
+                    ..Current::default()
                 };
                 if let Some(arrival) = arrival {
                     self.arrivals.insert(at, arrival);
-                    self.tellings.insert(arrival, at);
+                    self.wakes.insert(arrival, at);
                 }
             }
-            // It goes on later.
+            // The context goes on when the thread runs again.
             "sched_switch" => {}
-            event if begins_something_else(event) => *doing = Doing::default(),
+            event if ends_wakeup(event) => *current = Current::default(),
             _ => {}
         }
     }
 
-    fn call(&mut self, at: usize, doing: &Doing) {
-        match (doing.inside.last(), doing.source) {
+    fn call(&mut self, at: usize, current: &Current) {
+        match (current.inside.last(), current.source) {
             (Some(parent), _) => self.parents.insert(at, *parent),
             (None, Some(source)) => self.sources.insert(at, source),
             (None, None) => None,
         };
     }
 
-    /// The callback that this callback or entry is called in: that of an item of the instance that it
-    /// watches.
+    /// The callback that a callback or a call of an entry is nested in: the callback of an item of
+    /// the instance that the callee watches.
     pub(crate) fn parent(&self, at: usize) -> Option<usize> {
         self.parents.get(&at).copied()
     }
 
-    /// Where a callback returns.
+    /// The return of a callback.
     pub(crate) fn end(&self, callback: usize) -> Option<usize> {
         self.ends.get(&callback).copied()
     }
 
-    /// The wake-up by a source that a callback or an entry belongs to.
+    /// The source's wake-up that an outermost callback or call belongs to.
     pub(crate) fn source(&self, at: usize) -> Option<usize> {
         self.sources.get(&at).copied()
     }
 
-    /// The message that a wake-up by a source is about.
+    /// The arrival of the message that causes a source's wake-up.
     pub(crate) fn arrival(&self, wake: usize) -> Option<usize> {
         self.arrivals.get(&wake).copied()
     }
 
-    /// The wake-up that tells of a message.
-    pub(crate) fn telling(&self, arrival: usize) -> Option<usize> {
-        self.tellings.get(&arrival).copied()
+    /// The source's wake-up that the arrival of a message causes.
+    pub(crate) fn wake_of_arrival(&self, arrival: usize) -> Option<usize> {
+        self.wakes.get(&arrival).copied()
     }
 }
 
-/// Whether an event can't be a part of a wake-up that has begun. Of events that we do not know, which others
-/// may have recorded, we know nothing.
-pub(crate) fn begins_something_else(event: &str) -> bool {
+/// Whether an event cannot be a part of a wake-up, and so ends it. Unknown events, which other
+/// programs may have enabled, end nothing.
+pub(crate) fn ends_wakeup(event: &str) -> bool {
     const PARTS: [&str; 5] = [
         "repoll_callback",
         "repoll_callback_exit",

@@ -6,8 +6,7 @@ mod times;
 
 use crate::ftrace::filter::Filter;
 use crate::ftrace::record::Record;
-use crate::story::way::is_ready;
-use crate::story::{Called, Story};
+use crate::story::{is_ready, Called, Story};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use times::{CALL, READ, WAIT};

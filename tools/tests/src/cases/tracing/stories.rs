@@ -219,7 +219,7 @@ fn of_select_and_poll() -> Result<()> {
                 step.map_or("", |step| step.detail.as_str())
             };
             // A signal makes all three ready.
-            let ready = detail("pass").strip_prefix("3 files asked, ");
+            let ready = detail("pass").strip_prefix("3 files polled, ");
             ensure!(
                 ready.is_some_and(|text| text.ends_with(" ready")),
                 "{story:#?}"

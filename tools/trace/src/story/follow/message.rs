@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A source's message that nobody watches for, and room that somebody waits for: sleepers are woken.
+//! A source without callees: a message that a read takes, or room for which a writer sleeps.
 
-use super::{plural, Way};
+use super::follower::{Follower, NEAR};
+use super::words::plural;
 
-impl Way<'_> {
-    /// A message that has arrived, or a wake-up without one: there is room. `false` if it is a part of another
-    /// story.
-    pub(super) fn queued(&mut self, at: usize) -> bool {
+impl Follower<'_> {
+    /// Follows a message from its arrival, or a sleeping writer from the wake-up for room. `false`
+    /// if the wake-up belongs to a message, whose story covers it.
+    pub(super) fn follow_message(&mut self, at: usize) -> bool {
         if self.is(at, "repoll_source_arrive") {
-            self.arrival(at);
-            self.read(at);
+            self.follow_arrival(at);
+            self.follow_read(at);
             return true;
         }
-        // Told with the message.
         if self.index.wakeups.arrival(at).is_some() {
             return false;
         }
         self.source = self.record(at).number("source");
-        self.cause_by_context(at);
-        self.write(at);
+        self.follow_context(at);
+        self.follow_write(at);
         true
     }
 
     /// From the arrival to the read that takes the message.
-    fn read(&mut self, arrival: usize) {
-        if let Some(wake) = self.index.wakeups.telling(arrival) {
-            self.told(wake, "read");
+    fn follow_read(&mut self, arrival: usize) {
+        if let Some(wake) = self.index.wakeups.wake_of_arrival(arrival) {
+            self.source_wakes(wake, "read");
         }
         let read = self.index.messages.read(arrival);
         let Some(read) = read.filter(|read| *read > arrival) else {
             return self.miss("read");
         };
         let record = self.record(read);
-        self.taken(record.pid, read);
+        self.keep_receiver(record.pid, read);
         self.receiver = format!("{} ({})", record.comm, record.pid);
         self.read_message(read);
     }
 
-    /// From where there is room to the end of the write that takes it.
-    fn write(&mut self, wake: usize) {
-        self.told(wake, "write");
+    /// From the wake-up for room to the end of the write that uses it.
+    fn follow_write(&mut self, wake: usize) {
+        self.source_wakes(wake, "write");
         let running = self.steps.iter().find(|step| step.name == "running");
         let Some((running, Some(pid))) =
             running.map(|step| (step.at, self.record(step.at).number("next_pid")))
@@ -47,10 +47,7 @@ impl Way<'_> {
             return;
         };
         let source = self.record(wake).number("source");
-        let mut after = self
-            .index
-            .thread_after(pid as i32, running)
-            .take(super::NEAR);
+        let mut after = self.index.thread_after(pid as i32, running).take(NEAR);
         let end = after.find(|at| {
             let record = self.record(*at);
             matches!(
@@ -63,15 +60,15 @@ impl Way<'_> {
         };
         let record = self.record(end);
         if record.is("repoll_source_sleep") {
-            return self.step(end, "sleep", "another writer was quicker".to_owned());
+            return self.step(end, "sleep", "another writer took the room".to_owned());
         }
         self.receiver = format!("{} ({})", record.comm, record.pid);
         let detail = plural(record.number("ret").unwrap_or(0), "byte");
         self.step(end, "write", detail);
     }
 
-    /// Who is told, and how.
-    fn told(&mut self, wake: usize, call: &str) {
+    /// Adds a source's wake-up; a task that sleeps in `call` is followed.
+    fn source_wakes(&mut self, wake: usize, call: &str) {
         let record = self.record(wake);
         let sleepers = record.number("sleepers") == Some(1);
         let mut whom = Vec::new();
@@ -79,14 +76,14 @@ impl Way<'_> {
             whom.push(format!("of a task that sleeps in a {call}"));
         }
         if record.number("pollers") == Some(1) {
-            whom.push("of those who poll it".to_owned());
+            whom.push("of the source's pollers".to_owned());
         }
         if record.number("signal") == Some(1) {
             whom.push("by signal".to_owned());
         }
         self.step(wake, "wake-up", whom.join(", "));
         if sleepers {
-            self.wake(wake, usize::MAX, None);
+            self.follow_wake_up(wake, usize::MAX, None);
         }
     }
 }

@@ -154,14 +154,14 @@ fn a_wake_up_in_vain_ends_with_the_pass() {
     assert_eq!(names(vain), "callback, scheduler, running, poll, pass");
     assert_eq!(
         vain.steps[3].detail,
-        "fd 3 is asked: not ready any more (and 1 more wake-up)"
+        "of fd 3: no longer ready (and 1 more wake-up)"
     );
     assert_eq!((vain.missing, vain.receiver.as_str()), (None, ""));
     assert_eq!(
         names(useful),
         "callback, scheduler, running, poll, pass, returns, use"
     );
-    assert_eq!(useful.steps[4].detail, "2 files asked, 1 ready");
+    assert_eq!(useful.steps[4].detail, "2 files polled, 1 ready");
     assert_eq!(useful.receiver, "caller (20)");
 }
 
@@ -275,7 +275,7 @@ fn a_message_goes_from_its_arrival_to_its_read() {
     assert!(stories.iter().all(|story| story.source == Some(5)));
     assert_eq!(
         stories[1].steps[2].detail,
-        "of a task that sleeps in a read, of those who poll it, by signal"
+        "of a task that sleeps in a read, of the source's pollers, by signal"
     );
     // With its header.
     assert_eq!(stories[1].steps[5].detail, "18 bytes");

@@ -1,57 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Backwards: what made the file ready.
+//! Backwards: the cause, from the wake-up to the interrupt or system call that it began with.
 
-use super::{plural, Way, NEAR};
+use super::follower::{Follower, NEAR};
+use super::words::plural;
 use crate::ftrace::record::{Context, Record};
 use crate::story::{Cause, Protocol};
 
 /// The softirq that polls NICs.
 const NET_RX: i64 = 3;
 
-/// What one run of a softirq did before a place, on one CPU.
+/// The records of one run of a softirq on one CPU, up to a record.
 struct Run {
-    /// Where it begins.
+    /// The `softirq_entry`.
     entry: usize,
-    /// What came since, the nearest first.
+    /// The records since, the latest first.
     places: Vec<usize>,
 }
 
-impl Way<'_> {
-    /// What made a file wake its wait queue, of which the first that we know is called at `first`.
-    pub(super) fn cause(&mut self, first: usize) {
+impl Follower<'_> {
+    /// Follows the wake-up of a file's wait queue back to its cause. The wait queue's first callee
+    /// in the trace is called at `first`.
+    pub(super) fn follow_cause(&mut self, first: usize) {
         let Some(wake) = self.index.wakeups.source(first) else {
-            return self.cause_by_context(first);
+            return self.follow_context(first);
         };
         self.source = self.record(wake).number("source");
         match self.index.wakeups.arrival(wake) {
-            Some(arrival) => self.arrival(arrival),
-            None => self.cause_by_context(wake),
+            Some(arrival) => self.follow_arrival(arrival),
+            None => self.follow_context(wake),
         }
         self.step(wake, "source", "wait queue called".to_owned());
     }
 
-    /// A message that entered a source's queue.
-    pub(super) fn arrival(&mut self, at: usize) {
+    /// Follows a message back from where it enters a source's queue.
+    pub(super) fn follow_arrival(&mut self, at: usize) {
         let record = self.record(at);
         self.message = Some(at);
         self.source = record.number("source");
-        self.cause_by_context(at);
+        self.follow_context(at);
         self.cause = match record.field("kind") {
             Some("timer") => Cause::Timer,
             Some("frame") => Cause::Frame,
             _ => Cause::Write,
         };
         let detail = format!(
-            "a message of {}, {} in the queue of source {}",
+            "a message of {} at source {}, {} queued",
             plural(record.number("length").unwrap_or(0), "byte"),
-            record.show("queued"),
-            record.show("source")
+            record.show("source"),
+            record.show("queued")
         );
         self.step(at, "arrival", detail);
     }
 
-    /// What the CPU was doing when the record at a place was made.
-    pub(super) fn cause_by_context(&mut self, at: usize) {
+    /// Follows the softirq, interrupt or system call that the record at `at` was made in.
+    pub(super) fn follow_context(&mut self, at: usize) {
         let record = self.record(at);
         match record.context {
             Context::Softirq => self.softirq(at),
@@ -66,7 +68,7 @@ impl Way<'_> {
         }
     }
 
-    /// The system call that a thread is in.
+    /// Adds the system call that a thread is in.
     fn system_call(&mut self, pid: i32, before: usize) {
         let mut calls = self.index.thread_before(pid, before).take(NEAR);
         let Some(at) = calls.find(|at| self.record(*at).event().starts_with("sys_")) else {
@@ -82,7 +84,7 @@ impl Way<'_> {
         self.step(at, "system call", detail);
     }
 
-    /// The interrupt that the CPU is in.
+    /// Adds the interrupt that the CPU is in.
     fn interrupt(&mut self, before: usize) {
         let mut here = self.index.cpu_before(before).take(NEAR);
         let entry = here.find(|at| {
@@ -96,15 +98,15 @@ impl Way<'_> {
         };
         let record = self.record(at);
         if record.is("irq_handler_entry") {
-            let detail = interrupt_in_words(record);
+            let detail = interrupt_detail(record);
             self.step(at, "interrupt", detail);
         } else {
             self.timer(at);
         }
     }
 
-    /// What the softirq has done that the CPU is in; interrupts may have come in, and, with
-    /// PREEMPT_RT, other threads.
+    /// The run of the softirq that the CPU is in, without the records of interrupts and, with
+    /// PREEMPT_RT, of other threads.
     fn run(&self, before: usize) -> Option<Run> {
         let thread = self.record(before).pid;
         let mut places = Vec::new();
@@ -125,13 +127,13 @@ impl Way<'_> {
         None
     }
 
-    /// The last event of a name in a run, before a place.
+    /// The last record of an event in a run, before `before`.
     fn last(&self, run: &Run, event: &str, before: usize) -> Option<usize> {
         let mut places = run.places.iter().copied();
         places.find(|at| *at < before && self.is(*at, event))
     }
 
-    /// One run of a softirq: a packet mostly.
+    /// Adds the work of a softirq: a packet, mostly.
     fn softirq(&mut self, before: usize) {
         self.cause = Cause::Softirq;
         let Some(run) = self.run(before) else { return };
@@ -141,7 +143,7 @@ impl Way<'_> {
         if self.is(before, "repoll_source_arrive") {
             match self.last(&run, "netif_receive_skb", before) {
                 None => self.miss("protocol"),
-                Some(stack) => self.packet(&run, stack, "a packet handler takes it".to_owned()),
+                Some(stack) => self.packet(&run, stack, "received by a packet handler".to_owned()),
             }
             return;
         }
@@ -157,23 +159,25 @@ impl Way<'_> {
         if self.record(stack).field("name") == Some("lo") {
             self.cause = Cause::Loopback;
         }
-        self.packet(&run, stack, format!("IP and {protocol} take it"));
+        self.packet(&run, stack, format!("received by IP and {protocol}"));
         self.step(socket, "socket", "data ready, wait queue called".to_owned());
     }
 
-    /// The timer whose function a run of a softirq is in: with PREEMPT_RT, that of a user program.
+    /// Adds the timer that expires in a run of a softirq: with PREEMPT_RT, the timers of user
+    /// programs do.
     fn expiry(&mut self, run: &Run, before: usize) {
         if let Some(at) = self.last(run, "hrtimer_expire_entry", before) {
             self.timer(at);
         }
     }
 
+    /// Adds a timer that expires.
     fn timer(&mut self, at: usize) {
         self.step(at, "timer", "a timer expires".to_owned());
     }
 
-    /// A packet, up to where the network stack has it.
-    fn packet(&mut self, run: &Run, stack: usize, what: String) {
+    /// Adds a packet, from the NIC to the protocols, which receive it at `stack`.
+    fn packet(&mut self, run: &Run, stack: usize, detail: String) {
         let record = self.record(stack);
         if record.field("name") != Some("lo") {
             self.packet = record.number("len").unwrap_or(0);
@@ -189,13 +193,14 @@ impl Way<'_> {
                 Some(driver) => self.nic(run.entry, driver),
             }
         }
-        self.step(stack, "protocol", what);
+        self.step(stack, "protocol", detail);
     }
 
-    /// The interrupt that began it, the softirq, and the driver.
+    /// Adds the NIC's interrupt, the softirq, and the driver.
     ///
-    /// An interrupt before the end of an earlier poll began that one; and if another poll or
-    /// interrupt came before our packet, it may have come with those.
+    /// The interrupt is missing if another poll of the NIC may have belonged to it: one that came
+    /// after the interrupt, or another poll or interrupt between the softirq's entry and the
+    /// packet.
     fn nic(&mut self, softirq: usize, driver: usize) {
         let disturbs = |at: &usize| {
             let record = self.record(*at);
@@ -217,14 +222,14 @@ impl Way<'_> {
         match interrupt.filter(|_| !disturbed) {
             None => self.miss("interrupt"),
             Some(at) => {
-                let detail = interrupt_in_words(self.record(at));
+                let detail = interrupt_detail(self.record(at));
                 self.step(at, "interrupt", detail);
             }
         }
-        self.step(softirq, "NAPI", "NET_RX begins to poll the NIC".to_owned());
+        self.step(softirq, "NAPI", "NET_RX polls the NIC".to_owned());
         let record = self.record(driver);
         let detail = format!(
-            "{} hands over a packet, {} bytes",
+            "{} passes up a packet, {} bytes",
             record.show("name"),
             record.show("len")
         );
@@ -232,7 +237,7 @@ impl Way<'_> {
     }
 }
 
-/// An interrupt of a NIC's receive queue, as virtio-net calls them.
+/// Whether a record is an interrupt of a NIC's receive queue, by virtio-net's naming.
 fn is_input_interrupt(record: &Record) -> bool {
     record.is("irq_handler_entry")
         && record
@@ -240,6 +245,6 @@ fn is_input_interrupt(record: &Record) -> bool {
             .is_some_and(|name| name.contains("-input."))
 }
 
-fn interrupt_in_words(record: &Record) -> String {
+fn interrupt_detail(record: &Record) -> String {
     format!("irq {}, vector {}", record.show("irq"), record.show("name"))
 }
