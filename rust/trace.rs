@@ -23,8 +23,7 @@ pub(crate) use trace;
 
 macro_rules! declare_trace {
     (
-        $($(#[$attr:meta])* fn $name:ident($($arg:ident : $type:ty),* $(,)?)
-            $(, $edge:ident($slice:expr))?;)*
+        $($(#[$attr:meta])* fn $name:ident($($arg:ident : $type:ty),* $(,)?);)*
     ) => {
         /// Whether somebody listens to a tracepoint. For [`trace!`].
         pub(crate) mod is_on {
@@ -58,24 +57,12 @@ macro_rules! declare_trace {
                         // SAFETY: The tracepoint takes plain values, or references for the call.
                         unsafe { ext::[< rust_do_trace_repoll_ $name >]($($arg),*) };
                     }
-                    $($edge($slice);)?
                 }
             )*
         }
     }
 }
 
-/// The beginning of what a timeline draws as a slice: `REPOLL_SLICE_*`.
-fn begins(slice: u32) {
-    trace!(slice('B'.into(), slice));
-}
-
-/// Its end.
-fn ends(slice: u32) {
-    trace!(slice('E'.into(), slice));
-}
-
-// Those that begin or end a slice say so themselves, out of the way of the code that calls them.
 declare_trace! {
     /// There is an instance more.
     fn create(ep: u32);
@@ -104,17 +91,17 @@ declare_trace! {
     /// Waiters (at most one of them) or pollers are to be woken.
     fn wake(ep: u32, waiters: u32, pollers: u32, reason: u32);
     /// A wait begins.
-    fn wait_enter(ep: u32, maxevents: i32, timeout: i64), begins(ext::REPOLL_SLICE_WAIT);
+    fn wait_enter(ep: u32, maxevents: i32, timeout: i64);
     /// A waiter is about to sleep.
-    fn wait_sleep(ep: u32), begins(ext::REPOLL_SLICE_SLEEP);
+    fn wait_sleep(ep: u32);
     /// A waiter is awake again.
-    fn wait_wake(ep: u32, reason: u32), ends(ext::REPOLL_SLICE_SLEEP);
+    fn wait_wake(ep: u32, reason: u32);
     /// A wait returns.
-    fn wait_exit(ep: u32, ret: i32), ends(ext::REPOLL_SLICE_WAIT);
+    fn wait_exit(ep: u32, ret: i32);
     /// A pass over the ready queue begins.
-    fn scan_begin(ep: u32, by: u32), begins(ext::REPOLL_SLICE_SCAN);
+    fn scan_begin(ep: u32, by: u32);
     /// A pass has ended: how many items were polled, and how many of them had events.
-    fn scan_end(ep: u32, taken: u32, ready: u32), ends(ext::REPOLL_SLICE_SCAN);
+    fn scan_end(ep: u32, taken: u32, ready: u32);
     /// An event was copied to the waiter.
     fn deliver(ep: u32, item: u64, fd: i32, events: u32, data: u64);
     /// A message entered a source's queue.
@@ -134,8 +121,7 @@ declare_trace! {
     /// Sleepers, pollers and owners of signals are told of events.
     fn source_wake(source: u32, events: u32, sleepers: u32, pollers: u32, signal: u32);
     /// A call of SELECT or POLL has read its sets or array, and begins.
-    fn select_setup(task: i32, call: u32, nfds: u32, bytes_in: u64, timeout: i64),
-        begins(ext::REPOLL_SLICE_CALL + call);
+    fn select_setup(task: i32, call: u32, nfds: u32, bytes_in: u64, timeout: i64);
     /// It has asked a file.
     fn select_poll(task: i32, fd: i32, events: u32, ready: u32);
     /// It has gone through its files once.
@@ -145,8 +131,5 @@ declare_trace! {
     /// A wait queue called one of its entries. The tracepoint itself looks in which context.
     fn select_wake(task: i32, fd: i32, key: u32, matched: u32);
     /// It returns.
-    fn select_result(task: i32, call: u32, ret: i32, counts: &ext::repoll_counts),
-        ends(ext::REPOLL_SLICE_CALL + call);
-    /// The beginning (`B`) or the end (`E`) of a slice. Called by those above.
-    fn slice(kind: u32, slice: u32);
+    fn select_result(task: i32, call: u32, ret: i32, counts: &ext::repoll_counts);
 }

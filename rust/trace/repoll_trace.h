@@ -72,12 +72,6 @@
 /* Which call goes through its files. */
 #define REPOLL_CALL_SELECT	0	/* REPOLL_SELECT */
 #define REPOLL_CALL_POLL	1	/* REPOLL_POLL */
-
-/* What takes its time, in one thread. */
-#define REPOLL_SLICE_WAIT	0	/* repoll_wait_enter to _exit */
-#define REPOLL_SLICE_SLEEP	1	/* repoll_wait_sleep to _wake */
-#define REPOLL_SLICE_SCAN	2	/* repoll_scan_begin to _end */
-#define REPOLL_SLICE_CALL	3	/* repoll_select_setup to _result: and REPOLL_CALL_* */
 #endif
 
 #define repoll_context() \
@@ -812,30 +806,6 @@ TRACE_EVENT(repoll_select_result,
 		  __entry->passes, __entry->polled, __entry->entries,
 		  __entry->wakeups, __entry->sleeps, __entry->bytes_in,
 		  __entry->bytes_out)
-);
-
-#define repoll_slice_name(slice) \
-	(((const char *[]){ "WAIT", "sleep", "scan", "SELECT", "POLL" })[slice])
-
-/*
- * The beginning (B) or the end (E) of what has both, in Perfetto's convention for kernel track
- * events. That wants both ends of a slice from one tracepoint, so it is one for all. It is
- * recorded beside the two that say more, and only if those are on, too: so it costs nothing of
- * its own while they are off.
- */
-TRACE_EVENT(repoll_slice,
-	TP_PROTO(u32 type, u32 slice),
-	TP_ARGS(type, slice),
-	TP_STRUCT__entry(
-		__field(char, track_event_type)
-		__string(slice_name, repoll_slice_name(slice))
-	),
-	TP_fast_assign(
-		__entry->track_event_type = type;
-		__assign_str(slice_name);
-	),
-	TP_printk("%c %s",
-		  __entry->track_event_type, __get_str(slice_name))
 );
 
 #endif /* _REPOLL_TRACE_H */
