@@ -27,11 +27,6 @@ impl Tracing {
     fn set(&self, on: bool) -> Result<()> {
         self.write("events/repoll/enable", if on { "1" } else { "0" })
     }
-
-    /// Without the slices, which are for Perfetto.
-    fn without_slices(&self) -> Result<()> {
-        self.write("events/repoll/repoll_slice/enable", "0")
-    }
 }
 
 impl Drop for Tracing {
@@ -43,7 +38,7 @@ impl Drop for Tracing {
     }
 }
 
-/// A path, and how many tracepoints it passes: those of slices count apart.
+/// A path, and the number of tracepoints on it.
 struct Case {
     name: &'static str,
     measure: fn(&Clock, &Side) -> Result<f64>,
@@ -82,21 +77,19 @@ pub fn table(clock: &Clock) -> Result<String> {
     let side = Side::repoll()?;
     let tracing = Tracing::new()?;
     let mut text = format!(
-        "{:<32} {:>6} {:>6} {:>9} {:>9} {:>12}\n",
-        "path", "passes", "off", "on", "a record", "with slices"
+        "{:<32} {:>6} {:>6} {:>9} {:>9}\n",
+        "path", "passes", "off", "on", "a record"
     );
     for case in CASES {
         let off = (case.measure)(clock, &side)?;
         tracing.set(true)?;
-        let all = (case.measure)(clock, &side)?;
-        tracing.without_slices()?;
         let on = (case.measure)(clock, &side)?;
         tracing.set(false)?;
         let each = (on - off) / f64::from(case.passes);
         writeln!(
             text,
-            "{:<32} {:>6} {:>6.0} {:>9.0} {:>9.0} {:>12.0}",
-            case.name, case.passes, off, on, each, all
+            "{:<32} {:>6} {:>6.0} {:>9.0} {:>9.0}",
+            case.name, case.passes, off, on, each
         )?;
     }
     Ok(text)

@@ -28,8 +28,6 @@ pub fn tests() -> Vec<Test> {
         an_exclusive_watch,
         a_callback_in_an_interrupt_calls_the_outer_one_there,
         a_waiter_who_comes_too_late_finds_nothing,
-        what_takes_time_is_a_slice,
-        a_slice_is_recorded_beside_others_only,
         a_poll_that_sleeps,
         a_poll_that_is_called_for_nothing,
         a_select_that_finds_something,
@@ -47,11 +45,10 @@ const ALWAYS: i32 = libc::EPOLLERR | libc::EPOLLHUP;
 const ONESHOT_IN: u32 = (libc::EPOLLONESHOT | libc::EPOLLIN | ALWAYS) as u32;
 const JUST_IN: u32 = (libc::EPOLLIN | ALWAYS) as u32;
 
-/// Records as lines of the event's name and all of its fields, without the slices.
+/// Records as lines of the event's name and all of its fields.
 fn lines<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<String> {
     records
         .into_iter()
-        .filter(|record| !record.is("repoll_slice"))
         .map(|record| record.to_string().replacen("repoll_", "", 1))
         .collect()
 }
@@ -324,72 +321,6 @@ fn a_waiter_who_comes_too_late_finds_nothing() -> Result<()> {
             format!("wait_wake: ep={ep} reason=event"),
         ],
     )
-}
-
-/// The slices that are recorded, as `B name` and `E name`.
-fn slices(records: &[Record]) -> Vec<String> {
-    let slices = all(records, "slice");
-    let both = |slice: &&Record| {
-        let edge = slice.number("track_event_type").unwrap_or_default() as u8;
-        format!("{} {}", char::from(edge), slice.show("slice_name"))
-    };
-    slices.iter().map(both).collect()
-}
-
-fn what_takes_time_is_a_slice() -> Result<()> {
-    let m = Repoll::new()?;
-    let instance = Instance::open()?;
-    let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
-    let records = recorded(|| {
-        ensure!(m.wait(1, Some(Duration::from_micros(1)))?.is_empty());
-        signal(&fd)?;
-        expect_one(&m, 1)?;
-        let mut set = FdSet::new();
-        set.insert(&m);
-        ensure!(instance.select([Some(&mut set), None, None], Some(LONG))? == 1);
-        ensure!(instance.poll(&mut [PollFd::new(&m, PollEvents::IN)], Some(LONG))? == 1);
-        Ok(())
-    })?;
-    let expected = "B WAIT, B sleep, E sleep, E WAIT, B WAIT, B scan, E scan, E WAIT, \
-        B SELECT, B scan, E scan, E SELECT, B POLL, B scan, E scan, E POLL";
-    ensure!(
-        slices(&records).join(", ") == expected,
-        "{:?}",
-        slices(&records)
-    );
-    // All are of the thread that they belong to.
-    ensure!(all(&records, "slice")
-        .iter()
-        .all(|slice| slice.pid == this_thread()));
-    Ok(())
-}
-
-/// So it costs nothing while they are off.
-fn a_slice_is_recorded_beside_others_only() -> Result<()> {
-    let m = Repoll::new()?;
-    let record = |events: &[&str]| -> Result<Vec<String>> {
-        let mut session = repoll_trace::tracefs::Session::new()?;
-        for event in events {
-            ensure!(session.enable("repoll", event)?, "{event}");
-        }
-        session.start()?;
-        m.ready()?;
-        Ok(session
-            .stop()?
-            .records
-            .iter()
-            .map(Record::to_string)
-            .collect())
-    };
-    let alone = record(&["repoll_slice"])?;
-    ensure!(alone.is_empty(), "{alone:?}");
-    let beside = record(&["repoll_slice", "repoll_wait_exit"])?;
-    ensure!(
-        beside.len() == 2 && beside[1].ends_with("slice_name=WAIT"),
-        "{beside:?}"
-    );
-    Ok(())
 }
 
 fn a_poll_that_sleeps() -> Result<()> {

@@ -98,10 +98,6 @@ const EVENTS: &[(&str, &str)] = &[
         "s32 task, u32 call, s32 ret, u32 passes, u64 polled, u32 entries, u32 wakeups, \
         u32 sleeps, u64 bytes_in, u64 bytes_out",
     ),
-    (
-        "slice",
-        "char track_event_type, __data_loc char[] slice_name",
-    ),
 ];
 
 const CONTEXTS: &[&str] = &["task", "softirq", "hardirq", "nmi"];
@@ -160,11 +156,6 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("select_wake", "context", CONTEXTS),
     ("select_wake", "matched", NO_OR_YES),
     ("select_result", "call", CALLS),
-    (
-        "slice",
-        "slice_name",
-        &["WAIT", "sleep", "scan", "SELECT", "POLL"],
-    ),
 ];
 
 /// What no test can bring about, and why that is.
@@ -243,7 +234,7 @@ fn each_event_is_as_in_the_table() -> Result<()> {
         let (_, print) = format.split_once("print fmt: ").context("no print fmt")?;
         let mut named = 0;
         for (of, field, names) in VALUES {
-            if of != event || *names == NO_OR_YES || *field == "slice_name" {
+            if of != event || *names == NO_OR_YES {
                 continue;
             }
             let symbols = symbols(field, names);
