@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Checks that each test that a page names exists.
+//! Checks that each test, file, command and function that a page names exists.
+
+mod names;
+mod stops;
 
 use anyhow::{ensure, Context, Result};
 use std::collections::BTreeSet;
