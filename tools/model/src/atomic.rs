@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kernel_ext::atomic`, made of loom's types: for the module's own files that are built on it.
+//! `kernel_ext::atomic`, built on loom's types, for the module's files that use it.
 //!
-//! Same names, and each order as C11 has it; `Full` is acquire and release with a fence on either
-//! side, since loom takes `SeqCst` accesses for `AcqRel` ones. A test may take an order away
+//! The names are the same, and each order is C11's. `Full` is acquire and release with a fence on
+//! either side, as loom takes `SeqCst` accesses for `AcqRel`. A test may take an order away
 //! ([`check::weakened`](super::check::weakened)).
 
 use super::check::{full_barrier, has, Turns, Weakness};
@@ -14,7 +14,7 @@ pub(crate) mod ordering {
     use super::{has, Order, Weakness};
 
     pub(crate) trait Ordering: Copy {
-        /// As C11 has it, and whether it is a full barrier.
+        /// The order in C11, and whether it is a full barrier.
         const ORDER: (Order, bool);
 
         fn order(self) -> Order {
@@ -43,7 +43,7 @@ pub(crate) mod ordering {
     }
 }
 
-/// A type of values that an [`Atomic`] can hold.
+/// A value that an [`Atomic`] can hold.
 pub(crate) trait Value: Copy {
     fn to_bits(self) -> u64;
     fn from_bits(bits: u64) -> Self;
@@ -71,7 +71,7 @@ values! {
 
 pub(crate) struct Atomic<T>(AtomicU64, Turns, PhantomData<T>);
 
-// SAFETY: All access is atomic; a pointer is a value here.
+// SAFETY: All accesses are atomic; a pointer is only a value here.
 unsafe impl<T> Send for Atomic<T> {}
 // SAFETY: As above.
 unsafe impl<T> Sync for Atomic<T> {}

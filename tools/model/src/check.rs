@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs a model in all of its interleavings, as it is or with a weakness.
+//! Runs a model in all of its interleavings, unchanged or with a weakness.
 
 use loom::{
     model::Builder,
@@ -31,7 +31,7 @@ pub(crate) fn check(
     let begin = std::time::Instant::now();
     builder.check(move || {
         count.fetch_add(1, Relaxed);
-        // Made before there are threads, which its making would order.
+        // Created before the threads, as creating it later would order them.
         FENCES.turn();
         model();
     });
@@ -43,12 +43,13 @@ pub(crate) fn check(
     );
 }
 
-/// Has loom try both orders of two operations.
+/// Makes loom try both orders of two operations.
 ///
 /// loom runs one thread after the other, and then again with another order of two operations that
-/// depend on each other. It finds those by the last access to a variable alone, so one thread's load
-/// hides another one's before it; and to loom two fences do not depend on each other. A store before
-/// each operation, of a variable that nobody loads, orders nothing, and makes them dependent.
+/// depend on each other. It only considers the last access to a variable, so one thread's load
+/// hides an earlier one of another thread, and it takes two fences for independent. A store before
+/// each operation, to a variable that is never loaded, orders nothing but makes the operations
+/// dependent.
 pub(crate) struct Turns(AtomicUsize);
 
 impl Turns {
@@ -71,7 +72,7 @@ pub(crate) fn full_barrier() {
     fence(SeqCst);
 }
 
-/// An order that the module's source asks for and, for one test, does not get.
+/// A property that the module's source requires, and that one test takes away.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weakness {
     None,
@@ -81,7 +82,7 @@ pub(crate) enum Weakness {
     Release,
     /// A read-modify-write is a load, and then a store.
     Atomicity,
-    /// `Flag::exchange()` of what is there already is a load.
+    /// `Flag::exchange()` with the present value is a load.
     FlagIsLoaded,
     /// `Flag::exchange()` is relaxed.
     Flag,
@@ -89,7 +90,7 @@ pub(crate) enum Weakness {
     Word,
     /// `Word::compare_exchange()` is relaxed.
     CompareExchange,
-    /// `Word::compare_exchange()` acquires and releases, and is no barrier.
+    /// `Word::compare_exchange()` acquires and releases, but is no full barrier.
     CompareExchangeBarrier,
 }
 
@@ -99,25 +100,25 @@ thread_local! {
     static CLOSELY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// As [`check`], and the ready queue's word takes [`Turns`]: for small models, since that makes very
-/// many more executions.
+/// As [`check`], but the ready queue's word takes [`Turns`]. For small models, as this multiplies
+/// the number of executions.
 pub(crate) fn check_closely(name: &str, model: impl Fn() + Send + Sync + 'static) {
     CLOSELY.set(true);
     check(name, None, model);
     CLOSELY.set(false);
 }
 
-/// Whether the test asked for it.
+/// Whether [`check_closely`] runs the model.
 pub(crate) fn closely() -> bool {
     CLOSELY.get()
 }
 
-/// Whether the test is about this weakness.
+/// Whether the model runs with this weakness.
 pub(crate) fn has(weakness: Weakness) -> bool {
     WEAKNESS.get() == weakness
 }
 
-/// Runs `model` with a weakness. It is to fail.
+/// Runs `model` with a weakness. The model must fail.
 pub(crate) fn weakened(weakness: Weakness, model: impl Fn() + Send + Sync + 'static) {
     struct Reset;
     impl Drop for Reset {

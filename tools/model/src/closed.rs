@@ -13,46 +13,46 @@ use loom::{
 };
 use std::ptr;
 
-/// What the hook has written of a watch that it ended. loom knows who may read it.
+/// The data that the hook has written about a watch that it ended. loom checks who may read it.
 struct Element {
     next: std::cell::UnsafeCell<*mut Element>,
     payload: UnsafeCell<u32>,
 }
 
-// SAFETY: It is a part of the element.
+// SAFETY: The link is a part of the element.
 unsafe impl HasLink for Element {
     fn link(&self) -> *mut *mut Self {
         self.next.get()
     }
 }
 
-/// Pushes an element with this payload, as `Watcher::closed()`.
+/// Pushes an element with this payload, as the last-close hook does.
 fn push(stack: &Stack<Element>, payload: u32) {
     let element = Box::new(Element {
         next: std::cell::UnsafeCell::new(ptr::null_mut()),
         payload: UnsafeCell::new(0),
     });
-    // SAFETY: Nobody else has it.
+    // SAFETY: No other thread has the element yet.
     element.payload.with_mut(|at| unsafe { *at = payload });
-    // SAFETY: The element is new, and given away.
+    // SAFETY: The element is new, and this thread no longer uses it.
     unsafe { stack.push(Box::into_raw(element)) };
 }
 
-/// Takes all, as `Locked::reap()`; the payloads.
+/// Takes all elements, as `Locked::reap()` does, and returns the payloads.
 fn take(stack: &Stack<Element>) -> Vec<u32> {
     stack
         .take()
         .map(|element| {
-            // SAFETY: It was a box, and is ours.
+            // SAFETY: The element was a box, and belongs to this thread.
             let element = unsafe { Box::from_raw(element) };
-            // SAFETY: loom checks it.
+            // SAFETY: loom checks the access.
             element.payload.with(|at| unsafe { *at })
         })
         .collect()
 }
 
-/// Two files are closed at the same time, while an instance reaps: each item is reaped once, as its
-/// hook has left it.
+/// Two files are closed at the same time, while an instance reaps. Each item is reaped once, in the
+/// state that its hook has left.
 fn model() {
     let stack = Arc::new(Stack::new());
     let hooks = [1, 2].map(|payload| {
@@ -89,8 +89,9 @@ fn an_item_is_lost_if_a_push_is_a_load_and_a_store() {
     weakened(Weakness::Atomicity, model);
 }
 
-/// `Eventpoll::release()` must find what the hook has ended: the hook pushes under the lock of the
-/// file's bucket, and the release takes that lock before it looks. `is_empty()` alone may be late.
+/// `Eventpoll::release()` must find each item that the hook has ended. The hook pushes under the
+/// lock of the file's bucket, and the release takes that lock before it checks the list.
+/// `is_empty()` alone may come too early.
 fn release(locks: bool) {
     let stack = Arc::new(Stack::new());
     let bucket = Arc::new(Mutex::new(true));

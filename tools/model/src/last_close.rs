@@ -3,9 +3,9 @@
 //! The table of watched files against the hook of a file's last close.
 //!
 //! A twin of `Registration::register()`, `unlink()`, `file()` and `on_last_close()` of
-//! `rust/watch/last_close.rs`, and of `Watch::detach()` of `watch.rs`, which need the kernel. If one
-//! of them is changed there, change it here. RCU is as in `pollfree.rs`. The bucket's lock is here
-//! no RCU section; nothing counts on that it is one in the kernel.
+//! `rust/watch/last_close.rs`, and of `Watch::detach()` of `watch.rs`, which need the kernel. Keep
+//! the twins in step. RCU is modelled as in `pollfree.rs`. The bucket's lock is no RCU section
+//! here; the code does not rely on it being one in the kernel.
 
 use super::check::{check, join};
 use loom::{
@@ -23,25 +23,25 @@ use loom::{
 #[derive(Clone, Copy, PartialEq)]
 enum Without {
     Nothing,
-    /// The bucket's first entry is stored relaxed.
+    /// The store of the bucket's first entry is relaxed.
     Release,
-    /// The hook loads it relaxed.
+    /// The hook's load of the first entry is relaxed.
     Acquire,
-    /// A reference to the file is put relaxed.
+    /// The put of a reference to the file is relaxed.
     Put,
-    /// The watch is taken off the table before its entries are out of the wait queues.
+    /// The watch leaves the table before its entries leave the wait queues.
     EntriesFirst,
-    /// The watch's file pointer is cleared after it is off the table.
+    /// The watch's file pointer is cleared after the watch has left the table.
     PointerFirst,
 }
 
-/// A watch: its number in the bucket is its index plus one; 0 is none.
+/// A watch. Its number in the bucket is its index plus one; 0 is no watch.
 struct Watch {
-    /// The file's wait queue, with the watch's entry; freed with the file.
+    /// The file's wait queue, which holds the watch's entry and is freed with the file.
     queue: UnsafeCell<()>,
-    /// `Registration::file`, as whether it is not null.
+    /// Whether `Registration::file` is not null.
     file: AtomicBool,
-    /// The memory of a `struct file`, which is freed a grace period after the file.
+    /// The memory of the `struct file`, which is freed a grace period after the last close.
     memory: UnsafeCell<()>,
 }
 
@@ -49,7 +49,7 @@ struct Table<const N: usize> {
     without: Without,
     watches: [Watch; N],
     first: AtomicUsize,
-    /// The bucket's lock, and its list.
+    /// The bucket's list, under its lock.
     bucket: Mutex<Vec<usize>>,
     rcu: RwLock<()>,
 }
@@ -82,7 +82,7 @@ impl<const N: usize> Table<N> {
         self.first.store(list.last().map_or(0, |at| at + 1), order);
     }
 
-    /// ADD: `register()`, and the entry.
+    /// ADD: `register()`, then adds the entry to the wait queue.
     fn register(&self, watch: usize) {
         let mut list = self.bucket.lock().expect("poison");
         self.watches[watch].file.store(true, Release);
@@ -92,7 +92,7 @@ impl<const N: usize> Table<N> {
         self.watches[watch].queue.with_mut(|_| ());
     }
 
-    /// `unlink()`. The list's first entry is its last element here.
+    /// `unlink()`. The first entry of the list is the last element of the vector.
     fn unlink(&self, list: &mut Vec<usize>, watch: usize) {
         let clear = || self.watches[watch].file.store(false, Release);
         if self.has(Without::PointerFirst) {
@@ -108,7 +108,7 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// `Watch::detach()`, by one who holds no reference to the file: the release of the instance.
+    /// `Watch::detach()` by the release of the instance, which holds no reference to the file.
     fn detach(&self, watch: usize) {
         let mut list = self.bucket.lock().expect("poison");
         if !list.contains(&watch) {
@@ -124,8 +124,8 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// `__fput()`: the hook, the end of the file's wait queue, and the end of its memory. Returns
-    /// whether the hook found the watch.
+    /// `__fput()`: runs the hook, then frees the file's wait queue. Returns whether the hook found
+    /// the watch.
     fn last_close(&self, watch: usize) -> bool {
         let order = if self.has(Without::Acquire) {
             Acquire
@@ -145,13 +145,13 @@ impl<const N: usize> Table<N> {
         found
     }
 
-    /// The memory of the file goes back to the page allocator.
+    /// Frees the memory of the file.
     fn free(&self, watch: usize) {
         drop(self.rcu.write());
         self.watches[watch].memory.with_mut(|_| ());
     }
 
-    /// `file()`: the pointer is followed in an RCU section.
+    /// `file()`: follows the pointer in an RCU section.
     fn follow(&self, watch: usize) {
         let _section = self.rcu.read();
         if self.watches[watch].file.load(Relaxed) {
@@ -160,8 +160,8 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// One task adds the file and puts its reference; another one puts its own. Whichever is the last
-/// runs the hook, and that finds the watch.
+/// One task adds the file and puts its reference; another task puts its own. The task with the last
+/// reference runs the hook, which must find the watch.
 fn notice(name: &str, without: Without) {
     check(name, None, move || {
         let table = Table::<1>::new(without);
@@ -196,8 +196,8 @@ fn the_last_close_misses_the_watch_if_a_put_is_relaxed() {
     notice("with a relaxed put", Without::Put);
 }
 
-/// Two files of a bucket; the watch of the first is behind that of the second. An instance that is
-/// released ends both, and the first file is closed meanwhile.
+/// Two files are in one bucket; the watch of the first comes after that of the second. The release
+/// of an instance ends both, while the first file is closed.
 fn detach(name: &str, without: Without) {
     check(name, None, move || {
         let table = Table::<2>::new(without);
@@ -235,7 +235,7 @@ fn a_file_goes_too_early_if_the_table_is_first() {
     detach("table first", Without::EntriesFirst);
 }
 
-/// A watch ends as its file is closed, while a third task wants to poll the file.
+/// A watch ends while its file is closed and a third task is about to poll the file.
 fn pointer(name: &str, without: Without) {
     check(name, None, move || {
         let table = Table::<1>::new(without);
@@ -260,7 +260,8 @@ fn a_freed_file_is_not_followed() {
     pointer("a_freed_file_is_not_followed", Without::Nothing);
 }
 
-/// The pointer was cleared last once. That leaned on the bucket's lock being an RCU section.
+/// The code once cleared the pointer last. It then relied on the bucket's lock being an RCU
+/// section.
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn a_freed_file_is_followed_if_the_pointer_is_cleared_last() {

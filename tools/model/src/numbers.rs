@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers without a lock: `rust/kernel_ext/limits.rs` and `throttle.rs` themselves.
+//! Lock-free counters: `rust/kernel_ext/limits.rs` and `throttle.rs` themselves.
 
 use super::{
     check::{check, join, weakened, Weakness},
@@ -10,7 +10,7 @@ use super::{
 };
 use loom::{sync::Arc, thread};
 
-/// Two charges, and room for one of them; then one is given back, while another one comes.
+/// Two charges, of which the limit allows one. That one is then returned while another one is made.
 fn count() {
     let count = Arc::new(Count::new());
     let other = {
@@ -66,7 +66,7 @@ fn a_limit_is_raised_if_each_change_is_a_load_and_a_store() {
     weakened(Weakness::Atomicity, limit);
 }
 
-/// Two pieces of work end on two CPUs: the rest that follows is that of both.
+/// Two pieces of work end on two CPUs. The pause that follows must pay for both.
 fn throttle() {
     const BEGAN: i64 = 1_000_000_000;
     const LONG: i64 = 200_000;
@@ -76,7 +76,7 @@ fn throttle() {
         let throttle = throttle.clone();
         thread::spawn(move || {
             time::set(BEGAN);
-            // The other one may have begun a rest.
+            // The other piece of work may have started a pause.
             throttle.begin().ok().map(|work| {
                 time::set(BEGAN + number * LONG);
                 work.end();

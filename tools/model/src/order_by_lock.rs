@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Relaxed accesses that a lock orders.
+//! Relaxed accesses that are ordered by a lock.
 //!
 //! Twins of `rust/eventpoll/nesting.rs` (ADD against ADD) and of `rust/source/queue.rs` (a message
-//! against a reader), which need the kernel. If one of them is changed there, change it here.
+//! against a reader), which need the kernel. Keep the twins in step.
 
 use super::check::{check, join};
 use loom::{
@@ -14,8 +14,8 @@ use loom::{
     thread,
 };
 
-/// An ADD nests the instance, and one adds a file to it: the first one finds the file in the list, or
-/// the second one finds that the instance is nested.
+/// One ADD nests the instance, another ADD adds a file to it. Either the first finds the file in
+/// the list, or the second finds that the instance is nested.
 fn nest(name: &str, looks_under_lock: bool) {
     check(name, None, move || {
         let outers = Arc::new(AtomicU32::new(0));
@@ -23,7 +23,7 @@ fn nest(name: &str, looks_under_lock: bool) {
         let nesting = {
             let (outers, list) = (outers.clone(), list.clone());
             thread::spawn(move || {
-                // `Inner::new()`, then the walk downwards.
+                // `Inner::new()`, then the walk down.
                 outers.fetch_add(1, Relaxed);
                 let list = list.lock().expect("poison");
                 list.contains(&7)
@@ -55,9 +55,9 @@ fn a_file_below_a_new_link_is_not_checked_without_the_mutex() {
     nest("outers before the mutex", false);
 }
 
-/// Two ADDs of a file to two nested instances: each watch is in the table before it is checked
-/// under the topology's lock, so the second check sees both. `with_all_of()` first looks without the
-/// bucket's lock whether there is anything.
+/// Two ADDs of a file to two nested instances. Each watch enters the table before it is checked
+/// under the topology's lock, so the second check sees both. `with_all_of()` first checks without
+/// the bucket's lock whether the bucket has any watch.
 fn check_both(name: &str, registers_first: bool) {
     check(name, None, move || {
         let first = Arc::new(AtomicBool::new(false));
@@ -108,14 +108,14 @@ fn the_second_check_misses_a_watch_that_is_registered_after_it() {
 #[derive(Clone, Copy, PartialEq)]
 enum Source {
     AsItIs,
-    /// The reader looks before it enters the wait queue.
+    /// The reader checks the state before it enters the wait queue.
     LooksFirst,
-    /// The writer looks for readers before it has had the lock.
+    /// The writer checks for readers before it takes the lock.
     WakesFirst,
 }
 
-/// A message arrives as a reader is about to sleep. No barrier but the lock of the queue's state:
-/// `Queue::tell()` looks at the wait queues, and at the list of who wants a signal, after it.
+/// A message arrives while a reader is about to sleep. The only barrier is the lock of the queue's
+/// state: the writer checks the wait queues and the list of signal receivers after it.
 fn message(name: &str, source: Source) {
     check(name, None, move || {
         let state = Arc::new(Mutex::new(0));

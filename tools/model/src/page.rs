@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Checks that `Documentation/explanation/ordering.rst` is about this crate and about the module.
+//! Checks that `Documentation/explanation/ordering.rst` agrees with this crate and with the module.
 
 use std::{
     collections::BTreeSet,
@@ -69,7 +69,7 @@ fn each_model_is_on_the_page_and_each_that_is_named_exists() {
     }
 }
 
-/// Each file of models has one that holds, and one that must fail.
+/// Each file of models has a model that holds and one that must fail.
 #[test]
 fn each_pattern_has_a_variant_that_fails() {
     let tests = tests();
@@ -102,7 +102,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// A file that relies on an order, and is not on the page, has no argument there.
+/// The page has the argument for each file that relies on an order, so it must name the file.
 #[test]
 fn each_file_that_uses_an_order_is_on_the_page() {
     let page = page();
@@ -122,7 +122,7 @@ fn each_file_that_uses_an_order_is_on_the_page() {
         let uses = code
             .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '('));
         let uses = uses.filter(|word| orders.iter().any(|order| word.contains(order)));
-        // A submodule of `kernel_ext` is a part of the file that is named for it.
+        // The page names a submodule of `kernel_ext` by the file of its parent module.
         let is_named = [Some(file), file.parent()]
             .into_iter()
             .flatten()

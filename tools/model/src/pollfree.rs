@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! POLLFREE against the removal of an entry: neither touches what the other has freed.
+//! POLLFREE against the removal of an entry: neither may use memory that the other has freed.
 //!
 //! A twin of `Entry::remove()`, `Entry::went_away()` and `Entry::is_used()` of
-//! `rust/kernel_ext/wait_queue.rs`, which need the kernel. If one of them is changed there, change it
-//! here. RCU is a lock that readers share: a grace period takes it alone once. That has RCU's
-//! guarantee, and no more: a reader ends before the grace period does, or begins after it and sees
-//! what came before it.
+//! `rust/kernel_ext/wait_queue.rs`, which need the kernel. Keep the twins in step. RCU is modelled
+//! as a readers-writer lock that a grace period takes once for writing. This gives exactly RCU's
+//! guarantee: a reader ends before the grace period does, or begins after the grace period and sees
+//! everything that came before it.
 
 use super::check::{check, join};
 use loom::{
@@ -28,30 +28,30 @@ enum Without {
     Release,
     /// The load of the queue is relaxed.
     Acquire,
-    /// The null is stored before the entry is taken out.
+    /// The null is stored before the entry is removed from the queue.
     LastTouch,
-    /// The removal is in no RCU section.
+    /// The removal is not in an RCU section.
     Rcu,
 }
 
 struct Model {
-    /// The queue's memory; the owner frees it.
+    /// The queue's memory, freed by its owner.
     queue: UnsafeCell<()>,
-    /// The queue's lock, and whether the entry is in its list.
+    /// Whether the entry is in the queue's list, under the queue's lock.
     lock: Mutex<bool>,
-    /// The entry's memory; who removes it frees it, or writes it anew.
+    /// The entry's memory. The task that removes the entry frees it or reuses it.
     entry: UnsafeCell<()>,
-    /// `Entry::head`, as whether it is not null.
+    /// Whether `Entry::head` is not null.
     head: AtomicBool,
     rcu: RwLock<()>,
 }
 
 impl Model {
-    /// The owner: a wake-up with POLLFREE, and the queue is freed a grace period later.
+    /// The owner wakes the queue with POLLFREE, and frees it a grace period later.
     fn queue_goes(&self, without: Without) {
         let mut listed = self.lock.lock().expect("poison");
         if *listed {
-            // `woken()`, and `went_away()`.
+            // The callback, and `went_away()`.
             let null = || {
                 let order = if without == Without::Release {
                     Relaxed
@@ -82,7 +82,7 @@ impl Model {
             Acquire
         };
         if self.head.load(order) {
-            // The lock is a part of the queue's memory.
+            // The lock is in the queue's memory.
             self.queue.with(|_| ());
             let mut listed = self.lock.lock().expect("poison");
             self.queue.with(|_| ());
@@ -114,13 +114,13 @@ fn model(
     });
 }
 
-/// The watch ends, and is freed.
+/// The watch ends and is freed.
 fn removed(model: &Model, without: Without) {
     model.remove(without);
     model.entry.with_mut(|_| ());
 }
 
-/// The entry is used for another queue, if the first one has gone already.
+/// The entry is reused for another queue if the first queue has gone.
 fn used_again(model: &Model, without: Without) {
     let order = if without == Without::Acquire {
         Relaxed
@@ -167,7 +167,7 @@ fn a_freed_queue_is_touched_without_rcu() {
     model("without RCU", Without::Rcu, removed);
 }
 
-/// `is_used()` was relaxed once.
+/// `is_used()` was once relaxed.
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn an_entry_is_used_again_too_early_without_the_acquire() {

@@ -2,9 +2,9 @@
 
 //! SELECT and POLL: no wake-up is lost.
 //!
-//! A twin of `PollWqueues::sleep()` and `Waiter::wake()` of `rust/kernel_ext/poll_wqueues.rs`, which
-//! need the kernel, and of what `set_current_state()` and `try_to_wake_up()` do to the task's state. If
-//! one of them is changed there, change it here.
+//! A twin of `PollWqueues::sleep()` and `Waiter::wake()` of `rust/kernel_ext/poll_wqueues.rs`,
+//! which need the kernel, and of the accesses of `set_current_state()` and `try_to_wake_up()` to
+//! the task's state. Keep the twins in step.
 
 use super::check::{check, full_barrier, join, Turns};
 use loom::{
@@ -18,15 +18,16 @@ use loom::{
     thread,
 };
 
-/// What is taken away.
+/// The part that a test leaves out.
 #[derive(Clone, Copy, PartialEq)]
 enum Without {
     Nothing,
     /// `smp_wmb()` in the callback.
     WriteBarrier,
-    /// The exchange that clears `triggered`: it is a store and a full barrier, as in `fs/select.c`.
+    /// The exchange that clears `triggered`; a store and a full barrier replace it, as in
+    /// `fs/select.c`.
     Exchange,
-    /// The barriers of that exchange.
+    /// The barriers of the exchange.
     ExchangeBarriers,
     /// The full barrier in `set_current_state()`.
     StateBarrier,
@@ -39,12 +40,12 @@ struct Call {
     readable: AtomicBool,
     triggered: AtomicBool,
     turns: Turns,
-    /// The task's state: whether `schedule()` blocks.
+    /// The task's state: true if `schedule()` blocks.
     interruptible: AtomicBool,
 }
 
-/// One event. The task has been woken for another one before, and is about to clear `triggered` and to
-/// look at the file again; if there is nothing it sleeps.
+/// One event. An earlier event has woken the task, which is about to clear `triggered` and to check
+/// the file again. If the file is not ready, the task sleeps.
 fn model(name: &str, without: Without) {
     check(name, None, move || {
         let has = move |part| without != part;
@@ -58,13 +59,13 @@ fn model(name: &str, without: Without) {
             let call = call.clone();
             thread::spawn(move || {
                 call.readable.store(true, Relaxed);
-                // `Waiter::wake()`. smp_wmb() orders less than this fence: stores only. There is no
-                // load here that it could order.
+                // `Waiter::wake()`. smp_wmb() orders only stores, this fence also loads. There is
+                // no load here for which that matters.
                 if has(Without::WriteBarrier) {
                     fence(Release);
                 }
-                // A store there. loom does not know that no such store comes between the two halves of
-                // another thread's exchange, unless it is an exchange too.
+                // A store in the module. loom does not know that no store comes between the two
+                // halves of another thread's exchange, unless the store is an exchange, too.
                 call.turns.turn();
                 call.triggered.swap(true, Relaxed);
                 // `try_to_wake_up()`.
@@ -130,7 +131,8 @@ fn wakeup_is_lost_without_the_write_barrier() {
     model("without smp_wmb()", Without::WriteBarrier);
 }
 
-/// The kernel's model allows this too, unlike arm64 and x86: pattern R with one `smp_wmb()`.
+/// The kernel's memory model allows this, too, unlike arm64 and x86: pattern R with one
+/// `smp_wmb()`.
 #[test]
 #[should_panic(expected = "the event is lost")]
 fn wakeup_is_lost_if_triggered_is_cleared_by_a_store() {

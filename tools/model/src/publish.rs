@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Flags that publish what was written before them, and the end of the last-close hook.
+//! Flags that publish earlier writes, and the end of the last-close hook.
 //!
 //! Twins of `Registration::live` of `rust/kernel_ext/device.rs`, `READY` of `user.rs`, the table's state
 //! and `Registration::attached` of `last_close.rs`, and `Inside` of `last_close/hook.rs`, which need the
@@ -26,8 +26,8 @@ enum Without {
     Acquire,
 }
 
-/// `go_live()` against `open()`: who sees the flag sees all that the module's initialisation has made.
-/// The table's state, `READY` and `attached` are the same.
+/// `go_live()` against `open()`: a task that sees the flag sees all writes of the module's
+/// initialisation. The table's state, `READY` and `attached` work in the same way.
 fn publish(name: &str, without: Without) {
     check(name, None, move || {
         let made = Arc::new(UnsafeCell::new(0));
@@ -78,7 +78,7 @@ fn who_opens_is_too_early_without_the_acquire() {
 const UNUSED: u32 = 0;
 const CLAIMED: u32 = 1;
 
-/// Two loads of the module, one after the other: each has the table to itself.
+/// The module is loaded twice, one load after the other. Each has the table for itself.
 fn claim(name: &str, without: Without) {
     check(name, None, move || {
         let table = Arc::new(UnsafeCell::new(()));
@@ -129,17 +129,17 @@ fn the_table_is_had_by_two_without_the_acquire() {
 #[derive(Clone, Copy, PartialEq)]
 enum Drain {
     AsItIs,
-    /// Nobody is counted.
+    /// Tasks in the hook are not counted.
     Uncounted,
-    /// No grace period before the count is looked at.
+    /// There is no grace period before the count is checked.
     NotBefore,
-    /// None after.
+    /// There is no grace period after the count is checked.
     NotAfter,
 }
 
-/// An unload on PREEMPT_RT: the hook's code is freed when no task is in it. A task that sleeps holds
-/// no grace period of Tasks RCU up: so it leaves that section where it may sleep, and begins
-/// another one after.
+/// An unload on PREEMPT_RT: the hook's code must be freed only when no task is in it. A sleeping
+/// task does not delay a grace period of Tasks RCU. So the model ends the task's section where it
+/// may sleep, and begins another one after.
 fn drain(name: &str, drain: Drain) {
     check(name, Some(3), move || {
         let code = Arc::new(UnsafeCell::new(()));
@@ -150,7 +150,7 @@ fn drain(name: &str, drain: Drain) {
             let (code, rcu, inside, on) = (code.clone(), rcu.clone(), inside.clone(), on.clone());
             thread::spawn(move || {
                 let runs = rcu.read();
-                // The function is patched: who comes after that does not call the hook.
+                // The function is patched; later callers do not call the hook.
                 if !on.load(Relaxed) {
                     return;
                 }
@@ -159,13 +159,13 @@ fn drain(name: &str, drain: Drain) {
                     inside.fetch_add(1, Relaxed);
                 }
                 drop(runs);
-                // It sleeps, and then is in the hook's code again.
+                // The task sleeps, and then continues in the hook's code.
                 let runs = rcu.read();
                 code.with(|_| ());
                 if drain != Drain::Uncounted {
                     inside.fetch_sub(1, Release);
                 }
-                // The last instructions.
+                // The last instructions of the hook.
                 code.with(|_| ());
                 drop(runs);
             })

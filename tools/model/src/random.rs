@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Larger cases than can be tried exhaustively, under random schedules: shuttle.
+//! Cases that are too large for an exhaustive test, under random schedules of shuttle.
 //!
-//! Many files, producers, and tasks in WAIT, with MOD, DEL and small buffers, over the module's own
-//! ready queue. What is around it (callback, WAIT, MOD, DEL: `rust/eventpoll/`) needs the kernel, so it
-//! is written again here, as short as it can be, in the order of the real one.
+//! Many files, producers and tasks in WAIT, with MOD, DEL and small buffers, use the module's own
+//! ready queue. The code around it (callback, WAIT, MOD, DEL: `rust/eventpoll/`) needs the kernel,
+//! so this file has short twins of it, with the accesses in the same order.
 //!
-//! A run has a seed, from which all its schedules follow. It is random, and printed; on failure, give
-//! it back in `REPOLL_MODEL_SEED`. `REPOLL_MODEL_RUNS` multiplies the number of schedules.
+//! The seed of a run determines all its schedules. It is random and printed; to repeat a failed
+//! run, set `REPOLL_MODEL_SEED` to it. `REPOLL_MODEL_RUNS` multiplies the number of schedules.
 //!
-//! # They can fail
+//! # Breaks that the tests find
 //!
-//! Each of these was done to a copy, and found within the everyday number of schedules by the tests
-//! named.
+//! Each of these breaks was applied to a copy. The named tests failed within the everyday number of
+//! schedules.
 //!
 //! | Break | Caught by |
 //! |---|---|
@@ -22,8 +22,9 @@
 //! | `rest()` stores instead of compare-and-exchange | `level_triggered`, `edge_triggered`, `oneshot`, `all_triggers_and_a_delete` |
 //! | `BUSY` is cleared before the level-triggered are appended | `a_level_is_never_missed`, `a_level_reaches_all_waiters`, `level_triggered`, `all_triggers_and_a_delete` |
 //!
-//! Not caught: `push()` that returns early if a plain load finds the bit set (memory order: loom's
-//! matter), and `requeue()` and `put_back()` that do not wait for a push (loom's tests find it).
+//! Not found: `push()` that returns early if a plain load finds the bit set (a matter of memory
+//! order, for loom), and `requeue()` and `put_back()` that do not wait for a push (loom's tests
+//! find it).
 
 #[path = "../../../rust/watch/ready_queue.rs"]
 mod ready_queue;
@@ -44,7 +45,7 @@ use std::collections::VecDeque;
 
 const POISON: &str = "another thread has failed";
 
-/// How an item is watched.
+/// The trigger of an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Trigger {
     Level,
@@ -52,23 +53,23 @@ enum Trigger {
     Oneshot,
 }
 
-/// An item together with its file, which is like an eventfd that counts.
+/// An item and its file, which behaves like an eventfd that counts.
 struct Item {
     links: Links<Item>,
     id: usize,
     trigger: Trigger,
-    /// What was written and not read yet.
+    /// The number of writes that have not been read yet.
     count: AtomicUsize,
-    /// Whether the item is wanted: not after ONESHOT has fired.
+    /// Whether the item is armed; a ONESHOT item that has fired is not.
     armed: AtomicBool,
-    /// The lock of the file's wait queue, and whether our entry is in it.
+    /// Whether our entry is in the file's wait queue, under the queue's lock.
     entry: Mutex<bool>,
     /// DEL has returned.
     deleted: AtomicBool,
     drops: Arc<AtomicUsize>,
 }
 
-// SAFETY: The links are a part of the item.
+// SAFETY: The links are fields of the item.
 unsafe impl HasLinks for Item {
     fn links(&self) -> &Links<Self> {
         &self.links
@@ -100,7 +101,7 @@ struct Sleeper {
 }
 
 impl WaitQueue {
-    /// `Eventpoll::wake()`: one of them, who leaves the queue by that.
+    /// `Eventpoll::wake()`: wakes one waiter and removes it from the queue.
     fn wake_one(&self) {
         if self.entered.load(SeqCst) == 0 {
             return;
@@ -152,7 +153,7 @@ impl Instance {
         })
     }
 
-    /// An item of it, watched, with nothing to read.
+    /// Adds an item with nothing to read.
     fn item(&self, id: usize, trigger: Trigger, drops: &Arc<AtomicUsize>) -> Arc<Item> {
         let item = Arc::new(Item {
             links: Links::new(&self.ready),
@@ -169,7 +170,7 @@ impl Instance {
         item
     }
 
-    /// A write to the file, and the callback: `Watcher::woken()`. False if nobody watches.
+    /// Writes to the file and runs the callback. Returns false if the file is not watched.
     fn write(&self, item: &Arc<Item>) -> bool {
         let entry = item.entry.lock().expect(POISON);
         if *entry {
@@ -182,8 +183,9 @@ impl Instance {
         *entry
     }
 
-    /// WAIT, up to `max` items; what each is and had to read. Sleeps until there is one, or until
-    /// `over`. Edge-triggered and ONESHOT files are read empty; of a level-triggered one, once.
+    /// WAIT for up to `max` items. Returns the id of each and the number of writes read. Sleeps
+    /// until there is an item, or until `over`. Reads edge-triggered and ONESHOT files until they
+    /// are empty, level-triggered ones once.
     fn wait(&self, max: usize, over: &AtomicBool) -> Vec<(usize, usize)> {
         loop {
             if !self.ready.is_empty() {
@@ -220,7 +222,7 @@ impl Instance {
                 continue;
             }
             if thread_rng().gen_ratio(1, 8) {
-                // The memory can't be written.
+                // The user's buffer can't be written.
                 scan.put_back(item);
                 break;
             }
@@ -231,7 +233,8 @@ impl Instance {
                     scan.requeue(item);
                 }
             }
-            // What a program does that was told, under the lock here: one reader at a time.
+            // The program reads the file. It does so under the lock, so there is one reader at a
+            // time.
             let read = match item.trigger {
                 Trigger::Level => {
                     item.count.fetch_sub(1, SeqCst);
@@ -251,7 +254,7 @@ impl Instance {
         if item.count.load(SeqCst) == 0 {
             return;
         }
-        // `Locked::queue()`; of what is deleted MOD does not know.
+        // `Locked::queue()`. MOD does not know about deleted items.
         if item.deleted.load(SeqCst) {
             return;
         }
@@ -261,7 +264,7 @@ impl Instance {
         }
     }
 
-    /// DEL. What is left to read.
+    /// DEL. Returns the number of writes that have not been read.
     fn delete(&self, item: &Arc<Item>) -> usize {
         let mut consumer = self.consumer.lock().expect(POISON);
         *item.entry.lock().expect(POISON) = false;
@@ -283,7 +286,7 @@ impl Instance {
     }
 }
 
-/// Runs `model` under `schedules` random schedules, and as many of another kind.
+/// Runs `model` under `schedules` random schedules, and the same number with random priorities.
 fn check(name: &'static str, schedules: usize, model: fn()) {
     let number = |name| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
     let schedules = schedules * number("REPOLL_MODEL_RUNS").unwrap_or(1).max(1) as usize;
@@ -293,7 +296,7 @@ fn check(name: &'static str, schedules: usize, model: fn()) {
     });
     println!("{name}: {schedules} schedules of either kind, REPOLL_MODEL_SEED={seed}");
     let random = RandomScheduler::new_from_seed(seed, schedules);
-    // Few preemptions, at random places: finds what needs a thread to stand still for long.
+    // Few preemptions, at random places. This finds errors that need a thread to pause for long.
     let priorities = PctScheduler::new_from_seed(seed, 4, schedules);
     run(random, model);
     run(priorities, model);
@@ -308,9 +311,9 @@ const WRITERS: usize = 3;
 const WAITERS: usize = 3;
 const WRITES: usize = 4;
 
-/// Writers write to the files, each to all of them; waiters read what they are told of, and one file
-/// is deleted meanwhile, if so wanted. All that was written to a watched file is read; nobody sleeps
-/// on; nothing leaks.
+/// Each writer writes to all files, and waiters read the files that are reported to them.
+/// Optionally, one file is deleted meanwhile. All writes to watched files must be read, no thread
+/// may sleep for ever, and nothing may leak.
 fn all_is_read(trigger_of: fn(usize) -> Trigger, delete: Option<usize>) {
     let ep = Instance::new();
     let drops = Arc::new(AtomicUsize::new(0));
@@ -336,7 +339,7 @@ fn all_is_read(trigger_of: fn(usize) -> Trigger, delete: Option<usize>) {
         threads.push(thread::spawn(move || loop {
             let got = ep.wait(1 + waiter, &left.over);
             if got.is_empty() {
-                // Who ended it has woken one, who wakes the next.
+                // The thread that ended the run wakes one waiter, which wakes the next.
                 ep.waiters.wake_one();
                 return;
             }
@@ -356,7 +359,7 @@ fn all_is_read(trigger_of: fn(usize) -> Trigger, delete: Option<usize>) {
         thread.join().expect(POISON);
     }
     assert!(items.iter().all(|item| item.count.load(SeqCst) == 0));
-    // Level-triggered items may be left, that are not ready any more.
+    // Level-triggered items that are no longer ready may be left.
     let mut consumer = ep.consumer.lock().expect(POISON);
     let mut scan = consumer.scan(&ep.ready).expect("its consumer");
     while scan.next().is_some() {}
@@ -369,7 +372,7 @@ fn all_is_read(trigger_of: fn(usize) -> Trigger, delete: Option<usize>) {
     assert_eq!(drops.load(SeqCst), FILES);
 }
 
-/// How much is to be read yet.
+/// The number of writes that remain to be read.
 #[derive(Clone)]
 struct Left {
     count: Arc<AtomicUsize>,
@@ -417,8 +420,8 @@ fn all_triggers_and_a_delete() {
     });
 }
 
-/// One event, and as many to read as there are waiters: each has one, by the wake-ups that they pass
-/// on.
+/// One event with one write to read for each waiter. Each waiter must get one, as waiters pass the
+/// wake-up on.
 #[test]
 fn a_level_reaches_all_waiters() {
     check("a_level_reaches_all_waiters", 2000, || {
@@ -434,7 +437,7 @@ fn a_level_reaches_all_waiters() {
                 })
             })
             .collect();
-        // What was there already counts too.
+        // Earlier writes count, too.
         item.count.fetch_sub(1, SeqCst);
         ep.write(&item);
         for waiter in waiters {
@@ -445,8 +448,8 @@ fn a_level_reaches_all_waiters() {
     });
 }
 
-/// A level-triggered item that stays ready, others beside it, scans and callbacks at any time: whoever
-/// looks finds that there is something.
+/// A level-triggered item stays ready, with other items, scans and callbacks at any time. A check
+/// for ready items must always find some.
 #[test]
 fn a_level_is_never_missed() {
     check("a_level_is_never_missed", 2000, || {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What [`ready_queue`](super::ready_queue) is built on, made of loom's types.
+//! The primitives of [`ready_queue`](super::ready_queue), built on loom's types.
 //!
-//! Same shape and same ordering as `rust/watch/ready_sync.rs`. Keep the two in step. A test may
-//! take an order away ([`check::weakened`](super::check::weakened)).
+//! The interface and the ordering are those of `rust/watch/ready_sync.rs`. Keep the two in step. A
+//! test may take an order away ([`check::weakened`](super::check::weakened)).
 
 use super::check::{closely, has, Turns, Weakness};
 use loom::{
@@ -16,18 +16,18 @@ use loom::{
 
 pub(crate) use loom::sync::Arc;
 
-/// A number that is given out once, and is not 0. Not a part of what is checked.
+/// Returns a unique number, never 0. loom does not check this function.
 pub(crate) fn unique_number() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
-/// To be called in a loop that waits for another thread.
+/// Must be called in a loop that waits for another thread.
 pub(crate) fn relax() {
     loom::thread::yield_now();
 }
 
-/// The model has no preemption but loom's, which stops any thread anywhere, for a while.
+/// Stands for disabled preemption. loom still preempts any thread at any place, for a while.
 pub(crate) struct Unpreempted(());
 
 impl Unpreempted {
@@ -36,8 +36,8 @@ impl Unpreempted {
     }
 }
 
-/// The kernel's xchg() is a full barrier. loom takes `SeqCst` accesses for `AcqRel` ones, but knows
-/// fences, so there is one on either side.
+/// Runs an exchange between two fences. The kernel's xchg() is a full barrier; loom takes `SeqCst`
+/// accesses for `AcqRel`, but supports fences.
 macro_rules! fully_ordered {
     ($access:expr) => {{
         fence(SeqCst);
@@ -47,7 +47,7 @@ macro_rules! fully_ordered {
     }};
 }
 
-/// A bit that is only ever exchanged, fully ordered in both directions.
+/// A bit that is only exchanged, always with a full barrier.
 pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
@@ -70,7 +70,7 @@ impl Flag {
     }
 }
 
-/// The one word of a queue: a pointer and a mark.
+/// The word of a queue: a pointer and a mark.
 pub(crate) struct Word(AtomicUsize, Turns);
 
 impl Word {
@@ -105,8 +105,8 @@ impl Word {
         if has(Weakness::CompareExchangeBarrier) {
             return self.0.compare_exchange(old, new, AcqRel, Relaxed);
         }
-        // Of one that fails the kernel's orders nothing, here the first fence stays: the caller has
-        // nothing to do then but to try again.
+        // The kernel's orders nothing if it fails. Here, the first fence still takes effect, which
+        // makes no difference: the caller only tries again.
         fence(SeqCst);
         let result = self.0.compare_exchange(old, new, AcqRel, Relaxed);
         if result.is_ok() {
@@ -116,8 +116,8 @@ impl Word {
     }
 }
 
-/// A plain field, whose owner is decided by protocol. loom fails a test in which two threads access
-/// one with nothing that orders them.
+/// A plain field, whose owner follows from the protocol. loom fails a test in which two threads
+/// access one without an order between them.
 pub(crate) struct Slot<T>(UnsafeCell<T>);
 
 impl<T: Copy> Slot<T> {
@@ -127,7 +127,7 @@ impl<T: Copy> Slot<T> {
 
     /// # Safety
     ///
-    /// Nobody may write the slot at the same time.
+    /// No other thread may write the slot at the same time.
     pub(crate) unsafe fn get(&self) -> T {
         // SAFETY: No concurrent write, by this function's contract, which loom checks.
         self.0.with(|slot| unsafe { *slot })
@@ -135,7 +135,7 @@ impl<T: Copy> Slot<T> {
 
     /// # Safety
     ///
-    /// Nobody may read or write the slot at the same time.
+    /// No other thread may read or write the slot at the same time.
     pub(crate) unsafe fn set(&self, value: T) {
         // SAFETY: No concurrent access, by this function's contract, which loom checks.
         self.0.with_mut(|slot| unsafe { *slot = value });

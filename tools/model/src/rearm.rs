@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! MOD against the callback: an event that becomes of interest as it comes is not thrown away.
+//! MOD against the callback: an event that arrives as MOD asks for it is not lost.
 //!
-//! The real ones are `Item::set_interest()` and `Watcher::woken()` of `rust/eventpoll/item.rs`, which
-//! need the kernel. This is their protocol, written again: what each loads and stores, in which order,
-//! and the barriers. If one of them is changed there, change it here. The ready queue is the real one.
+//! A twin of `Item::set_interest()` of `rust/eventpoll/item.rs` and of the callback in
+//! `rust/eventpoll/`, which need the kernel: their loads and stores, in the same order, and their
+//! barriers. Keep the twins in step. The ready queue is the module's own.
 
 use super::{
     check::{check, full_barrier, join},
@@ -19,7 +19,7 @@ use loom::{
     thread,
 };
 
-/// Which of the barriers are there.
+/// The barriers that a model has.
 #[derive(Clone, Copy)]
 struct Barriers {
     modify: bool,
@@ -31,7 +31,7 @@ const ALL: Barriers = Barriers {
     callback: true,
 };
 
-/// An eventfd: its state is changed under the lock of its wait queue, and polled without.
+/// An eventfd. Its state changes under the lock of its wait queue, and is polled without the lock.
 struct Eventfd {
     queue: Mutex<()>,
     readable: AtomicBool,
@@ -42,7 +42,7 @@ fn model(name: &str, barriers: Barriers) {
         let ep = Instance::new();
         let items = items::<1>(&ep);
         let item = items[0].clone();
-        // ONESHOT has fired: nothing is wanted.
+        // ONESHOT has fired: the item is not armed.
         let wanted = Arc::new(AtomicBool::new(false));
         let file = Arc::new(Eventfd {
             queue: Mutex::new(()),
@@ -53,7 +53,7 @@ fn model(name: &str, barriers: Barriers) {
             thread::spawn(move || {
                 let lock = file.queue.lock().expect("poison");
                 file.readable.store(true, Relaxed);
-                // `woken()`.
+                // The callback.
                 let mut wants = wanted.load(Relaxed);
                 if !wants {
                     if barriers.callback {
@@ -81,13 +81,13 @@ fn model(name: &str, barriers: Barriers) {
     });
 }
 
-/// Store buffering: each has stored before it loads what the other stores.
+/// Store buffering: each thread stores before it loads the variable that the other one stores.
 #[test]
 fn event_that_comes_with_mod_is_not_lost() {
     model("event_that_comes_with_mod_is_not_lost", ALL);
 }
 
-/// The test above can fail: so it does without the callback's barrier.
+/// The test above fails without the callback's barrier.
 #[test]
 #[should_panic(expected = "the event is lost")]
 fn event_that_comes_with_mod_is_lost_without_a_barrier_in_the_callback() {
@@ -100,7 +100,7 @@ fn event_that_comes_with_mod_is_lost_without_a_barrier_in_the_callback() {
     );
 }
 
-/// And without MOD's.
+/// The test above fails without MOD's barrier.
 #[test]
 #[should_panic(expected = "the event is lost")]
 fn event_that_comes_with_mod_is_lost_without_a_barrier_in_mod() {

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tests.
+//! Models of the ready queue.
 //!
-//! loom runs a test in all interleavings of its threads' atomic accesses, and with all values that a
-//! load may return in the C11 memory model; it knows whether two threads may access a link at the
-//! same time, whether a thread waits for ever, and whether a reference leaks. An interrupt is a
-//! thread that another one does not run during: no need to model it apart. Not modelled: several
-//! exclusive waiters in one wait queue, and ordering by dependencies, which the kernel has and C11
-//! has not (nothing here relies on it).
+//! loom runs a model in all interleavings of its threads' atomic accesses, with all values that a
+//! load may return in the C11 memory model. It detects whether two threads may access a link at the
+//! same time, whether a thread waits for ever, and whether a reference leaks. An interrupt needs no
+//! model of its own: it is a thread that runs while the interrupted one does not. Two things are
+//! not modelled: several exclusive waiters in one wait queue, and ordering by dependencies, which
+//! the kernel has and C11 lacks (this code does not rely on it).
 //!
-//! Tests that would take many seconds give `check()` a bound of preemptions (3): the others see all
-//! executions that loom knows to differ. [`Turns`](super::check::Turns) says which it does not know;
-//! `check_closely()` has it try those too. With `--nocapture` each tells how many executions it has
-//! seen. A test that finds nobody to run ends the process, not just the test.
+//! Models that would take many seconds bound the number of preemptions (3). The others try all
+//! executions that loom can distinguish. [`Turns`](super::check::Turns) describes the executions
+//! that it can't; `check_closely()` makes loom try them, too. With `--nocapture`, each test prints
+//! its number of executions. If all threads of a model sleep, loom ends the process, not only the
+//! test.
 //!
-//! # They can fail
+//! # Breaks that the tests find
 //!
-//! `weakened.rs` takes single orders away, in each run. Each of the following, done to a copy, made the
-//! tests named fail. Four (`order_of_arrival`, `removed_item_stays_out`, `..._with_callback`) were tried
-//! against a few breaks only.
+//! `weakened.rs` takes single orders away, in each run. Each of the following breaks was applied to
+//! a copy; the named tests failed. Four tests (`order_of_arrival`, `removed_item_stays_out`,
+//! `..._with_callback`) were tried against a few breaks only.
 //!
 //! | Break | Caught by |
 //! |---|---|
@@ -50,16 +51,23 @@
 //! | `push()` records after the push | `push_is_recorded_first` |
 //! | `enrol()` takes an item twice | `only_the_enrolled_are_queued` |
 //!
-//! These are not caught. Harmless are: `Flag::exchange()` acquire-release instead of a full
-//! barrier (the exchanges of one bit order all that must be here; the kernel's is full for the wake-up
-//! after `Push::Already`, which matters to a second waiter only); `Word::load()` relaxed (nothing is read through
-//! what it returns); `push()` without `BUSY` (the pointer is as good, and only `take()` removes it, which
-//! sets `BUSY`); stack and `BUSY` in two fields, if the stack is read first (an item goes from the
-//! consumer to the stack only by a new event, which the reader then comes before); no fence at the end
-//! of `deliver()` (the word is not zero from a push to the end of the last scan that finds something,
-//! so whoever sleeps has been seen by the push). For a second waiter, which is not modelled here, are
-//! the wake-up at the end of `deliver()`, for which there is `random.rs`, and that for `Push::Already`,
-//! whose lack no test of this crate finds.
+//! # Breaks that they do not find
+//!
+//! These breaks are harmless:
+//!
+//! * `Flag::exchange()` with acquire and release instead of a full barrier: the exchanges of one
+//!   bit order everything that must be ordered here. The kernel's is full for the wake-up after
+//!   `Push::Already`, which matters only to a second waiter.
+//! * `Word::load()` relaxed: the loaded pointer is never followed.
+//! * `push()` without `BUSY`: the pointer serves as well, and only `take()` removes it, which sets
+//!   `BUSY`.
+//! * The stack and `BUSY` in two fields, if the stack is read first: an item moves from the
+//!   consumer to the stack only by a new event, which then comes after the read.
+//! * No fence at the end of `deliver()`: the word is not zero from a push to the end of the last
+//!   scan that finds an item, so the push has seen each sleeper.
+//!
+//! Two wake-ups are for a second waiter, which is not modelled here. `random.rs` tests the one at
+//! the end of `deliver()`. No test of this crate fails without the one for `Push::Already`.
 
 use super::{
     check::{check, check_closely, join, POISON},
@@ -75,7 +83,7 @@ use loom::{
 };
 use std::ops::Deref;
 
-/// An instance: the queue, its consumer under the lock, and those who wait.
+/// An instance: the ready queue, its consumer under a lock, and the wait queue.
 pub(crate) struct Instance {
     pub(crate) ready: ReadyQueue<Item>,
     pub(crate) consumer: Mutex<Consumer<Item>>,
@@ -92,15 +100,15 @@ impl Instance {
     }
 }
 
-/// An item, together with its file.
+/// An item and its file.
 pub(crate) struct Item {
     links: Links<Item>,
     id: usize,
-    /// The file's state: nothing that would order anything, of two sources (with a wait queue each).
+    /// The file's state, of two sources with a wait queue each. Accesses to it order nothing.
     file: [AtomicBool; 2],
 }
 
-// SAFETY: The links are a part of the item.
+// SAFETY: The links are fields of the item.
 unsafe impl HasLinks for Item {
     fn links(&self) -> &Links<Self> {
         &self.links
@@ -117,7 +125,7 @@ impl Item {
     }
 }
 
-/// Items of an instance, enrolled for as long as this is there. loom tells of references that leak.
+/// Items of an instance, removed from its queue on drop. loom reports references that leak.
 pub(crate) struct Items<const N: usize> {
     ep: Arc<Instance>,
     items: [Arc<Item>; N],
@@ -143,7 +151,7 @@ impl<const N: usize> Drop for Items<N> {
     }
 }
 
-/// `N` items of `ep`, enrolled. To be dropped when its consumer is not locked.
+/// Enrols `N` items of `ep`. Must be dropped while its consumer is not locked.
 pub(crate) fn items<const N: usize>(ep: &Arc<Instance>) -> Items<N> {
     let items = std::array::from_fn(|id| new_item(&ep.ready, id));
     let mut consumer = ep.consumer.lock().expect(POISON);
@@ -155,7 +163,7 @@ pub(crate) fn items<const N: usize>(ep: &Arc<Instance>) -> Items<N> {
     Items { ep, items }
 }
 
-/// An item that is not enrolled.
+/// Makes an item that is not enrolled.
 fn new_item(queue: &ReadyQueue<Item>, id: usize) -> Arc<Item> {
     Arc::new(Item {
         links: Links::new(queue),
@@ -164,7 +172,7 @@ fn new_item(queue: &ReadyQueue<Item>, id: usize) -> Arc<Item> {
     })
 }
 
-/// Takes `item` out of the queue. False if it was not enrolled.
+/// Removes `item` from the queue. Returns false if it was not enrolled.
 fn remove(queue: &ReadyQueue<Item>, consumer: &mut Consumer<Item>, item: &Arc<Item>) -> bool {
     match consumer.remove(queue, item) {
         Some(owned) => {
@@ -175,19 +183,19 @@ fn remove(queue: &ReadyQueue<Item>, consumer: &mut Consumer<Item>, item: &Arc<It
     }
 }
 
-/// Begins a scan of a queue, with its own consumer.
+/// Begins a scan of a queue with its consumer.
 fn begin_scan<'a>(queue: &'a ReadyQueue<Item>, consumer: &'a mut Consumer<Item>) -> Scan<'a, Item> {
     consumer.scan(queue).expect("not the queue's consumer")
 }
 
-/// An event of the file's source `source`, and the callback: `Watcher::woken()`.
+/// Makes the file's source `source` ready and runs the callback.
 fn event(ep: &Instance, item: &Arc<Item>, source: usize) {
     item.file[source].store(true, Relaxed);
     ep.ready.push(item, || ());
     ep.waiters.wake();
 }
 
-/// Takes all that is ready; returns the ids.
+/// Takes all items and returns their ids.
 pub(crate) fn drain(queue: &ReadyQueue<Item>, consumer: &mut Consumer<Item>) -> Vec<usize> {
     let mut scan = begin_scan(queue, consumer);
     std::iter::from_fn(|| scan.next()).map(|i| i.id).collect()
@@ -199,8 +207,8 @@ fn take<'a>(scan: &mut Scan<'a, Item>, id: usize) -> &'a Item {
     item
 }
 
-/// A wait queue with room for one exclusive sleeper. It is entered and left under its lock;
-/// `has_entries()` looks without.
+/// A wait queue with room for one exclusive sleeper. The sleeper enters and leaves it under its
+/// lock; `has_entries()` reads it without the lock.
 struct WaitQueue {
     entered: AtomicBool,
     asleep: Mutex<bool>,
@@ -216,8 +224,8 @@ impl WaitQueue {
         }
     }
 
-    /// `Eventpoll::wake()`. The sleeper leaves the queue, as by `wake_and_remove()`. There is no
-    /// barrier here: the push before it is one.
+    /// `Eventpoll::wake()`. Removes the sleeper from the queue. This needs no barrier, as the push
+    /// before it is one.
     fn wake(&self) {
         if self.entered.load(Relaxed) {
             let mut asleep = self.asleep.lock().expect(POISON);
@@ -227,7 +235,7 @@ impl WaitQueue {
         }
     }
 
-    /// `WaitQueue::sleep_exclusive()`. loom fails the test if nobody wakes the sleeper.
+    /// `WaitQueue::sleep_exclusive()`. loom fails the test if no thread wakes the sleeper.
     fn sleep(&self, ready: impl FnOnce() -> bool) {
         let mut asleep = self.asleep.lock().expect(POISON);
         *asleep = true;
@@ -245,7 +253,7 @@ impl WaitQueue {
 }
 
 impl Instance {
-    /// The end of `deliver()`: what is left is for the next one.
+    /// The end of `deliver()`: wakes the next waiter if items are left.
     fn pass_on(&self) {
         if !self.ready.is_empty() {
             fence(SeqCst);
@@ -254,7 +262,7 @@ impl Instance {
     }
 }
 
-/// WAIT, without a time-out, until `enough` says so of what the items were ready for.
+/// WAIT without a time-out. Ends when `enough`, given each item and its readiness, returns true.
 fn wait(ep: &Instance, mut enough: impl FnMut(&Item, [bool; 2]) -> bool) {
     loop {
         if !ep.ready.is_empty() {
@@ -272,7 +280,7 @@ fn wait(ep: &Instance, mut enough: impl FnMut(&Item, [bool; 2]) -> bool) {
     }
 }
 
-/// (1) One event and one who waits for it: he gets it, and does not sleep for ever.
+/// (1) One event and one waiter, which must get it and not sleep for ever.
 #[test]
 fn wakeup_is_not_lost() {
     check_closely("wakeup_is_not_lost", || {
@@ -288,8 +296,8 @@ fn wakeup_is_not_lost() {
     });
 }
 
-/// (1) Two events of one item: the second callback may find the bit set by the first, which has not
-/// pushed yet, and wake in vain; whoever waits for both events must get them.
+/// (1) Two events of one item. The second callback may find the bit set by the first one, which has
+/// not pushed yet, and wake in vain. A waiter for both events must still get them.
 #[test]
 fn wakeup_of_two_is_not_lost() {
     check("wakeup_of_two_is_not_lost", Some(3), || {
@@ -307,8 +315,8 @@ fn wakeup_of_two_is_not_lost() {
     });
 }
 
-/// (2) An event that comes as the item is taken and polled: the poll sees it, or the item is in the
-/// queue again, once.
+/// (2) An event arrives while the item is taken and polled. Either the poll sees it, or the item is
+/// in the queue again, once.
 pub(crate) fn event_during_poll() {
     let ep = Instance::new();
     let items = items::<1>(&ep);
@@ -340,7 +348,7 @@ fn event_during_poll_is_not_lost() {
     check_closely("event_during_poll_is_not_lost", event_during_poll);
 }
 
-/// What a push records comes before anything that the consumer does with the item.
+/// The record of a push comes before all that the consumer does with the item.
 #[test]
 fn push_is_recorded_first() {
     check("push_is_recorded_first", None, || {
@@ -362,8 +370,8 @@ fn push_is_recorded_first() {
     });
 }
 
-/// (2) As before, for an edge-triggered item that is not queued at first, and two scans: one of them,
-/// or the next, sees the event.
+/// (2) As before, with an edge-triggered item that is not queued at first, and two scans. One of
+/// them, or the next scan, sees the event.
 pub(crate) fn event_during_scans() {
     let ep = Instance::new();
     let items = items::<1>(&ep);
@@ -397,8 +405,8 @@ fn event_during_scans_is_not_lost() {
     check("event_during_scans_is_not_lost", None, event_during_scans);
 }
 
-/// (2) An item that is requeued as a producer queues it, and taken again: it is queued once at a time,
-/// and what comes later is not lost.
+/// (2) An item is requeued while a producer queues it, and taken again. It is queued once at a
+/// time, and later events are not lost.
 #[test]
 fn event_after_requeue_is_not_lost() {
     check("event_after_requeue_is_not_lost", None, || {
@@ -437,8 +445,8 @@ fn event_after_requeue_is_not_lost() {
     });
 }
 
-/// (3) Two producers of the same item, one of another as well, and a scan: each event is seen, the
-/// references are balanced.
+/// (3) Two producers of the same item, one of them also of another item, and a scan. Each event is
+/// seen, and references are balanced.
 #[test]
 fn two_producers_of_an_item() {
     check("two_producers_of_an_item", Some(3), || {
@@ -474,8 +482,8 @@ fn two_producers_of_an_item() {
     });
 }
 
-/// (4) What was removed after its producers had finished is not delivered; producers of others, that
-/// go on meanwhile, lose nothing.
+/// (4) An item that is removed after its producers have finished is not delivered. Concurrent
+/// events of other items are not lost.
 #[test]
 fn removed_item_stays_out() {
     check("removed_item_stays_out", Some(3), || {
@@ -506,8 +514,8 @@ fn removed_item_stays_out() {
     });
 }
 
-/// (4) Removal from each place: not queued, on the stack, in the list, and in what a scan that was
-/// forgotten has left. References are balanced.
+/// (4) Removal of an item that is not queued, on the stack, in the list, or left by a scan that was
+/// forgotten. References are balanced.
 #[test]
 fn removal_from_any_place() {
     #[derive(Clone, Copy, PartialEq)]
@@ -531,7 +539,7 @@ fn removal_from_any_place() {
                     Place::Idle | Place::Stack => {}
                     Place::List => drop(begin_scan(&ep.ready, &mut consumer)),
                     Place::Forgotten => {
-                        // One in each of the three lists.
+                        // One item in each of the three lists.
                         let mut scan = begin_scan(&ep.ready, &mut consumer);
                         let item = take(&mut scan, 0);
                         scan.requeue(item);
@@ -559,14 +567,14 @@ fn removal_from_any_place() {
         }
     }
     check("removal_of_the_only_one", None, || {
-        // The only one; and then the queue says that it is empty.
+        // Removes the only item; then the queue is empty.
         let ep = Instance::new();
         let items = items::<1>(&ep);
         let mut consumer = ep.consumer.lock().expect(POISON);
         ep.ready.push(&items[0], || ());
         assert!(remove(&ep.ready, &mut consumer, &items[0]));
         assert!(ep.ready.is_empty());
-        // It may be enrolled again.
+        // The item may be enrolled again.
         consumer.enrol(&ep.ready, items[0].clone());
         assert_eq!(Arc::strong_count(&items[0]), 2);
         assert!(ep.ready.is_empty());
@@ -575,8 +583,9 @@ fn removal_from_any_place() {
     });
 }
 
-/// (4) Removal while a producer has set the bit and not pushed yet: it waits for the push, so the item
-/// is nowhere when it returns, and what comes later is refused. Others on the stack are kept.
+/// (4) Removal of an item whose producer has set the bit but not pushed yet. Removal waits for the
+/// push, so the item is in no list when it returns, and later events are refused. Other items on
+/// the stack are kept.
 pub(crate) fn removal_during_a_push() {
     let ep = Instance::new();
     let items = items::<2>(&ep);
@@ -585,7 +594,7 @@ pub(crate) fn removal_during_a_push() {
         thread::spawn(move || {
             ep.ready.push(&items[0], || ());
             assert_eq!(ep.ready.push(&items[1], || ()), Push::Queued);
-            // Removed by now, or not.
+            // The item may be removed already.
             ep.ready.push(&items[0], || ());
         })
     };
@@ -604,8 +613,8 @@ fn removal_waits_for_a_push() {
     check("removal_waits_for_a_push", None, removal_during_a_push);
 }
 
-/// (4) The same, and then the item is enrolled again while the producer goes on: it is queued by what
-/// comes after that, and only by that.
+/// (4) As before, but the item is then enrolled again while the producer continues. Only later
+/// events queue it.
 #[test]
 fn removed_item_is_enrolled_again() {
     check("removed_item_is_enrolled_again", None, || {
@@ -624,7 +633,7 @@ fn removed_item_is_enrolled_again() {
         let mut consumer = ep.consumer.lock().expect(POISON);
         assert!(remove(&ep.ready, &mut consumer, &item));
         consumer.enrol(&ep.ready, item.clone());
-        // As ADD: poll, and queue.
+        // As ADD does: poll, then queue.
         let mut seen = item.poll();
         join(producer);
         let mut scan = begin_scan(&ep.ready, &mut consumer);
@@ -638,7 +647,7 @@ fn removed_item_is_enrolled_again() {
     });
 }
 
-/// (4) An item can be enrolled once at a time; one that is not enrolled is refused.
+/// (4) An item can be enrolled once at a time; an item that is not enrolled is refused.
 #[test]
 fn only_the_enrolled_are_queued() {
     check("only_the_enrolled_are_queued", None, || {
@@ -648,7 +657,7 @@ fn only_the_enrolled_are_queued() {
         assert_eq!(ep.ready.push(&item, || ()), Push::Already);
         assert!(ep.ready.is_empty());
         assert!(!remove(&ep.ready, &mut consumer, &item));
-        // To be waited for, requeued or put back it is not, either.
+        // await_push(), requeue() and put_back() refuse it, too.
         consumer.await_push(&ep.ready, &item);
         let mut pass = begin_scan(&ep.ready, &mut consumer);
         pass.requeue(&item);
@@ -674,7 +683,7 @@ fn only_the_enrolled_are_queued() {
     });
 }
 
-/// (4) As ADD: an event that comes with it is refused, and then the poll that follows finds it; or it
+/// (4) ADD against an event. Either the event is refused, and then ADD's poll finds it, or it
 /// queues the item.
 #[test]
 fn event_that_comes_with_enrol_is_not_lost() {
@@ -701,18 +710,18 @@ fn event_that_comes_with_enrol_is_not_lost() {
     });
 }
 
-/// Who may see a level-triggered item that is always ready.
+/// The callback that runs during a scan of a level-triggered item.
 #[derive(Clone, Copy, PartialEq)]
 enum Callback {
     No,
-    /// On the scanning CPU, in the middle of the scan.
+    /// It runs on the scanning CPU, in the middle of the scan.
     Interrupt,
-    /// On another CPU, whenever it likes.
+    /// It runs on another CPU, at any time.
     Concurrent,
 }
 
-/// A scan finds an item ready and gives it back by `give_back`; somebody else's `is_empty()` must
-/// never say that there is nothing.
+/// A scan finds an item ready and returns it to the queue by `give_back`. Meanwhile `is_empty()` on
+/// another thread must never return true.
 fn level(
     name: &str,
     preemptions: Option<usize>,
@@ -754,7 +763,7 @@ fn level(
     });
 }
 
-/// (5) Alone.
+/// (5) Without a callback.
 #[test]
 fn level_is_not_missed() {
     level("level_is_not_missed", None, Callback::No, |scan, item| {
@@ -762,7 +771,7 @@ fn level_is_not_missed() {
     });
 }
 
-/// (5) With a callback that queues the item anew in the middle of the scan.
+/// (5) With a callback that queues the item again in the middle of the scan.
 #[test]
 fn level_is_not_missed_with_interrupt() {
     level(
@@ -773,7 +782,7 @@ fn level_is_not_missed_with_interrupt() {
     );
 }
 
-/// (5) With a callback at any time, on another CPU.
+/// (5) With a callback on another CPU, at any time.
 #[test]
 fn level_is_not_missed_with_callback() {
     level(
@@ -784,7 +793,7 @@ fn level_is_not_missed_with_callback() {
     );
 }
 
-/// (5) With a callback on another CPU, and a second waiter who sleeps: he gets the item.
+/// (5) With a callback on another CPU and a second waiter, which sleeps and must get the item.
 #[test]
 fn level_reaches_sleeper() {
     check("level_reaches_sleeper", Some(3), || {
@@ -815,7 +824,7 @@ fn level_reaches_sleeper() {
     });
 }
 
-/// (5, 7) As for the level-triggered item, if it is put back.
+/// (5, 7) As for the level-triggered item, but the item is put back.
 #[test]
 fn put_back_is_not_missed() {
     let name = "put_back_is_not_missed";
@@ -825,7 +834,7 @@ fn put_back_is_not_missed() {
     });
 }
 
-/// (5, 7) As for the level-triggered item, if it is put back, with a callback on another CPU.
+/// (5, 7) The item is put back, with a callback on another CPU.
 #[test]
 fn put_back_is_not_missed_with_callback() {
     level(
@@ -836,7 +845,7 @@ fn put_back_is_not_missed_with_callback() {
     );
 }
 
-/// (6) What is left, then what came, then what is level-triggered.
+/// (6) First the items that are left, then new ones, then level-triggered ones.
 #[test]
 fn order_of_a_scan() {
     check("order_of_a_scan", None, || {
@@ -860,7 +869,7 @@ fn order_of_a_scan() {
     });
 }
 
-/// (6) What one thread pushes comes in this order, whenever it is scanned.
+/// (6) Items that one thread pushes come in this order, whenever they are scanned.
 #[test]
 fn order_of_arrival() {
     check("order_of_arrival", Some(3), || {
@@ -876,7 +885,7 @@ fn order_of_arrival() {
         };
         let mut consumer = ep.consumer.lock().expect(POISON);
         let mut got = Vec::new();
-        // A scan that takes one, then one that takes all.
+        // The first scan takes one item, the second takes all.
         got.extend(begin_scan(&ep.ready, &mut consumer).next().map(|i| i.id));
         got.extend(drain(&ep.ready, &mut consumer));
         join(producer);
@@ -886,8 +895,8 @@ fn order_of_arrival() {
     });
 }
 
-/// (7) What is put back is the first of the next scan; if a producer has queued it meanwhile, it is in
-/// the next scan, once.
+/// (7) An item that is put back is the first of the next scan. If a producer has queued it
+/// meanwhile, it is in the next scan once.
 #[test]
 fn put_back_is_first() {
     check("put_back_is_first", None, || {
@@ -902,7 +911,7 @@ fn put_back_is_first() {
         ep.ready.push(&items[2], || ());
         scan.put_back(item);
         drop(scan);
-        // Queued once: a producer finds the bit set.
+        // The item is queued once, as a producer finds the bit set.
         assert_eq!(ep.ready.push(&items[0], || ()), Push::Already);
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         let item = take(&mut scan, 0);
@@ -917,7 +926,7 @@ fn put_back_is_first() {
     });
 }
 
-/// An item of another queue is refused everywhere, and nothing of it is lost.
+/// Each method refuses an item of another queue, and loses no reference.
 #[test]
 fn queues_do_not_mix() {
     check("queues_do_not_mix", None, || {
@@ -933,7 +942,7 @@ fn queues_do_not_mix() {
         other.enrol(&two.ready, item.clone());
         assert_eq!(Arc::strong_count(item), 2);
         assert_eq!(drain(&two.ready, &mut other), []);
-        // A consumer is of the queue that it was first used with, and that has no other.
+        // A consumer belongs to the first queue that it was used with, which has no other consumer.
         assert!(consumer.scan(&two.ready).is_none());
         assert!(other.scan(&one.ready).is_none());
         assert!(Consumer::new().scan(&one.ready).is_none());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ready queue's own source, with one order less: a test of `tests.rs` then fails.
+//! The ready queue's own source with one order less. A model of `tests.rs` must then fail.
 //!
-//! `tests.rs` has a table of further breaks, which were tried on a copy.
+//! `tests.rs` has a table of other breaks, which were applied to a copy.
 
 use super::{
     check::{check, full_barrier, join, weakened, Weakness},
@@ -46,8 +46,9 @@ fn links_are_read_too_early_if_the_push_is_relaxed() {
     weakened(Weakness::CompareExchange, event_during_scans);
 }
 
-/// A callback, and a task that enters the wait queue, looks, and sleeps: as `wakeup_is_not_lost`, but
-/// the sleep is a sum at the end, since a model in which all sleep ends the process.
+/// A callback, and a task that enters the wait queue, checks and sleeps, as in
+/// `wakeup_is_not_lost`. Here, a lost wake-up is computed at the end, as a model in which all
+/// threads sleep ends the process.
 fn wakeup(barrier: bool) {
     let ep = Instance::new();
     let items = items::<1>(&ep);

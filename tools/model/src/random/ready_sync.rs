@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What [`ready_queue`](super::ready_queue) is built on, made of shuttle's types.
+//! The primitives of [`ready_queue`](super::ready_queue), built on shuttle's types.
 //!
-//! Same shape as `rust/watch/ready_sync.rs`. shuttle knows one memory order, the sequentially
-//! consistent one, so orders are not written down: loom is there for them.
+//! The interface is that of `rust/watch/ready_sync.rs`. shuttle supports only sequential
+//! consistency, so the orders are left out; loom's models check them.
 
 use std::{
     cell::UnsafeCell,
@@ -14,18 +14,18 @@ use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 pub(crate) use shuttle::sync::Arc;
 
-/// A number that is given out once, and is not 0.
+/// Returns a unique number, never 0.
 pub(crate) fn unique_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Relaxed)
 }
 
-/// To be called in a loop that waits for another thread.
+/// Must be called in a loop that waits for another thread.
 pub(crate) fn relax() {
     shuttle::thread::yield_now();
 }
 
-/// Nothing stops a thread here but the scheduler, anywhere, for a while.
+/// Stands for disabled preemption. shuttle still preempts any thread at any place, for a while.
 pub(crate) struct Unpreempted(());
 
 impl Unpreempted {
@@ -34,7 +34,7 @@ impl Unpreempted {
     }
 }
 
-/// A bit that is only ever exchanged.
+/// A bit that is only exchanged.
 pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
@@ -51,7 +51,7 @@ impl Flag {
     }
 }
 
-/// The one word of a queue: a pointer and a mark.
+/// The word of a queue: a pointer and a mark.
 pub(crate) struct Word(AtomicUsize);
 
 impl Word {
@@ -72,7 +72,7 @@ impl Word {
     }
 }
 
-/// A plain field, whose owner is decided by protocol. (loom looks for races.)
+/// A plain field, whose owner follows from the protocol. (loom's models check for races.)
 pub(crate) struct Slot<T>(UnsafeCell<T>);
 
 impl<T: Copy> Slot<T> {
@@ -82,7 +82,7 @@ impl<T: Copy> Slot<T> {
 
     /// # Safety
     ///
-    /// Nobody may write the slot at the same time.
+    /// No other thread may write the slot at the same time.
     pub(crate) unsafe fn get(&self) -> T {
         // SAFETY: No concurrent write, by this function's contract.
         unsafe { *self.0.get() }
@@ -90,7 +90,7 @@ impl<T: Copy> Slot<T> {
 
     /// # Safety
     ///
-    /// Nobody may read or write the slot at the same time.
+    /// No other thread may read or write the slot at the same time.
     pub(crate) unsafe fn set(&self, value: T) {
         // SAFETY: No concurrent access, by this function's contract.
         unsafe { *self.0.get() = value };
