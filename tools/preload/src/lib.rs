@@ -45,16 +45,7 @@ pub mod sandbox;
 pub mod scan;
 pub mod statistics;
 pub mod template;
-#[allow(
-    missing_docs,
-    non_camel_case_types,
-    dead_code,
-    clippy::undocumented_unsafe_blocks,
-    clippy::pub_underscore_fields
-)]
-mod uapi {
-    include!(concat!(env!("OUT_DIR"), "/uapi.rs"));
-}
+mod uapi;
 
 /// The environment variable with the path of the shared library, if it is not beside `repoll-exec`.
 pub const LIBRARY_VARIABLE: &str = "REPOLL_PRELOAD";
