@@ -11,7 +11,7 @@
 #   1..3
 #   1 passed, 1 failed, 1 skipped    our own closing line, not part of KTAP
 #
-# A test whose results are indented below it is their parent.
+# The results of a parent test are indented and precede the result of the parent.
 
 # ---- the writer
 
