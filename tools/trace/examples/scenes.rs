@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A little of everything, one thing after the other, to be recorded: what the page's tests step through.
+//! Runs one scene after another for the recording that the page's tests step through.
 //!
-//! `repoll-trace record -o scenes.dat -- scenes`, in a guest, is how `tests/fixtures/scenes.dat` was made.
+//! `repoll-trace record -o scenes.dat -- scenes`, run in a guest, made `tests/fixtures/scenes.dat`.
 
 use repoll::{CreateFlags, Event, Events, FdSet, Instance, PollEvents, PollFd, Source};
 use std::error::Error;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-/// Long enough for others to fall asleep; if they do not, the scene is another one, and no test passes.
+/// Long enough for the other threads to sleep; the tests fail on a recording in which they did not.
 const MOMENT: Duration = Duration::from_millis(60);
 
 fn main() -> Outcome {
@@ -25,7 +25,7 @@ fn main() -> Outcome {
     source()
 }
 
-/// Takes events until so many have come.
+/// Waits until `count` events have come.
 fn take(instance: &Instance, count: usize, read: impl Fn(u64)) -> Outcome {
     let mut events = [Event::default(); 8];
     let mut seen = 0;
@@ -38,7 +38,7 @@ fn take(instance: &Instance, count: usize, read: impl Fn(u64)) -> Outcome {
     Ok(())
 }
 
-/// Level- and edge-triggered items, and one that fires once, until MOD.
+/// Level-triggered, edge-triggered and ONESHOT items.
 fn triggers() -> Outcome {
     let pairs = pairs(3)?;
     let instance = Instance::open()?;
@@ -49,7 +49,7 @@ fn triggers() -> Outcome {
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| {
             take(&instance, 4, |number| {
-                // Nobody else reads it: there is something.
+                // No other thread reads the socket, so a message is there.
                 let _ = pairs[number as usize].0.recv(&mut [0; 8]);
             })
         });
@@ -58,7 +58,7 @@ fn triggers() -> Outcome {
             far.send(b"message")?;
         }
         sleep(MOMENT);
-        // Thrown away: it is disarmed. But MOD looks.
+        // The callback drops this event, since the item is disarmed; MOD finds it by polling.
         pairs[2].1.send(b"again")?;
         instance.modify(&pairs[2].0, oneshot, 2)?;
         waiter.join().map_err(|_| "the waiter panicked")?
@@ -83,7 +83,7 @@ fn nested() -> Outcome {
     waiter.join().map_err(|_| "the waiter panicked")?
 }
 
-/// Two instances watch one file, exclusively: one of them is called.
+/// Two instances watch one file by EXCLUSIVE: each event calls one of them.
 fn exclusive() -> Outcome {
     let (near, far) = UnixDatagram::pair()?;
     let mut waiters = Vec::new();
@@ -110,7 +110,7 @@ fn exclusive() -> Outcome {
     })
 }
 
-/// POLL and SELECT: an entry in each wait queue, and all are asked again.
+/// POLL and SELECT, woken once each: they enter all wait queues and poll all files again.
 fn scans() -> Outcome {
     let device = Instance::open()?;
     let pairs = pairs(12)?;
@@ -138,7 +138,7 @@ fn scans() -> Outcome {
     })
 }
 
-/// A hundred files in an instance, of which one becomes ready; then in a POLL.
+/// A hundred files in an instance, then in a POLL; one of them becomes ready.
 fn many() -> Outcome {
     let device = Instance::open()?;
     let pairs = pairs(100)?;
@@ -165,7 +165,7 @@ fn many() -> Outcome {
     })
 }
 
-/// The event source: a sleeping reader, a timer, and a queue that is full.
+/// The event source: a sleeping reader, a timer, a full queue.
 fn source() -> Outcome {
     let mut source = Source::open()?;
     source.set_up(4, 64, false)?;

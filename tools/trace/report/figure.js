@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: GPL-2.0
-// The figure: draws a state in an element, moves what has moved, and draws the arrows.
+// SPDX-License-Identifier: GPL-2.0 The figure: draws a state in an element, animates the objects
+// that have moved, and draws the arrows.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -9,7 +9,7 @@ function svg(tag, attributes) {
   return node;
 }
 
-// An arrow from one box to another, in a figure of that width: out of and into the sides that face each other.
+// The path of an arrow between the facing sides of two boxes, in a figure of the given width.
 function arrowPath(from, to, width) {
   const GAP = 5;
   const [ax, ay] = [from.x + from.width / 2, from.y + from.height / 2];
@@ -25,13 +25,13 @@ function arrowPath(from, to, width) {
   const way = by > ay ? 1 : -1;
   const [y1, y2] = way > 0 ? [from.y + from.height, to.y - GAP] : [from.y, to.y + to.height + GAP];
   if (clearY < 90) {
-    // Into a wide box at its near part, so that the arrow is steep.
+    // Enter a wide box at its near part, to keep the arrow steep.
     const reach = Math.min(24, to.width / 2);
     const x2 = Math.min(Math.max(ax, to.x + reach), to.x + to.width - reach);
     const bend = way * Math.max(12, Math.abs(y2 - y1) / 2);
     return `M${ax} ${y1} C${ax} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`;
   }
-  // Far away: along the margin, so that it crosses no text between.
+  // Far away: follow the margin, to cross no text in between.
   const right = (ax + bx) / 2 > width / 2 ? 1 : -1;
   const side = right > 0 ? width - 5 : 5;
   const x2 = right > 0 ? to.x + to.width + GAP : to.x - GAP;
@@ -55,11 +55,11 @@ function drawArrow(layer, from, to, className) {
   return { path, length };
 }
 
-// What moves from its place in one picture to that in the next.
+// The objects that move from one picture to the next.
 const MOVES = /^(token|ready|thread) /;
 
-// draw(state, now, earlier, animates) shows a state in an element: after the step now, with the arrows of the
-// earlier ones behind.
+// Returns draw(state, now, earlier, animates), which shows the state after step `now`, with the
+// arrows of the earlier steps paler.
 function figure(root, steps, fileOf) {
   const cpus = [...new Set(steps.map((step) => step.cpu))].sort((a, b) => a - b);
   const stage = make("div", "stage");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-// What a step is about, and what is near it.
+// The objects and arrows that a step lights, and the objects that the steps nearby name.
 
-// The objects of the picture by their names.
+// The keys of the picture's objects.
 const keyOf = {
   station: (station) => `station ${station}`,
   file: (file) => `file ${file}`,
@@ -19,7 +19,7 @@ const keyOf = {
   source: (number) => `source ${number}`,
 };
 
-// Of each event: what it lights, and its arrows, from where to where.
+// For each event: the objects that it lights, and its arrows as pairs of keys.
 const { station: atStation, thread: atThread, queue: atQueue } = keyOf;
 const entryOf = ({ has }) => keyOf.entry({ item: has.item });
 const fileNow = (state, { has }) => keyOf.file(state.instances.get(has.ep)?.items.get(has.item)?.file);
@@ -28,7 +28,7 @@ const instance = (state, { has }) => ({ lit: [keyOf.instance(has.ep)] });
 const inWait = (state, { has, pid }) => ({ lit: [atThread(pid), keyOf.waiters(has.ep)] });
 const itemAlone = (state, step) => ({ lit: [keyOf.item(step.has.item), entryOf(step)] });
 const inCall = (state, { has, pid }) => ({ lit: [keyOf.call(has.task), atThread(pid)] });
-// What calls is a file at the end of the way, or an instance that another one watches.
+// The caller of an item: the file at the end of the way, or the watched instance.
 const caller = (state, { has }) => {
   const target = state.instances.get(has.ep)?.items.get(has.item)?.target;
   return target ? keyOf.instance(target) : atStation("file");
@@ -57,7 +57,7 @@ const LIGHTS = new Map(Object.entries({
     return { lit: [keyOf.ready(item)], arrows: [[reason === "callback" ? entryOf(step) : keyOf.item(item), keyOf.ready(item)]] };
   },
   wake: (state, { has }) => {
-    // Those who poll an instance are the items that watch it, among others.
+    // The pollers of an instance include the items that watch it.
     const outer = [...state.instances.values()].flatMap((one) => [...one.items.values()]).filter((item) => item.target === has.ep);
     return {
       lit: [has.waiters ? keyOf.waiters(has.ep) : keyOf.instance(has.ep)],
@@ -93,7 +93,8 @@ const LIGHTS = new Map(Object.entries({
   source_wake: (state, { has }) => ({ lit: [keyOf.source(has.source)] }),
 }));
 
-// What a step lights, after it. file: that of its story, for the kernel's own records.
+// The objects and arrows of a step, in the state after it. `file` is the file of the step's story,
+// for the kernel's records.
 function lights(state, step, file) {
   const of = LIGHTS.get(step.event)?.(state, step, keyOf.file(file)) ?? {};
   if (step.event.startsWith("sys_enter_")) {
@@ -104,7 +105,7 @@ function lights(state, step, file) {
   return { lit: new Set(of.lit), arrows: of.arrows ?? [] };
 }
 
-// What steps nearby touch: of many objects these are shown.
+// The objects that the steps nearby name, with their distance: these are shown first.
 function nearby(steps, now) {
   const near = new Map();
   const note = (step, distance) => {
@@ -116,14 +117,15 @@ function nearby(steps, now) {
     if (has.source !== undefined) keys.push(keyOf.source(has.source));
     for (const key of keys) near.set(key, Math.min(distance, near.get(key) ?? distance));
   };
-  // By blocks, so that what is shown does not change at each step.
+  // In blocks of steps, so that the choice does not change at each step.
   const block = 40 * Math.floor(now / 40);
   for (const step of steps.slice(Math.max(0, block - 20), block + 60)) note(step, 1);
   note(steps[now], 0);
   return near;
 }
 
-// So many of a list, those that are near before others, in the list's order; and how many are left out.
+// Chooses at most `most` of a list, the nearest first, and keeps the list's order. Also returns the
+// number left out.
 function choose(list, most, distance) {
   if (list.length <= most) return { shown: list, more: 0 };
   const by = list.map((one, at) => ({ one, at, distance: distance(one) ?? 2 }));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Makes what there is to be seen of each object. Text is only ever set as text.
+// Makes the DOM nodes of each object. Text from the recording is set as text only.
 
 function make(tag, className, ...children) {
   const node = document.createElement(tag);
@@ -8,8 +8,8 @@ function make(tag, className, ...children) {
   return node;
 }
 
-// A node that is known again in the next picture: it moves there from its place in this one, or, when it is
-// new, from that of another.
+// Gives a node a key by which it is found in the next picture, for its animation. A new node moves
+// from the place of `from`.
 function keyed(key, node, from) {
   node.dataset.key = key;
   if (from) node.dataset.from = from;
@@ -21,7 +21,7 @@ const zone = (className, number, title, ...children) =>
   make("section", `zone ${className}`, make("h3", "", make("span", "number", number), title), ...children);
 const lane = (className, title, ...children) => make("div", `lane ${className}`, make("h5", "", title), make("div", "slots", ...children));
 
-// Data on their way, where they are.
+// The data in transit at a place.
 function drawTokens(state, place, key) {
   const here = [...state.tokens].filter(([, token]) => token.place === place && token.key === key);
   if (here.length === 0) return null;
@@ -31,14 +31,14 @@ function drawTokens(state, place, key) {
 
 function drawThread(state, pid, does) {
   const thread = state.threads.get(pid);
-  const [status, what] = thread.woken ? ["woken", `woken: is to run on CPU ${thread.target ?? "?"}`]
+  const [status, what] = thread.woken ? ["woken", `woken: runnable on CPU ${thread.target ?? "?"}`]
     : thread.asleep ? ["asleep", `asleep in ${thread.doing}`] : ["runs", does ?? thread.doing];
   return keyed(keyOf.thread(pid), make("div", `thread ${status}`, make("b", "", thread.name), ` (${pid})`, make("small", "", what),
     ...thread.events.slice(-3).map((event) => make("span", "event", `fd ${event.fd}: ${brief(event.events)}`)),
     drawTokens(state, "thread", pid)));
 }
 
-// 1: what makes files ready. Three beginnings, and the way through interrupts.
+// Zone 1: the causes of events. Three origins, and the way through interrupts.
 const BEGINNINGS = [["nic", "NIC"], ["timer", "timer"], ["syscall", "system call"]];
 const STATIONS = [["hardirq", "hard irq"], ["softirq", "softirq"], ["driver", "driver"], ["protocol", "IP, TCP, UDP"], ["file", "the file"]];
 
@@ -49,11 +49,11 @@ function drawWay(state) {
     make("b", "", name), make("small", "", seen.get(station)), drawTokens(state, "station", station)));
   const interrupts = seen.has("hardirq") || seen.has("softirq");
   const where = way.cpu === null ? "" : `CPU ${way.cpu}, ${interrupts ? "interrupting" : "in"} ${way.name} (${way.pid})`;
-  return zone("way", 1, "What makes files ready", make("span", "where", where),
+  return zone("way", 1, "Causes", make("span", "where", where),
     make("div", "stations", make("ul", "beginnings", ...BEGINNINGS.map(draw)), make("ol", "chain", ...STATIONS.map(draw))));
 }
 
-// 2: the watched files.
+// Zone 2: the watched files.
 function drawSource(state, source) {
   const { length } = source.queue;
   const cells = source.queue.slice(0, 10).map((number) => (number === null ? make("i", "message") : keyed(keyOf.token(number), make("i", "message"))));
@@ -81,18 +81,20 @@ function drawFile(state, file, near) {
 
 function drawFiles(state, near) {
   const distance = (file) => Math.min(...[keyOf.file(file.key), ...file.entries.map((entry) => keyOf.item(entry.item))].map((key) => near.get(key) ?? 2));
-  // A call of SELECT or POLL leaves its files behind, with nothing in their wait queues.
+  // The files of a finished SELECT or POLL stay, with empty wait queues: hide those that are not
+  // near.
   const all = [...state.files.values()].filter((file) => file.entries.length || distance(file) < 2).sort((a, b) => a.fds[0] - b.fds[0]);
   const { shown, more } = choose(all, 6, distance);
   const linked = new Set(all.map((file) => file.source));
   const alone = choose([...state.sources.values()].filter((source) => !linked.has(source.number)), 4, (source) => near.get(keyOf.source(source.number)));
   const isNone = shown.length + alone.shown.length === 0;
-  return zone("files", 2, "Files", isNone ? make("p", "none", "None is watched yet.") : null,
+  return zone("files", 2, "Files", isNone ? make("p", "none", "No file is watched yet.") : null,
     make("div", "cards", ...shown.map((file) => drawFile(state, file, near)), ...alone.shown.map((source) => make("article", "card file", drawSource(state, source)))),
     andMore(more, "files"), andMore(alone.more, "sources"));
 }
 
-// 3: who waits for them. What is always wanted of an item is left out; that it is level-triggered is said.
+// Zone 3: instances and calls. An item's flags leave out ERR and HUP, which are always of interest,
+// and add LT if the item is level-triggered.
 function wanted(item) {
   if (item.events === null) return [];
   const all = words(item.events).filter((word) => word !== "ERR" && word !== "HUP");
@@ -117,7 +119,7 @@ function drawInstance(state, instance, near) {
     const thread = state.threads.get(pid);
     return thread.asleep ? drawThread(state, pid) : make("span", "ghost", `${thread.name} (${pid}) runs`);
   });
-  const scanning = { wait: "WAIT goes through the queue", poll: "a poll goes through the queue" }[instance.scanning];
+  const scanning = { wait: "WAIT scans the queue", poll: "a poll scans the queue" }[instance.scanning];
   return keyed(keyOf.instance(instance.ep), make("article", `card instance${instance.closed ? " closed" : ""}`,
     make("header", "", make("b", "", `Instance ${instance.ep}`), make("small", "", instance.closed ? "closed" : scanning ?? plural(instance.items.size, "item"))),
     make("div", "lanes",
@@ -126,7 +128,7 @@ function drawInstance(state, instance, near) {
     make("div", "lane interest", make("h5", "", "interest list"), make("ul", "items", ...list.shown.map((item) => drawItem(instance, item))), andMore(list.more, "items"))));
 }
 
-// A call of SELECT or POLL: a cell for each descriptor, filled where the pass has been.
+// A call of SELECT or POLL, with a cell for each descriptor, filled once the pass has polled it.
 function drawCall(state, call, near) {
   const list = choose([...call.list.values()].sort((a, b) => a.fd - b.fd), 400, (one) => near.get(keyOf.file(fileOfCall(call.task, one.fd))));
   const isOver = call.ret !== null;
@@ -136,23 +138,24 @@ function drawCall(state, call, near) {
   const asleep = thread?.asleep && thread.on?.task === call.task;
   return keyed(keyOf.call(call.task), make("article", `card call${isOver ? " closed" : ""}`,
     make("header", "", make("b", "", `${String(call.call).toUpperCase()} of ${call.name}`), make("small", "", isOver ? `returned ${call.ret}` : asleep ? "sleeps" : `pass ${call.pass}`)),
-    make("p", "tally", `${plural(call.polled, "file")} asked in all; ${call.entries} in wait queues; ${plural(call.wakeups, "wake-up")}`),
+    make("p", "tally", `${plural(call.polled, "poll")}; ${call.entries} ${call.entries === 1 ? "entry" : "entries"} in wait queues; ${plural(call.wakeups, "wake-up")}`),
     make("ul", `cells${call.list.size > 40 ? " small" : ""}`, ...cells), andMore(list.more, "descriptors"),
     asleep ? drawThread(state, call.task) : null));
 }
 
 function drawMultiplexers(state, near) {
-  // Programs open the device to try it, or for POLL and SELECT: those without items are shown when they are touched.
+  // Programs open the device to see whether it is there, or for POLL and SELECT: an instance
+  // without items is shown only if the step names it.
   const open = [...state.instances.values()].filter((instance) => instance.items.size || instance.waiters.length || near.get(keyOf.instance(instance.ep)) === 0);
   const { shown, more } = choose(open, 3, (instance) => near.get(keyOf.instance(instance.ep)));
   const calls = choose([...state.calls.values()].filter((call) => call.ret === null || near.has(keyOf.call(call.task))), 2, (call) => near.get(keyOf.call(call.task)));
-  return zone("multiplexers", 3, "Who waits for them",
+  return zone("multiplexers", 3, "Waiting for files",
     ...shown.map((instance) => drawInstance(state, instance, near)), andMore(more, "instances"),
     ...calls.shown.map((call) => drawCall(state, call, near)), andMore(calls.more, "calls"),
-    shown.length + calls.shown.length ? null : make("p", "none", "Nobody yet."));
+    shown.length + calls.shown.length ? null : make("p", "none", "No instance or call yet."));
 }
 
-// 4: the CPUs, each with its thread, and what interrupts it on top.
+// Zone 4: the CPUs, each with its thread and, on top, what interrupts it.
 function drawCpu(state, step, number) {
   const cpu = state.cpus.get(number);
   const here = number === step.cpu;
@@ -166,7 +169,7 @@ function drawCpu(state, step, number) {
   const interrupted = cpu.context !== "task";
   if (interrupted) node.append(make("div", `layer ${cpu.context.replace(" ", "")}`, make("b", "", cpu.context), " interrupts"));
   const thread = state.threads.get(cpu.pid);
-  if (cpu.pid === 0) node.append(make("div", "thread idle", "nobody: idle"));
+  if (cpu.pid === 0) node.append(make("div", "thread idle", "idle"));
   else if (thread && !thread.asleep) node.append(drawThread(state, cpu.pid, interrupted ? "" : undefined));
   else node.append(make("div", "thread", make("b", "", cpu.name), ` (${cpu.pid})`, make("small", "", thread?.asleep ? "goes to sleep" : "")));
   return node;
@@ -174,5 +177,5 @@ function drawCpu(state, step, number) {
 
 function drawCpus(state, step, all, near) {
   const { shown, more } = choose(all, 8, (cpu) => near.get(keyOf.cpu(cpu)));
-  return zone("cpus", 4, "Who runs", make("div", "cards", ...shown.map((number) => drawCpu(state, step, number))), andMore(more, "CPUs"));
+  return zone("cpus", 4, "Running", make("div", "cards", ...shown.map((number) => drawCpu(state, step, number))), andMore(more, "CPUs"));
 }

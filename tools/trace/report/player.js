@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-// A recording in an element: what is there to press, the picture, the story beside it, the statistics.
+// The player: shows a recording in an element, with controls, picture, story and statistics.
 
 const HELP = [
-  "Each step is one record of the trace. The picture shows what there is after it; what the step touches is lit, and an arrow shows what went where.",
-  "1: an interrupt, a timer or a system call makes a file ready. 2: the file calls those in its wait queue. 3: the callback puts the item into the instance's ready queue and wakes a waiter; SELECT and POLL have no such queue, and ask all of their files again. 4: the scheduler runs the waiter, which takes the event, and reads.",
-  "Keys: left and right arrow, a step; with shift, a step of this story; up and down with shift, another story; Home, End; space plays.",
+  "Each step is one record of the trace. The picture shows the state after it. The objects that the step names are lit; arrows show what moved or who called whom.",
+  "1: an interrupt, a timer or a system call makes a file ready. 2: the file calls the entries in its wait queue. 3: the callback puts the item into the instance's ready queue and wakes a waiter. SELECT and POLL have no such queue: they poll all of their files again. 4: the scheduler runs the waiter, which takes the event and reads.",
+  "Keys: left and right arrow move by one step, with shift by one step of this story; shift with up and down selects another story; Home and End go to the first and last step; space plays.",
 ];
 const LEGEND = [
-  [["i", "token", ""], "data on their way"], [["span", "entry", "item"], "an item's entry in a wait queue"], [["span", "entry ofTask", "task"], "one of SELECT or POLL"],
-  [["span", "chip", "item"], "in the ready queue"], [["span", "cell asked", "7"], "asked in this pass"], [["span", "cell found", "7"], "found ready"],
-  [["span", "badge task", "task"], "in a thread's system call"], [["span", "badge softirq", "softirq"], ""], [["span", "badge hardirq", "hard irq"], "on top of a thread that has nothing to do with it"],
+  [["i", "token", ""], "data in transit"], [["span", "entry", "item"], "an item's entry in a wait queue"], [["span", "entry ofTask", "task"], "an entry of SELECT or POLL"],
+  [["span", "chip", "item"], "an item in the ready queue"], [["span", "cell asked", "7"], "polled in this pass"], [["span", "cell found", "7"], "found ready"],
+  [["span", "badge task", "task"], "in a thread's system call"], [["span", "badge softirq", "softirq"], ""], [["span", "badge hardirq", "hard irq"], "on top of an unrelated thread"],
 ];
 
 function help() {
@@ -39,7 +39,7 @@ function button(content, label, action) {
   return node;
 }
 
-// Shows a recording in an element. All that it knows is in here: a page may have many.
+// Shows a recording in an element. It keeps no global state, so a page may have several players.
 function player(root, data) {
   const steps = stepsOf(data);
   const { stories } = data;
@@ -48,7 +48,7 @@ function player(root, data) {
   const about = (step) => (step.story === null ? undefined : abouts[step.story]);
   const stateAt = history(steps, about);
   let now = -1;
-  let told = null;
+  let shown = null;
   let timer = null;
 
   const place = make("input", "place");
@@ -77,9 +77,9 @@ function player(root, data) {
   });
   which.addEventListener("change", () => begin(Number(which.value)));
   const lines = make("ol", "lines");
-  const tale = make("section", "tale", make("h3", "", "The life of one event"), which,
-    make("div", "controls", button("< story", "the story before (shift, up)", () => begin(told - 1)), button("< line", "the step before of this story (shift, left)", () => line(-1)),
-      button("line >", "the next step of this story (shift, right)", () => line(1)), button("story >", "the next story (shift, down)", () => begin(told + 1))), lines);
+  const tale = make("section", "tale", make("h3", "", "The story of one event"), which,
+    make("div", "controls", button("< story", "previous story (shift, up)", () => begin(shown - 1)), button("< line", "previous step of this story (shift, left)", () => line(-1)),
+      button("line >", "next step of this story (shift, right)", () => line(1)), button("story >", "next story (shift, down)", () => begin(shown + 1))), lines);
   tale.hidden = stories.length === 0;
 
   root.append(make("p", "summary", data.summary), help(),
@@ -98,9 +98,9 @@ function player(root, data) {
     number.href = `#step=${now + 1}`;
     caption.replaceChildren(make("b", "", step.event.replaceAll("_", " ")), ` ${inWords(step)} `,
       make("small", "", make("span", `badge ${step.context.replace(" ", "")}`, step.context), ` CPU ${step.cpu}, ${step.comm} (${step.pid}), ${micros(step.time)} µs: ${inFields(step)}`));
-    // The story that this step is a part of, if it is not the one that is told already.
-    const isTold = stories[told]?.steps.some((one) => one.at === now);
-    if (!isTold && step.story !== null) tell(step.story);
+    // Switch to the step's story, unless the story shown includes the step.
+    const isShown = stories[shown]?.steps.some((one) => one.at === now);
+    if (!isShown && step.story !== null) showStory(step.story);
     for (const node of lines.children) {
       const lit = Number(node.dataset.at) === now;
       if (node.classList.toggle("lit", lit)) node.setAttribute("aria-current", "step");
@@ -109,14 +109,14 @@ function player(root, data) {
     }
   }
 
-  // The last steps of the story before this one.
+  // The two steps of the story before this one.
   function before(step) {
     if (step.story === null) return [];
     return stories[step.story].steps.filter((one) => one.at < now).slice(-2).map((one) => steps[one.at]);
   }
 
-  function tell(story) {
-    told = story;
+  function showStory(story) {
+    shown = story;
     which.value = story;
     const { steps: parts, missing } = stories[story];
     const start = parts.length ? steps[parts[0].at].time : 0;
@@ -131,19 +131,19 @@ function player(root, data) {
       node.dataset.at = part.at;
       return node;
     }));
-    if (missing) lines.append(make("li", "missing", `The trace does not show the step "${missing}".`));
+    if (missing) lines.append(make("li", "missing", `The trace lacks the step "${missing}".`));
   }
 
-  // The first step of a story.
+  // Shows a story from its first step.
   function begin(story) {
     if (!stories[story]) return;
-    tell(story);
+    showStory(story);
     if (stories[story].steps.length) show(stories[story].steps[0].at);
   }
 
-  // The next step of the story, or the one before.
+  // Shows the next step of the story, or the previous one.
   function line(by) {
-    const places = (stories[told]?.steps ?? []).map((one) => one.at);
+    const places = (stories[shown]?.steps ?? []).map((one) => one.at);
     const next = by > 0 ? places.find((at) => at > now) : places.findLast((at) => at < now);
     if (next !== undefined) show(next);
   }
@@ -166,7 +166,7 @@ function player(root, data) {
     const on = event.target.tagName;
     if (on === "SELECT" || (event.key === " " && ["BUTTON", "SUMMARY", "A"].includes(on))) return;
     const actions = event.shiftKey
-      ? { ArrowRight: () => line(1), ArrowLeft: () => line(-1), ArrowUp: () => begin(told - 1), ArrowDown: () => begin(told + 1) }
+      ? { ArrowRight: () => line(1), ArrowLeft: () => line(-1), ArrowUp: () => begin(shown - 1), ArrowDown: () => begin(shown + 1) }
       : { ArrowRight: () => show(now + 1), ArrowLeft: () => show(now - 1), Home: () => show(0), End: () => show(last), " ": play };
     if (!Object.hasOwn(actions, event.key)) return;
     event.preventDefault();
@@ -197,7 +197,7 @@ function player(root, data) {
   } else {
     number.hidden = true;
   }
-  if (stories.length) tell(0);
+  if (stories.length) showStory(0);
   show((isAlone ? linked() : null) ?? stories[0]?.steps[0]?.at ?? 0);
 }
 

@@ -1,10 +1,9 @@
-// SPDX-License-Identifier: GPL-2.0
-// What there is, and what each record changes in it. Nothing here knows of the page.
+// SPDX-License-Identifier: GPL-2.0 The state of all objects, and the changes that each record makes
+// to it. It does not depend on the page.
 //
-// Names and numbers come from a file that anybody may have written: they are keys of Maps, never names of
-// properties.
+// Names and numbers come from an untrusted file: they are keys of Maps, never names of properties.
 
-// The recording's steps, from its columns.
+// The recording's steps, from its rows.
 function stepsOf({ steps: { kinds, threads, rows }, stories }) {
   const steps = rows.map((row, at) => {
     const { event, own, fields } = kinds[row[0]];
@@ -13,18 +12,18 @@ function stepsOf({ steps: { kinds, threads, rows }, stories }) {
     fields.forEach((field, number) => { has[field] = row[6 + number]; });
     return { at, event, own, time: row[1], cpu: row[2], context: row[3], comm, pid, story: row[5], has };
   });
-  // What the step is in its story.
+  // The step's name in its story.
   for (const story of stories) for (const line of story.steps) steps[line.at].line ??= line.name;
   return steps;
 }
 
-// What a story is about: the item, or the file of a call, that its first own record names.
+// The subject of a story: the item, or the file of a call, that its first record of repoll names.
 function aboutOf(story, steps) {
   const named = story.steps.map((line) => steps[line.at].has).find((has) => has.item !== undefined || (has.task !== undefined && has.fd !== undefined));
   return named && { item: named.item, task: named.task, fd: named.fd };
 }
 
-// Before the first step nothing is known: objects appear when a record names them.
+// The state before the first step: empty, since objects appear when a record names them.
 function beginning() {
   return {
     cpus: new Map(),
@@ -33,9 +32,9 @@ function beginning() {
     instances: new Map(),
     calls: new Map(),
     sources: new Map(),
-    // The way of what makes files ready: the stations that it has passed, and on whose CPU.
+    // The way of an event to its file: the stations passed, and the CPU with its current thread.
     way: { cpu: null, name: "", pid: 0, seen: [], token: null },
-    // Data that are on their way, and where.
+    // The data in transit, with their places.
     tokens: new Map(),
     born: 0,
     asked: null,
@@ -76,7 +75,7 @@ function itemOf(state, { has }) {
   return item;
 }
 
-// An item's entry is in that file's wait queue, and in no other.
+// Moves an item's entry into a file's wait queue.
 function watch(state, item, key) {
   unwatch(state, item);
   item.file = key;
@@ -104,7 +103,8 @@ function callOf(state, { has, pid, comm }) {
 
 const fileOfCall = (task, fd) => `task ${task} fd ${fd}`;
 
-// What somebody asks of a file, its source is asked just before.
+// A poll of a file. A poll of the source just before, in the same thread, says that the file is
+// that source.
 function said(state, step, file) {
   file.says = step.has.ready;
   if (state.asked && state.asked.pid === step.pid) file.source = state.asked.source;
@@ -120,7 +120,7 @@ function removeTokens(state, place, key) {
   }
 }
 
-// The way begins anew, or goes on, at a station.
+// The way reaches a station; a new way begins if `begins` is set or the old one is over.
 function pass(state, step, station, text, begins) {
   const { way } = state;
   if (begins || way.cpu !== step.cpu || way.over) {
@@ -131,7 +131,7 @@ function pass(state, step, station, text, begins) {
   if (state.way.token !== null) state.tokens.set(state.way.token, { place: "station", key: station });
 }
 
-// A file calls its wait queue: if the records do not tell what has led there, its context does.
+// A file wakes its wait queue. Without records of the way there, the context says where it began.
 function reach(state, step) {
   if (state.way.cpu !== step.cpu || state.way.over) {
     state.way = { cpu: step.cpu, name: step.comm, pid: step.pid, seen: [], token: null, over: false };
@@ -140,7 +140,7 @@ function reach(state, step) {
   if (!isPassed(state, "file")) pass(state, step, "file", "");
 }
 
-// The file has called: what comes next is another way.
+// The wake-up is over, and so is its way.
 function end(state, { cpu }) {
   const { way } = state;
   if (way.cpu !== cpu) return;
@@ -148,7 +148,7 @@ function end(state, { cpu }) {
   if (state.tokens.get(way.token)?.place === "station") state.tokens.delete(way.token);
 }
 
-// Data have come to a file: those of the way, if they are not there already.
+// Data arrive at a file: the token of the way, or a new one if that has arrived already.
 function arrive(state, step, key) {
   const { way } = state;
   const number = state.tokens.get(way.token)?.place === "station" ? way.token : ++state.born;
@@ -158,7 +158,7 @@ function arrive(state, step, key) {
 const sleeps = (thread, doing, on) => Object.assign(thread, { asleep: true, woken: false, doing, on });
 const wakes = (thread, doing) => Object.assign(thread, { asleep: false, woken: false, doing });
 
-// What one record does.
+// The change that each event makes.
 const changes = new Map(Object.entries({
   irq_handler_entry: (state, step) => {
     const nic = /-(in|out)put\./.test(step.has.name ?? "");
@@ -215,7 +215,7 @@ const changes = new Map(Object.entries({
     const item = itemOf(state, step);
     reach(state, step);
     const keys = words(step.has.key);
-    // What an instance has to tell is no data.
+    // An event of an instance is no data.
     if (!item.target && state.files.get(item.file).source === null && (keys.includes("IN") || (keys.length === 0 && step.has.outcome === "queued"))) arrive(state, step, item.file);
   },
   callback_exit: (state, step) => { end(state, step); },
@@ -231,12 +231,12 @@ const changes = new Map(Object.entries({
     const item = itemOf(state, step);
     const instance = instanceOf(state, step.has.ep);
     said(state, step, state.files.get(item.file));
-    // ADD and MOD ask, too: then the item stays where it is.
+    // ADD and MOD also poll, outside a scan: the item stays where it is.
     if (!instance.scanning) return;
     leave(instance.ready, step.has.item);
     const wanted = words(step.has.events);
     const isReady = words(step.has.ready).some((word) => wanted.includes(word));
-    // Someone who only asks puts back what he found ready.
+    // A poll of the instance puts a ready item back.
     if (instance.scanning === "poll" && isReady) instance.ready.unshift(step.has.item);
     instance.hand = instance.scanning === "wait" && isReady ? step.has.item : null;
   },
@@ -256,13 +256,13 @@ const changes = new Map(Object.entries({
   wait_wake: (state, step) => { wakes(threadOf(state, step.pid, step.comm), "WAIT"); },
   wait_exit: (state, step) => {
     leave(instanceOf(state, step.has.ep).waiters, step.pid);
-    Object.assign(wakes(threadOf(state, step.pid, step.comm), "has its events"), { on: null });
+    Object.assign(wakes(threadOf(state, step.pid, step.comm), "has the events"), { on: null });
   },
 
   select_setup: (state, step) => {
     const { has } = step;
     const call = callOf(state, step);
-    // The files of the last call stay, until this one has asked its own.
+    // The files of the last call stay until the first pass of this one.
     for (const one of call.list.values()) Object.assign(one, { asked: 0, ready: "", entry: false });
     Object.assign(call, {
       name: step.comm, call: has.call, nfds: has.nfds, pass: 1, passed: false, entries: 0, polled: 0, wakeups: 0, sleeps: 0, found: false,
@@ -278,7 +278,8 @@ const changes = new Map(Object.entries({
     if (call.passed) Object.assign(call, { pass: call.pass + 1, passed: false });
     const one = known(call.list, has.fd, () => ({ fd: has.fd, entry: false }));
     const file = fileOf(state, fileOfCall(call.task, has.fd), has.fd);
-    // The first pass leaves an entry in each wait queue, up to that of the first file that is ready, if it may sleep.
+    // The first pass of a call that may sleep adds an entry to each wait queue, up to the first
+    // ready file's.
     if (call.pass === 1 && !call.found && !call.once && !one.entry) {
       one.entry = true;
       call.entries += 1;
@@ -323,7 +324,7 @@ const changes = new Map(Object.entries({
       if (file) file.entries = file.entries.filter((entry) => entry.task !== call.task);
     }
     Object.assign(call, { ret: step.has.ret, entries: 0, pass: step.has.passes, polled: step.has.polled, wakeups: step.has.wakeups });
-    Object.assign(wakes(threadOf(state, call.task, step.comm), "has its answer"), { on: null });
+    Object.assign(wakes(threadOf(state, call.task, step.comm), "has the result"), { on: null });
   },
 
   source_arrive: (state, step) => {
@@ -331,7 +332,7 @@ const changes = new Map(Object.entries({
     const station = { timer: "timer", frame: "nic" }[has.kind] ?? "syscall";
     if (!isPassed(state, station) || state.way.cpu !== step.cpu) pass(state, step, station, "", true);
     pass(state, step, "file", `source ${has.source}`);
-    // The message is in the queue, with those that came before the recording.
+    // Add the message, and unknown ones that were queued before the recording.
     const source = sourceOf(state, has.source);
     source.queue.push(state.way.token);
     state.tokens.delete(state.way.token);
@@ -366,23 +367,24 @@ const changes = new Map(Object.entries({
 
 const isPassed = (state, station) => !state.way.over && state.way.seen.some((one) => one.station === station);
 
-// A thread is on that CPU, and on no other.
+// Puts a thread on a CPU, and on no other.
 function occupy(state, { cpu, time }, context, pid, name) {
   for (const other of state.cpus.values()) if (pid !== 0 && other.pid === pid) other.pid = null;
   state.cpus.set(cpu, { cpu, context, pid, name, time });
 }
 
-// The file that a story is about: an item watches it, or a call of SELECT or POLL asks it.
+// The file of a story's subject: watched by the item, or polled by the call of SELECT or POLL.
 function fileOfStory(state, story) {
   if (!story) return undefined;
   if (story.task !== undefined) return fileOfCall(story.task, story.fd);
   return [...state.instances.values()].map((instance) => instance.items.get(story.item)?.file).find((key) => key);
 }
 
-// One step further. story: what the step's story is about, for the kernel's own records.
+// Applies a step to the state. `story` is the subject of the step's story, for the kernel's
+// records.
 function apply(state, step, story) {
   const { cpu, context, comm, pid, event } = step;
-  // What was sent has left.
+  // Data at the NIC have left.
   for (const [number, token] of state.tokens) if (token.key === "nic" && number !== state.way.token) state.tokens.delete(number);
   occupy(state, step, context, pid, comm);
   const change = changes.get(event);
@@ -394,10 +396,10 @@ function apply(state, step, story) {
     threadOf(state, pid, comm).doing = fd === undefined || fd === null ? call : `${call}, fd ${fd}`;
     if (step.line === "system call") pass(state, step, "syscall", call, true);
   }
-  // Who runs in a task's context is awake, whether the scheduler's record is there or not.
+  // A thread that records in task context is awake, even if the scheduler's record is missing.
   const thread = state.threads.get(pid);
   if (context === "task" && thread?.asleep && event !== "sched_switch" && !event.endsWith("_sleep")) wakes(thread, thread.doing);
-  // Reading takes what came first to the file.
+  // A read takes the oldest data of the file.
   const reads = event === "sock_recv_length" || step.line === "use";
   if (reads && story) {
     const file = fileOfStory(state, story);
@@ -406,7 +408,8 @@ function apply(state, step, story) {
   }
 }
 
-// Goes from state to state. A copy is kept now and then, so that a step back does not begin at the beginning.
+// Returns a function from a step to the state after it. It keeps copies at intervals, so that a
+// step back replays few records.
 function history(steps, about) {
   const EVERY = 64;
   const copies = [beginning()];
@@ -417,7 +420,6 @@ function history(steps, about) {
     next += 1;
     if (next % EVERY === 0 && copies.length === next / EVERY) copies.push(structuredClone(state));
   };
-  // The state after that step.
   return (number) => {
     if (number + 1 < next || number - next > EVERY) {
       const from = Math.min(Math.floor((number + 1) / EVERY), copies.length - 1);

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
-// Shows whatever statistics there are: tables of things that have the same numbers, and histograms.
+// Shows the statistics: a table for each kind of object, and histograms of times.
 
-// In the order in which they are shown; what is not here comes after, by its own name.
+// The labels of the columns, in order. Columns that are not listed follow, by their own names.
 const LABELS = new Map(Object.entries({
   instances: "Instance", callers: "Caller of SELECT and POLL", sources: "Source", items: "Item",
   comm: "name", fd: "fd", calls: "calls", waits: "WAITs", successful: "with events", per_wait: "events: WAITs", queued: "queued by callbacks",
-  already: "already queued", polls: "asked", unready: "in vain", asked: "files asked", in_vain: "in vain", delivered: "delivered", most: "the most at once",
+  already: "already queued", polls: "polls", unready: "not ready", asked: "polls of files", in_vain: "not ready", delivered: "delivered", most: "most at once",
   sleeps: "sleeps", wakeups: "wake-ups", useless: "useless wake-ups", timeouts: "timeouts", signals: "signals", limits: "refused by a limit",
 }));
 const ORDER = [...LABELS.keys()];
 const labelOf = (name, title) => (title === "Item" && name === "useless" ? "useless callbacks" : LABELS.get(name) ?? name.replaceAll("_", " "));
 
 const isGroup = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-// Things that have numbers of their own, and not numbers by their names.
+// Whether a value is a group of objects, each with numbers, and not a group of numbers.
 const areThings = (value) => isGroup(value) && Object.values(value).length > 0 && Object.values(value).every(isGroup);
 const inCell = (value) => (isGroup(value) ? Object.entries(value).map(([name, count]) => `${name}: ${count}`).join(", ") : String(value ?? ""));
 
-// A table with a row for each thing, and a column for each number that any of them has.
+// A table with a row for each object, and a column for each number that any of them has.
 function tableOf(title, things) {
   const rows = Object.entries(things);
-  // What is a table or a histogram of any of them is no column.
+  // A value that is a table or a histogram is no column.
   const isCell = (name) => rows.every(([, thing]) => !Array.isArray(thing[name]) && !areThings(thing[name]));
   const columns = [...new Set(rows.flatMap(([, thing]) => Object.keys(thing)))].filter(isCell);
   const rank = (name) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
@@ -59,7 +59,7 @@ function statistics(counted) {
     const title = labelOf(kind);
     node.append(tableOf(title, things));
     for (const [key, thing] of Object.entries(things)) {
-      // What belongs to each: the items of an instance, and how long its events took.
+      // The details of each object: the items of an instance, the times of its events.
       const parts = Object.entries(thing).filter(([, part]) => areThings(part)).map(([name, part]) => tableOf(labelOf(name), part));
       const inside = [...parts, ...histograms(thing.times)];
       if (inside.length) node.append(make("details", "", make("summary", "", `${title} ${key}`), ...inside));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Recording: what the kernel traces, as records, live from tracefs or from a `trace.dat` file.
+//! Records of the kernel's tracing: taken live from tracefs, or read from a `trace.dat` file.
 
 pub mod dat;
 pub mod filter;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Shows what repoll does, from its tracepoints and the kernel's.
+//! Records and presents what repoll does, from its tracepoints and the kernel's.
 //!
-//! [`ftrace`] records, [`story`] finds the lives of events in a trace, and [`views`] tell them. Each
-//! imports from those before it only. Other crates name the modules without their folder.
+//! [`ftrace`] records events and reads recordings, [`story`] follows single events through a trace,
+//! and [`views`] present the result. Each imports only from those before it. Other crates name the
+//! modules without their folder.
 
 mod ftrace;
 pub mod signals;

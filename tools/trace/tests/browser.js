@@ -1,11 +1,11 @@
-// SPDX-License-Identifier: GPL-2.0
-// Behind the page's own script: uses it as a reader would, and writes what went well. PART says what is tried.
+// SPDX-License-Identifier: GPL-2.0 Runs after the page's own script: operates the page as a reader
+// would, and reports each check. PARTS names the parts to run.
 const results = [];
 const errors = [];
 addEventListener("error", (event) => errors.push(event.message));
 const check = (name, good, why = "") => results.push(`${good ? "ok" : "not ok"} ${name}${good ? "" : ` ${why}`}`);
 
-// The page as it is seen.
+// The page.
 const root = document.querySelector(".recording");
 const one = (selector) => root.querySelector(selector);
 const all = (selector) => [...root.querySelectorAll(selector)];
@@ -21,7 +21,7 @@ const go = (step) => {
 const arrows = () => all(".arrows .now").length;
 const litLines = () => all(".lines li.lit");
 
-// What was recorded.
+// The recording.
 const data = JSON.parse(one("script").textContent);
 const { kinds, threads, rows } = data.steps;
 const steps = rows.map((row) => ({
@@ -37,7 +37,7 @@ const find = (event, where = () => true, from = 0) => {
 const seeAt = (step) => { go(step); return one(".stage").innerHTML; };
 
 const parts = {
-  // Each way to move.
+  // Each control that moves to another step.
   controls() {
     press("Home");
     let forward = at() === 0;
@@ -122,7 +122,8 @@ const parts = {
     check("statistics", tables.length >= 2 && all(".statistics tbody tr").length >= kinds && isWhole && all(".histogram .bar").length > 3 && !one(".statistics").textContent.includes("object"));
   },
 
-  // A packet's way: each station lit in its turn, the data with it, into the file, to the thread, out again.
+  // A packet: each station is lit in order and holds the data; then the file, the thread and the
+  // NIC do.
   packet() {
     const story = data.stories.find((one) => one.title.includes("UDP"));
     const placeOf = { interrupt: "hardirq", NAPI: "softirq", driver: "driver", protocol: "protocol", socket: "file" };
@@ -163,7 +164,7 @@ const parts = {
     check("echo", sent && one(".stage .token") === null);
   },
 
-  // What else there is: items of all kinds, instances in instances, SELECT and POLL, a source.
+  // All other objects: items of each kind, nested instances, SELECT and POLL, a source.
   scenes() {
     const disarm = find("disarm");
     const oneshot = `item ${steps[disarm].item}`;
@@ -179,7 +180,7 @@ const parts = {
     go(find("callback", (step) => step.item === outer.item));
     check("nested", object(`item ${outer.item}`).textContent.includes(`instance ${outer.target}`) && isLit(`entry ${outer.item}`) && arrows() === 2);
 
-    // A call asks its files one after the other: each in its pass, each in its turn.
+    // A call polls its files in order, in each pass.
     const setup = find("select_setup", (step) => step.nfds === 12);
     const { task } = steps[setup];
     const cells = (name) => all(".call .cell").filter((cell) => cell.classList.contains(name)).length;
@@ -224,7 +225,7 @@ const parts = {
     check("source's file", inFile && messages() === steps[drop - 4].queued - 1, `${messages()}`);
   },
 
-  // Of a hundred files a few are shown, what the step is about always.
+  // Of a hundred files a few are shown, always with those of the step.
   many() {
     const first = find("add");
     let most = 0;
@@ -254,7 +255,7 @@ const parts = {
     check("fingers", small === 0, `${small} things are too small to be hit`);
   },
 
-  // Text against what is behind it, as WCAG AA wants it.
+  // The contrast of text to its background, by WCAG AA.
   contrast() {
     one(".help").open = true;
     const parse = (color) => color.match(/[\d.]+/g).map(Number);
@@ -287,7 +288,7 @@ const parts = {
     check("scheme", DARK ? dark > 1000 : dark < steps.length * 20, `${dark} bright texts`);
   },
 
-  // Movement, unless somebody does not want it.
+  // Animation, unless the system asks for reduced motion.
   motion() {
     const callback = find("callback", (step) => step.outcome === "queued");
     go(callback);
@@ -296,7 +297,7 @@ const parts = {
     check("motion", STILL ? moving === 0 : moving > 0, `${moving} things move`);
   },
 
-  // Names are text, whatever they are.
+  // Names are inserted as text only.
   hostile() {
     press("Home");
     for (let step = 1; step <= last; step++) press("ArrowRight");
@@ -304,7 +305,7 @@ const parts = {
     check("hostile", seen && document.querySelectorAll("img").length === 0 && document.title !== "owned");
   },
 
-  // Two players in a page: keys go where the focus is.
+  // Two players in a page: keys go to the one with the focus.
   two() {
     const [a, b] = document.querySelectorAll(".recording");
     const start = [a.dataset.step, b.dataset.step];

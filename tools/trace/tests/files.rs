@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The tool on files of all kinds: empty, cut off, damaged, huge.
+//! Runs the tool on empty, truncated, damaged and huge files.
 
 use repoll_trace::filter::Filter;
 use repoll_trace::stat::Statistics;
@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 const FIXTURE: &[u8] = include_bytes!("fixtures/echo.dat");
 const PAGE: usize = 4096;
 
-/// A file of this test's own.
+/// A temporary file; removed when dropped.
 struct File(PathBuf);
 
 impl File {
@@ -23,7 +23,7 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        // It is in the folder for what may go.
+        // A file left behind is in the temporary folder.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -37,7 +37,8 @@ fn tool(arguments: &[&str], file: &File) -> Output {
         .expect("the tool")
 }
 
-/// Everything that is done with a trace.
+/// Reads a trace, finds its stories and counts. Returns the number of records; `None` if it is
+/// refused.
 fn use_all(bytes: &[u8]) -> Option<usize> {
     let trace = dat::read(bytes).ok()?;
     let stories = story::all(&trace.records);
@@ -45,7 +46,7 @@ fn use_all(bytes: &[u8]) -> Option<usize> {
     Some(trace.records.len())
 }
 
-/// Where the pages begin: the first page that is no part of the head.
+/// The offset of the first page behind the head.
 fn first_page() -> usize {
     let at = FIXTURE
         .windows(10)
@@ -56,14 +57,14 @@ fn first_page() -> usize {
 }
 
 #[test]
-fn what_is_no_trace_is_one_line() {
+fn a_file_that_is_no_trace_gets_one_line() {
     for (name, bytes, expected) in [
         ("empty", &b""[..], "the file is empty"),
-        ("text", b"this is a text\n", "this is no trace.dat"),
+        ("text", b"this is a text\n", "not a trace.dat file"),
         (
             "version",
             b"\x17\x08\x44tracing7\0\0\x08\0\x10\0\0",
-            "only version 6",
+            "not version 6",
         ),
         ("cut", &FIXTURE[..1000], "the file ends in its head"),
     ] {
@@ -90,16 +91,16 @@ fn what_is_no_trace_is_one_line() {
 }
 
 #[test]
-fn what_is_cut_off_is_told_and_the_rest_is_used() {
+fn a_truncated_file_is_reported_and_its_rest_is_used() {
     let file = File::new("cut-pages", &FIXTURE[..FIXTURE.len() - 3 * PAGE - 100]);
     let output = tool(&["story", "--all"], &file);
     assert!(output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("the file is cut off"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the file is truncated"));
     assert!(!output.stdout.is_empty());
 }
 
 #[test]
-fn what_was_lost_is_told_everywhere() {
+fn lost_events_are_reported_everywhere() {
     // The statistics of the first CPU's buffer, in the file's head.
     let mut bytes = FIXTURE.to_vec();
     let at = bytes
@@ -119,25 +120,25 @@ fn what_was_lost_is_told_everywhere() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
         assert!(said.contains("7 events were lost"), "{arguments:?}: {said}");
-        let told = match arguments {
+        let reported = match arguments {
             ["stat", "--json"] => "\"lost\": 7",
             ["report", ..] => "7 records were lost",
             _ => "",
         };
         let out = String::from_utf8_lossy(&output.stdout);
-        assert!(out.contains(told), "{arguments:?}");
+        assert!(out.contains(reported), "{arguments:?}");
     }
 }
 
 #[test]
-fn an_event_that_is_not_there_is_named() {
+fn an_event_that_is_not_in_the_trace_is_named() {
     let file = File::new("filtered", FIXTURE);
     for command in ["story", "stat"] {
         let output = tool(&[command, "--filter", "event=nonsense"], &file);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.lines().count() == 1);
         assert!(
-            said.contains("no nonsense of repoll's") && said.contains("wait_enter"),
+            said.contains("no event nonsense") && said.contains("wait_enter"),
             "{said}"
         );
     }
@@ -147,7 +148,7 @@ fn an_event_that_is_not_there_is_named() {
 fn a_file_can_be_cut_anywhere() {
     let whole = use_all(FIXTURE).expect("a trace");
     let head = first_page();
-    // Everywhere in the first bytes and in the table of pages, then in steps.
+    // At each of the first bytes and in the table of pages, else at intervals.
     let places = (0..200)
         .chain((200..head).step_by(499))
         .chain(head - 300..head);
@@ -165,7 +166,7 @@ fn a_file_can_be_cut_anywhere() {
 
 #[test]
 fn damaged_bytes_do_no_harm() {
-    // A generator of Knuth's: the same bytes each time.
+    // Knuth's generator: the same bytes in each run.
     let mut state = 12345u64;
     let mut random = move || {
         state = state
@@ -175,7 +176,7 @@ fn damaged_bytes_do_no_harm() {
     };
     let mut bytes = FIXTURE.to_vec();
     for round in 0..150 {
-        // Now in the head, now in the pages; the damage adds up.
+        // In the head, which is restored afterwards, or in the pages, where the damage adds up.
         let range = if round % 3 == 0 {
             0..first_page()
         } else {
@@ -187,7 +188,7 @@ fn damaged_bytes_do_no_harm() {
             changed.push((at, bytes[at]));
             bytes[at] = random() as u8;
         }
-        // Any result will do.
+        // Any result passes that is not a panic.
         use_all(&bytes);
         if round % 3 == 0 {
             changed
@@ -198,7 +199,7 @@ fn damaged_bytes_do_no_harm() {
     }
 }
 
-/// The fixture's pages again and again, each time later.
+/// A trace of at least `least` records: repeats the fixture's pages, each time later.
 fn large(least: usize) -> Vec<u8> {
     let trace = dat::read(FIXTURE).expect("a trace");
     let (first, last) = (
@@ -239,7 +240,7 @@ fn large(least: usize) -> Vec<u8> {
     head
 }
 
-/// The most memory that this process has had, in bytes.
+/// The peak memory use of this process, in bytes.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
     let line = status
@@ -253,7 +254,7 @@ fn peak() -> u64 {
         * 1024
 }
 
-/// The promise: within a minute, and 1 GiB.
+/// The documented limits: one minute, 1 GiB.
 #[test]
 fn a_million_events_are_no_trouble() {
     let bytes = large(1_000_000);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The page: that it is whole and needs nothing else. That it can be stepped through takes a browser:
-//! `tools/trace/tests/browser`.
+//! Checks the page's data, and that it loads nothing. `tools/trace/tests/browser` steps through it
+//! in a browser.
 
 use repoll_trace::filter::Filter;
 use repoll_trace::stat::Statistics;
@@ -16,7 +16,7 @@ fn page(most: usize) -> String {
     report::page(&trace, &stories, &statistics, most).expect("a page")
 }
 
-/// What the script reads.
+/// The JSON data that the script reads.
 fn data(page: &str) -> Value {
     let (_, rest) = page
         .split_once("<script type=\"application/json\">")
@@ -31,7 +31,7 @@ fn rows(data: &Value) -> &Vec<Value> {
 
 #[test]
 fn it_needs_no_network() {
-    // The name of a namespace looks like an address, and is none.
+    // The name of the SVG namespace looks like an address, but is not loaded.
     let page = page(5000).replace("\"http://www.w3.org/2000/svg\"", "");
     for word in [
         "http:", "https:", "src=", "href=", "@import", "url(", "fetch(", "import(",
@@ -55,7 +55,7 @@ fn stories_point_to_steps() {
     {
         assert!((line["at"].as_u64().expect("a place") as usize) < steps.len());
     }
-    // The first story that a step is a part of has it.
+    // A step names the first story that it is a part of.
     let story_of = |step: &Value| step[5].as_u64().map(|story| story as usize);
     let of_stories: Vec<_> = (0..)
         .zip(steps)
@@ -95,7 +95,7 @@ fn steps_have_as_many_values_as_their_kind_has_fields() {
 }
 
 #[test]
-fn what_is_too_much_is_left_out_and_said() {
+fn steps_beyond_the_limit_are_left_out_and_counted() {
     let data = data(&page(50));
     assert_eq!(rows(&data).len(), 50);
     assert!(data["summary"]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The lives of events, found in a trace that was recorded in a guest, whole and damaged:
-//! `repoll-trace record -- repoll-demo --count 3`.
+//! Finds stories in a trace that was recorded in a guest, whole and with records missing.
+//!
+//! `repoll-trace record -- repoll-demo --count 3` made the fixture.
 
 use repoll_trace::dat;
 use repoll_trace::filter::Filter;
@@ -17,12 +18,12 @@ fn records() -> Vec<Record> {
     trace.records
 }
 
-/// The trace without the records that `unwanted` picks.
+/// The trace without the records for which `unwanted` is true.
 fn without(unwanted: impl Fn(&Record) -> bool) -> Vec<Record> {
     let mut records = records();
     let count = records.len();
     records.retain(|record| !unwanted(record));
-    assert_ne!(records.len(), count, "nothing was taken out");
+    assert_ne!(records.len(), count, "no record was removed");
     records
 }
 
@@ -77,14 +78,14 @@ fn packets_are_followed_from_the_interrupt_to_the_echo() {
 }
 
 #[test]
-fn a_connection_request_is_no_whole_packet_and_what_add_finds_has_no_callback() {
+fn a_connection_request_is_no_whole_packet_and_a_file_ready_at_add_has_no_callback() {
     let stories = story::all(&records());
     let broken = &Packets::among(&stories, Protocol::Tcp).broken;
     assert!(!broken.contains_key("read"), "{broken:?}");
     let ready = stories
         .iter()
         .find(|story| story.cause == Cause::Ready)
-        .expect("one that ADD found");
+        .expect("a file that was ready at ADD");
     assert!(
         names(ready).starts_with(&["ready queue", "poll", "delivery"]),
         "{ready:#?}"
@@ -129,7 +130,7 @@ fn without_callbacks_there_is_no_packet() {
 }
 
 #[test]
-fn a_story_is_told_in_lines() {
+fn a_story_is_printed_in_lines() {
     let stories = story::all(&records());
     let packets = Packets::among(&stories, Protocol::Udp);
     let text = render::packet(&packets, Protocol::Udp, false);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The show: real packets from outside the guest wake a process through `/dev/repoll`.
+//! The demo of `make run`: packets from outside the guest wake a process through `/dev/repoll`.
 //!
-//! It starts the sample echo server, lets the peer on the host send TCP and UDP traffic to it,
-//! and prints the way of one packet. Run it in a guest, as root, with the module loaded.
+//! It starts the sample echo server, has the peer on the host send UDP and TCP traffic to it, and
+//! prints the story of one packet. It runs in a guest, as root, with the module loaded.
 
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
@@ -16,29 +16,29 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// Lets packets from outside the guest wake an echo server through /dev/repoll,
-/// and prints the way of one of them.
+/// Prints the story of a packet from outside the guest that wakes an echo server through
+/// /dev/repoll.
 #[derive(Parser)]
 #[command(name = "repoll-demo", version)]
 struct Options {
-    /// Where repoll-peer is, seen from the guest.
+    /// The address of repoll-peer, as seen from the guest.
     #[arg(long, env = "REPOLL_PEER", default_value = "10.0.2.2:7000")]
     peer: SocketAddr,
-    /// The port of the echo server, one that is forwarded into the guest.
+    /// The port of the echo server; the host must forward it into the guest.
     #[arg(long, default_value_t = 7007)]
     port: u16,
-    /// How many messages to echo with each protocol.
+    /// The number of messages to echo over each protocol.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: u32,
-    /// How long each message is, in bytes.
+    /// The length of each message, in bytes.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1400))]
     bytes: u16,
-    /// When to print in colour.
+    /// Whether to print in colour.
     #[arg(long, value_enum, default_value_t)]
     color: Color,
 }
 
-/// The pause between two messages, in milliseconds: the server falls asleep in it.
+/// The pause between two messages, in milliseconds: long enough for the server to sleep.
 const GAP: u32 = 10;
 
 fn main() -> Result<()> {
@@ -72,24 +72,24 @@ fn main() -> Result<()> {
     eprint!("{}", render::lost(udp.lost + tcp.lost));
     ensure!(
         !udp_packets.whole.is_empty() && !tcp_packets.whole.is_empty(),
-        "no packet could be followed all the way"
+        "no packet could be followed from the interrupt to the echo"
     );
     Ok(())
 }
 
-/// Lets the peer do one kind of traffic, and records meanwhile.
+/// Records while the peer sends traffic of one kind.
 fn traffic(options: &Options, peer: &Peer, command: &str) -> Result<Trace> {
     let Options {
         port, count, bytes, ..
     } = options;
-    // The first one warms up: address resolution, caches.
+    // Warm up address resolution and caches by one message.
     peer.ask(&format!("{command} {port} 1 {bytes}"))?;
     let mut session = recorder::story()?;
     peer.ask(&format!("{command} {port} {count} {bytes} {GAP}"))?;
     session.stop()
 }
 
-/// The echo server; dropping it ends it.
+/// The echo server; killed when dropped.
 struct Server(Child);
 
 impl Server {
@@ -121,7 +121,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself: then there is nothing to do.
+        // An error means that the server has exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The trace tool of repoll.
+//! The command-line tool: records, and presents recordings.
 
 use anyhow::{bail, Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Shows what repoll does, from its tracepoints and the kernel's.
+/// Records and shows what repoll does, by its tracepoints and the kernel's.
 #[derive(Parser)]
 #[command(name = "repoll-trace", version)]
 struct Options {
@@ -28,32 +28,36 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Records into a trace.dat, which trace-cmd and KernelShark read, too: while a command runs, while a
-    /// process is there, for some seconds, or until ctrl-c.
+    /// Record a trace.dat file, which trace-cmd and KernelShark can also read.
+    ///
+    /// Records while a command or a process runs, for some seconds, or until ctrl-c.
     Record(Record),
-    /// Tells the lives of events, from their cause to what was made of them: of those that were recorded, or
-    /// that happen while a command runs.
+    /// Print the story of an event: its cause, its wake-ups, and how the woken thread uses it.
+    ///
+    /// Reads a recording, or records while a command runs.
     Story(Stories),
-    /// Counts, per instance and item, and shows how long things took.
+    /// Print counts and durations by instance and item, caller of SELECT or POLL, and source.
     Stat {
-        /// What was recorded.
+        /// The recording.
         #[arg(default_value = "trace.dat")]
         file: PathBuf,
         #[command(flatten)]
         filter: FilterOptions,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Makes a page that shows it as a picture, to be stepped through; one HTML file that needs no network.
+    /// Make an HTML page that shows the recording as a picture, step by step.
+    ///
+    /// The page is one file that needs no network.
     Report {
-        /// What was recorded.
+        /// The recording.
         #[arg(default_value = "trace.dat")]
         file: PathBuf,
-        /// Where to write it; - for standard output.
+        /// The file to write; - for standard output.
         #[arg(short, long, default_value = "trace.html")]
         output: PathBuf,
-        /// How many steps to show, at the most.
+        /// The most steps to show.
         #[arg(long, default_value_t = 5000)]
         steps: usize,
     },
@@ -61,59 +65,59 @@ enum Action {
 
 #[derive(Args)]
 struct FilterOptions {
-    /// Of repoll's events only what fits: fd=N, ep=N (the instance), item=N, task=N (who calls SELECT or POLL),
-    /// source=N, event=NAME. May be given several times: of those of one kind one must fit, of each kind.
+    /// Only repoll's events that match: fd=N, ep=N (instance), item=N, task=N (caller of SELECT or
+    /// POLL), source=N, event=NAME. Can be repeated: at least one of each kind must match.
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<Condition>,
 }
 
 #[derive(Args)]
 struct Record {
-    /// The file to make.
+    /// The file to write.
     #[arg(short, long, default_value = "trace.dat")]
     output: PathBuf,
     #[command(flatten)]
     filter: FilterOptions,
-    /// Only repoll's events, none of the kernel's.
+    /// Record only repoll's events, not the kernel's.
     #[arg(long)]
     only_repoll: bool,
-    /// The size of each CPU's buffer, in KiB. They are emptied 20 times a second.
+    /// The size of each CPU's buffer, in KiB; buffers are drained 20 times a second.
     #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u32).range(64..=1 << 20))]
     buffer: u32,
-    /// For so many seconds.
+    /// Record for this many seconds.
     #[arg(long, conflicts_with_all = ["pid", "command"])]
     seconds: Option<u32>,
-    /// While this process is there.
+    /// Record until this process exits.
     #[arg(long, conflicts_with = "command")]
     pid: Option<u32>,
-    /// What to run while recording.
+    /// The command to run while recording.
     #[arg(last = true)]
     command: Vec<String>,
 }
 
 #[derive(Args)]
 struct Stories {
-    /// What was recorded (trace.dat).
+    /// The recording [default: trace.dat].
     #[arg(conflicts_with = "command")]
     file: Option<PathBuf>,
     #[command(flatten)]
     filter: FilterOptions,
-    /// Only those with this cause.
+    /// Only events with this cause.
     #[arg(long, value_enum)]
     cause: Option<Cause>,
-    /// The n-th, instead of the one with the median duration.
+    /// Print the n-th story, not the one with the median duration.
     #[arg(long, conflicts_with_all = ["slowest", "all"])]
     nth: Option<usize>,
-    /// The slowest.
+    /// Print the slowest story.
     #[arg(long, conflicts_with = "all")]
     slowest: bool,
-    /// All of them, in a line each.
+    /// List all stories, one on each line.
     #[arg(long)]
     all: bool,
-    /// When to print in colour.
+    /// Whether to print in colour.
     #[arg(long, value_enum, default_value_t)]
     color: Color,
-    /// What to run while recording.
+    /// The command to run while recording.
     #[arg(last = true)]
     command: Vec<String>,
 }
@@ -159,7 +163,7 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     match Options::parse().action {
         Action::Record(options) => record(options),
-        Action::Story(options) => tell(options),
+        Action::Story(options) => print_story(options),
         Action::Stat { file, filter, json } => {
             let trace = load(&file)?;
             let stories = story::all(&trace.records);
@@ -197,7 +201,7 @@ fn create(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("cannot make {}", path.display()))
 }
 
-/// Writes to standard output; a reader that has seen enough is no error.
+/// Writes to standard output. A closed pipe is no error.
 fn print(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -205,30 +209,30 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Reads a recording, and tells what is wrong with it.
+/// Reads a recording, and prints its warnings.
 fn load(path: &Path) -> Result<Trace> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let trace = dat::read(&bytes).with_context(|| path.display().to_string())?;
-    complain(&trace);
+    warn(&trace);
     Ok(trace)
 }
 
-/// A filter, if it asks for no event that the trace does not have.
+/// The filter; an error if it names an event that is not in the trace.
 fn known(options: FilterOptions, trace: &Trace) -> Result<Filter> {
     let filter = Filter(options.filter);
-    let there: BTreeSet<_> = trace
+    let present: BTreeSet<_> = trace
         .records
         .iter()
         .filter_map(|record| record.event().strip_prefix("repoll_"))
         .collect();
-    if let Some(unknown) = filter.events().find(|name| !there.contains(name)) {
-        let there = Vec::from_iter(there).join(", ");
-        bail!("no {unknown} of repoll's is in the trace; there are: {there}");
+    if let Some(unknown) = filter.events().find(|name| !present.contains(name)) {
+        let present = Vec::from_iter(present).join(", ");
+        bail!("the trace has no event {unknown} of repoll; it has {present}");
     }
     Ok(filter)
 }
 
-fn complain(trace: &Trace) {
+fn warn(trace: &Trace) {
     for warning in &trace.warnings {
         eprintln!("{warning}");
     }
@@ -247,7 +251,7 @@ fn record(options: Record) -> Result<ExitCode> {
         &Filter(options.filter.filter),
         !options.only_repoll,
     )?;
-    // So that a file that can't be made is known before.
+    // Made before the recording, so that an error comes first.
     let mut file = create(&options.output)?;
     session.start()?;
     let mut until = match (options.seconds, options.pid) {
@@ -264,7 +268,7 @@ fn record(options: Record) -> Result<ExitCode> {
     let lost = session.lost()?;
     drop(session);
     eprintln!(
-        "{} bytes are in {}.",
+        "{} bytes written to {}.",
         file.metadata()?.len(),
         options.output.display()
     );
@@ -278,7 +282,7 @@ fn record(options: Record) -> Result<ExitCode> {
     })
 }
 
-fn tell(options: Stories) -> Result<ExitCode> {
+fn print_story(options: Stories) -> Result<ExitCode> {
     let mut status = None;
     let trace = if options.command.is_empty() {
         load(options.file.as_deref().unwrap_or(Path::new("trace.dat")))?
@@ -287,7 +291,7 @@ fn tell(options: Stories) -> Result<ExitCode> {
         let mut session = recorder::story()?;
         status = recorder::record(&mut session, &mut Until::command(&options.command)?)?;
         let trace = session.stop()?;
-        complain(&trace);
+        warn(&trace);
         trace
     };
     let stories = story::all(&trace.records);
@@ -302,7 +306,7 @@ fn tell(options: Stories) -> Result<ExitCode> {
         .collect();
     if wanted.is_empty() {
         bail!(
-            "no event of that kind is in the trace ({} of other kinds are)",
+            "no story matches ({} others are in the trace)",
             stories.len()
         );
     }
@@ -316,13 +320,10 @@ fn tell(options: Stories) -> Result<ExitCode> {
         let chosen = match options.nth {
             Some(nth) => match nth.checked_sub(1).and_then(|at| wanted.get(at)) {
                 Some(chosen) => *chosen,
-                None => bail!(
-                    "there are {} such events: --nth {nth} is none of them",
-                    wanted.len()
-                ),
+                None => bail!("--nth {nth}: only {} stories match", wanted.len()),
             },
             None => {
-                // Those that can be followed, if there are any.
+                // Prefer stories without a missing step.
                 if wanted.iter().any(|(_, story)| story.missing.is_none()) {
                     wanted.retain(|(_, story)| story.missing.is_none());
                 }

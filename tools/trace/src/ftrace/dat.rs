@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `trace.dat`, the file of trace-cmd, version 6: written by us, read by trace-cmd and KernelShark, and
-//! the other way round.
+//! Reads and writes `trace.dat`, the file format of trace-cmd and KernelShark, version 6.
 //!
-//! trace-cmd.dat.v6(5) describes it. We want the little-endian kind with `long`s of 64 bits.
+//! trace-cmd.dat.v6(5) describes the format. Only its little-endian kind with 64-bit `long`s is
+//! supported.
 
 use crate::ftrace::format::Format;
 use crate::ftrace::record::{Builder, Trace};
@@ -17,34 +17,34 @@ const LONG_SIZE: u8 = 8;
 const OPTIONS: &[u8] = b"options  \0";
 const PAGES: &[u8] = b"flyrecord\0";
 
-/// Options: what a CPU's `stats` file says, and the clock.
+/// Options: the contents of a CPU's `stats` file, and the clock.
 const OPTION_STATS: u16 = 2;
 const OPTION_CLOCK: u16 = 4;
 
-/// What is in the file besides the pages.
+/// The contents of the file before the pages.
 #[derive(Debug, Default)]
 pub struct Head {
-    /// The bytes of a page.
+    /// The size of a page in bytes.
     pub page_size: u32,
-    /// tracefs' `events/header_page`.
+    /// The file `events/header_page` of tracefs.
     pub header_page: Vec<u8>,
-    /// tracefs' `events/header_event`.
+    /// The file `events/header_event` of tracefs.
     pub header_event: Vec<u8>,
-    /// Each system's name, and the `format` files of its events.
+    /// The name of each event system, and the `format` files of its events.
     pub systems: Vec<(String, Vec<Vec<u8>>)>,
-    /// tracefs' `saved_cmdlines`.
+    /// The file `saved_cmdlines` of tracefs.
     pub names: Vec<u8>,
-    /// tracefs' `trace_clock`, the one in use in brackets.
+    /// The file `trace_clock` of tracefs: the clock in use is in brackets.
     pub clock: String,
-    /// Each CPU's `stats`.
+    /// The file `stats` of each CPU.
     pub stats: Vec<String>,
 }
 
-/// Writes a file: `pages` are those of each CPU.
+/// Writes a file from its head and the pages of each CPU.
 ///
 /// # Errors
 ///
-/// Those of writing, and of reading the pages.
+/// The errors of reading the pages and writing the file.
 pub fn write(out: &mut (impl Write + Seek), head: &Head, pages: &mut [File]) -> Result<()> {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(MAGIC);
@@ -55,7 +55,7 @@ pub fn write(out: &mut (impl Write + Seek), head: &Head, pages: &mut [File]) -> 
     long(&mut bytes, &head.header_page);
     bytes.extend_from_slice(b"header_event\0");
     long(&mut bytes, &head.header_event);
-    // No events of ftrace's own.
+    // No formats of ftrace's own events.
     bytes.extend(0u32.to_le_bytes());
     bytes.extend((head.systems.len() as u32).to_le_bytes());
     for (name, formats) in &head.systems {
@@ -101,31 +101,31 @@ pub fn write(out: &mut (impl Write + Seek), head: &Head, pages: &mut [File]) -> 
     Ok(())
 }
 
-/// A block with its size, of 64 bits, before it.
+/// Appends a block behind its size of 64 bits.
 fn long(bytes: &mut Vec<u8>, block: &[u8]) {
     bytes.extend((block.len() as u64).to_le_bytes());
     bytes.extend_from_slice(block);
 }
 
-/// Reads a file. A cut-off end, and damaged pages, are told as warnings of the trace.
+/// Reads a file. A missing end and damaged pages become warnings of the trace.
 ///
 /// # Errors
 ///
-/// If it is no such file, or its head is damaged: the message says which.
+/// When the file is not a `trace.dat` file, or its head is damaged; the message says which.
 pub fn read(file: &[u8]) -> Result<Trace> {
     ensure!(!file.is_empty(), "the file is empty");
     let mut rest = Bytes(file);
     ensure!(
         rest.take(MAGIC.len()).is_ok_and(|magic| magic == MAGIC),
-        "this is no trace.dat (repoll-trace record makes one)"
+        "not a trace.dat file (repoll-trace record makes one)"
     );
     ensure!(
         rest.take(2)? == VERSION,
-        "only version 6 of trace.dat can be read (trace-cmd convert --file-version 6)"
+        "not version 6 of trace.dat (trace-cmd convert --file-version 6 makes it so)"
     );
     ensure!(
         rest.take(2)? == [LITTLE_ENDIAN, LONG_SIZE],
-        "only traces of little-endian 64-bit machines can be read"
+        "the trace is not from a little-endian 64-bit machine"
     );
     let page_size = rest.u32()? as usize;
     ensure!(
@@ -169,7 +169,7 @@ pub fn read(file: &[u8]) -> Result<Trace> {
         section = rest.take(PAGES.len())?;
     }
     if section != PAGES {
-        bail!("the trace has no pages of events (a \"latency\" trace can't be read)");
+        bail!("the trace has no event pages (\"latency\" traces are not supported)");
     }
     let mut missing = 0;
     for cpu in 0..cpus {
@@ -185,7 +185,7 @@ pub fn read(file: &[u8]) -> Result<Trace> {
     }
     if missing > 0 {
         builder.warn(format!(
-            "the file is cut off: its last {missing} bytes are missing"
+            "the file is truncated: its last {missing} bytes are missing"
         ));
     }
     Ok(builder.finish())
@@ -195,12 +195,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The events that one CPU's `stats` call lost.
+/// The number of lost events in a CPU's `stats`.
 pub(crate) fn lost_in(stats: &str) -> u64 {
     count_in(stats, &["overrun", "commit overrun", "dropped events"])
 }
 
-/// The sum of some lines of a CPU's `stats`.
+/// The sum of the named lines of a CPU's `stats`.
 pub(crate) fn count_in(stats: &str, names: &[&str]) -> u64 {
     stats
         .lines()
@@ -210,7 +210,7 @@ pub(crate) fn count_in(stats: &str, names: &[&str]) -> u64 {
         .sum()
 }
 
-/// What has not been read yet.
+/// The bytes of the head that have not been read yet.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {

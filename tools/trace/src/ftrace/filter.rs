@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which events are wanted.
+//! Filters: conditions on the events to record or show.
 
 use crate::ftrace::record::Record;
 use std::str::FromStr;
 
-/// The fields that can be asked for.
+/// The fields that conditions can name.
 pub(crate) const FIELDS: [&str; 5] = ["fd", "ep", "item", "task", "source"];
 
 /// One condition: `fd=7`, `ep=1`, `item=3`, `task=1234`, `source=2` or `event=callback`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// A field has this value.
+    /// A field has a value.
     Field(&'static str, u64),
-    /// One of repoll's events, without the prefix.
+    /// The event's name, without the prefix `repoll_`.
     Event(String),
 }
 
@@ -22,7 +22,7 @@ impl FromStr for Condition {
     fn from_str(text: &str) -> Result<Self, String> {
         let usage = || {
             let fields = FIELDS.map(|field| format!("{field}=N")).join(", ");
-            format!("'{text}' is no filter: {fields} or event=NAME is")
+            format!("'{text}' is not a filter: use {fields} or event=NAME")
         };
         let (key, value) = text.split_once('=').ok_or_else(usage)?;
         let field = FIELDS.into_iter().find(|field| *field == key);
@@ -36,7 +36,8 @@ impl FromStr for Condition {
     }
 }
 
-/// Conditions: of those of one kind one must hold, and that for each kind.
+/// Conditions. At least one of each kind must hold: those on one field, or on the event, are one
+/// kind.
 #[derive(Clone, Debug, Default)]
 pub struct Filter(pub Vec<Condition>);
 
@@ -48,13 +49,13 @@ impl Filter {
         })
     }
 
-    /// Whether there is no condition about a field, or it has one of these values.
+    /// Whether `has` is true of a value that the conditions on `field` name, or there are none.
     pub(crate) fn holds(&self, field: &str, has: impl Fn(i64) -> bool) -> bool {
         let mut values = self.values(field).peekable();
         values.peek().is_none() || values.any(|value| has(value as i64))
     }
 
-    /// The events of repoll that are wanted, without their prefix.
+    /// The names of the events in the conditions, without the prefix `repoll_`.
     pub fn events(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|condition| match condition {
             Condition::Event(name) => Some(name.as_str()),
@@ -62,14 +63,14 @@ impl Filter {
         })
     }
 
-    /// Whether an event is wanted, by its name.
+    /// Whether an event passes, by its full name.
     pub(crate) fn wants_event(&self, event: &str) -> bool {
         let mut events = self.events().peekable();
         events.peek().is_none() || events.any(|name| event.strip_prefix("repoll_") == Some(name))
     }
 
-    /// In the kernel's language, for an event that has the fields that `has` tells; empty if it is
-    /// wanted in any case.
+    /// The filter expression of ftrace for an event that has the fields for which `has` is true;
+    /// empty if no condition applies.
     pub fn expression(&self, has: impl Fn(&str) -> bool) -> String {
         let fields = FIELDS.into_iter().filter(|field| has(field));
         let alternatives = fields.filter_map(|field| {
@@ -82,7 +83,7 @@ impl Filter {
         alternatives.collect::<Vec<_>>().join(" && ")
     }
 
-    /// Whether one of repoll's records is wanted. Fields that it does not have do not matter.
+    /// Whether one of repoll's records passes. Conditions on fields that it lacks do not apply.
     pub fn wants_record(&self, record: &Record) -> bool {
         self.wants_event(record.event())
             && FIELDS.into_iter().all(|field| {
@@ -91,8 +92,8 @@ impl Filter {
             })
     }
 
-    /// Whether something is wanted that can be told by these fields: there is a condition about one of
-    /// them, or about none at all.
+    /// Whether an object that these fields identify can pass: a condition is on one of them, or
+    /// none is on any field.
     pub fn is_about(&self, fields: &[&str]) -> bool {
         let mut any = FIELDS
             .into_iter()
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_refused() {
+    fn an_invalid_condition_is_refused() {
         for text in ["", "fd", "fd=", "fd=x", "pid=1", "=1", "event="] {
             assert!(text.parse::<Condition>().is_err(), "{text}");
         }

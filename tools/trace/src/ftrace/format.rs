@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How the kernel lays out an event in memory: tracefs' `format` files.
+//! The layout of an event in memory, from the `format` files of tracefs.
 
 use std::collections::HashMap;
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Signed,
     Unsigned,
     /// An array of characters, up to the first zero.
     Text,
-    /// The place of a text in the record: where it begins (from the end of this field, or of the record's
-    /// beginning), and its length.
+    /// The offset and length of a text elsewhere in the record. The offset counts from the end of
+    /// this field if it is relative, else from the beginning of the record.
     TextElsewhere {
         relative: bool,
     },
@@ -25,22 +25,22 @@ struct Field {
     offset: usize,
     size: usize,
     kind: Kind,
-    /// The names that the event's print format has for values.
+    /// The names of the field's values, from the event's print format.
     symbols: Vec<(u64, String)>,
 }
 
 /// The layout of one kind of event.
 #[derive(Clone, Debug)]
 pub struct Format {
-    /// The number that its records begin with.
+    /// The event's number, with which its records begin.
     pub id: u16,
-    /// Its name.
+    /// The event's name.
     pub name: String,
     fields: Vec<Field>,
 }
 
 impl Format {
-    /// Reads a `format` file; `None` if it is none.
+    /// Parses a `format` file; `None` if it is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let mut format = Self {
             id: 0,
@@ -76,20 +76,20 @@ impl Format {
         self.fields.iter().find(|field| field.name == name)
     }
 
-    /// The names of the fields that are the event's own.
+    /// The names of the event's own fields, without those that all events have.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.fields.iter().map(|field| field.name.as_str());
         names.filter(|name| !name.starts_with("common_") && *name != "__syscall_nr")
     }
 
-    /// A field's value as a number.
+    /// The value of a numeric field.
     pub fn number(&self, data: &[u8], name: &str) -> Option<i64> {
         let field = self.field(name)?;
         let bytes = data.get(field.offset..field.offset.checked_add(field.size)?)?;
         integer(bytes, field.kind)
     }
 
-    /// A field's value as text: of a text, or the name that the event has for the value.
+    /// The text in a field, or the name of its value.
     pub fn text<'a>(&'a self, data: &'a [u8], name: &str) -> Option<&'a str> {
         let field = self.field(name)?;
         let bytes = data.get(field.offset..field.offset.checked_add(field.size)?)?;
@@ -133,7 +133,8 @@ fn until_zero(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes.split(|byte| *byte == 0).next()?).ok()
 }
 
-/// What follows `field:`, such as `char comm[16]; offset:8; size:16; signed:0;` (with tabs).
+/// Parses the rest of a line behind `field:`, such as `char comm[16]; offset:8; size:16; signed:0;`
+/// (with tabs).
 fn parse_field(line: &str) -> Option<Field> {
     let mut parts = line.split(';').map(str::trim);
     let declaration = parts.next()?;
@@ -163,7 +164,7 @@ fn parse_field(line: &str) -> Option<Field> {
     })
 }
 
-/// The names of values, by field: of each `__print_symbolic(REC->field, { 1, "name" }, ...)`.
+/// The names of values by field, from each `__print_symbolic(REC->field, { 1, "name" }, ...)`.
 fn symbols(print: &str) -> HashMap<String, Vec<(u64, String)>> {
     let mut all = HashMap::new();
     for call in print.split("__print_symbolic(REC->").skip(1) {
@@ -196,9 +197,10 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// The text of a `format` file without what trace-cmd's library (libtraceevent 1.8) can't parse, and then
-/// prints as a failure: `__print_dynamic_array()` is written out, as the kernel's header defines it.
-pub(crate) fn written_out(text: &str) -> String {
+/// Expands `__print_dynamic_array()` in a `format` file, as the kernel's header defines it:
+/// trace-cmd's library (libtraceevent 1.8) cannot parse that macro, and prints such events as
+/// failures.
+pub(crate) fn expand_macros(text: &str) -> String {
     const NAME: &str = "__print_dynamic_array(";
     let mut out = String::new();
     let mut rest = text;
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_format_is_refused() {
+    fn a_text_without_a_format_is_refused() {
         for text in [
             "",
             "name: x\n",
@@ -283,18 +285,18 @@ mod tests {
     }
 
     #[test]
-    fn macros_are_written_out() {
+    fn macros_are_expanded() {
         let text = "print fmt: \"%s, %d\", __print_dynamic_array(__buf_val, 1), REC->fd";
         let expected = "print fmt: \"%s, %d\", __print_array(__get_dynamic_array(__buf_val), \
                         __get_dynamic_array_len(__buf_val) / 1, 1), REC->fd";
-        assert_eq!(written_out(text), expected);
+        assert_eq!(expand_macros(text), expected);
         for same in [
             "",
             "print fmt: \"\"",
             "x __print_dynamic_array(",
             "x __print_dynamic_array(y) z",
         ] {
-            assert_eq!(written_out(same), same);
+            assert_eq!(expand_macros(same), same);
         }
     }
 }

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel's ring buffer, as `trace_pipe_raw` hands it out: pages of one CPU's events.
+//! Pages of the kernel's ring buffer, as read from `trace_pipe_raw`: the events of one CPU.
 //!
 //! See `include/linux/ring_buffer.h` and, in the kernel's documentation, "Lockless Ring Buffer
 //! Design". All numbers are little-endian, all `long`s of 64 bits.
 
-/// The page's header: the time of its first event, and how much of the page is used.
+/// The size of a page's header: the time of its first event, and the number of bytes used.
 const HEADER: usize = 16;
-/// Of the second word of the header: how many bytes are used.
+/// The bits of the header's second word that hold the number of bytes used.
 const LENGTH: u64 = (1 << 27) - 1;
-/// The bits of a time that an absolute time stamp has.
+/// The number of low bits of the time that an absolute time stamp holds.
 const STAMP_BITS: u32 = 59;
 
-/// What the low bits of an event's first word say when it is no plain length.
+/// Values of the low bits of an event's first word that are not a plain length.
 const LONG: u32 = 0;
 const PADDING: u32 = 29;
 const TIME_EXTEND: u32 = 30;
 const TIME_STAMP: u32 = 31;
 
-/// A page has been damaged: its events do not fit into it.
+/// The page is damaged: its events do not fit into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
-/// How many bytes of a page are used.
+/// The number of bytes used in a page.
 pub fn used(page: &[u8]) -> usize {
     u64_at(page, 8).map_or(0, |commit| (commit & LENGTH) as usize)
 }
 
-/// Calls `found` with the time and the data of each event of a page.
+/// Calls `found` with the time and the data of each event in a page.
 ///
 /// # Errors
 ///
-/// If the page makes no sense. What came before the damage has been found.
+/// When the page is damaged, after the events before the damage.
 pub fn events(page: &[u8], mut found: impl FnMut(u64, &[u8])) -> Result<(), Damaged> {
     let start = u64_at(page, 0)?;
     let used = (u64_at(page, 8)? & LENGTH) as usize;
@@ -115,11 +115,11 @@ mod tests {
     #[test]
     fn events_have_the_time_of_the_one_before_and_their_own() {
         let words = [
-            (5 << 5) | 1, // after 5 ns: four bytes
+            (5 << 5) | 1, // 5 ns later: four bytes
             0x0403_0201,
             (7 << 5) | TIME_EXTEND, // 2^27 + 7 ns
             1,
-            (3 << 5) | LONG, // after 3 ns: a length of its own
+            (3 << 5) | LONG, // 3 ns later: a length of its own
             8,
             0x0807_0605,
         ];
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_passed_over_and_ends_a_page() {
+    fn padding_is_skipped_and_ends_a_page() {
         let words = [(2 << 5) | PADDING, 4, 1, 7, PADDING, 77, 78];
         assert_eq!(all(&page(0, &words)).expect("a page").len(), 1);
     }
 
     #[test]
-    fn damage_is_told() {
+    fn damage_is_an_error() {
         assert_eq!(all(&[0; 15]), Err(Damaged));
         assert_eq!(all(&page(0, &[2])), Err(Damaged));
         assert_eq!(all(&page(0, &[0, 3])), Err(Damaged));

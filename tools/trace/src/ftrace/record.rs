@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Recorded events, in the order of time.
+//! Recorded events, in order of time.
 
 use crate::ftrace::format::Format;
 use crate::ftrace::pages;
@@ -7,21 +7,21 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// In which context an event was recorded.
+/// The execution context that recorded an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
-    /// In a process, a system call mostly.
+    /// A task, mostly in a system call.
     Task,
-    /// In a softirq.
+    /// A softirq.
     Softirq,
-    /// In a hardware interrupt.
+    /// A hardware interrupt.
     Hardirq,
-    /// In a non-maskable interrupt.
+    /// A non-maskable interrupt.
     Nmi,
 }
 
 impl Context {
-    /// From the flags that each record has.
+    /// From a record's flags.
     fn of(flags: u8) -> Self {
         const HARDIRQ: u8 = 0x08;
         const SOFTIRQ: u8 = 0x10;
@@ -51,7 +51,7 @@ impl fmt::Display for Context {
 pub struct Record {
     /// Nanoseconds of the trace clock.
     pub time: u64,
-    /// The thread that was running, interrupted or not; 0 when the CPU was idle.
+    /// The CPU's current thread, which may be interrupted; 0 when the CPU is idle.
     pub pid: i32,
     /// The CPU.
     pub cpu: u32,
@@ -69,22 +69,22 @@ impl Record {
         &self.format.name
     }
 
-    /// Whether it is this event.
+    /// Whether the event has this name.
     pub fn is(&self, event: &str) -> bool {
         self.format.name == event
     }
 
-    /// A field that is a text, or whose value has a name.
+    /// The text in a field, or the name of its value.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.format.text(&self.data, name)
     }
 
-    /// A field that is a number; its bits, if it is an unsigned one of 64.
+    /// The value of a numeric field. A `u64` keeps its bits.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.format.number(&self.data, name)
     }
 
-    /// A field in words; `?` if there is none of this name.
+    /// A field as text; `?` if the event has no such field.
     pub fn show(&self, name: &str) -> String {
         match (self.field(name), self.number(name)) {
             (Some(text), _) => text.to_owned(),
@@ -93,7 +93,7 @@ impl Record {
         }
     }
 
-    /// The names of the event's own fields.
+    /// The names of the event's own fields, without those that all events have.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.format.names()
     }
@@ -117,18 +117,18 @@ impl fmt::Debug for Record {
     }
 }
 
-/// What was recorded.
+/// A recording.
 #[derive(Debug, Default)]
 pub struct Trace {
-    /// In the order of time.
+    /// The recorded events, in order of time.
     pub records: Vec<Record>,
-    /// How many events did not fit into the buffers.
+    /// The number of events that did not fit into the buffers.
     pub lost: u64,
-    /// What is wrong with it, one line each: it is cut short, say.
+    /// Problems, one line each, such as a truncated file.
     pub warnings: Vec<String>,
 }
 
-/// Makes a [`Trace`] of formats and pages.
+/// Builds a [`Trace`] from formats and pages.
 pub struct Builder {
     formats: HashMap<u16, Arc<Format>>,
     names: HashMap<i32, Arc<str>>,
@@ -137,7 +137,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A trace of events that have these formats.
+    /// Begins a trace of events of the given formats.
     pub fn new(formats: impl IntoIterator<Item = Format>) -> Self {
         let idle = (0, Arc::from("idle"));
         Self {
@@ -151,7 +151,7 @@ impl Builder {
         }
     }
 
-    /// Names of threads, as in `saved_cmdlines`: a number and a name on each line.
+    /// Adds names of threads from `saved_cmdlines`: a number and a name on each line.
     pub fn names(&mut self, text: &str) {
         for line in text.lines() {
             if let Some((pid, name)) = line.split_once(' ') {
@@ -162,17 +162,17 @@ impl Builder {
         }
     }
 
-    /// Events that are known to be missing.
+    /// Counts lost events.
     pub fn lost(&mut self, count: u64) {
         self.trace.lost += count;
     }
 
-    /// Something to be told about the trace.
+    /// Adds a warning.
     pub fn warn(&mut self, warning: String) {
         self.trace.warnings.push(warning);
     }
 
-    /// The pages of one CPU.
+    /// Adds the pages of one CPU.
     pub fn pages(&mut self, cpu: u32, bytes: &[u8], page_size: usize) {
         let mut damaged = 0;
         for page in bytes.chunks(page_size) {
@@ -181,14 +181,14 @@ impl Builder {
         }
         if damaged > 0 {
             self.warn(format!(
-                "{damaged} of CPU {cpu}'s pages are damaged: their events are missing"
+                "{damaged} pages of CPU {cpu} are damaged: their events are missing"
             ));
         }
     }
 
-    /// One event, with the fields that all have, as they are in memory.
+    /// Adds one event. `data` is the record as it is in memory, common fields included.
     pub(crate) fn event(&mut self, cpu: u32, time: u64, data: &[u8]) {
-        // The fields that all events have: a number of 16 bits, flags, a counter, the thread.
+        // The common fields: the event's number (16 bits), flags, the preemption count, the thread.
         let &[id0, id1, flags, _, pid0, pid1, pid2, pid3, ..] = data else {
             return;
         };
@@ -207,18 +207,20 @@ impl Builder {
         });
     }
 
-    /// The trace, with its records in order, and each thread's name where it is known.
+    /// Completes the trace: sorts its records, and gives each the name of its thread if it is
+    /// known.
     pub fn finish(mut self) -> Trace {
         self.trace.records.sort_by_key(|record| record.time);
-        // Names change: what the trace says is nearer to the event than the list.
+        // A thread's name may change: the records' names are of the time, `saved_cmdlines` is
+        // later.
         self.learn_names();
         for record in &mut self.trace.records {
-            let told = match record.format.name.as_str() {
+            let renamed = match record.format.name.as_str() {
                 "sched_switch" => Some(("next_pid", "next_comm")),
                 "sched_process_exec" => Some(("pid", "filename")),
                 _ => None,
             };
-            if let Some((pid, name)) = told {
+            if let Some((pid, name)) = renamed {
                 let pid = record.number(pid).unwrap_or(0) as i32;
                 if let Some(name) = record.field(name).filter(|_| pid != 0) {
                     let name: String = name
@@ -240,7 +242,7 @@ impl Builder {
         self.trace
     }
 
-    /// The first name that the trace tells of each thread.
+    /// Takes the first name of each thread in the records, unless it is known already.
     fn learn_names(&mut self) {
         for record in &self.trace.records {
             let (pid, name) = match record.format.name.as_str() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is recorded, and for how long.
+//! Selects the events to record, and records them for a time.
 
 use crate::ftrace::filter::{Filter, FIELDS};
 use crate::ftrace::tracefs::Session;
@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The kernel's events that stories are made of.
+/// The kernel's events that stories need.
 const KERNEL_EVENTS: [(&str, &[&str]); 7] = [
     (
         "irq",
@@ -39,7 +39,7 @@ const KERNEL_EVENTS: [(&str, &[&str]); 7] = [
     ("syscalls", &[]),
 ];
 
-/// The system calls that make files ready, or use what is ready.
+/// The system calls that make files ready or use ready files.
 const SYSTEM_CALLS: [&str; 24] = [
     "accept",
     "accept4",
@@ -67,18 +67,20 @@ const SYSTEM_CALLS: [&str; 24] = [
     "tgkill",
 ];
 
-/// How often the buffers are emptied.
+/// The time between two drains of the buffers.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Enables what is to be recorded.
+/// Enables repoll's events that pass the filter and, if `kernel` is set, the kernel's events that
+/// stories need.
 ///
 /// # Errors
 ///
-/// When the module is not loaded, or a filter names no event of it, or this kernel lacks one of its own.
+/// When the module is not loaded, the filter names an event that repoll does not have, or the
+/// kernel lacks an event.
 pub fn enable(session: &mut Session, filter: &Filter, kernel: bool) -> Result<()> {
     let events = session.events_of("repoll")?;
     if events.is_empty() {
-        bail!("there are no tracepoints of repoll: is the module loaded?");
+        bail!("repoll's tracepoints are not there: is the module loaded?");
     }
     let named = |name: &str| {
         events
@@ -90,7 +92,10 @@ pub fn enable(session: &mut Session, filter: &Filter, kernel: bool) -> Result<()
             .iter()
             .filter_map(|event| event.strip_prefix("repoll_"))
             .collect();
-        bail!("repoll has no event {unknown}; it has {}", names.join(", "));
+        bail!(
+            "repoll has no event {unknown}; its events: {}",
+            names.join(", ")
+        );
     }
     for event in &events {
         let name = event.trim_start_matches("repoll_");
@@ -114,10 +119,10 @@ pub fn enable(session: &mut Session, filter: &Filter, kernel: bool) -> Result<()
             }
         }
     }
-    // What we do to record is no part of any story.
+    // The recorder's own system calls are part of no story.
     let not_ours = format!("common_pid != {}", std::process::id());
     for call in SYSTEM_CALLS.iter().filter(|_| kernel) {
-        // A kernel may be without those of system calls: the stories are without them, too.
+        // Kernels without system-call events exist: their stories lack the system calls.
         for side in ["enter", "exit"] {
             session.enable_where("syscalls", &format!("sys_{side}_{call}"), &not_ours)?;
         }
@@ -125,11 +130,11 @@ pub fn enable(session: &mut Session, filter: &Filter, kernel: bool) -> Result<()
     Ok(())
 }
 
-/// A recording of all that stories are made of, kept in memory, and started.
+/// Starts a recording in memory of all events that stories need.
 ///
 /// # Errors
 ///
-/// When tracing cannot be set up, or an event is not there: the module may not be loaded.
+/// When tracing cannot be set up, or an event is missing because the module is not loaded.
 pub fn story() -> Result<Session> {
     let mut session = Session::new()?;
     enable(&mut session, &Filter::default(), true)?;
@@ -137,24 +142,24 @@ pub fn story() -> Result<Session> {
     Ok(session)
 }
 
-/// How long to record.
+/// The end of a recording.
 pub enum Until {
-    /// While this command runs.
+    /// When this command ends.
     Ends(Child),
-    /// While this process is there.
+    /// When this process has exited.
     Gone(u32),
-    /// For this long.
+    /// After this time.
     Over(Duration),
-    /// Until a signal asks us to end.
+    /// When a signal asks the program to end.
     Asked,
 }
 
 impl Until {
-    /// Starts a command.
+    /// Starts a command, and records until it ends.
     ///
     /// # Errors
     ///
-    /// When it cannot be started.
+    /// When the command cannot be started.
     pub fn command(command: &[String]) -> Result<Self> {
         let (program, arguments) = command.split_first().context("no command")?;
         let child = signals::unmasked(Command::new(program).args(arguments)).spawn();
@@ -163,11 +168,11 @@ impl Until {
             .with_context(|| format!("cannot run {program}"))
     }
 
-    /// A process that runs already.
+    /// Records until a running process exits.
     ///
     /// # Errors
     ///
-    /// When there is none of this number.
+    /// When no such process runs.
     pub fn process(pid: u32) -> Result<Self> {
         match is_there(pid) {
             true => Ok(Self::Gone(pid)),
@@ -180,7 +185,8 @@ fn is_there(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
-/// Records until then, or until a signal asks us to end. Returns the status of a command that has ended.
+/// Records until the given end, or until a signal asks the program to end. Returns the exit status
+/// of a command that has ended.
 ///
 /// # Errors
 ///
@@ -202,7 +208,7 @@ pub fn record(session: &mut Session, until: &mut Until) -> Result<Option<ExitSta
         sleep(TICK);
     }
     if let Until::Ends(child) = until {
-        // It got the signal, too, if it came from the terminal; else it is to end now.
+        // A signal from the terminal reached the command, too; one from elsewhere did not.
         let _ = child.kill();
         let _ = child.wait();
     }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Traces for tests, written as text: one record a line, with its CPU, its context (`task`, `soft`, `hard`),
-//! its thread, its name, and its fields. A microsecond is from each to the next.
+//! Traces for tests, written as text.
+//!
+//! Each line is a record: CPU, context (`task`, `soft`, `hard`), thread, event, fields. Records are
+//! one microsecond apart.
 
 use crate::ftrace::format::Format;
 use crate::ftrace::record::{Builder, Record};
 use std::collections::HashMap;
 use std::fmt::Write;
 
-/// The records that a text tells.
+/// The records of a text.
 pub(crate) fn records(text: &str) -> Vec<Record> {
     let lines = text.lines().map(str::trim);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
@@ -20,7 +22,7 @@ pub(crate) fn records(text: &str) -> Vec<Record> {
         let fields: Vec<(&str, &str)> = words
             .map(|field| field.split_once('=').expect("a field"))
             .collect();
-        // The same event may have different fields in different lines: each line has a format of its own.
+        // Lines of the same event may have different fields, so each line has its own format.
         let mut format = format!("name: {name}\nID: {number}\nformat:\n");
         let mut data = Vec::new();
         data.extend(u16::to_le_bytes(number));

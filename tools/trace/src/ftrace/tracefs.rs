@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Recording, through a trace instance of our own that disturbs nobody else's.
+//! Records through a trace instance of tracefs, independent of all other users of tracing.
 
 use crate::ftrace::dat::{self, Head};
-use crate::ftrace::format::written_out;
+use crate::ftrace::format::expand_macros;
 use crate::ftrace::pages;
 use crate::ftrace::record::Trace;
 use anyhow::{bail, Context, Result};
@@ -17,22 +17,22 @@ use std::sync::Mutex;
 
 /// Where tracefs is mounted.
 const TRACEFS: &str = "/sys/kernel/tracing";
-/// The names of our instances begin so; the process and a number follow.
+/// The prefix of our instances' names; the process ID and a number follow.
 const PREFIX: &str = "repoll-";
 
-/// The instances of this process, for [`remove_all`].
+/// The instances of this process, which [`remove_all`] removes.
 static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// A trace instance: its own buffers, events and clock. Dropping it removes it.
+/// A trace instance, with its own buffers, events and clock. Removed when dropped.
 #[derive(Debug)]
 pub struct Session {
     path: PathBuf,
     page_size: usize,
-    /// The bytes of each CPU's buffer.
+    /// The size of each CPU's buffer in bytes.
     buffer: usize,
     cpus: Vec<Cpu>,
-    /// The names of the events that were enabled, by system.
+    /// The names of the enabled events, by system.
     enabled: BTreeMap<String, Vec<String>>,
 }
 
@@ -41,26 +41,27 @@ pub struct Session {
 struct Cpu {
     folder: PathBuf,
     raw: File,
-    /// The pages that were taken out of the buffer, in a file without a name.
+    /// The pages taken out of the buffer, in an unnamed file.
     pages: File,
 }
 
 impl Session {
-    /// Makes an instance that records nothing yet, with time stamps of `CLOCK_MONOTONIC`. What is
-    /// taken out of its buffers is kept in memory.
+    /// Makes an instance that records nothing yet, with time stamps of `CLOCK_MONOTONIC`. The pages
+    /// that are taken out of its buffers are kept in memory.
     ///
     /// # Errors
     ///
-    /// When tracefs is not mounted, and those of `mkdir(2)` on it: one must be root.
+    /// When tracefs is not mounted, or its instances folder is not writable: that takes root.
     pub fn new() -> Result<Self> {
         Self::with(4096, &mut anonymous)
     }
 
-    /// The same with `buffer` KiB for each CPU, and the pages kept in unnamed files in `folder`.
+    /// Makes an instance with `buffer` KiB for each CPU. The pages that are taken out of its
+    /// buffers are kept in unnamed files in `folder`.
     ///
     /// # Errors
     ///
-    /// As [`Session::new`], and those of making files there.
+    /// Those of [`Session::new`], and of making files in `folder`.
     pub fn spooled(buffer: u32, folder: &Path) -> Result<Self> {
         Self::with(buffer, &mut || {
             unnamed(folder).with_context(|| format!("cannot make a file in {}", folder.display()))
@@ -75,12 +76,12 @@ impl Session {
         remove_stale(&instances);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = instances.join(format!("{PREFIX}{}-{number}", std::process::id()));
-        // The way out on a signal must know of it: no instance is there that it does not see.
+        // The lock is held while the instance is made, so that remove_all() misses none.
         let mut live = LIVE
             .lock()
             .map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
         fs::create_dir(&path)
-            .with_context(|| format!("cannot make {} (one must be root)", path.display()))?;
+            .with_context(|| format!("cannot make {} (are you root?)", path.display()))?;
         live.push(path.clone());
         drop(live);
         let mut session = Self {
@@ -113,7 +114,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Enables the event `system`/`event`; `false` when this kernel has no such event.
+    /// Enables the event `system`/`event`. Returns `false` if the kernel does not have it.
     ///
     /// # Errors
     ///
@@ -122,7 +123,8 @@ impl Session {
         self.enable_where(system, event, "")
     }
 
-    /// The same for those records that pass a filter, in the kernel's language.
+    /// Enables an event for the records that pass a filter expression of ftrace. Returns `false` if
+    /// the kernel does not have the event.
     ///
     /// # Errors
     ///
@@ -143,7 +145,7 @@ impl Session {
         Ok(true)
     }
 
-    /// Enables all events of a system; `false` when this kernel has no such system.
+    /// Enables all events of a system. Returns `false` if the kernel does not have it.
     ///
     /// # Errors
     ///
@@ -156,7 +158,7 @@ impl Session {
         Ok(!events.is_empty())
     }
 
-    /// The names of a system's events; none if this kernel has no such system.
+    /// The names of a system's events; empty if the kernel does not have the system.
     ///
     /// # Errors
     ///
@@ -178,17 +180,17 @@ impl Session {
         Ok(events)
     }
 
-    /// Whether an event has a field, so that it can be filtered by it.
+    /// Whether an event has a field, by which it can be filtered.
     ///
     /// # Errors
     ///
-    /// When there is no such event.
+    /// When the kernel does not have the event.
     pub fn has_field(&self, system: &str, event: &str, field: &str) -> Result<bool> {
         let format = self.text(&format!("events/{system}/{event}/format"))?;
         Ok(format.contains(&format!(" {field};")))
     }
 
-    /// Begins to record.
+    /// Starts recording.
     ///
     /// # Errors
     ///
@@ -197,7 +199,7 @@ impl Session {
         self.write("tracing_on", "1")
     }
 
-    /// Stops to record, and reads what was recorded.
+    /// Stops recording, and returns the trace.
     ///
     /// # Errors
     ///
@@ -207,7 +209,7 @@ impl Session {
         self.read()
     }
 
-    /// Stops to record.
+    /// Stops recording.
     ///
     /// # Errors
     ///
@@ -216,7 +218,7 @@ impl Session {
         self.write("tracing_on", "0")
     }
 
-    /// How many events were overwritten or dropped, over all CPUs.
+    /// The number of events that were overwritten or dropped, on all CPUs.
     ///
     /// # Errors
     ///
@@ -233,7 +235,7 @@ impl Session {
             .sum())
     }
 
-    /// Reads what was recorded so far, from the beginning.
+    /// Returns the trace so far, from the beginning.
     ///
     /// # Errors
     ///
@@ -244,11 +246,11 @@ impl Session {
         dat::read(file.get_ref())
     }
 
-    /// Takes what was recorded out of the buffers if they begin to fill.
+    /// Takes full pages out of the buffers once a buffer is an eighth full.
     ///
     /// # Errors
     ///
-    /// Those of reading the buffers, and of writing to where it is kept.
+    /// Those of reading the buffers, and of writing to the files of pages.
     pub fn drain(&mut self) -> Result<()> {
         let mut fills = false;
         for cpu in &self.cpus {
@@ -258,13 +260,13 @@ impl Session {
         if !fills {
             return Ok(());
         }
-        // A page that is not full is the last one. To look for another may itself make events, which
-        // would make one, for ever.
+        // A page that is not full is the last one. Reading on could go on for ever: each read may
+        // record events of its own.
         let full = self.page_size * 3 / 4;
         self.take_pages(|page| pages::used(page) > full)
     }
 
-    /// Takes pages while `more` says so of the one before, but no more than the buffers hold.
+    /// Takes pages while `more` is true of the page before, but no more than the buffers hold.
     fn take_pages(&mut self, more: impl Fn(&[u8]) -> bool) -> Result<()> {
         let mut page = vec![0; self.page_size];
         for cpu in &mut self.cpus {
@@ -272,10 +274,10 @@ impl Session {
                 match cpu.raw.read(&mut page) {
                     Ok(0) => break,
                     Ok(count) => {
-                        // A short one is a page all the same.
+                        // A short page is padded to the full size.
                         page[count..].fill(0);
                         let kept = cpu.pages.write_all(&page);
-                        kept.context("cannot keep what was recorded")?;
+                        kept.context("cannot write the pages of the trace")?;
                         if !more(&page) {
                             break;
                         }
@@ -289,11 +291,11 @@ impl Session {
         Ok(())
     }
 
-    /// Writes what was recorded so far, from the beginning, as `trace.dat`.
+    /// Writes the trace so far, from the beginning, as a `trace.dat` file.
     ///
     /// # Errors
     ///
-    /// When tracefs refuses, and those of writing.
+    /// When tracefs refuses, and those of writing the file.
     pub fn save(&mut self, out: &mut (impl Write + Seek)) -> Result<()> {
         self.take_pages(|_| true)?;
         let mut head = Head {
@@ -307,7 +309,7 @@ impl Session {
         for (system, events) in &self.enabled {
             let formats = events.iter().map(|event| {
                 let text = self.text(&format!("events/{system}/{event}/format"))?;
-                Ok(written_out(&text).into_bytes())
+                Ok(expand_macros(&text).into_bytes())
             });
             head.systems
                 .push((system.clone(), formats.collect::<Result<_>>()?));
@@ -338,7 +340,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Else they would keep the instance in use.
+        // An open file would keep the instance in use.
         self.cpus.clear();
         remove(&self.path);
         if let Ok(mut live) = LIVE.lock() {
@@ -347,14 +349,14 @@ impl Drop for Session {
     }
 }
 
-/// Removes all instances of this process; for the way out on a signal.
+/// Removes all instances of this process, before it exits on a signal.
 pub fn remove_all() {
     if let Ok(mut live) = LIVE.lock() {
         live.drain(..).for_each(|path| remove(&path));
     }
 }
 
-/// Removes an instance. Its events must be off first, or modules stay in use.
+/// Removes an instance. Its events are disabled first: enabled ones keep modules in use.
 fn remove(path: &Path) {
     let quiet = fs::write(path.join("events/enable"), "0").and_then(|()| fs::remove_dir(path));
     if let Err(error) = quiet {
@@ -364,7 +366,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// Removes instances that processes have left behind that were killed.
+/// Removes the instances that killed processes of ours have left behind.
 fn remove_stale(instances: &Path) {
     let Ok(entries) = fs::read_dir(instances) else {
         return;
@@ -378,12 +380,13 @@ fn remove_stale(instances: &Path) {
     }
 }
 
-/// The process that made the instance of this name, if it is one of ours.
+/// The process that made an instance, by the instance's name; `None` if it is not ours.
 fn owner(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }
 
-/// A whole file, in large pieces: some of tracefs give all at once, or only their beginning.
+/// Reads a whole file in large pieces: some files of tracefs return all in one read, or only their
+/// beginning.
 fn read_large(path: &Path) -> io::Result<Vec<u8>> {
     const PIECE: usize = 1 << 16;
     let mut file = File::open(path)?;
@@ -399,7 +402,7 @@ fn read_large(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// A file without a name in a folder.
+/// Makes an unnamed file in a folder.
 fn unnamed(folder: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -407,7 +410,8 @@ fn unnamed(folder: &Path) -> io::Result<File> {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
         result => return result,
     }
-    // A file system that can't, such as that of a folder shared with a guest: it has a name for a moment.
+    // Some file systems, such as a folder shared with a guest, lack O_TMPFILE: remove the name
+    // instead.
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let path = folder.join(format!(".{PREFIX}{}-{number}", std::process::id()));
     let file = options.create_new(true).open(&path)?;
@@ -415,9 +419,9 @@ fn unnamed(folder: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A file in memory.
+/// Makes a file in memory.
 fn anonymous() -> Result<File> {
-    // SAFETY: the name is a C string; a descriptor that is returned is ours alone.
+    // SAFETY: the name is a C string, and nothing else owns the descriptor that the call returns.
     unsafe {
         match libc::memfd_create(c"trace".as_ptr(), libc::MFD_CLOEXEC) {
             fd if fd >= 0 => Ok(File::from_raw_fd(fd)),
@@ -426,7 +430,7 @@ fn anonymous() -> Result<File> {
     }
 }
 
-/// The size of a page: its last field, `data`, ends it.
+/// The size of a page, from `header_page`: the end of its last field, `data`.
 fn page_size(header: &str) -> Option<usize> {
     let line = header.lines().find(|line| line.contains("char data;"))?;
     let of = |key: &str| -> Option<usize> {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Prints stories, to be read by people.
+//! Formats stories as text.
 
 use crate::ftrace::record::Context;
 use crate::story::{Packets, Protocol, Story};
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-/// When to print in colour.
+/// Whether to print in colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {
     /// On a terminal, unless $NO_COLOR is set.
@@ -19,7 +19,7 @@ pub enum Color {
 }
 
 impl Color {
-    /// Whether standard output gets colour.
+    /// Whether to print in colour on standard output.
     pub fn enabled(self) -> bool {
         match self {
             Self::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
@@ -29,19 +29,19 @@ impl Color {
     }
 }
 
-/// What stands out.
+/// Emphasis.
 pub const BOLD: &str = "\x1b[1m";
-/// What stands back.
+/// Secondary text.
 pub const DIM: &str = "\x1b[2m";
-/// Interrupts, and what is wrong.
+/// Interrupts, and failures.
 pub const RED: &str = "\x1b[31m";
 /// Softirqs, and conditions.
 pub const YELLOW: &str = "\x1b[33m";
-/// Tasks, and what is well.
+/// Tasks, and successes.
 pub const GREEN: &str = "\x1b[32m";
 const PLAIN: &str = "\x1b[0m";
 
-/// One story, a step on each line.
+/// A story as a table, one step on each line.
 pub fn story(story: &Story, color: bool) -> String {
     let paint = |code, text: String| paint(color, code, text);
     let mut out = String::new();
@@ -69,17 +69,17 @@ pub fn story(story: &Story, color: bool) -> String {
     if let Some(missing) = story.missing {
         line(
             &mut out,
-            &format!("  The trace does not show the step \"{missing}\"."),
+            &format!("  The trace lacks the step \"{missing}\"."),
         );
     }
     out
 }
 
-/// What a story is about, and what it is called in a list.
+/// The line of a story in a list: number, cause, subject, duration, receiver.
 pub fn title(number: usize, story: &Story) -> String {
     let who = match story.receiver.as_str() {
-        "" => "nobody".to_owned(),
-        who => who.to_owned(),
+        "" => "no thread",
+        who => who,
     };
     format!(
         "#{number}  {:<9}  {}  {:>8} µs  to {who}{}",
@@ -92,7 +92,7 @@ pub fn title(number: usize, story: &Story) -> String {
     )
 }
 
-/// The whole way of the packet with the median duration, as a table; empty without any.
+/// The story of the packet with the median duration, as a table; empty if there is no packet.
 pub fn packet(packets: &Packets<'_>, protocol: Protocol, color: bool) -> String {
     let Some(median) = packets.median() else {
         return String::new();
@@ -110,11 +110,11 @@ pub fn packet(packets: &Packets<'_>, protocol: Protocol, color: bool) -> String 
     out
 }
 
-/// The same in one line, for a second protocol.
+/// A second protocol's packet with the median duration, in one line.
 pub fn summary(packets: &Packets<'_>, protocol: Protocol) -> Option<String> {
     let story = packets.median()?;
     Some(format!(
-        "{protocol} takes the same way, {} steps: {}",
+        "{protocol}, in {} steps: {}",
         story.steps.len(),
         total(story, packets)
     ))
@@ -136,31 +136,31 @@ fn total(story: &Story, packets: &Packets<'_>) -> String {
     }
 }
 
-/// Why there is no packet, if there is none; one line per reason.
+/// The reasons why no packet could be followed, one on each line; empty if one could.
 pub fn trouble(packets: &Packets<'_>, protocol: Protocol) -> String {
     let mut out = String::new();
     if packets.whole.is_empty() && packets.broken.is_empty() {
         line(
             &mut out,
-            &format!("No {protocol} packet from outside reached a watched socket."),
+            &format!("No {protocol} packet from outside the guest reached a watched socket."),
         );
     }
     let none = packets.whole.is_empty();
     for (step, count) in packets.broken.iter().filter(|_| none) {
-        line(&mut out, &format!("{count} {protocol} packets could not be followed: no event for the step \"{step}\"."));
+        line(&mut out, &format!("{count} {protocol} packets could not be followed: the trace lacks the step \"{step}\"."));
     }
     out
 }
 
-/// What was lost, in one line; empty if nothing was.
+/// The number of lost events, in one line; empty if there are none.
 pub fn lost(lost: u64) -> String {
     match lost {
         0 => String::new(),
-        lost => format!("{lost} events were lost: the trace buffers were full (record --buffer makes them larger).\n"),
+        lost => format!("{lost} events were lost: the trace buffers were full (enlarge them by record --buffer).\n"),
     }
 }
 
-/// Nanoseconds as microseconds, with one digit of their fraction where that tells something.
+/// Formats nanoseconds as microseconds, with one decimal place below a millisecond.
 pub fn micros(nanoseconds: u64) -> String {
     if nanoseconds < 1_000_000 {
         format!("{}.{}", nanoseconds / 1000, nanoseconds % 1000 / 100)
@@ -181,7 +181,7 @@ fn context_color(context: Context) -> &'static str {
     }
 }
 
-/// Text with one of the codes above, if in colour.
+/// Wraps a text in one of the codes above, if `color` is set.
 pub fn paint(color: bool, code: &str, text: String) -> String {
     if color {
         format!("{code}{text}{PLAIN}")

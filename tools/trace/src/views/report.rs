@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A recording as one HTML file that needs nothing else: the objects as a picture that steps forward and
-//! back with the records, the stories beside it, the statistics below.
+//! A recording as one HTML file: a picture of the objects that steps through the records, the
+//! stories beside it, the statistics below.
 //!
-//! The page is in `report/`: its style, and the script, whose `player` shows one recording in one element.
-//! Here it gets its data. A page of one's own has [`STYLE`] in a `style` element, an [`element`] for each
-//! [`recording`] wherever it likes, and, behind them, [`SCRIPT`] in a `script` element of the type `module`.
+//! The folder `report/` has the page's style and script; this file adds the data. The script shows
+//! each recording in an element of its own. Another page needs [`STYLE`] in a `style` element, an
+//! [`element`] for each [`recording`], and after these [`SCRIPT`] in a `script` element of type
+//! `module`.
 
 mod steps;
 
@@ -19,10 +20,10 @@ use steps::Steps;
 
 const PAGE: &str = include_str!("../../report/page.html");
 
-/// What players look like.
+/// The style sheet of the players.
 pub const STYLE: &str = include_str!("../../report/style.css");
 
-/// The players: each element of the class `recording` becomes one.
+/// The script that turns each element of class `recording` into a player.
 pub const SCRIPT: &str = concat!(
     include_str!("../../report/state.js"),
     include_str!("../../report/words.js"),
@@ -37,12 +38,12 @@ pub const SCRIPT: &str = concat!(
 struct Data<'a> {
     summary: String,
     steps: Steps,
-    stories: Vec<Told<'a>>,
+    stories: Vec<Tale<'a>>,
     statistics: Value,
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct Tale<'a> {
     title: String,
     missing: Option<&'static str>,
     steps: Vec<Line<'a>>,
@@ -50,18 +51,17 @@ struct Told<'a> {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    /// Its place among the steps that are shown.
+    /// The index of the step among those shown.
     at: usize,
     name: &'static str,
     detail: &'a str,
 }
 
-/// The page of one recording. Of the steps it shows no more than `most`, the first ones; the statistics
-/// are of all.
+/// The page of one recording. It shows the first `most` steps; the statistics cover all records.
 ///
 /// # Errors
 ///
-/// None that a recording can cause.
+/// No recording causes any.
 pub fn page(
     trace: &Trace,
     stories: &[Story],
@@ -78,20 +78,20 @@ pub fn page(
     ])
 }
 
-/// The HTML element in which the script shows a [`recording`].
+/// The HTML element of a player, with its [`recording`].
 pub fn element(recording: &str) -> String {
     format!(
         "<div class=\"recording\"><script type=\"application/json\">{recording}</script></div>\n"
     )
 }
 
-/// A recording for a player: JSON that may stand in a `script` element. `most` is how many steps it
-/// has at the most: records of repoll's, those of the kernel's that are steps of a story, and the
-/// switches from and to threads that wait.
+/// A recording for a player: JSON that is safe inside a `script` element. It has at most `most`
+/// steps: repoll's records, the kernel's records that are steps of a story, and the switches from
+/// and to threads that wait.
 ///
 /// # Errors
 ///
-/// None that a recording can cause.
+/// No recording causes any.
 pub fn recording(
     trace: &Trace,
     stories: &[Story],
@@ -123,9 +123,9 @@ pub fn recording(
         .map(|(place, (at, _))| (*at, place))
         .collect();
 
-    // Stories that end after the last record that is shown are not told.
+    // Stories that end after the last step shown are left out.
     let mut numbers = BTreeMap::new();
-    let mut told = Vec::new();
+    let mut tales = Vec::new();
     for (number, story) in stories.iter().enumerate() {
         let lines: Option<Vec<_>> = story
             .steps
@@ -139,8 +139,8 @@ pub fn recording(
             })
             .collect();
         if let Some(steps) = lines {
-            numbers.insert(number, told.len());
-            told.push(Told {
+            numbers.insert(number, tales.len());
+            tales.push(Tale {
                 title: crate::views::render::title(number + 1, story),
                 missing: story.missing,
                 steps,
@@ -159,14 +159,14 @@ pub fn recording(
     let data = serde_json::to_string(&Data {
         summary: summary(trace, stories.len(), steps.len(), more),
         steps,
-        stories: told,
+        stories: tales,
         statistics: counted(statistics)?,
     })?;
-    // So that no name of a process ends the element, or begins a comment, that the data are in.
+    // A process name in the data must not end the script element, or begin a comment.
     Ok(data.replace('<', "\\u003c"))
 }
 
-/// The threads that wait for something, at some time.
+/// The threads that sleep in WAIT, SELECT, POLL or a source at any time.
 fn waiting(records: &[Record]) -> HashSet<i64> {
     let waits = |record: &&Record| {
         [
@@ -200,7 +200,7 @@ fn summary(trace: &Trace, stories: usize, shown: usize, more: usize) -> String {
     summary
 }
 
-/// All statistics that there are, but for each item's times: of many items they are most of the page.
+/// The statistics without each item's times, which would be most of the page.
 fn counted(statistics: &Statistics) -> Result<Value> {
     let mut counted = serde_json::to_value(statistics)?;
     let instances = counted["instances"].as_object_mut().into_iter();
@@ -214,13 +214,13 @@ fn counted(statistics: &Statistics) -> Result<Value> {
     Ok(counted)
 }
 
-/// The page with its parts in their places.
+/// The page, with each placeholder replaced by its part.
 fn fill(parts: &[(&str, &str)]) -> Result<String> {
     let mut page = String::new();
     let mut rest = PAGE;
     for (place, part) in parts {
         let Some((before, after)) = rest.split_once(place) else {
-            bail!("the page has no place for {place}");
+            bail!("the page has no placeholder {place}");
         };
         page += before;
         page += part;
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_trace_cannot_end_its_element() {
+    fn a_warning_cannot_end_the_script_element() {
         let mut trace = Trace::default();
         trace.warnings.push("</script><script>owned()".to_owned());
         let recording = recording(&trace, &[], &Statistics::default(), 10).expect("a recording");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn statistics_are_whole_but_for_the_times_of_items() {
+    fn statistics_are_complete_except_the_times_of_items() {
         let mut statistics = Statistics::default();
         let instance = statistics.instances.entry(1).or_default();
         instance.waits = 3;
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_of_the_page_has_its_place() {
+    fn each_part_of_the_page_has_its_placeholder() {
         assert!(fill(&[("no such place", "")]).is_err());
         for part in ["/*STYLE*/", "<!--RECORDING-->", "/*SCRIPT*/"] {
             assert_eq!(PAGE.matches(part).count(), 1, "{part}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counts and times: per instance and item, per source, per task that calls SELECT or POLL.
+//! Counts and times by instance and item, by source, and by task that calls SELECT or POLL.
 
 mod text;
 mod times;
@@ -14,146 +14,147 @@ use times::{CALL, READ, WAIT};
 pub use text::render;
 pub use times::Times;
 
-/// What one instance did.
+/// The counts of one instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Instance {
-    /// Calls of WAIT that returned.
+    /// WAITs that returned.
     pub waits: u64,
-    /// How many of them delivered something.
+    /// WAITs that delivered events.
     pub successful: u64,
     /// Events delivered.
     pub delivered: u64,
-    /// The most that one WAIT delivered.
+    /// The largest number of events that one WAIT delivered.
     pub most: u64,
-    /// How many WAITs delivered how many events.
+    /// The number of WAITs by the number of events that they delivered.
     pub per_wait: BTreeMap<u64, u64>,
-    /// How often a waiter slept.
+    /// Sleeps of waiters.
     pub sleeps: u64,
-    /// How often it woke up for an event, and then delivered nothing, or found another one was quicker.
+    /// Wake-ups for an event after which the waiter delivered none: another waiter may have taken
+    /// it.
     pub useless: u64,
-    /// How often the time was over.
+    /// Sleeps that ended by time-out.
     pub timeouts: u64,
-    /// How often a signal came.
+    /// Sleeps that ended by a signal.
     pub signals: u64,
     /// ADDs that a limit refused.
     pub limits: u64,
-    /// Its items.
+    /// The instance's items, by number.
     pub items: BTreeMap<i64, Item>,
-    /// How long its events took.
+    /// The durations of its events.
     pub times: Vec<Times>,
 }
 
-/// What happened to one item.
+/// The counts of one item.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Item {
-    /// The descriptor that it was added with.
+    /// The descriptor that the item was added with.
     pub fd: i64,
-    /// Callbacks that queued it.
+    /// Callbacks that queued the item.
     pub queued: u64,
-    /// Callbacks that found it queued.
+    /// Callbacks that found the item queued.
     pub already: u64,
-    /// Callbacks for events of no interest, and while it was disarmed.
+    /// Callbacks for other events, or while the item was disarmed.
     pub useless: u64,
-    /// How often its file was asked.
+    /// Polls of the file.
     pub polls: u64,
-    /// How often that said that nothing of interest is ready.
+    /// Polls that found none of the events of interest.
     pub unready: u64,
     /// Events delivered.
     pub delivered: u64,
-    /// How long its events took.
+    /// The durations of its events.
     pub times: Vec<Times>,
 }
 
-/// What one source did.
+/// The counts of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// Messages that entered the queue, by kind: write, timer, frame.
+    /// Messages queued, by kind: write, timer, frame.
     pub arrived: BTreeMap<String, u64>,
-    /// Messages that did not, by reason: full, too-long, other.
+    /// Messages dropped, by reason: full, too-long, other.
     pub dropped: BTreeMap<String, u64>,
-    /// The most that were in the queue.
+    /// The largest length of the queue.
     pub most: u64,
-    /// Reads that got a message.
+    /// Reads that returned a message.
     pub reads: u64,
-    /// Reads and writes that failed, by errno; those that would have had to sleep are of EAGAIN.
+    /// Failed reads and writes, by errno; EAGAIN: the call would have had to sleep.
     pub failed: BTreeMap<i64, u64>,
-    /// How often a reader slept.
+    /// Sleeps of readers.
     pub read_sleeps: u64,
-    /// How often a writer did.
+    /// Sleeps of writers.
     pub write_sleeps: u64,
-    /// How often somebody asked what it is ready for.
+    /// Polls of the source.
     pub polls: u64,
     /// Wake-ups of a sleeper.
     pub woke_sleepers: u64,
-    /// Wake-ups of those who poll it.
+    /// Wake-ups of pollers.
     pub woke_pollers: u64,
-    /// Signals.
+    /// Signals sent.
     pub signals: u64,
-    /// How long its messages took.
+    /// The durations of its messages.
     pub times: Vec<Times>,
 }
 
-/// What the calls of SELECT and POLL of one task did.
+/// The counts of one task's SELECT and POLL calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Caller {
-    /// Its name.
+    /// The task's name.
     pub comm: String,
     /// Calls that returned, by name.
     pub calls: BTreeMap<String, u64>,
-    /// How many of them found something.
+    /// Calls that found a ready file.
     pub successful: u64,
-    /// How often it went through its files.
+    /// Passes over the files.
     pub passes: u64,
-    /// How often it asked a file.
+    /// Polls of a file.
     pub asked: u64,
-    /// How often that said that nothing of interest is ready.
+    /// Polls that found none of the events of interest.
     pub in_vain: u64,
-    /// Files that were ready, in all.
+    /// Ready files found, over all passes.
     pub ready: u64,
-    /// Wait queues that it entered, in all calls.
+    /// Entries added to wait queues, over all calls.
     pub entries: u64,
-    /// How often it slept.
+    /// Sleeps.
     pub sleeps: u64,
     /// Wake-ups.
     pub wakeups: u64,
-    /// How often an entry was called for what was not of interest.
+    /// Calls of an entry for events that are not of interest.
     pub mismatches: u64,
-    /// How often it was woken, and then nothing was ready.
+    /// Wake-ups after which no file was ready.
     pub useless: u64,
     /// Bytes copied in.
     pub bytes_in: u64,
     /// Bytes copied out.
     pub bytes_out: u64,
-    /// How long its events took.
+    /// The durations of its events.
     pub times: Vec<Times>,
 }
 
 /// The statistics of a trace.
 #[derive(Debug, Default, Serialize)]
 pub struct Statistics {
-    /// By their numbers.
+    /// The instances, by number.
     pub instances: BTreeMap<i64, Instance>,
-    /// By their numbers.
+    /// The sources, by number.
     pub sources: BTreeMap<i64, Source>,
-    /// Those who call SELECT and POLL, by their numbers.
+    /// The tasks that call SELECT or POLL, by number.
     pub callers: BTreeMap<i64, Caller>,
-    /// How long the events of all instances took.
+    /// The durations of the events of all instances.
     pub times: Vec<Times>,
-    /// Records that are missing: the buffers were full.
+    /// Events that were lost because the buffers were full.
     pub lost: u64,
 }
 
-/// What has to be remembered from one record to the next.
+/// Threads that were woken and have not yet delivered or polled anything.
 #[derive(Default)]
 struct Awake {
-    /// Threads that have been woken for an event in WAIT, and have delivered nothing yet.
+    /// Threads woken for an event in WAIT that have delivered none since.
     waiters: HashSet<i32>,
-    /// Tasks that have been woken in SELECT or POLL, and have not gone through their files since.
+    /// Tasks woken in SELECT or POLL that have not completed a pass since.
     callers: HashSet<i64>,
 }
 
 impl Statistics {
-    /// Those of what a filter wants.
+    /// Counts the records and stories that pass a filter.
     pub fn of(records: &[Record], stories: &[Story], filter: &Filter) -> Self {
         let mut statistics = Self::default();
         let mut awake = Awake::default();
@@ -200,7 +201,7 @@ impl Statistics {
         }
     }
 
-    /// Durations, from stories.
+    /// Computes the durations from stories.
     fn time(&mut self, stories: &[&Story]) {
         let mut items: BTreeMap<(i64, i64), Vec<&Story>> = BTreeMap::new();
         let mut instances: BTreeMap<i64, Vec<&Story>> = BTreeMap::new();
@@ -250,7 +251,7 @@ impl Instance {
                 self.most = self.most.max(ret);
                 awake.remove(&record.pid);
             }
-            // Asleep again without having delivered anything.
+            // Sleeps again without having delivered an event.
             "repoll_wait_sleep" => {
                 self.sleeps += 1;
                 self.useless += u64::from(awake.remove(&record.pid));
@@ -322,7 +323,7 @@ impl Caller {
             self.comm = record.comm.to_string();
         }
         match record.event() {
-            // It has not looked at anything yet.
+            // A new call: its first pass is not due to a wake-up.
             "repoll_select_setup" => {
                 awake.remove(&task);
             }

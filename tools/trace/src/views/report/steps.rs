@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Records, as the script reads them: in columns, so that five thousand make no large page.
+//! The records of a page, in rows without field names: five thousand of them stay small.
 
 use crate::ftrace::record::Record;
 use crate::story::event_names;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{json, Value};
 use std::collections::HashMap;
 
-/// What the picture needs of the kernel's own events.
+/// The fields of the kernel's events that the picture uses.
 const OF_THE_KERNEL: [&str; 20] = [
     "comm",
     "dev_name",
@@ -31,17 +31,17 @@ const OF_THE_KERNEL: [&str; 20] = [
     "vec",
 ];
 
-/// The largest number that JavaScript has no neighbours too few for.
+/// The largest number up to which JavaScript represents each integer.
 const EXACT: i64 = 1 << 53;
 
-/// The steps of a picture.
+/// The steps of a recording.
 #[derive(Default, Serialize)]
 pub(super) struct Steps {
     kinds: Vec<Kind>,
-    /// A name and a number each.
+    /// Name and number of each thread.
     threads: Vec<(String, i32)>,
-    /// Kind, nanoseconds since the first one, CPU, context, thread, the first story that it is a step of,
-    /// and the kind's fields.
+    /// Of each record: kind, nanoseconds since the first record, CPU, context, thread, the first
+    /// story that it is a step of, and the values of the kind's fields.
     rows: Vec<Vec<Value>>,
     #[serde(skip)]
     known_kinds: HashMap<String, usize>,
@@ -49,10 +49,10 @@ pub(super) struct Steps {
     known_threads: HashMap<(String, i32), usize>,
 }
 
-/// An event.
+/// A kind of record: an event and its fields.
 #[derive(Serialize)]
 struct Kind {
-    /// Without the prefix, if it is one of repoll's.
+    /// The event's name; without the prefix `repoll_` if it is one of repoll's (`own`).
     event: String,
     own: bool,
     fields: Vec<String>,
@@ -82,7 +82,7 @@ impl Steps {
         }
         let own = record.event().strip_prefix("repoll_");
         let wanted = |name: &&str| match own {
-            Some(_) => !matches!(*name, "track_event_type" | "slice_name"),
+            Some(_) => true,
             None => OF_THE_KERNEL.contains(name),
         };
         self.kinds.push(Kind {
@@ -106,13 +106,14 @@ impl Steps {
             })
     }
 
-    /// How many there are.
+    /// The number of steps.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 }
 
-/// A field: event bits by their names, addresses and what is too large for JavaScript in hexadecimal.
+/// The value of a field. Event bits become names; addresses, and numbers too large for JavaScript,
+/// become hexadecimal.
 fn value(record: &Record, own: bool, field: &str) -> Value {
     let number = record.number(field);
     let are_bits = own

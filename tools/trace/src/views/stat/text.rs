@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The statistics as tables and histograms.
+//! Formats statistics as text: tables and histograms.
 
 use super::{Caller, Instance, Source, Statistics, Times};
 use crate::views::render::micros;
@@ -9,7 +9,7 @@ use std::fmt::{Display, Write};
 /// The statistics as tables and histograms.
 pub fn render(statistics: &Statistics) -> String {
     let mut page = Page(String::new());
-    // Programs open the device to try it: those instances did nothing.
+    // Programs open the device just to see whether it is there: such instances are left out.
     let used = statistics
         .instances
         .iter()
@@ -41,7 +41,7 @@ impl Page {
         self.line(format!("Instance {number}"));
         let per_wait = ep.delivered as f64 / ep.successful.max(1) as f64;
         self.line(format!(
-            "  WAIT returned {} times, {} of them with events: {} in all, {per_wait:.2} each, {} at the most",
+            "  WAIT returned {} times, {} with events: {} in all, {per_wait:.2} on average, {} at most",
             ep.waits, ep.successful, ep.delivered, ep.most
         ));
         self.line(format!(
@@ -71,7 +71,7 @@ impl Page {
         }
         self.line("");
         if ep.per_wait.len() > 1 {
-            self.line("  Events that one WAIT delivered");
+            self.line("  Events delivered by one WAIT");
             let rows: Vec<_> = ep
                 .per_wait
                 .iter()
@@ -86,17 +86,17 @@ impl Page {
         self.line(format!("SELECT and POLL of {} ({task})", caller.comm));
         let calls: u64 = caller.calls.values().sum();
         self.line(format!(
-            "  {calls} calls ({}), {} of them found something; {} passes",
+            "  {calls} calls ({}), {} found a ready file; {} passes",
             named(&caller.calls),
             caller.successful,
             caller.passes
         ));
         self.line(format!(
-            "  files asked {} times, {} in vain; {} ready; {} entries into wait queues",
+            "  files polled {} times, {} in vain; {} ready; {} wait-queue entries",
             caller.asked, caller.in_vain, caller.ready, caller.entries
         ));
         self.line(format!(
-            "  slept {} times; {} wake-ups, {} were useless; {} entries called for other events",
+            "  slept {} times; {} wake-ups, {} useless; {} calls for other events",
             caller.sleeps, caller.wakeups, caller.useless, caller.mismatches
         ));
         self.line(format!(
@@ -110,7 +110,7 @@ impl Page {
     fn source(&mut self, number: i64, source: &Source) {
         self.line(format!("Source {number}"));
         self.line(format!(
-            "  messages: {} arrived ({}), {} dropped ({}), {} read, {} in the queue at the most",
+            "  messages: {} arrived ({}), {} dropped ({}), {} read, {} queued at most",
             source.arrived.values().sum::<u64>(),
             named(&source.arrived),
             source.dropped.values().sum::<u64>(),
@@ -158,7 +158,7 @@ impl Page {
         }
     }
 
-    /// A histogram.
+    /// Prints a histogram.
     fn bars(&mut self, rows: &[(String, usize)]) {
         let most = rows
             .iter()
@@ -174,7 +174,7 @@ impl Page {
     }
 }
 
-/// Counts by name; `-` if there are none.
+/// Formats counts by name; `-` if there are none.
 fn named<K: Display>(counts: &BTreeMap<K, u64>) -> String {
     let each: Vec<_> = counts
         .iter()

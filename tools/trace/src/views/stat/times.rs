@@ -1,96 +1,105 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How long things took.
+//! Durations between steps of stories.
 
 use crate::story::{Step, Story};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-/// A stretch of a story: what it is called, the names of the steps that it may begin with, and of those that
-/// it may end with.
-pub(super) type Span = (
-    &'static str,
-    &'static [&'static str],
-    &'static [&'static str],
-);
+/// A span of a story.
+pub(super) struct Span {
+    name: &'static str,
+    /// The names of the steps that may begin it.
+    from: &'static [&'static str],
+    /// The names of the steps that may end it.
+    to: &'static [&'static str],
+}
+
+const fn span(
+    name: &'static str,
+    from: &'static [&'static str],
+    to: &'static [&'static str],
+) -> Span {
+    Span { name, from, to }
+}
 
 const INTERRUPTS: &[&str] = &["interrupt", "timer"];
 
-const TO_CALLBACK: Span = (
+const TO_CALLBACK: Span = span(
     "from the interrupt to the callback",
     INTERRUPTS,
     &["callback"],
 );
-const TO_THREAD: Span = (
+const TO_THREAD: Span = span(
     "from the callback to the running thread",
     &["callback"],
     &["running"],
 );
 
-/// Of events that WAIT delivers.
+/// The spans of events that WAIT delivers.
 pub(super) const WAIT: [Span; 4] = [
     TO_CALLBACK,
     TO_THREAD,
-    (
+    span(
         "from the running thread to the return of WAIT",
         &["running"],
         &["wait returns"],
     ),
-    (
+    span(
         "from the callback to the delivery",
         &["callback"],
         &["delivery"],
     ),
 ];
 
-/// Of events that SELECT and POLL find.
+/// The spans of events that SELECT and POLL find.
 pub(super) const CALL: [Span; 4] = [
     TO_CALLBACK,
     TO_THREAD,
-    (
+    span(
         "from the running thread to the return of the call",
         &["running"],
         &["returns"],
     ),
-    (
+    span(
         "from the callback to the end of the pass",
         &["callback"],
         &["pass"],
     ),
 ];
 
-/// Of messages of a source.
+/// The spans of a source's messages.
 pub(super) const READ: [Span; 3] = [
-    (
+    span(
         "from the interrupt to the arrival",
         INTERRUPTS,
         &["arrival"],
     ),
-    (
+    span(
         "from the arrival to the running thread",
         &["arrival"],
         &["running"],
     ),
-    (
+    span(
         "from the arrival to the end of the read",
         &["arrival"],
         &["read"],
     ),
 ];
 
-/// Durations of one kind, in nanoseconds.
+/// The durations of one span, in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Times {
-    /// Where it begins, and where it ends.
+    /// The span's name: "from the ... to the ...".
     pub name: &'static str,
-    /// All of them, the shortest first.
+    /// All durations, the shortest first.
     pub sorted: Vec<u64>,
 }
 
 impl Times {
-    /// Those of some stories that have any.
+    /// The durations of each span that occurs in the stories.
     pub(super) fn all(spans: &[Span], stories: Option<&Vec<&Story>>) -> Vec<Self> {
         let stories = stories.map_or(&[][..], Vec::as_slice);
-        let times = spans.iter().map(|(name, from, to)| {
+        let times = spans.iter().map(|Span { name, from, to }| {
             let mut sorted: Vec<_> = stories
                 .iter()
                 .filter_map(|story| between(&story.steps, from, to))
@@ -101,7 +110,7 @@ impl Times {
         times.filter(|times| !times.sorted.is_empty()).collect()
     }
 
-    /// The one that so many percent are not longer than.
+    /// The shortest duration that `percent` % of all do not exceed.
     pub fn percentile(&self, percent: usize) -> u64 {
         let rank = (self.sorted.len() * percent)
             .div_ceil(100)
@@ -109,7 +118,7 @@ impl Times {
         self.sorted.get(rank).copied().unwrap_or(0)
     }
 
-    /// How many there are from one power of two (of nanoseconds) to the next.
+    /// The number of durations between each power of two (of nanoseconds) and the next.
     pub fn buckets(&self) -> Vec<(u64, usize)> {
         let exponent = |time: &u64| time.max(&1).ilog2();
         let (Some(first), Some(last)) = (self.sorted.first(), self.sorted.last()) else {
@@ -125,7 +134,7 @@ impl Times {
     }
 }
 
-/// From the first step of some names to the first of others, in nanoseconds.
+/// Nanoseconds from the first step named in `from` to the first step named in `to`.
 fn between(steps: &[Step], from: &[&str], to: &[&str]) -> Option<u64> {
     let time = |names: &[&str]| {
         let mut steps = steps.iter();
@@ -155,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_durations_that_were_seen() {
+    fn percentiles_are_recorded_durations() {
         let times = Times {
             name: "",
             sorted: vec![1, 2, 3, 100],
