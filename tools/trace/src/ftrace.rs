@@ -4,6 +4,7 @@
 pub mod dat;
 pub mod filter;
 pub mod format;
+mod instance;
 mod pages;
 pub mod record;
 pub mod recorder;

@@ -3,9 +3,10 @@
 
 use crate::ftrace::dat::{self, Head};
 use crate::ftrace::format::expand_macros;
+use crate::ftrace::instance::{Instance, TRACEFS};
 use crate::ftrace::pages;
 use crate::ftrace::record::Trace;
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -13,25 +14,18 @@ use std::os::fd::FromRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::Mutex;
 
-/// Where tracefs is mounted.
-const TRACEFS: &str = "/sys/kernel/tracing";
-/// The prefix of our instances' names; the process ID and a number follow.
-const PREFIX: &str = "repoll-";
+pub use crate::ftrace::instance::remove_all;
 
-/// The instances of this process, which [`remove_all`] removes.
-static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-static NUMBER: AtomicU32 = AtomicU32::new(0);
-
-/// A trace instance, with its own buffers, events and clock. Removed when dropped.
+/// A recording: a trace instance, and the pages taken out of its buffers.
 #[derive(Debug)]
 pub struct Session {
-    path: PathBuf,
+    // Dropped before the instance, which the open files keep in use.
+    cpus: Vec<Cpu>,
+    instance: Instance,
     page_size: usize,
     /// The size of each CPU's buffer in bytes.
     buffer: usize,
-    cpus: Vec<Cpu>,
     /// The names of the enabled events, by system.
     enabled: BTreeMap<String, Vec<String>>,
 }
@@ -69,35 +63,22 @@ impl Session {
     }
 
     fn with(buffer: u32, pages: &mut dyn FnMut() -> Result<File>) -> Result<Self> {
-        let instances = Path::new(TRACEFS).join("instances");
-        if !instances.is_dir() {
-            bail!("tracefs is not mounted at {TRACEFS} (mount -t tracefs tracefs {TRACEFS})");
-        }
-        remove_stale(&instances);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = instances.join(format!("{PREFIX}{}-{number}", std::process::id()));
-        // The lock is held while the instance is made, so that remove_all() misses none.
-        let mut live = LIVE
-            .lock()
-            .map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
-        fs::create_dir(&path)
-            .with_context(|| format!("cannot make {} (are you root?)", path.display()))?;
-        live.push(path.clone());
-        drop(live);
         let mut session = Self {
-            path,
+            cpus: Vec::new(),
+            instance: Instance::new()?,
             page_size: 0,
             buffer: buffer as usize * 1024,
-            cpus: Vec::new(),
             enabled: BTreeMap::new(),
         };
-        session.write("tracing_on", "0")?;
-        session.write("trace_clock", "mono")?;
-        session.write("buffer_size_kb", &buffer.to_string())?;
-        session.page_size = page_size(&session.text("events/header_page")?)
+        session.instance.write("tracing_on", "0")?;
+        session.instance.write("trace_clock", "mono")?;
+        session
+            .instance
+            .write("buffer_size_kb", &buffer.to_string())?;
+        session.page_size = page_size(&session.instance.text("events/header_page")?)
             .context("events/header_page has no size")?;
         for cpu in 0.. {
-            let folder = session.path.join(format!("per_cpu/cpu{cpu}"));
+            let folder = session.instance.path().join(format!("per_cpu/cpu{cpu}"));
             if !folder.exists() {
                 break;
             }
@@ -131,13 +112,13 @@ impl Session {
     /// When tracefs refuses.
     pub fn enable_where(&mut self, system: &str, event: &str, filter: &str) -> Result<bool> {
         let folder = format!("events/{system}/{event}");
-        if !self.path.join(&folder).exists() {
+        if !self.instance.path().join(&folder).exists() {
             return Ok(false);
         }
         if !filter.is_empty() {
-            self.write(&format!("{folder}/filter"), filter)?;
+            self.instance.write(&format!("{folder}/filter"), filter)?;
         }
-        self.write(&format!("{folder}/enable"), "1")?;
+        self.instance.write(&format!("{folder}/enable"), "1")?;
         self.enabled
             .entry(system.to_owned())
             .or_default()
@@ -165,7 +146,7 @@ impl Session {
     /// When tracefs refuses.
     pub fn events_of(&self, system: &str) -> Result<Vec<String>> {
         let mut events = Vec::new();
-        match fs::read_dir(self.path.join("events").join(system)) {
+        match fs::read_dir(self.instance.path().join("events").join(system)) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             entries => {
                 for entry in entries? {
@@ -186,7 +167,9 @@ impl Session {
     ///
     /// When the kernel does not have the event.
     pub fn has_field(&self, system: &str, event: &str, field: &str) -> Result<bool> {
-        let format = self.text(&format!("events/{system}/{event}/format"))?;
+        let format = self
+            .instance
+            .text(&format!("events/{system}/{event}/format"))?;
         Ok(format.contains(&format!(" {field};")))
     }
 
@@ -196,7 +179,7 @@ impl Session {
     ///
     /// When tracefs refuses.
     pub fn start(&self) -> Result<()> {
-        self.write("tracing_on", "1")
+        self.instance.write("tracing_on", "1")
     }
 
     /// Stops recording, and returns the trace.
@@ -215,7 +198,7 @@ impl Session {
     ///
     /// When tracefs refuses.
     pub fn finish(&self) -> Result<()> {
-        self.write("tracing_on", "0")
+        self.instance.write("tracing_on", "0")
     }
 
     /// The number of events that were overwritten or dropped, on all CPUs.
@@ -300,15 +283,17 @@ impl Session {
         self.take_pages(|_| true)?;
         let mut head = Head {
             page_size: self.page_size as u32,
-            header_page: self.bytes("events/header_page")?,
-            header_event: self.bytes("events/header_event")?,
+            header_page: self.instance.bytes("events/header_page")?,
+            header_event: self.instance.bytes("events/header_event")?,
             names: fs::read(Path::new(TRACEFS).join("saved_cmdlines"))?,
-            clock: self.text("trace_clock")?,
+            clock: self.instance.text("trace_clock")?,
             ..Head::default()
         };
         for (system, events) in &self.enabled {
             let formats = events.iter().map(|event| {
-                let text = self.text(&format!("events/{system}/{event}/format"))?;
+                let text = self
+                    .instance
+                    .text(&format!("events/{system}/{event}/format"))?;
                 Ok(expand_macros(&text).into_bytes())
             });
             head.systems
@@ -322,84 +307,6 @@ impl Session {
         }
         dat::write(out, &head, &mut pages)
     }
-
-    fn bytes(&self, file: &str) -> Result<Vec<u8>> {
-        let path = self.path.join(file);
-        read_large(&path).with_context(|| format!("cannot read {}", path.display()))
-    }
-
-    fn text(&self, file: &str) -> Result<String> {
-        Ok(String::from_utf8_lossy(&self.bytes(file)?).into_owned())
-    }
-
-    fn write(&self, file: &str, text: &str) -> Result<()> {
-        let path = self.path.join(file);
-        fs::write(&path, text).with_context(|| format!("cannot write to {}", path.display()))
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // An open file would keep the instance in use.
-        self.cpus.clear();
-        remove(&self.path);
-        if let Ok(mut live) = LIVE.lock() {
-            live.retain(|path| *path != self.path);
-        }
-    }
-}
-
-/// Removes all instances of this process, before it exits on a signal.
-pub fn remove_all() {
-    if let Ok(mut live) = LIVE.lock() {
-        live.drain(..).for_each(|path| remove(&path));
-    }
-}
-
-/// Removes an instance. Its events are disabled first: enabled ones keep modules in use.
-fn remove(path: &Path) {
-    let quiet = fs::write(path.join("events/enable"), "0").and_then(|()| fs::remove_dir(path));
-    if let Err(error) = quiet {
-        if error.kind() != ErrorKind::NotFound {
-            eprintln!("cannot remove {}: {error}", path.display());
-        }
-    }
-}
-
-/// Removes the instances that killed processes of ours have left behind.
-fn remove_stale(instances: &Path) {
-    let Ok(entries) = fs::read_dir(instances) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(owner);
-        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            remove(&entry.path());
-        }
-    }
-}
-
-/// The process that made an instance, by the instance's name; `None` if it is not ours.
-fn owner(name: &str) -> Option<u32> {
-    name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
-}
-
-/// Reads a whole file in large pieces: some files of tracefs return all in one read, or only their
-/// beginning.
-fn read_large(path: &Path) -> io::Result<Vec<u8>> {
-    const PIECE: usize = 1 << 16;
-    let mut file = File::open(path)?;
-    let mut bytes = Vec::new();
-    loop {
-        let length = bytes.len();
-        bytes.resize(length + PIECE, 0);
-        let count = file.read(&mut bytes[length..])?;
-        bytes.truncate(length + count);
-        if count == 0 {
-            return Ok(bytes);
-        }
-    }
 }
 
 /// Makes an unnamed file in a folder.
@@ -412,8 +319,9 @@ fn unnamed(folder: &Path) -> io::Result<File> {
     }
     // Some file systems, such as a folder shared with a guest, lack O_TMPFILE: remove the name
     // instead.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!(".{PREFIX}{}-{number}", std::process::id()));
+    let path = folder.join(format!(".repoll-{}-{number}", std::process::id()));
     let file = options.create_new(true).open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
@@ -443,13 +351,6 @@ fn page_size(header: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_our_own_instances_have_an_owner() {
-        assert_eq!(owner("repoll-123-0"), Some(123));
-        assert_eq!(owner("repoll-lab"), None);
-        assert_eq!(owner("perf-123-0"), None);
-    }
 
     #[test]
     fn the_page_is_as_long_as_its_header_says() {

@@ -6,7 +6,8 @@
 //!
 //! * Backwards ([`cause`]): the cause is on the same CPU, in the same softirq, interrupt or system
 //!   call.
-//! * Upwards ([`callback`]): a callback calls the watchers of its instance, until one wakes a thread.
+//! * Upwards ([`callback`]): a callback calls the watchers of its instance, until one wakes a
+//!   thread.
 //! * Forwards ([`consumer`]): the thread polls the file, gets the event from WAIT ([`delivery`]),
 //!   SELECT or POLL ([`pass`]), and uses it. A message is followed to its read ([`message`]).
 //!

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+//! Stories and statistics of small traces, written as text.
 
 use crate::ftrace::filter::Filter;
 use crate::ftrace::record::Record;
@@ -22,7 +23,7 @@ fn stories(text: &str) -> Vec<Story> {
     stories
 }
 
-/// Two watch one instance; the first one's waiter and the second one's are woken.
+/// Two instances watch a third one; the waiters of both are woken.
 const TWO: &str = "
     0 task 1 sys_enter_write fd=9
     0 task 1 repoll_callback ep=1 item=1 fd=9 key=1 outcome=queued
@@ -65,7 +66,7 @@ fn an_event_goes_up_to_the_waiter_and_down_to_the_file() {
     };
     let up = "system call, callback, ready queue, wake-up, nesting, ready queue, wake-up, \
               scheduler, running, poll, poll, delivery, wait returns";
-    // The one that is told first asks the inner instance no more.
+    // Thread 20 does not WAIT on the inner instance afterwards, so its story ends there.
     assert_eq!(names(first), up);
     assert_eq!(
         names(second),
@@ -80,7 +81,7 @@ fn an_event_goes_up_to_the_waiter_and_down_to_the_file() {
 }
 
 #[test]
-fn filters_find_all_who_are_called() {
+fn filters_match_every_callee() {
     let records = records(TWO);
     let stories = story::all(&records);
     for (condition, expected) in [
@@ -114,12 +115,12 @@ fn without_its_end_a_callback_does_not_reach_into_the_next() {
          0 task 1 repoll_callback ep=7 item=7 fd=4 key=1 outcome=queued",
         cut.join("\n")
     ));
-    let last = stories.last().expect("one");
+    let last = stories.last().expect("a story");
     assert_eq!(names(last), "system call, callback");
     assert_eq!(last.called.len(), 1, "{last:#?}");
 }
 
-/// POLL of two files, whose wait queues call it: twice in vain, then not.
+/// POLL of two files: their wait queues wake it twice in vain, then once with an event.
 const POLL: &str = "
     1 task 20 repoll_select_setup task=20 call=poll nfds=2 bytes_in=16 timeout=-1
     1 task 20 repoll_select_poll task=20 fd=3 events=25 ready=4
@@ -195,7 +196,7 @@ fn wake_ups_and_polls_in_vain_are_counted() {
 
 #[test]
 fn a_timer_expires_in_a_softirq() {
-    // With PREEMPT_RT, where a task of higher priority comes in.
+    // As with PREEMPT_RT, where a task of higher priority preempts the softirq.
     let stories = stories(
         "
     0 soft 7 softirq_entry vec=8
@@ -214,7 +215,8 @@ fn a_timer_expires_in_a_softirq() {
     assert_eq!(names(story), "timer, callback, ready queue");
 }
 
-/// A source: two messages, of which a sleeping reader is told; the third is found.
+/// A source with three messages: the first two wake a sleeping reader, the third waits in the
+/// queue.
 const SOURCE: &str = "
     0 task 10 repoll_source_sleep source=5 writer=reader
     1 hard 0 hrtimer_expire_entry function=1
@@ -249,7 +251,7 @@ const SOURCE: &str = "
 #[test]
 fn a_message_goes_from_its_arrival_to_its_read() {
     let stories = stories(SOURCE);
-    let told: Vec<_> = stories
+    let found: Vec<_> = stories
         .iter()
         .map(|story| (story.cause, names(story)))
         .collect();
@@ -271,13 +273,13 @@ fn a_message_goes_from_its_arrival_to_its_read() {
     let expected: Vec<_> = expected
         .map(|(cause, names)| (cause, names.to_owned()))
         .into();
-    assert_eq!(told, expected, "{stories:#?}");
+    assert_eq!(found, expected, "{stories:#?}");
     assert!(stories.iter().all(|story| story.source == Some(5)));
     assert_eq!(
         stories[1].steps[2].detail,
         "of a task that sleeps in a read, of the source's pollers, by signal"
     );
-    // With its header.
+    // The length includes the header.
     assert_eq!(stories[1].steps[5].detail, "18 bytes");
     assert_eq!(stories[2].missing, Some("delivery"));
 }
@@ -328,8 +330,8 @@ fn a_read_is_of_the_message_that_it_took() {
 }
 
 #[test]
-fn another_who_is_quicker_is_no_cause() {
-    // Thread 20 is woken; 30 takes the event.
+fn a_woken_thread_that_comes_too_late_is_left_out() {
+    // Thread 20 is woken; thread 30 takes the event first.
     let records: Vec<Record> = records(
         "0 task 1 repoll_callback ep=1 item=1 fd=9 key=1 outcome=queued
          0 task 1 repoll_queue ep=1 item=1 fd=9 reason=callback

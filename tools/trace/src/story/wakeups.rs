@@ -8,7 +8,7 @@
 use crate::ftrace::record::{Context, Record};
 use std::collections::HashMap;
 
-/// How the records of wake-ups belong together. Keys and values are indices of records.
+/// The relations between the records of wake-ups. Keys and values are indices of records.
 pub(crate) struct Wakeups {
     /// From a callback, or a call of a SELECT or POLL entry, to the callback that it is nested in.
     parents: HashMap<usize, usize>,
