@@ -7,10 +7,10 @@ use crate::ftrace::instance::{Instance, TRACEFS};
 use crate::ftrace::pages;
 use crate::ftrace::record::Trace;
 use anyhow::{Context, Result};
+use rustix::fs::{memfd_create, MemfdFlags};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::os::fd::FromRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -329,13 +329,8 @@ fn unnamed(folder: &Path) -> io::Result<File> {
 
 /// Makes a file in memory.
 fn anonymous() -> Result<File> {
-    // SAFETY: the name is a C string, and nothing else owns the descriptor that the call returns.
-    unsafe {
-        match libc::memfd_create(c"trace".as_ptr(), libc::MFD_CLOEXEC) {
-            fd if fd >= 0 => Ok(File::from_raw_fd(fd)),
-            _ => Err(io::Error::last_os_error()).context("cannot make a file in memory"),
-        }
-    }
+    let file = memfd_create(c"trace", MemfdFlags::CLOEXEC);
+    Ok(file.context("cannot make a file in memory")?.into())
 }
 
 /// The size of a page, from `header_page`: the end of its last field, `data`.
