@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Asynchronous I/O, the fifth of five models: the kernel does the whole call by itself, and says when it is
-//! done. Here by io_uring.
+//! Asynchronous I/O, the fifth of five models: the kernel performs the whole call and reports its
+//! completion. This program uses io_uring.
 //!
 //! In the trace: `repoll_source_read` with `ret=-11` and `repoll_source_poll` while the request waits,
-//! `repoll_source_wake` with `pollers=1`, then the read that succeeds. No thread slept in it.
+//! `repoll_source_wake` with `pollers=1`, then the read that succeeds. No thread sleeps in the read.
 
+use anyhow::Result;
 use io_uring::{opcode, types, IoUring};
 use repoll::Source;
-use std::error::Error;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let mut source = Source::open()?;
     let mut ring = IoUring::new(8)?;
     let mut buffer = [0; 64];
@@ -20,10 +20,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let read = opcode::Read::new(fd, buffer.as_mut_ptr(), buffer.len() as u32)
         .build()
         .user_data(1);
-    // SAFETY: the buffer stays where it is, and is not touched, until the request has come back.
+    // SAFETY: the buffer is neither moved nor accessed until the request is complete.
     unsafe { ring.submission().push(&read) }?;
     ring.submit()?;
-    println!("read: handed over; the queue is empty, and we go on");
+    println!("read: submitted; the queue is empty, and the program goes on");
 
     println!("completions so far: {}", ring.completion().len());
     source.write_all(b"a message")?;

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Blocking I/O, the first of five models: the call sleeps until there is something to do.
+//! Blocking I/O, the first of five models: the call sleeps until it can be done.
 //!
 //! In the trace: `repoll_source_sleep`, then `repoll_source_wake` with `sleepers=1`.
 
+use anyhow::Result;
 use repoll::Source;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
 const A_MOMENT: Duration = Duration::from_millis(100);
 
-fn main() -> io::Result<()> {
+fn main() -> Result<()> {
     let source = Source::open()?;
-    // One message fits.
+    // The queue holds one message.
     source.set_up(1, 64, false)?;
     scope(|threads| {
         threads.spawn(|| {

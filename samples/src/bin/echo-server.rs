@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! An echo server for UDP and TCP on one port: one thread, one event loop on `/dev/repoll`.
 //!
-//! Usage: `echo-server [PORT]` (7007). All is level-triggered: a socket that still has data
-//! is reported again, so each turn may do as little as it likes.
+//! Usage: `echo-server [PORT]` (7007). Everything is level-triggered: a socket that still has data is
+//! reported again, so each turn of the loop reads once and writes once.
 
-use repoll::{Event, Events, Instance, DEVICE};
+use anyhow::Result;
+use repoll::{EventFlags, Events, Instance};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
-/// What the data of an event mean; from [`FIRST_CONNECTION`] on it is a connection.
+/// The data of the events: the two sockets, and connections from [`FIRST_CONNECTION`] on.
 const UDP: u64 = 0;
 const LISTENER: u64 = 1;
 const FIRST_CONNECTION: u64 = 2;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<()> {
     let port = std::env::args()
         .nth(1)
         .map_or(Ok(7007), |port| port.parse::<u16>())?;
@@ -24,20 +25,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     udp.set_nonblocking(true)?;
     listener.set_nonblocking(true)?;
 
-    let instance = Instance::open().map_err(|error| format!("{DEVICE}: {error}"))?;
-    instance.add(&udp, Events::IN, UDP)?;
-    instance.add(&listener, Events::IN, LISTENER)?;
+    let instance = Instance::open()?;
+    instance.add(&udp, EventFlags::IN, UDP)?;
+    instance.add(&listener, EventFlags::IN, LISTENER)?;
     println!("echo-server: listening on port {port}");
 
     let mut connections = HashMap::new();
     let mut next = FIRST_CONNECTION;
-    let mut buffer = [Event::default(); 64];
+    let mut events = Events::with_capacity(64);
     loop {
-        let ready = match instance.wait(&mut buffer, None) {
+        match instance.wait(&mut events, None) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            ready => ready?,
+            count => count?,
         };
-        for event in ready {
+        for event in &events {
             match event.data() {
                 UDP => echo_datagram(&udp)?,
                 LISTENER => {
@@ -57,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         Ok(()) if connection.interest.is_empty() => drop(connections.remove(&id)),
                         Ok(()) if connection.interest == before => {}
                         Ok(()) => instance.modify(&connection.stream, connection.interest, id)?,
-                        // The last close also ends the watching: there is nothing to delete.
+                        // The last close also removes the file from the interest list.
                         Err(_) => drop(connections.remove(&id)),
                     }
                 }
@@ -66,11 +67,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// Sends one datagram back to where it came from.
+/// Sends one datagram back to its sender.
 fn echo_datagram(udp: &UdpSocket) -> io::Result<()> {
     let mut datagram = [0; 65536];
     match udp.recv_from(&mut datagram) {
-        // Datagrams may get lost; a full send buffer loses this one.
+        // Datagrams can get lost: if the send buffer is full, this one does.
         Ok((length, from)) => drop(udp.send_to(&datagram[..length], from)),
         Err(error) if transient(&error) => {}
         Err(error) => return Err(error),
@@ -78,7 +79,7 @@ fn echo_datagram(udp: &UdpSocket) -> io::Result<()> {
     Ok(())
 }
 
-/// Accepts one connection, if there still is one.
+/// Accepts one connection, unless it is already gone.
 fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
     match listener.accept() {
         Ok((stream, _)) => {
@@ -91,7 +92,7 @@ fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
     }
 }
 
-/// Errors after which a socket of ours is as good as before.
+/// Whether the socket is still usable after this error.
 fn transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -103,17 +104,17 @@ fn transient(error: &io::Error) -> bool {
     )
 }
 
-/// A connection, and what was read from it and not yet written back.
+/// A connection, with the bytes that were read from it and not yet written back.
 struct Connection {
     stream: TcpStream,
     pending: Vec<u8>,
     end_of_file: bool,
-    /// What to wait for next: nothing is the end.
-    interest: Events,
+    /// The events to wait for next; empty at the end of the connection.
+    interest: EventFlags,
 }
 
 impl Connection {
-    /// As long as this much waits to be written, nothing more is read.
+    /// While this many bytes wait to be written, nothing more is read.
     const ENOUGH: usize = 64 * 1024;
 
     fn new(stream: TcpStream) -> Self {
@@ -121,11 +122,11 @@ impl Connection {
             stream,
             pending: Vec::new(),
             end_of_file: false,
-            interest: Events::IN,
+            interest: EventFlags::IN,
         }
     }
 
-    /// Reads once, writes once, and decides what to wait for next.
+    /// Reads once, writes once, and sets the events to wait for next.
     fn turn(&mut self) -> io::Result<()> {
         if !self.end_of_file && self.pending.len() < Self::ENOUGH {
             let mut chunk = [0; 16 * 1024];
@@ -143,15 +144,15 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        self.interest = Events::empty();
+        self.interest = EventFlags::empty();
         let room = self.pending.len() < Self::ENOUGH;
-        self.interest.set(Events::OUT, !self.pending.is_empty());
-        self.interest.set(Events::IN, !self.end_of_file && room);
+        self.interest.set(EventFlags::OUT, !self.pending.is_empty());
+        self.interest.set(EventFlags::IN, !self.end_of_file && room);
         Ok(())
     }
 }
 
-/// On a connection, a reset is the end of it.
+/// Whether a connection is still usable after this error. A reset ends it.
 fn transient_stream(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Level-triggered: a file is reported as long as it is ready, not once per event.
 //!
-//! What is written to one end of a socket pair makes the other end ready.
+//! A write to one end of a socket pair makes the other end ready.
 
-use repoll::{Event, Events, Instance};
-use std::io::{self, Read, Write};
+use anyhow::Result;
+use repoll::{Event, EventFlags, Events, Instance};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-fn main() -> io::Result<()> {
+fn main() -> Result<()> {
     let (mut reader, mut writer) = UnixStream::pair()?;
     let instance = Instance::open()?;
-    instance.add(&reader, Events::IN, 1)?;
+    instance.add(&reader, EventFlags::IN, 1)?;
 
     report(&instance, "nothing written yet")?;
     writer.write_all(b"ab")?;
@@ -23,14 +24,13 @@ fn main() -> io::Result<()> {
     report(&instance, "drained")
 }
 
-/// Asks without waiting, and prints the answer.
-fn report(instance: &Instance, when: &str) -> io::Result<()> {
-    let mut buffer = [Event::default(); 4];
-    let ready = instance.wait(&mut buffer, Some(Duration::ZERO))?;
+/// Waits with a timeout of zero, and prints the events.
+fn report(instance: &Instance, when: &str) -> Result<()> {
+    let mut events = Events::with_capacity(4);
+    let count = instance.wait(&mut events, Some(Duration::ZERO))?;
     println!(
-        "{when:<40} {} ready {:?}",
-        ready.len(),
-        ready.first().map(Event::events)
+        "{when:<40} {count} ready {:?}",
+        events.first().map(Event::flags)
     );
     Ok(())
 }

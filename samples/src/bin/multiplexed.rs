@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Multiplexed I/O, the fourth of five models: one call waits for many files, and says which are ready.
-//! Here four such calls wait for the same source, one after the other.
+//! Multiplexed I/O, the fourth of five models: one call waits for many files, and reports which are
+//! ready. Here four such calls wait for the same source, one after the other.
 //!
 //! In the trace: `repoll_source_poll`, and `repoll_source_wake` with `pollers=1`.
 
+use anyhow::Result;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::select::{select, FdSet};
-use repoll::{Event, Events, Instance, Source};
-use std::error::Error;
+use repoll::{EventFlags, Events, Instance, Source};
 use std::io::Read;
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let source = Source::open()?;
 
     arm(&source)?;
@@ -41,20 +41,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     drain(&source)?;
 
     let instance = Instance::open()?;
-    instance.add(&source, Events::IN, 1)?;
+    instance.add(&source, EventFlags::IN, 1)?;
     arm(&source)?;
-    let mut buffer = [Event::default(); 4];
-    let ready = instance.wait(&mut buffer, None)?;
-    println!("repoll: {} ready, {:?}", ready.len(), ready[0].events());
+    let mut events = Events::with_capacity(4);
+    let count = instance.wait(&mut events, None)?;
+    println!("repoll: {count} ready, {:?}", events[0].flags());
     drain(&source)
 }
 
-/// A message in a moment, from an interrupt.
-fn arm(source: &Source) -> Result<(), Box<dyn Error>> {
+/// Makes the timer add one message in 50 ms, from an interrupt.
+fn arm(source: &Source) -> Result<()> {
     Ok(source.start_timer(Duration::from_millis(50), NonZeroU64::new(1))?)
 }
 
-/// Reads it: with select, poll and level-triggered epoll a file is ready until that is done.
-fn drain(mut source: &Source) -> Result<(), Box<dyn Error>> {
+/// Reads the message: select, poll and level-triggered epoll report the file until that is done.
+fn drain(mut source: &Source) -> Result<()> {
     Ok(source.read_exact(&mut [0; 8])?)
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Non-blocking I/O, the second of five models: the call says that there is nothing to do, and the
-//! program comes again later, or does something else.
+//! Non-blocking I/O, the second of five models: a call that cannot be done now fails, and the program
+//! tries again later.
 //!
 //! In the trace: `repoll_source_read` and `repoll_source_write` with `ret=-11`, which is EAGAIN.
 
+use anyhow::Result;
 use repoll::Source;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 
-fn main() -> io::Result<()> {
+fn main() -> Result<()> {
     let mut source = Source::open_nonblocking()?;
     source.set_up(3, 64, false)?;
     let mut buffer = [0; 64];

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! An instance of the multiplexer, and what can be asked of it.
+//! An instance of the multiplexer, with its interest list.
 
-use crate::{sys, Event, Events};
-use std::ffi::CString;
+use crate::descriptor::descriptor;
+use crate::open::{open, OpenError};
+use crate::sys::{self, call};
+use crate::{Counts, Event, EventFlags, Events, SignalSet};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
 /// The device whose opening makes an instance.
 pub const DEVICE: &str = "/dev/repoll";
 
-/// The size of the kernel's signal set, in bytes.
-const KERNEL_SIGSET: usize = 8;
+/// The most events that the kernel takes room for.
+const MOST_EVENTS: usize = i32::MAX as usize / size_of::<Event>();
 
 bitflags::bitflags! {
     /// The flags of [`Instance::create`], those of `epoll_create1(2)`.
@@ -24,23 +25,26 @@ bitflags::bitflags! {
     }
 }
 
-/// A multiplexer: an interest list and a ready queue behind a file descriptor.
+/// A multiplexer: an interest list and a ready queue behind a file descriptor. See epoll(7).
 ///
-/// It can be shared: between threads (`&Instance` suffices for everything), and, as any file,
-/// by `dup(2)`, `fork(2)` or over a Unix socket. Watched files are not kept open by it; a
-/// file leaves the interest list with the last close of it.
-///
-/// See epoll(7) for the model.
+/// Threads can share it: every method takes `&self`. Processes can share it as they share any file: by
+/// `dup(2)`, by `fork(2)`, or over a Unix socket. It does not keep the watched files open: a file
+/// leaves the interest list at its last close.
 #[derive(Debug)]
 pub struct Instance(OwnedFd);
+
+descriptor!(
+    Instance,
+    "Takes over a descriptor that is an instance, such as one received from another process."
+);
 
 impl Instance {
     /// Makes an instance by opening [`DEVICE`], with close-on-exec set.
     ///
     /// # Errors
     ///
-    /// `ENOENT` when the module is not loaded, and those of `open(2)`.
-    pub fn open() -> io::Result<Self> {
+    /// `ENOENT` when the module is not loaded, and the other errors of `open(2)`.
+    pub fn open() -> Result<Self, OpenError> {
         Self::open_at(DEVICE)
     }
 
@@ -48,107 +52,108 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// Those of `open(2)`.
-    pub fn open_at(path: impl AsRef<Path>) -> io::Result<Self> {
-        let path = CString::new(path.as_ref().as_os_str().as_bytes())?;
-        // SAFETY: `path` is a string that ends in a zero byte and lives through the call.
-        let fd = check(unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) })?;
-        // SAFETY: the kernel has just made `fd` for us.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    /// The errors of `open(2)`.
+    pub fn open_at(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        open(path.as_ref(), 0).map(|file| Self(file.into()))
     }
 
     /// Makes another instance, independent of this one, as `epoll_create1(2)` does.
     ///
-    /// It needs no device node, so it works in a chroot too.
+    /// It needs no device node, so it also works in a chroot.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for an unknown flag, `EMFILE`, `ENFILE`, `ENOMEM`.
+    /// `EINVAL` for an unknown flag; `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn create(&self, flags: CreateFlags) -> io::Result<Self> {
         let argument = sys::repoll_create {
             flags: flags.bits(),
             ..Default::default()
         };
-        // SAFETY: the request only reads a `repoll_create`.
-        let fd = unsafe { self.ioctl(sys::REPOLL_IOCTL_CREATE, &argument) }?;
-        // SAFETY: the kernel has just made `fd` for us.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let (fd, _) = call(self, argument)?;
+        // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
     }
 
-    /// Begins to watch `fd` for `events`; `data` comes back with each of its events.
-    ///
-    /// What is watched is the open file that `fd` refers to now. A number is enough (a
-    /// [`RawFd`] will do), for nothing is kept alive by it.
+    /// Makes another descriptor of the same instance, with close-on-exec set.
     ///
     /// # Errors
     ///
-    /// Those of `EPOLL_CTL_ADD`: `EBADF`, `EEXIST` (watched already under this number), `EINVAL`,
-    /// `ELOOP` (an epoll or another instance), `ENOMEM`, `ENOSPC` (too many watches of this
-    /// user), `EPERM` (a regular file or a directory).
-    pub fn add(&self, fd: &impl AsRawFd, events: Events, data: u64) -> io::Result<()> {
-        self.ctl(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), events, data)
+    /// `EMFILE`.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
     }
 
-    /// Changes the events and the datum of a watched `fd`, and arms it again after
-    /// [`Events::ONESHOT`].
+    /// Begins to watch the open file that `fd` refers to; `data` comes back with each of its events.
+    ///
+    /// # Errors
+    ///
+    /// Those of `EPOLL_CTL_ADD`: `EBADF`, `EEXIST` (already watched under this number), `EINVAL`,
+    /// `ELOOP` (an epoll or another instance), `ENOMEM`, `ENOSPC` (too many watches of this
+    /// user), `EPERM` (a regular file or a directory).
+    pub fn add(&self, fd: impl AsFd, events: EventFlags, data: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, raw(&fd), events, data)
+    }
+
+    /// Changes the events and the datum of a watched file, and arms it again after
+    /// [`EventFlags::ONESHOT`].
     ///
     /// # Errors
     ///
     /// Those of `EPOLL_CTL_MOD`: `EBADF`, `EINVAL`, `ENOENT` (not watched).
-    pub fn modify(&self, fd: &impl AsRawFd, events: Events, data: u64) -> io::Result<()> {
-        self.ctl(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), events, data)
+    pub fn modify(&self, fd: impl AsFd, events: EventFlags, data: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, raw(&fd), events, data)
     }
 
-    /// Ends the watching of `fd`.
+    /// Stops watching a file.
     ///
     /// # Errors
     ///
     /// Those of `EPOLL_CTL_DEL`: `EBADF`, `EINVAL`, `ENOENT` (not watched).
-    pub fn delete(&self, fd: &impl AsRawFd) -> io::Result<()> {
-        self.ctl(libc::EPOLL_CTL_DEL, fd.as_raw_fd(), Events::empty(), 0)
+    pub fn delete(&self, fd: impl AsFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, raw(&fd), EventFlags::empty(), 0)
     }
 
-    /// Waits until something is ready, and returns the part of `buffer` that was filled in.
-    ///
-    /// Without a timeout it waits without limit; with [`Duration::ZERO`] not at all. After
-    /// a timeout the slice is empty. The timeout counts in nanoseconds and is a lower bound.
+    /// Changes the interest list by any operation, for any number in place of a descriptor.
     ///
     /// # Errors
     ///
-    /// Those of `epoll_wait(2)`: `EINTR` (a signal handler ran: not retried here), `EINVAL` (an empty
-    /// buffer).
-    pub fn wait<'a>(
-        &self,
-        buffer: &'a mut [Event],
-        timeout: Option<Duration>,
-    ) -> io::Result<&'a [Event]> {
-        self.wait_with(buffer, timeout, 0)
+    /// Those of `epoll_ctl(2)`.
+    #[cfg(feature = "sys")]
+    pub fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
+        self.control(op, fd, events, data)
     }
 
-    /// As [`Instance::wait`], with `mask` for the thread's signal mask while it waits, as
-    /// `epoll_pwait2(2)`: the mask is replaced, the wait done, and the mask put back, as one.
+    /// Waits until a file is ready, fills `events`, and returns the number of events.
     ///
-    /// So a program that blocks a signal at all other times misses none: one that came before the
-    /// wait ends it too. `SIGKILL` and `SIGSTOP` cannot be blocked. An event that is there comes
-    /// first: the signal then stays pending.
+    /// Without a timeout it waits without limit; with [`Duration::ZERO`] it does not wait. After a
+    /// timeout there are no events. The timeout has a resolution of a nanosecond and is a lower bound.
+    ///
+    /// # Errors
+    ///
+    /// Those of `epoll_wait(2)`: `EINTR` (a signal handler ran; the wait is not restarted), `EINVAL`
+    /// (a buffer without capacity). There are then no events in the buffer.
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
+        self.wait_with(events, timeout, None, None)
+    }
+
+    /// Waits as [`Instance::wait`] does, with `mask` in place of the thread's signal mask, as
+    /// `epoll_pwait2(2)`: the kernel replaces the mask, waits, and restores the mask, as one.
+    ///
+    /// A program that blocks a signal at all other times therefore misses none: a signal that was sent
+    /// before the wait ends the wait. If an event is ready too, the event is reported, and the signal
+    /// stays pending. `SIGKILL` and `SIGSTOP` cannot be blocked.
     ///
     /// ```no_run
-    /// # fn main() -> std::io::Result<()> {
-    /// use repoll::{Event, Instance};
-    /// use std::mem::MaybeUninit;
+    /// use repoll::{Events, Instance, SignalSet};
+    /// use std::io::ErrorKind;
     ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let instance = Instance::open()?;
-    /// // Blocked by the thread at all other times, not here: SIGTERM, and all else.
-    /// let mut none = MaybeUninit::uninit();
-    /// // SAFETY: sigemptyset initialises what it is given.
-    /// let none = unsafe {
-    ///     libc::sigemptyset(none.as_mut_ptr());
-    ///     none.assume_init()
-    /// };
-    /// let mut buffer = [Event::default(); 16];
-    /// match instance.wait_masked(&mut buffer, None, &none) {
-    ///     Err(error) if error.raw_os_error() == Some(libc::EINTR) => { /* a handler ran */ }
-    ///     events => println!("{:?}", events?),
+    /// let mut events = Events::with_capacity(16);
+    /// // The thread blocks SIGTERM at all other times. Here nothing is blocked.
+    /// match instance.wait_masked(&mut events, None, &SignalSet::empty()) {
+    ///     Err(error) if error.kind() == ErrorKind::Interrupted => println!("a handler ran"),
+    ///     count => println!("{} events: {events:?}", count?),
     /// }
     /// # Ok(())
     /// # }
@@ -157,49 +162,66 @@ impl Instance {
     /// # Errors
     ///
     /// Those of [`Instance::wait`].
-    pub fn wait_masked<'a>(
+    pub fn wait_masked(
         &self,
-        buffer: &'a mut [Event],
+        events: &mut Events,
         timeout: Option<Duration>,
-        mask: &libc::sigset_t,
-    ) -> io::Result<&'a [Event]> {
-        // The C library's set begins with the kernel's, and is never shorter.
-        const { assert!(size_of::<libc::sigset_t>() >= KERNEL_SIGSET) };
-        self.wait_with(buffer, timeout, std::ptr::from_ref(mask) as u64)
+        mask: &SignalSet,
+    ) -> io::Result<usize> {
+        self.wait_with(events, timeout, Some(mask), None)
     }
 
-    fn wait_with<'a>(
+    /// Waits as [`Instance::wait`] does, and fills in `counts`, also if it fails.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Instance::wait`].
+    pub fn wait_counted(
         &self,
-        buffer: &'a mut [Event],
+        events: &mut Events,
         timeout: Option<Duration>,
-        sigmask: u64,
-    ) -> io::Result<&'a [Event]> {
-        let argument = sys::repoll_wait {
-            events: buffer.as_mut_ptr() as u64,
-            maxevents: i32::try_from(buffer.len()).unwrap_or(i32::MAX / size_of::<Event>() as i32),
-            timeout: timeout.map_or(-1, nanoseconds),
-            sigmask,
-            sigsetsize: KERNEL_SIGSET as u64,
+        counts: &mut Counts,
+    ) -> io::Result<usize> {
+        self.wait_with(events, timeout, None, Some(counts))
+    }
+
+    fn wait_with(
+        &self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        mask: Option<&SignalSet>,
+        counts: Option<&mut Counts>,
+    ) -> io::Result<usize> {
+        let room = events.room();
+        let (counts, counts_size) = Counts::place(counts);
+        let mut argument = sys::repoll_wait {
+            events: room.as_mut_ptr() as u64,
+            maxevents: room.len().min(MOST_EVENTS) as i32,
+            timeout: nanoseconds(timeout),
+            sigmask: mask.map_or(0, |mask| std::ptr::from_ref(mask) as u64),
+            sigsetsize: size_of::<SignalSet>() as u64,
+            counts,
+            counts_size,
             ..Default::default()
         };
-        // SAFETY: the request reads a `repoll_wait`, and a signal set if there is one, and writes at
-        // most `maxevents` events to the buffer, which is exclusively ours and at least as long. Any
-        // bytes make an `Event`.
-        let count = unsafe { self.ioctl(sys::REPOLL_IOCTL_WAIT, &argument) }?;
-        Ok(&buffer[..count as usize])
+        // SAFETY: the ioctl reads the mask, and writes at most `maxevents` events to the room and
+        // numbers to the counts, all of which live through the call; the latter two are exclusively
+        // borrowed. Any bytes make an `Event`.
+        let count = unsafe { sys::ioctl(self, &mut argument) }?;
+        events.set_filled(count);
+        Ok(count)
     }
 
-    /// Does nothing, by way of a system call: the floor of every measurement.
+    /// Enters the kernel and does nothing: the entry cost that measurements subtract.
     ///
     /// # Errors
     ///
     /// None is expected.
     pub fn nop(&self) -> io::Result<()> {
-        // SAFETY: the request has no argument.
-        unsafe { self.ioctl(sys::REPOLL_IOCTL_NOP, std::ptr::null::<()>()) }.map(drop)
+        call(self, sys::Nop).map(drop)
     }
 
-    fn ctl(&self, op: i32, fd: RawFd, events: Events, data: u64) -> io::Result<()> {
+    fn control(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
         let argument = sys::repoll_ctl {
             op,
             fd,
@@ -207,61 +229,20 @@ impl Instance {
             flags: 0,
             data,
         };
-        // SAFETY: the request only reads a `repoll_ctl`.
-        unsafe { self.ioctl(sys::REPOLL_IOCTL_CTL, &argument) }.map(drop)
-    }
-
-    /// # Safety
-    ///
-    /// `argument` is what `request` wants, and so is any memory that it points to in turn.
-    pub(crate) unsafe fn ioctl<T>(&self, request: u32, argument: *const T) -> io::Result<i32> {
-        // SAFETY: by the contract of this function.
-        check(unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, argument) })
+        call(self, argument).map(drop)
     }
 }
 
-/// The kernel's nanoseconds; 292 years are as good as no limit, and stay a limit.
-pub(crate) fn nanoseconds(timeout: Duration) -> i64 {
-    i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)
+/// The number of a borrowed descriptor.
+pub(crate) fn raw(fd: &impl AsFd) -> RawFd {
+    fd.as_fd().as_raw_fd()
 }
 
-/// The result of a system call, -1 turned into the error that it stands for.
-pub(crate) fn check(result: i32) -> io::Result<i32> {
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(result)
-}
-
-impl AsFd for Instance {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for Instance {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-impl IntoRawFd for Instance {
-    fn into_raw_fd(self) -> RawFd {
-        self.0.into_raw_fd()
-    }
-}
-
-impl From<Instance> for OwnedFd {
-    fn from(instance: Instance) -> Self {
-        instance.0
-    }
-}
-
-/// Takes over a descriptor that is an instance, one received from another process, say.
-impl From<OwnedFd> for Instance {
-    fn from(fd: OwnedFd) -> Self {
-        Self(fd)
-    }
+/// A timeout as the kernel takes it. More than 292 years become 292 years.
+pub(crate) fn nanoseconds(timeout: Option<Duration>) -> i64 {
+    timeout.map_or(-1, |timeout| {
+        i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)
+    })
 }
 
 #[cfg(test)]
@@ -270,14 +251,43 @@ mod tests {
 
     #[test]
     fn timeouts_are_nanoseconds_and_saturate() {
-        assert_eq!(nanoseconds(Duration::ZERO), 0);
-        assert_eq!(nanoseconds(Duration::from_micros(3)), 3_000);
-        assert_eq!(nanoseconds(Duration::MAX), i64::MAX);
+        assert_eq!(nanoseconds(None), -1);
+        assert_eq!(nanoseconds(Some(Duration::ZERO)), 0);
+        assert_eq!(nanoseconds(Some(Duration::from_micros(3))), 3_000);
+        assert_eq!(nanoseconds(Some(Duration::MAX)), i64::MAX);
+    }
+
+    /// What is not a device of repoll refuses its ioctls, so calls can be tried without the module.
+    fn no_instance() -> Instance {
+        let file = std::fs::File::open("/dev/null").expect("/dev/null is there");
+        Instance::from(OwnedFd::from(file))
     }
 
     #[test]
-    fn a_missing_device_is_an_error_not_a_panic() {
-        let error = Instance::open_at("/nonexistent/repoll").expect_err("nothing is there");
-        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+    fn another_file_refuses_the_calls() {
+        let (instance, mut events) = (no_instance(), Events::with_capacity(1));
+        let refused = |result: io::Result<usize>| {
+            assert_eq!(
+                result.expect_err("not a device of repoll").raw_os_error(),
+                Some(libc::ENOTTY)
+            );
+        };
+        let mut counts = Counts::default();
+        refused(instance.wait(&mut events, None));
+        refused(instance.wait_counted(&mut events, None, &mut counts));
+        refused(instance.add(&instance, EventFlags::IN, 0).map(|()| 0));
+        refused(
+            instance
+                .add(instance.as_fd(), EventFlags::IN, 0)
+                .map(|()| 0),
+        );
+        refused(instance.nop().map(|()| 0));
+    }
+
+    #[test]
+    fn clones_have_a_descriptor_of_their_own() {
+        let instance = no_instance();
+        let clone = instance.try_clone().expect("a descriptor is free");
+        assert_ne!(instance.as_raw_fd(), clone.as_raw_fd());
     }
 }

@@ -1,15 +1,87 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The raw interface, as bindgen makes it from `rust/uapi/repoll.h`.
+//! The raw interface: what bindgen makes from `rust/uapi/repoll.h`, and one function that calls it.
 //!
-//! For tests and for tools that need what [`Instance`](crate::Instance) does not offer.
+//! For tests of the interface, which pass arguments that [`Instance`](crate::Instance) cannot make.
 #![allow(
+    dead_code,
     missing_docs,
     non_camel_case_types,
     clippy::undocumented_unsafe_blocks,
     clippy::pub_underscore_fields
 )]
 
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
 include!(concat!(env!("OUT_DIR"), "/uapi.rs"));
+
+/// The argument of an ioctl. No two ioctls have the same.
+pub trait Argument {
+    /// The number of the ioctl.
+    const NUMBER: u32;
+}
+
+/// An argument without addresses in it: the ioctl accesses nothing but the argument.
+pub(crate) trait Plain: Argument {}
+
+macro_rules! arguments {
+    ($($argument:ident: $number:ident),+ $(,)?) => {
+        $(impl Argument for $argument {
+            const NUMBER: u32 = $number;
+        })+
+    };
+}
+
+macro_rules! plain {
+    ($($argument:ident: $number:ident),+ $(,)?) => {
+        arguments!($($argument: $number),+);
+        $(impl Plain for $argument {})+
+    };
+}
+
+/// NOP has no argument.
+pub struct Nop;
+
+/// SOURCE_DETACH has no argument.
+pub struct Detach;
+
+arguments! {
+    repoll_wait: REPOLL_IOCTL_WAIT,
+    repoll_poll: REPOLL_IOCTL_POLL,
+    repoll_select: REPOLL_IOCTL_SELECT,
+}
+
+plain! {
+    Nop: REPOLL_IOCTL_NOP,
+    repoll_create: REPOLL_IOCTL_CREATE,
+    repoll_ctl: REPOLL_IOCTL_CTL,
+    repoll_source_setup: REPOLL_IOCTL_SOURCE_SETUP,
+    repoll_source_status: REPOLL_IOCTL_SOURCE_STATUS,
+    repoll_source_timer: REPOLL_IOCTL_SOURCE_TIMER_SET,
+    repoll_source_attach: REPOLL_IOCTL_SOURCE_ATTACH,
+    Detach: REPOLL_IOCTL_SOURCE_DETACH,
+}
+
+/// Makes the ioctl that `argument` is for, and returns what it returns.
+///
+/// # Safety
+///
+/// The addresses in the argument are zero, or name memory that the ioctl may read and write as
+/// `repoll.h` describes, or memory of which nothing is mapped.
+pub unsafe fn ioctl<A: Argument>(fd: impl AsFd, argument: &mut A) -> io::Result<usize> {
+    let address = std::ptr::from_mut(argument);
+    // SAFETY: the ioctl reads and writes an `A`, as its number says, and other memory by the
+    // contract of this function.
+    let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), A::NUMBER as _, address) };
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// [`ioctl`] with an argument that has no addresses in it.
+pub(crate) fn call<A: Plain>(fd: impl AsFd, mut argument: A) -> io::Result<(usize, A)> {
+    // SAFETY: there are no addresses in the argument.
+    let result = unsafe { ioctl(fd, &mut argument) }?;
+    Ok((result, argument))
+}
 
 #[cfg(test)]
 mod tests {
@@ -50,14 +122,14 @@ mod tests {
         assert_eq!(offsets, sizes.map(|size| size as usize));
     }
 
-    /// The machine, and that of its 32-bit programs.
+    /// The triplet of the machine, and the one of its 32-bit programs.
     const MACHINES: [&str; 2] = if cfg!(target_arch = "aarch64") {
         ["aarch64-linux-gnu", "arm-linux-gnueabihf"]
     } else {
         ["x86_64-linux-gnu", "i686-linux-gnu"]
     };
 
-    /// What bindgen says of the structures, for one kind of machine.
+    /// The sizes and offsets in bindgen's output for one kind of machine.
     fn layouts(target: &str) -> Vec<String> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let bindgen = std::env::var("BINDGEN").unwrap_or_else(|_| "bindgen".to_owned());
@@ -65,11 +137,11 @@ mod tests {
             .arg(folder.join("wrapper.h"))
             .args(["--allowlist-type", "repoll_.*", "--"])
             .arg(format!("-I{}", folder.join("../../rust/uapi").display()))
-            // Where Debian has the one <asm/types.h> that is for both.
+            // Debian has one <asm/types.h> for both, in this folder.
             .arg(format!("-idirafter/usr/include/{}", MACHINES[0]))
             .arg(format!("--target={target}"))
             .output()
-            .expect("build.rs has run it");
+            .expect("build.rs has run bindgen");
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8_lossy(&output.stdout);
         let sizes = text.lines().filter(|line| line.contains("usize]"));

@@ -76,7 +76,7 @@ impl fmt::Display for Answer {
                 write!(f, "{} [", events.len())?;
                 for (n, event) in events.iter().enumerate() {
                     let separator = if n == 0 { "" } else { ", " };
-                    let bits = Bits(event.events().bits());
+                    let bits = Bits(event.flags().bits());
                     write!(f, "{separator}{bits} {:#x}", event.data())?;
                 }
                 write!(f, "]")

@@ -7,7 +7,7 @@
 
 use crate::operation::{How, Kind, Name, Odd, Operation, Place, Scan, Step, Task};
 use crate::random::Random;
-use repoll::{Event, Events};
+use repoll::{Event, EventFlags};
 
 /// More are refused whatever there is.
 const MOST_EVENTS: i32 = i32::MAX / size_of::<Event>() as i32;
@@ -220,7 +220,7 @@ impl Generator<'_> {
                 if self.random.chance(85) {
                     let target = Name::Instance(inner as u8);
                     let events = self.events();
-                    self.add_this(outer as u8, target, events | Events::IN);
+                    self.add_this(outer as u8, target, events | EventFlags::IN);
                 }
             }
         }
@@ -260,25 +260,25 @@ impl Generator<'_> {
         self.push(Operation::Open(kind, a as u8, second as u8));
     }
 
-    fn events(&mut self) -> Events {
+    fn events(&mut self) -> EventFlags {
         let mut events = match self.random.below(20) {
-            0..=7 => Events::IN,
-            8..=10 => Events::OUT,
-            11..=14 => Events::IN | Events::OUT,
-            15 => Events::IN | Events::RDHUP | Events::PRI,
-            16 => Events::empty(),
-            17 => Events::from_bits_retain(self.random.next() as u32 & 0xffff),
-            18 => {
-                Events::from_bits_retain((self.random.next() as u32) & !(Events::EXCLUSIVE.bits()))
-            }
-            _ => Events::RDNORM | Events::WRNORM | Events::RDHUP,
+            0..=7 => EventFlags::IN,
+            8..=10 => EventFlags::OUT,
+            11..=14 => EventFlags::IN | EventFlags::OUT,
+            15 => EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI,
+            16 => EventFlags::empty(),
+            17 => EventFlags::from_bits_retain(self.random.next() as u32 & 0xffff),
+            18 => EventFlags::from_bits_retain(
+                (self.random.next() as u32) & !(EventFlags::EXCLUSIVE.bits()),
+            ),
+            _ => EventFlags::RDNORM | EventFlags::WRNORM | EventFlags::RDHUP,
         };
         for (flag, percent) in [
-            (Events::ET, 35),
-            (Events::ONESHOT, 15),
-            (Events::WAKEUP, 2),
-            (Events::RDHUP, 10),
-            (Events::PRI, 5),
+            (EventFlags::ET, 35),
+            (EventFlags::ONESHOT, 15),
+            (EventFlags::WAKEUP, 2),
+            (EventFlags::RDHUP, 10),
+            (EventFlags::PRI, 5),
         ] {
             if self.random.chance(percent) {
                 events |= flag;
@@ -286,9 +286,9 @@ impl Generator<'_> {
         }
         if self.exclusive && self.random.chance(15) {
             if self.random.chance(80) {
-                events &= Events::IN | Events::OUT | Events::ET | Events::WAKEUP;
+                events &= EventFlags::IN | EventFlags::OUT | EventFlags::ET | EventFlags::WAKEUP;
             }
-            events |= Events::EXCLUSIVE;
+            events |= EventFlags::EXCLUSIVE;
         }
         events
     }
@@ -316,7 +316,7 @@ impl Generator<'_> {
         self.add_this(ep, target, events);
     }
 
-    fn add_this(&mut self, ep: u8, target: Name, events: Events) {
+    fn add_this(&mut self, ep: u8, target: Name, events: EventFlags) {
         let data = self.data();
         self.watched.push((ep, target));
         self.push(Operation::Ctl(
@@ -341,7 +341,7 @@ impl Generator<'_> {
         let (ep, target) = self.pair();
         let mut events = self.events();
         if self.random.chance(90) {
-            events &= !Events::EXCLUSIVE;
+            events &= !EventFlags::EXCLUSIVE;
         }
         let data = self.data();
         self.push(Operation::Ctl(
@@ -357,7 +357,7 @@ impl Generator<'_> {
         let (ep, target) = self.pair();
         self.watched.retain(|&other| other != (ep, target));
         let op = libc::EPOLL_CTL_DEL;
-        self.push(Operation::Ctl(op, ep, target, Events::IN, 0));
+        self.push(Operation::Ctl(op, ep, target, EventFlags::IN, 0));
     }
 
     fn wrong_ctl(&mut self) {
@@ -374,7 +374,7 @@ impl Generator<'_> {
         }
         let mut events = self.events();
         if self.random.chance(20) {
-            events |= Events::EXCLUSIVE;
+            events |= EventFlags::EXCLUSIVE;
         }
         let data = self.data();
         self.push(Operation::Ctl(op, ep, target, events, data));

@@ -6,7 +6,7 @@
 //! that does it: `@1`, `@2` (threads) or `@child` (what `fork` made).
 
 use anyhow::{bail, Context, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::fmt;
 use std::str::FromStr;
 
@@ -199,7 +199,7 @@ pub enum Operation {
     /// Makes an instance: repoll by CREATE, or (true) by opening the device.
     Create(u8, bool),
     /// epoll_ctl(2): the operation, the instance, the file, events, datum.
-    Ctl(i32, u8, Name, Events, u64),
+    Ctl(i32, u8, Name, EventFlags, u64),
     /// epoll_wait(2): the instance, maxevents, milliseconds, where to.
     Wait(u8, i32, u32, Place),
     /// poll(2) of the instance.
@@ -354,7 +354,7 @@ impl fmt::Display for Bits {
         }
         let mut rest = self.0;
         let mut separator = "";
-        for (name, flag) in Events::all().iter_names() {
+        for (name, flag) in EventFlags::all().iter_names() {
             if rest & flag.bits() != 0 {
                 write!(f, "{separator}{name}")?;
                 separator = "|";
@@ -525,12 +525,12 @@ fn number(word: &str) -> Result<u64> {
     })
 }
 
-fn bits(word: &str) -> Result<Events> {
-    let mut events = Events::empty();
+fn bits(word: &str) -> Result<EventFlags> {
+    let mut events = EventFlags::empty();
     for part in word.split('|') {
-        events |= match Events::from_name(part) {
+        events |= match EventFlags::from_name(part) {
             Some(flag) => flag,
-            None => Events::from_bits_retain(u32::try_from(number(part)?)?),
+            None => EventFlags::from_bits_retain(u32::try_from(number(part)?)?),
         };
     }
     Ok(events)

@@ -2,7 +2,7 @@
 //! Makes a program that shows a difference as short and as plain as it can be.
 
 use crate::operation::{Operation, Place, Step, Task};
-use repoll::Events;
+use repoll::EventFlags;
 
 /// `shows` says whether a program still shows the difference.
 pub fn shrink(program: Vec<Step>, mut shows: impl FnMut(&[Step]) -> bool) -> Vec<Step> {
@@ -90,9 +90,9 @@ fn variants(step: &Step) -> Vec<Step> {
     };
     match &step.operation {
         Operation::Ctl(op, ep, fd, events, data) => {
-            push(Operation::Ctl(*op, *ep, *fd, Events::empty(), *data));
+            push(Operation::Ctl(*op, *ep, *fd, EventFlags::empty(), *data));
             for bit in 0..32 {
-                let without = *events & !Events::from_bits_retain(1 << bit);
+                let without = *events & !EventFlags::from_bits_retain(1 << bit);
                 push(Operation::Ctl(*op, *ep, *fd, without, *data));
             }
             if *data > 99 {
@@ -155,7 +155,7 @@ mod tests {
         let shrunk = shrink(program, |program| {
             let has = |test: fn(&Operation) -> bool| program.iter().any(|s| test(&s.operation));
             has(|o| matches!(o, Operation::Create(0, _)))
-                && has(|o| matches!(o, Operation::Ctl(_, 0, _, e, _) if e.contains(Events::ET)))
+                && has(|o| matches!(o, Operation::Ctl(_, 0, _, e, _) if e.contains(EventFlags::ET)))
         });
         let text: Vec<String> = shrunk.iter().map(ToString::to_string).collect();
         assert_eq!(text, ["create e0", "add e0 f1 ET 0x2b"]);
@@ -166,7 +166,7 @@ mod tests {
     fn a_mod_is_merged_into_its_add() -> anyhow::Result<()> {
         let program = parse_program("add e0 f1 IN 0x1\nmod e0 f1 OUT|ET 0x2\n")?;
         let shrunk = shrink(program, |program| {
-            let is_et = |o: &Operation| matches!(o, Operation::Ctl(_, 0, _, e, 2) if e.contains(Events::ET));
+            let is_et = |o: &Operation| matches!(o, Operation::Ctl(_, 0, _, e, 2) if e.contains(EventFlags::ET));
             matches!(
                 program.first(),
                 Some(Step {

@@ -8,7 +8,7 @@ use repoll::sys::{
     repoll_create, repoll_ctl, repoll_poll, repoll_select, repoll_wait, REPOLL_IOCTL_CREATE,
     REPOLL_IOCTL_CTL, REPOLL_IOCTL_POLL, REPOLL_IOCTL_SELECT, REPOLL_IOCTL_WAIT,
 };
-use repoll::{Event, Events};
+use repoll::{Event, EventFlags};
 use std::ffi::CStr;
 use std::io;
 use std::mem::size_of;
@@ -101,7 +101,7 @@ pub fn repoll_create(template: RawFd) -> io::Result<RawFd> {
 }
 
 /// epoll_ctl(2).
-pub fn epoll_ctl(ep: RawFd, op: i32, fd: RawFd, events: Events, data: u64) -> io::Result<i32> {
+pub fn epoll_ctl(ep: RawFd, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<i32> {
     let mut event = libc::epoll_event {
         events: events.bits(),
         u64: data,
@@ -111,7 +111,7 @@ pub fn epoll_ctl(ep: RawFd, op: i32, fd: RawFd, events: Events, data: u64) -> io
 }
 
 /// The same of repoll.
-pub fn repoll_ctl(ep: RawFd, op: i32, fd: RawFd, events: Events, data: u64) -> io::Result<i32> {
+pub fn repoll_ctl(ep: RawFd, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<i32> {
     let argument = repoll_ctl {
         op,
         fd,

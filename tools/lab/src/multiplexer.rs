@@ -3,7 +3,9 @@
 
 use crate::claim::Side;
 use crate::sys::{self, Set};
-use repoll::{Counts, CreateFlags, Event, Events, FdSet, Instance, PollEvents, PollFd};
+use repoll::{
+    Counts, CreateFlags, Event, EventFlags, Events, FdSet, Instance, PollFd, PollFlags, SelectSets,
+};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -21,7 +23,7 @@ impl Multiplexer {
     pub fn new(side: Side) -> io::Result<Self> {
         match side {
             Side::Kernel => sys::epoll_create().map(Self::C),
-            Side::Repoll => Instance::open().map(Self::Repoll),
+            Side::Repoll => Ok(Self::Repoll(Instance::open()?)),
         }
     }
 
@@ -36,40 +38,46 @@ impl Multiplexer {
     }
 
     /// Watches a file; its datum is the descriptor.
-    pub fn add(&self, fd: &impl AsRawFd, events: Events) -> io::Result<()> {
+    pub fn add(&self, fd: &impl AsRawFd, events: EventFlags) -> io::Result<()> {
         let fd = fd.as_raw_fd();
         match self {
             Self::C(epoll) => sys::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, events.bits()),
-            Self::Repoll(instance) => instance.add(&fd, events, fd as u64),
+            Self::Repoll(instance) => instance.ctl(libc::EPOLL_CTL_ADD, fd, events, fd as u64),
         }
     }
 
-    pub fn modify(&self, fd: &impl AsRawFd, events: Events) -> io::Result<()> {
+    pub fn modify(&self, fd: &impl AsRawFd, events: EventFlags) -> io::Result<()> {
         let fd = fd.as_raw_fd();
         match self {
             Self::C(epoll) => sys::epoll_ctl(epoll, libc::EPOLL_CTL_MOD, fd, events.bits()),
-            Self::Repoll(instance) => instance.modify(&fd, events, fd as u64),
+            Self::Repoll(instance) => instance.ctl(libc::EPOLL_CTL_MOD, fd, events, fd as u64),
         }
     }
 
     pub fn delete(&self, fd: &impl AsRawFd) -> io::Result<()> {
         match self {
             Self::C(epoll) => sys::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0),
-            Self::Repoll(instance) => instance.delete(fd),
+            Self::Repoll(instance) => {
+                instance.ctl(libc::EPOLL_CTL_DEL, fd.as_raw_fd(), EventFlags::empty(), 0)
+            }
         }
     }
 
     /// The events, of 64 at the most; waits for the first so many milliseconds.
     pub fn events(&self, milliseconds: i32) -> io::Result<Vec<Event>> {
-        let mut events = [Event::default(); 64];
-        let count = match self {
-            Self::C(epoll) => sys::epoll_wait(epoll, &mut events, milliseconds)?,
-            Self::Repoll(instance) => {
-                let timeout = u64::try_from(milliseconds).ok().map(Duration::from_millis);
-                instance.wait(&mut events, timeout)?.len()
+        match self {
+            Self::C(epoll) => {
+                let mut events = [Event::default(); 64];
+                let count = sys::epoll_wait(epoll, &mut events, milliseconds)?;
+                Ok(events[..count].to_vec())
             }
-        };
-        Ok(events[..count].to_vec())
+            Self::Repoll(instance) => {
+                let mut events = Events::with_capacity(64);
+                let timeout = u64::try_from(milliseconds).ok().map(Duration::from_millis);
+                instance.wait(&mut events, timeout)?;
+                Ok(events.to_vec())
+            }
+        }
     }
 
     /// How many events there are.
@@ -122,9 +130,12 @@ impl Scanner {
                 set.select(end, milliseconds)?
             }
             (Call::Select, Some(instance)) => {
-                let mut set = FdSet::new();
-                files.iter().for_each(|file| set.insert(file));
-                instance.select_counted([Some(&mut set), None, None], timeout, &mut counts)?
+                let mut read = FdSet::from_iter(files.iter().copied());
+                let sets = SelectSets {
+                    read: Some(&mut read),
+                    ..Default::default()
+                };
+                instance.select_counted(sets, timeout, &mut counts)?
             }
             (Call::Poll, None) => {
                 let entry = |file| sys::interest(file, libc::POLLIN);
@@ -134,7 +145,7 @@ impl Scanner {
                 )?
             }
             (Call::Poll, Some(instance)) => {
-                let entry = |file| PollFd::new(file, PollEvents::IN);
+                let entry = |&file| PollFd::from_raw(file, PollFlags::IN);
                 let mut fds: Vec<_> = files.iter().map(entry).collect();
                 instance.poll_counted(&mut fds, timeout, &mut counts)?
             }

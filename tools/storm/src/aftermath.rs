@@ -3,7 +3,7 @@
 
 use crate::process::{Count, Counter, USERS};
 use anyhow::{bail, ensure, Context, Result};
-use repoll::{Event, Events, Instance, Source};
+use repoll::{EventFlags, Events, Instance, Source};
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -52,12 +52,12 @@ fn eventfd() -> io::Result<OwnedFd> {
 
 fn an_instance_works() -> Result<()> {
     let (instance, fd) = (Instance::open()?, eventfd()?);
-    instance.add(&fd, Events::IN, 42)?;
-    let mut events = [Event::default(); 4];
-    ensure!(instance.wait(&mut events, Some(Duration::ZERO))?.is_empty());
+    instance.add(&fd, EventFlags::IN, 42)?;
+    let mut events = Events::with_capacity(4);
+    ensure!(instance.wait(&mut events, Some(Duration::ZERO))? == 0);
     File::from(fd.try_clone()?).write_all(&1_u64.to_ne_bytes())?;
-    let ready = instance.wait(&mut events, Some(Duration::from_secs(20)))?;
-    ensure!(ready.len() == 1 && ready[0].data() == 42, "{ready:?}");
+    instance.wait(&mut events, Some(Duration::from_secs(20)))?;
+    ensure!(events.len() == 1 && events[0].data() == 42, "{events:?}");
     instance.delete(&fd)?;
     Ok(())
 }
@@ -106,9 +106,12 @@ fn room_for_eight() -> Result<()> {
     let instance = Instance::open()?;
     let fds = (0..9).map(|_| eventfd()).collect::<io::Result<Vec<_>>>()?;
     for fd in &fds[..8] {
-        instance.add(fd, Events::IN, 1)?;
+        instance.add(fd, EventFlags::IN, 1)?;
     }
-    ensure!(instance.add(&fds[8], Events::IN, 1).is_err(), "no limit");
+    ensure!(
+        instance.add(&fds[8], EventFlags::IN, 1).is_err(),
+        "no limit"
+    );
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::{processes, sys};
 use anyhow::Result;
 use machine::call;
 use repoll::sys::*;
-use repoll::{Event, Events};
+use repoll::{Event, EventFlags};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -199,7 +199,7 @@ impl Multiplexer for Epoll32 {
         sys::owned(fd.into()).map(Self)
     }
 
-    fn ctl(&self, op: i32, fd: RawFd, events: Events, data: u64) -> io::Result<()> {
+    fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
         let event = Low::with(Event::new(events, data))?;
         let epoll = self.0.as_raw_fd() as u32;
         // SAFETY: `event` lives through the call.
@@ -286,7 +286,7 @@ impl Multiplexer for Repoll32 {
         sys::owned(fd.into()).map(Self)
     }
 
-    fn ctl(&self, op: i32, fd: RawFd, events: Events, data: u64) -> io::Result<()> {
+    fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
         let argument = Low::with(repoll_ctl {
             op,
             fd,

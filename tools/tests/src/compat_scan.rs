@@ -4,7 +4,7 @@
 use crate::compat::{ioctl, Low};
 use crate::scanner::{count_is, is_in, left, nanoseconds, pollfds, set_of, Mask, Scanner};
 use repoll::sys::{repoll_poll, repoll_select, REPOLL_IOCTL_POLL, REPOLL_IOCTL_SELECT};
-use repoll::Instance;
+use repoll::{Instance, OpenError};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn low(mask: Mask) -> io::Result<(Option<Low>, u64, u64)> {
 
 impl Scanner for Poll32 {
     fn new() -> io::Result<Self> {
-        Instance::open().map(Self)
+        Instance::open().map(Self).map_err(OpenError::into_inner)
     }
 
     fn readable_masked(
@@ -65,7 +65,7 @@ impl Scanner for Poll32 {
 
 impl Scanner for Select32 {
     fn new() -> io::Result<Self> {
-        Instance::open().map(Self)
+        Instance::open().map(Self).map_err(OpenError::into_inner)
     }
 
     fn readable_masked(

@@ -3,7 +3,7 @@
 
 use crate::sys;
 use repoll::sys::{repoll_ctl, repoll_wait, REPOLL_IOCTL_CTL, REPOLL_IOCTL_WAIT};
-use repoll::{Event, Events, Instance};
+use repoll::{Event, EventFlags, Events, Instance, OpenError, SignalSet};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub trait Multiplexer:
     fn new() -> io::Result<Self>;
 
     /// Changes the interest list, with any operation.
-    fn ctl(&self, op: i32, fd: RawFd, events: Events, data: u64) -> io::Result<()>;
+    fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()>;
 
     /// Waits for at most `maxevents` events, which go to `address`.
     ///
@@ -73,18 +73,18 @@ pub trait Multiplexer:
     }
 
     /// Begins to watch.
-    fn add(&self, fd: &impl AsRawFd, events: Events, data: u64) -> io::Result<()> {
+    fn add(&self, fd: &impl AsRawFd, events: EventFlags, data: u64) -> io::Result<()> {
         self.ctl(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), events, data)
     }
 
     /// Changes what is watched for.
-    fn modify(&self, fd: &impl AsRawFd, events: Events, data: u64) -> io::Result<()> {
+    fn modify(&self, fd: &impl AsRawFd, events: EventFlags, data: u64) -> io::Result<()> {
         self.ctl(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), events, data)
     }
 
     /// Ends the watching.
     fn delete(&self, fd: &impl AsRawFd) -> io::Result<()> {
-        self.ctl(libc::EPOLL_CTL_DEL, fd.as_raw_fd(), Events::empty(), 0)
+        self.ctl(libc::EPOLL_CTL_DEL, fd.as_raw_fd(), EventFlags::empty(), 0)
     }
 
     /// Another descriptor of the same instance.
@@ -113,7 +113,7 @@ impl Multiplexer for Epoll {
         }
     }
 
-    fn ctl(&self, op: i32, fd: RawFd, events: Events, data: u64) -> io::Result<()> {
+    fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
         let mut event = libc::epoll_event {
             events: events.bits(),
             u64: data,
@@ -185,22 +185,11 @@ impl Multiplexer for Repoll {
     const NAME: &'static str = "repoll";
 
     fn new() -> io::Result<Self> {
-        Instance::open().map(Self)
+        Instance::open().map(Self).map_err(OpenError::into_inner)
     }
 
-    fn ctl(&self, op: i32, fd: RawFd, events: Events, data: u64) -> io::Result<()> {
-        match op {
-            libc::EPOLL_CTL_ADD => self.0.add(&fd, events, data),
-            libc::EPOLL_CTL_MOD => self.0.modify(&fd, events, data),
-            libc::EPOLL_CTL_DEL => self.0.delete(&fd),
-            _ => self.ctl_raw(&repoll_ctl {
-                op,
-                fd,
-                events: events.bits(),
-                flags: 0,
-                data,
-            }),
-        }
+    fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
+        self.0.ctl(op, fd, events, data)
     }
 
     unsafe fn wait_at(
@@ -241,16 +230,16 @@ impl Multiplexer for Repoll {
     }
 
     fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
-        let mut events = vec![Event::default(); max];
-        let count = self.0.wait(&mut events, timeout)?.len();
-        events.truncate(count);
-        Ok(events)
+        let mut events = Events::with_capacity(max);
+        self.0.wait(&mut events, timeout)?;
+        Ok(events.to_vec())
     }
 
     fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
-        let mut event = [Event::default()];
-        let mask = crate::signals::set_of(blocked);
-        Ok(self.0.wait_masked(&mut event, timeout, &mask)?.to_vec())
+        let mut event = Events::with_capacity(1);
+        let mask = SignalSet::from_iter(blocked.iter().copied());
+        self.0.wait_masked(&mut event, timeout, &mask)?;
+        Ok(event.to_vec())
     }
 }
 
@@ -288,6 +277,12 @@ pub(crate) fn nanoseconds(timeout: Option<Duration>) -> i64 {
 /// What makes a type with a descriptor in it one.
 macro_rules! descriptor {
     ($type:ident) => {
+        impl std::os::fd::AsFd for $type {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.0.as_fd()
+            }
+        }
+
         impl AsRawFd for $type {
             fn as_raw_fd(&self) -> RawFd {
                 self.0.as_raw_fd()

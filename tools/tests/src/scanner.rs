@@ -3,7 +3,7 @@
 
 use crate::sys;
 use repoll::sys::{repoll_poll, repoll_select, REPOLL_IOCTL_POLL, REPOLL_IOCTL_SELECT};
-use repoll::Instance;
+use repoll::{Instance, OpenError};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::{from_mut, from_ref};
@@ -185,7 +185,7 @@ impl Side for Ours {
     const NAME: &'static str = "repoll";
 
     fn new() -> io::Result<Self> {
-        Instance::open().map(Self)
+        Instance::open().map(Self).map_err(OpenError::into_inner)
     }
 
     unsafe fn poll_at(

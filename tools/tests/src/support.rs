@@ -6,7 +6,7 @@ use crate::multiplexer::Multiplexer;
 use crate::registry::skip;
 use crate::{processes, settings, sys};
 use anyhow::{ensure, Context, Result};
-use repoll::{Event, Events};
+use repoll::{Event, EventFlags};
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use std::thread::{scope, sleep};
@@ -18,7 +18,7 @@ pub const LONG: Duration = Duration::from_secs(20);
 pub const MOMENT: Duration = Duration::from_millis(20);
 
 /// Waits for one event, which must have this datum, and returns what it says.
-pub fn expect_one(m: &impl Multiplexer, data: u64) -> Result<Events> {
+pub fn expect_one(m: &impl Multiplexer, data: u64) -> Result<EventFlags> {
     let events = m.wait(16, Some(settings::get().scaled(LONG)))?;
     let [event] = events[..] else {
         anyhow::bail!("one event is expected: {events:?}");
@@ -27,7 +27,7 @@ pub fn expect_one(m: &impl Multiplexer, data: u64) -> Result<Events> {
         event.data() == data,
         "the datum {data} is expected: {event:?}"
     );
-    Ok(event.events())
+    Ok(event.flags())
 }
 
 /// Asserts that nothing is ready now.
@@ -82,7 +82,7 @@ pub fn while_waiting<M: Multiplexer>(
     body: impl FnOnce() -> Result<()>,
 ) -> Result<Vec<Event>> {
     let stop = sys::eventfd()?;
-    m.add(&stop, Events::IN, STOP)?;
+    m.add(&stop, EventFlags::IN, STOP)?;
     let sleeper = Sleeper::default();
     let events = scope(|threads| {
         let waiter = threads.spawn(|| -> io::Result<Vec<Event>> {

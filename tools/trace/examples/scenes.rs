@@ -3,7 +3,9 @@
 //!
 //! `repoll-trace record -o scenes.dat -- scenes`, run in a guest, made `tests/fixtures/scenes.dat`.
 
-use repoll::{CreateFlags, Event, Events, FdSet, Instance, PollEvents, PollFd, Source};
+use repoll::{
+    CreateFlags, EventFlags, Events, FdSet, Instance, PollFd, PollFlags, SelectSets, Source,
+};
 use std::error::Error;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
@@ -27,10 +29,11 @@ fn main() -> Outcome {
 
 /// Waits until `count` events have come.
 fn take(instance: &Instance, count: usize, read: impl Fn(u64)) -> Outcome {
-    let mut events = [Event::default(); 8];
+    let mut events = Events::with_capacity(8);
     let mut seen = 0;
     while seen < count {
-        for event in instance.wait(&mut events, None)? {
+        instance.wait(&mut events, None)?;
+        for event in &events {
             read(event.data());
             seen += 1;
         }
@@ -42,8 +45,8 @@ fn take(instance: &Instance, count: usize, read: impl Fn(u64)) -> Outcome {
 fn triggers() -> Outcome {
     let pairs = pairs(3)?;
     let instance = Instance::open()?;
-    let oneshot = Events::IN | Events::ONESHOT;
-    for (number, events) in (0..).zip([Events::IN, Events::IN | Events::ET, oneshot]) {
+    let oneshot = EventFlags::IN | EventFlags::ONESHOT;
+    for (number, events) in (0..).zip([EventFlags::IN, EventFlags::IN | EventFlags::ET, oneshot]) {
         instance.add(&pairs[number as usize].0, events, number)?;
     }
     std::thread::scope(|scope| {
@@ -70,8 +73,8 @@ fn nested() -> Outcome {
     let (near, far) = UnixDatagram::pair()?;
     let outer = Instance::open()?;
     let inner = outer.create(CreateFlags::empty())?;
-    inner.add(&near, Events::IN, 1)?;
-    outer.add(&inner, Events::IN, 2)?;
+    inner.add(&near, EventFlags::IN, 1)?;
+    outer.add(&inner, EventFlags::IN, 2)?;
     let waiter = spawn(move || -> Outcome {
         take(&outer, 1, |_| {})?;
         take(&inner, 1, |_| {})?;
@@ -90,7 +93,7 @@ fn exclusive() -> Outcome {
     for _ in 0..2 {
         let instance = Instance::open()?;
         let mine = near.try_clone()?;
-        instance.add(&mine, Events::IN | Events::EXCLUSIVE, 1)?;
+        instance.add(&mine, EventFlags::IN | EventFlags::EXCLUSIVE, 1)?;
         waiters.push(spawn(move || -> Outcome {
             take(&instance, 1, |_| {})?;
             mine.recv(&mut [0; 8])?;
@@ -116,7 +119,7 @@ fn scans() -> Outcome {
     let pairs = pairs(12)?;
     let mut fds: Vec<_> = pairs
         .iter()
-        .map(|(near, _)| PollFd::new(near, PollEvents::IN))
+        .map(|(near, _)| PollFd::new(near, PollFlags::IN))
         .collect();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| -> Outcome {
@@ -126,7 +129,11 @@ fn scans() -> Outcome {
             for (near, _) in &pairs {
                 readable.insert(near);
             }
-            device.select([Some(&mut readable), None, None], None)?;
+            let sets = SelectSets {
+                read: Some(&mut readable),
+                ..Default::default()
+            };
+            device.select(sets, None)?;
             pairs[2].0.recv(&mut [0; 8])?;
             Ok(())
         });
@@ -143,11 +150,11 @@ fn many() -> Outcome {
     let device = Instance::open()?;
     let pairs = pairs(100)?;
     for (number, (near, _)) in (0..).zip(&pairs) {
-        device.add(near, Events::IN, number)?;
+        device.add(near, EventFlags::IN, number)?;
     }
     let mut fds: Vec<_> = pairs
         .iter()
-        .map(|(near, _)| PollFd::new(near, PollEvents::IN))
+        .map(|(near, _)| PollFd::new(near, PollFlags::IN))
         .collect();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| -> Outcome {
@@ -176,7 +183,7 @@ fn source() -> Outcome {
     waiter.join().map_err(|_| "the reader panicked")??;
 
     let instance = Instance::open()?;
-    instance.add(&source, Events::IN | Events::ET, 1)?;
+    instance.add(&source, EventFlags::IN | EventFlags::ET, 1)?;
     source.start_timer(Duration::from_millis(1), NonZeroU64::new(6))?;
     take(&instance, 1, |_| {})?;
     sleep(MOMENT);

@@ -6,7 +6,7 @@ use crate::multiplexer::{Multiplexer, FOR_EVER};
 use crate::recording::told;
 use crate::sys::{bytes_left, has_aio, pipe, read, write, Ring};
 use anyhow::{ensure, Result};
-use repoll::{Events, Source};
+use repoll::{EventFlags, Source};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 pub fn mechanism() -> Mechanism {
@@ -119,7 +119,7 @@ fn calls_of_loops() -> Result<Finding> {
         let completions = ring.calls - before;
 
         let m = Multiplexer::new(side)?;
-        m.add(&reader, Events::IN)?;
+        m.add(&reader, EventFlags::IN)?;
         let mut calls = 0;
         for _ in 0..MESSAGES {
             write(&writer, b"data")?;

@@ -93,7 +93,7 @@ impl Pair {
     fn new(side: Side) -> io::Result<Self> {
         match side {
             Side::Kernel => UnixStream::pair().map(|(a, b)| Self::Sockets(a, b)),
-            Side::Repoll => Source::open().map(Self::Source),
+            Side::Repoll => Ok(Self::Source(Source::open()?)),
         }
     }
 

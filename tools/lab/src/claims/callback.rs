@@ -7,7 +7,7 @@ use crate::recording::told;
 use crate::sys::{pipe, thread_number, write};
 use crate::threads::start;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use repoll_trace::record::{Record, Trace};
 use std::thread::scope;
 
@@ -63,7 +63,7 @@ fn without_process() -> Result<Finding> {
         let finding = Finding::both(|side| {
             let m = Multiplexer::new(side)?;
             let (reader, writer) = pipe()?;
-            m.add(&reader, Events::IN | Events::ET)?;
+            m.add(&reader, EventFlags::IN | EventFlags::ET)?;
             let tid = scope(|threads| {
                 let act = start(threads, "writer", || {
                     write(&writer, b"x")?;
@@ -98,7 +98,7 @@ fn once_in_list() -> Result<Finding> {
         let finding = Finding::both(|side| {
             let m = Multiplexer::new(side)?;
             let (reader, writer) = pipe()?;
-            m.add(&reader, Events::IN | Events::ET)?;
+            m.add(&reader, EventFlags::IN | EventFlags::ET)?;
             for _ in 0..WRITES {
                 write(&writer, b"x")?;
             }
@@ -137,7 +137,7 @@ fn wakes_a_waiter() -> Result<Finding> {
         for side in [Side::Kernel, Side::Repoll] {
             let m = Multiplexer::new(side)?;
             let (reader, writer) = pipe()?;
-            m.add(&reader, Events::IN)?;
+            m.add(&reader, EventFlags::IN)?;
             let pair = scope(|threads| {
                 let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)?))?;
                 waiter.until_asleep()?;
@@ -177,7 +177,7 @@ fn only_wanted() -> Result<Finding> {
             let (reader, writer) = pipe()?;
             // Who reads makes room: an event for the other end.
             while write(&writer, &[0; 4096]).is_ok() {}
-            m.add(&writer, Events::PRI)?;
+            m.add(&writer, EventFlags::PRI)?;
             crate::sys::read(&reader, &mut [0; 16384])?;
             let events = m.wait(0)?;
             Ok((

@@ -7,7 +7,7 @@ use crate::recording::told;
 use crate::sys::{self, epoll_create_of, epoll_ctl, eventfd, map, write};
 use crate::threads::start;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::thread::scope;
@@ -97,7 +97,7 @@ fn pollable() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd(0)?;
-        m.add(&fd, Events::IN)?;
+        m.add(&fd, EventFlags::IN)?;
         let poll = || sys::poll(&mut [sys::interest(&m, libc::POLLIN)], 0);
         let before = poll()?;
         write(&fd, &1u64.to_ne_bytes())?;
@@ -114,7 +114,7 @@ fn two_queues() -> Result<Finding> {
         Finding::both(|side| {
             let m = Multiplexer::new(side)?;
             let fd = eventfd(0)?;
-            m.add(&fd, Events::IN)?;
+            m.add(&fd, EventFlags::IN)?;
             scope(|threads| {
                 let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)?))?;
                 let poller = start(threads, "poller", || {

@@ -6,7 +6,7 @@ use crate::multiplexer::Multiplexer;
 use crate::recording::{count, noted, times};
 use crate::sys::{allow_descriptors, eventfd, shortest};
 use anyhow::Result;
-use repoll::{Events, Source};
+use repoll::{EventFlags, Source};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -85,11 +85,11 @@ fn known_by_both() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd(1)?;
-        m.add(&fd, Events::IN)?;
-        let again = m.add(&fd, Events::IN);
+        m.add(&fd, EventFlags::IN)?;
+        let again = m.add(&fd, EventFlags::IN);
         let refused = matches!(&again, Err(error) if error.kind() == ErrorKind::AlreadyExists);
         let copy = fd.try_clone()?;
-        m.add(&copy, Events::IN)?;
+        m.add(&copy, EventFlags::IN)?;
         let events = m.wait(0)?;
         let seen = format!(
             "the same descriptor again: {}; a copy of it: done, and {events} events",
@@ -112,11 +112,11 @@ fn logarithmic() -> Result<Finding> {
         let mut added = 0;
         for count in [FEW, MANY] {
             for fd in &files[added..count] {
-                m.add(fd, Events::IN)?;
+                m.add(fd, EventFlags::IN)?;
             }
             added = count;
             let middle = &files[count / 2];
-            let time = shortest(|| m.modify(middle, Events::IN))?;
+            let time = shortest(|| m.modify(middle, EventFlags::IN))?;
             micros.push(time.as_secs_f64() * 1e6);
         }
         let growth = micros[1] / micros[0].max(0.001);
@@ -132,12 +132,12 @@ fn always_on() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let (server, client) = UnixStream::pair()?;
-        m.add(&server, Events::empty())?;
+        m.add(&server, EventFlags::empty())?;
         (&client).write_all(b"x")?;
         let data = m.wait(0)?;
         drop(client);
-        let events: Vec<_> = m.events(0)?.iter().map(|event| event.events()).collect();
-        let hung_up = events.iter().any(|events| events.contains(Events::HUP));
+        let events: Vec<_> = m.events(0)?.iter().map(|event| event.flags()).collect();
+        let hung_up = events.iter().any(|events| events.contains(EventFlags::HUP));
         let seen = format!(
             "nothing is wanted: {data} events when data come, {events:?} when the peer closes"
         );
@@ -149,7 +149,7 @@ fn leaves_an_entry() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let mut source = Source::open()?;
-        let ((), trace) = noted(&["source_poll"], || Ok(m.add(&source, Events::IN)?))?;
+        let ((), trace) = noted(&["source_poll"], || Ok(m.add(&source, EventFlags::IN)?))?;
         let asked = times(&trace, "source_poll");
         let ((), trace) = noted(&["source_wake"], || {
             // Nobody waits; and after a wait has taken what there is, nobody does again.
@@ -176,8 +176,8 @@ fn must_be_there() -> Result<Finding> {
         let m = Multiplexer::new(side)?;
         let fd = eventfd(1)?;
         let missing = |result: &io::Result<()>| matches!(result, Err(error) if error.kind() == ErrorKind::NotFound);
-        let modified = m.modify(&fd, Events::IN);
-        m.add(&fd, Events::IN)?;
+        let modified = m.modify(&fd, EventFlags::IN);
+        m.add(&fd, EventFlags::IN)?;
         let watched = m.wait(0)?;
         m.delete(&fd)?;
         let deleted = m.delete(&fd);
@@ -196,9 +196,9 @@ fn only_pollable() -> Result<Finding> {
     let (file, folder) = (File::open("/proc/self/exe")?, File::open("/")?);
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
-        let results = [m.add(&file, Events::IN), m.add(&folder, Events::IN)];
+        let results = [m.add(&file, EventFlags::IN), m.add(&folder, EventFlags::IN)];
         let refused = |result: &io::Result<()>| matches!(result, Err(error) if error.raw_os_error() == Some(libc::EPERM));
-        m.add(&eventfd(0)?, Events::IN)?;
+        m.add(&eventfd(0)?, EventFlags::IN)?;
         let verdict = Verdict::holds(results.iter().all(refused));
         let [file, folder] = results;
         let seen = format!(

@@ -7,7 +7,7 @@ use crate::recording::told;
 use crate::sys::{eventfd, write};
 use crate::threads::{start, A_MOMENT, PATIENCE};
 use anyhow::Result;
-use repoll::Events;
+use repoll::EventFlags;
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::mpsc::channel;
@@ -54,7 +54,7 @@ fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize
     scope(|threads| {
         let mut waiters = Vec::new();
         for m in instances {
-            match m.add(&home, Events::IN) {
+            match m.add(&home, EventFlags::IN) {
                 // Several wait in one instance.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 added => added?,
@@ -89,7 +89,7 @@ fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize
 }
 
 /// Of instances with a waiter each. Whom the event called is settled when the write returns.
-fn instances_woken(side: Side, events: Events) -> Result<usize> {
+fn instances_woken(side: Side, events: EventFlags) -> Result<usize> {
     let fd = eventfd(0)?;
     let instances: Vec<_> = (0..WAITERS)
         .map(|_| Multiplexer::new(side))
@@ -103,8 +103,8 @@ fn instances_woken(side: Side, events: Events) -> Result<usize> {
 fn herd() -> Result<Finding> {
     let experiment = || {
         Finding::both(|side| {
-            let shared = instances_woken(side, Events::IN)?;
-            let exclusive = instances_woken(side, Events::IN | Events::EXCLUSIVE)?;
+            let shared = instances_woken(side, EventFlags::IN)?;
+            let exclusive = instances_woken(side, EventFlags::IN | EventFlags::EXCLUSIVE)?;
             let seen = format!("of {WAITERS} instances with a waiter each one event woke {shared}, with EXCLUSIVE {exclusive}");
             let verdict = Verdict::only_if(
                 "they do not ask for EXCLUSIVE",
@@ -119,11 +119,11 @@ fn herd() -> Result<Finding> {
 }
 
 /// Of threads that wait in one instance, for an event that none of them takes.
-fn threads_woken(side: Side, events: Events) -> Result<usize> {
+fn threads_woken(side: Side, events: EventFlags) -> Result<usize> {
     let fd = eventfd(0)?;
     let m = Multiplexer::new(side)?;
     m.add(&fd, events)?;
-    let first = if events.intersects(Events::ET | Events::ONESHOT) {
+    let first = if events.intersects(EventFlags::ET | EventFlags::ONESHOT) {
         1
     } else {
         WAITERS
@@ -134,9 +134,9 @@ fn threads_woken(side: Side, events: Events) -> Result<usize> {
 fn threads_of_one() -> Result<Finding> {
     let experiment = || {
         Finding::both(|side| {
-            let level = threads_woken(side, Events::IN)?;
-            let edge = threads_woken(side, Events::IN | Events::ET)?;
-            let oneshot = threads_woken(side, Events::IN | Events::ONESHOT)?;
+            let level = threads_woken(side, EventFlags::IN)?;
+            let edge = threads_woken(side, EventFlags::IN | EventFlags::ET)?;
+            let oneshot = threads_woken(side, EventFlags::IN | EventFlags::ONESHOT)?;
             let seen = format!(
                 "of {WAITERS} threads in one instance one event woke {level} if level-triggered, {edge} if edge-triggered, {oneshot} with ONESHOT"
             );

@@ -7,7 +7,7 @@ use crate::recording::told;
 use crate::sys::{eventfd, read, write};
 use crate::threads::start;
 use anyhow::Result;
-use repoll::Events;
+use repoll::EventFlags;
 use std::thread::scope;
 
 pub fn mechanism() -> Mechanism {
@@ -50,8 +50,8 @@ fn nested() -> Result<Finding> {
         Finding::both(|side| {
             let (outer, inner) = (Multiplexer::new(side)?, Multiplexer::new(side)?);
             let fd = eventfd(0)?;
-            inner.add(&fd, Events::IN)?;
-            outer.add(&inner, Events::IN)?;
+            inner.add(&fd, EventFlags::IN)?;
+            outer.add(&inner, EventFlags::IN)?;
             let before = outer.wait(0)?;
             let during = scope(|threads| {
                 let waiter = start(threads, "waiter", || Ok(outer.wait(FOR_EVER)?))?;
@@ -76,8 +76,11 @@ fn nested() -> Result<Finding> {
 fn circle() -> Result<Finding> {
     Finding::both(|side| {
         let (one, other) = (Multiplexer::new(side)?, Multiplexer::new(side)?);
-        one.add(&other, Events::IN)?;
-        let results = [other.add(&one, Events::IN), one.add(&one, Events::IN)];
+        one.add(&other, EventFlags::IN)?;
+        let results = [
+            other.add(&one, EventFlags::IN),
+            one.add(&one, EventFlags::IN),
+        ];
         let verdict = Verdict::holds(results.iter().any(Result::is_ok));
         let said = results.map(|result| match result {
             Ok(()) => "done".to_owned(),
@@ -96,12 +99,12 @@ fn of_any_kind() -> Result<Finding> {
         Multiplexer::new(Side::Repoll)?,
     );
     let fd = eventfd(1)?;
-    epoll.add(&fd, Events::IN)?;
-    repoll.add(&fd, Events::IN)?;
+    epoll.add(&fd, EventFlags::IN)?;
+    repoll.add(&fd, EventFlags::IN)?;
     let outer = Multiplexer::new(Side::Kernel)?;
-    outer.add(&repoll, Events::IN)?;
+    outer.add(&repoll, EventFlags::IN)?;
     let events = outer.wait(0)?;
-    let refused = Multiplexer::new(Side::Repoll)?.add(&epoll, Events::IN);
+    let refused = Multiplexer::new(Side::Repoll)?.add(&epoll, EventFlags::IN);
     let said = refused.map_or_else(|error| error.to_string(), |()| "done".to_owned());
     let mut finding = Finding::of(
         Side::Kernel,

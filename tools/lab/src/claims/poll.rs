@@ -6,7 +6,7 @@ use crate::claims::scanning;
 use crate::multiplexer::{Call, Multiplexer, Scanner};
 use crate::sys::{self, allow_descriptors, eventfd};
 use anyhow::{bail, Result};
-use repoll::{Events, Instance, PollEvents, PollFd};
+use repoll::{EventFlags, Instance, PollFd, PollFlags};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ fn beyond_65535() -> Result<Finding> {
         let m = Multiplexer::new(side)?;
         let watched = files
             .iter()
-            .take_while(|fd| m.add(*fd, Events::IN).is_ok())
+            .take_while(|fd| m.add(*fd, EventFlags::IN).is_ok())
             .count();
         if watched < COUNT && watched != 65_535 {
             bail!(
@@ -123,14 +123,14 @@ fn array_stays() -> Result<Finding> {
             Side::Repoll => {
                 let instance = Instance::open()?;
                 let mut fds = [
-                    PollFd::new(&idle, PollEvents::IN),
-                    PollFd::new(&ready, PollEvents::IN),
+                    PollFd::new(&idle, PollFlags::IN),
+                    PollFd::new(&ready, PollFlags::IN),
                 ];
                 let now = Some(Duration::ZERO);
                 let counts = [instance.poll(&mut fds, now)?, instance.poll(&mut fds, now)?];
                 (
                     counts,
-                    fds[0].ready().is_empty() && fds[1].ready() == PollEvents::IN,
+                    fds[0].ready().is_empty() && fds[1].ready() == PollFlags::IN,
                 )
             }
         };

@@ -6,7 +6,7 @@ use crate::multiplexer::{Multiplexer, FOR_EVER};
 use crate::recording::{times, told};
 use crate::threads::start;
 use anyhow::{ensure, Context as _, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use repoll_peer::Peer;
 use repoll_trace::record::{Context, Trace};
 use repoll_trace::story::{self, Cause, Protocol};
@@ -72,7 +72,7 @@ fn echo(peer: &Peer, side: Side, count: u32) -> Result<i32> {
     const GAP: u32 = 10;
     let socket = UdpSocket::bind(("0.0.0.0", PORT))?;
     let m = Multiplexer::new(side)?;
-    m.add(&socket, Events::IN)?;
+    m.add(&socket, EventFlags::IN)?;
     scope(|threads| {
         let server = start(threads, "server", || {
             for _ in 0..count {
@@ -165,7 +165,7 @@ fn one_socket() -> Result<Finding> {
             .map(|_| UdpSocket::bind(("127.0.0.1", 0)))
             .collect::<Result<_, _>>()?;
         for socket in &sockets {
-            m.add(socket, Events::IN)?;
+            m.add(socket, EventFlags::IN)?;
         }
         let to = &sockets[1];
         let (events, trace) = told(|| {
@@ -193,7 +193,7 @@ fn who_runs_softirqs() -> Result<Finding> {
     const COUNT: usize = 50;
     let receiver = UdpSocket::bind(("127.0.0.1", 0))?;
     let m = Multiplexer::new(Side::Repoll)?;
-    m.add(&receiver, Events::IN)?;
+    m.add(&receiver, EventFlags::IN)?;
     let address = receiver.local_addr()?;
     let ((), trace) = told(|| {
         let sender = UdpSocket::bind(("127.0.0.1", 0))?;

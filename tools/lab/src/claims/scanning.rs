@@ -7,7 +7,7 @@ use crate::recording::{count, noted, times, told};
 use crate::sys::{shortest, Memory};
 use crate::threads::start;
 use anyhow::{ensure, Result};
-use repoll::{Counts, Events, Instance, Source};
+use repoll::{Counts, EventFlags, Instance, Source};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::thread::scope;
@@ -207,7 +207,7 @@ pub fn instance_is_flat() -> Result<Finding> {
         let asked = asked(|files| {
             let m = Multiplexer::new(side)?;
             for file in files {
-                m.add(file, Events::IN)?;
+                m.add(file, EventFlags::IN)?;
             }
             Ok(move || m.wait(FOR_EVER))
         })?;

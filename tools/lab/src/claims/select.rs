@@ -6,7 +6,7 @@ use crate::claims::scanning;
 use crate::multiplexer::Call;
 use crate::sys::{allow_descriptors, copy_at, eventfd, select_both_ways, Set};
 use anyhow::{Context, Result};
-use repoll::{FdSet, Instance};
+use repoll::{FdSet, Instance, SelectSets};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -105,7 +105,10 @@ fn finds_far(side: Side) -> Result<bool> {
         Side::Repoll => {
             let mut set = FdSet::new();
             set.insert(&ready);
-            let sets = [Some(&mut set), None, None];
+            let sets = SelectSets {
+                read: Some(&mut set),
+                ..Default::default()
+            };
             let count = Instance::open()?.select(sets, Some(Duration::ZERO))?;
             Ok(count == 1 && set.contains(&ready))
         }
@@ -167,7 +170,10 @@ fn overwrites() -> Result<Finding> {
                 let mut set = FdSet::new();
                 set.insert(&idle);
                 set.insert(&ready);
-                let sets = [Some(&mut set), None, None];
+                let sets = SelectSets {
+                    read: Some(&mut set),
+                    ..Default::default()
+                };
                 Instance::open()?.select(sets, Some(Duration::ZERO))?;
                 (set.contains(&idle), set.contains(&ready))
             }
@@ -197,8 +203,21 @@ fn counts_bits() -> Result<Finding> {
                 let [one, readable, writable] = &mut sets;
                 let now = Some(Duration::ZERO);
                 (
-                    instance.select([Some(one), None, None], now)?,
-                    instance.select([Some(readable), Some(writable), None], now)?,
+                    instance.select(
+                        SelectSets {
+                            read: Some(one),
+                            ..Default::default()
+                        },
+                        now,
+                    )?,
+                    instance.select(
+                        SelectSets {
+                            read: Some(readable),
+                            write: Some(writable),
+                            except: None,
+                        },
+                        now,
+                    )?,
                 )
             }
         };

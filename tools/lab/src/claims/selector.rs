@@ -7,7 +7,7 @@ use crate::recording::told;
 use crate::sys::{eventfd, write};
 use crate::threads::{start, Actor, A_MOMENT};
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -75,7 +75,7 @@ impl Selector {
 
     fn register(&mut self, connection: UnixStream) -> Result<()> {
         connection.set_nonblocking(true)?;
-        self.m.add(&connection, Events::IN)?;
+        self.m.add(&connection, EventFlags::IN)?;
         self.connections
             .insert(connection.as_raw_fd() as u64, connection);
         Ok(())
@@ -139,7 +139,7 @@ fn accepted(side: Side, clients: usize, until_none: bool) -> Result<(usize, usiz
     let listener = UnixListener::bind_addr(&address)?;
     listener.set_nonblocking(true)?;
     let m = Multiplexer::new(side)?;
-    m.add(&listener, Events::IN | Events::ET)?;
+    m.add(&listener, EventFlags::IN | EventFlags::ET)?;
     let _clients: Vec<_> = (0..clients)
         .map(|_| UnixStream::connect_addr(&address))
         .collect::<Result<_, _>>()?;
@@ -191,7 +191,7 @@ struct Done {
 }
 
 fn serve(m: &Multiplexer, connections: &[Connection], home: u64, done: &Done) -> Result<()> {
-    let interest = Events::IN | Events::RDHUP | Events::ET | Events::ONESHOT;
+    let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET | EventFlags::ONESHOT;
     loop {
         for event in m.events(FOR_EVER)? {
             if event.data() == home {
@@ -220,7 +220,7 @@ fn serve(m: &Multiplexer, connections: &[Connection], home: u64, done: &Done) ->
                 }
             }
             connection.served.store(false, Ordering::SeqCst);
-            if event.events().contains(Events::RDHUP) {
+            if event.flags().contains(EventFlags::RDHUP) {
                 done.ends.fetch_add(1, Ordering::SeqCst);
                 connection.stream.shutdown(Shutdown::Both)?;
             } else {
@@ -233,10 +233,10 @@ fn serve(m: &Multiplexer, connections: &[Connection], home: u64, done: &Done) ->
 fn one_at_a_time() -> Result<Finding> {
     const CLIENTS: usize = 3;
     let experiment = |side, messages: usize| {
-        let interest = Events::IN | Events::RDHUP | Events::ET | Events::ONESHOT;
+        let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET | EventFlags::ONESHOT;
         let m = Multiplexer::new(side)?;
         let home = eventfd(0)?;
-        m.add(&home, Events::IN)?;
+        m.add(&home, EventFlags::IN)?;
         let (mut connections, mut clients) = (Vec::new(), Vec::new());
         for _ in 0..CLIENTS {
             let (stream, client) = UnixStream::pair()?;

@@ -6,7 +6,7 @@ use crate::multiplexer::Multiplexer;
 use crate::recording::told;
 use crate::sys::{pipe, read, write};
 use anyhow::Result;
-use repoll::Events;
+use repoll::EventFlags;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 
@@ -87,7 +87,7 @@ fn in_words(count: usize) -> String {
 }
 
 /// Reports before and after half of the data are read, and after more have come.
-fn half_read(m: &Multiplexer, events: Events) -> Result<[usize; 3]> {
+fn half_read(m: &Multiplexer, events: EventFlags) -> Result<[usize; 3]> {
     let (reader, writer) = pipe()?;
     m.add(&reader, events)?;
     write(&writer, &[0; 100])?;
@@ -99,7 +99,7 @@ fn half_read(m: &Multiplexer, events: Events) -> Result<[usize; 3]> {
 }
 
 /// The same on both sides, and whether the second report is there.
-fn halves(events: Events, second: usize) -> Result<Finding> {
+fn halves(events: EventFlags, second: usize) -> Result<Finding> {
     Finding::both(|side| {
         let counts = half_read(&Multiplexer::new(side)?, events)?;
         let seen = format!(
@@ -113,12 +113,12 @@ fn halves(events: Events, second: usize) -> Result<Finding> {
 }
 
 fn level_reports_again() -> Result<Finding> {
-    let (finding, trace) = told(|| halves(Events::IN, 1))?;
+    let (finding, trace) = told(|| halves(EventFlags::IN, 1))?;
     Ok(finding.with(trace))
 }
 
 fn edge_stays_silent() -> Result<Finding> {
-    let (finding, trace) = told(|| halves(Events::IN | Events::ET, 0))?;
+    let (finding, trace) = told(|| halves(EventFlags::IN | EventFlags::ET, 0))?;
     Ok(finding.with(trace))
 }
 
@@ -126,7 +126,7 @@ fn once_per_change() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let (reader, writer) = pipe()?;
-        m.add(&reader, Events::IN | Events::ET)?;
+        m.add(&reader, EventFlags::IN | EventFlags::ET)?;
         let mut reports = Vec::new();
         for writes in [1, 3] {
             for _ in 0..writes {
@@ -147,11 +147,11 @@ fn less_data_are_no_edge() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let (reader, writer) = pipe()?;
-        m.add(&reader, Events::IN | Events::ET)?;
+        m.add(&reader, EventFlags::IN | EventFlags::ET)?;
         while write(&writer, &[0; 4096]).is_ok() {}
         let came = m.wait(0)?;
         let writing = Multiplexer::new(side)?;
-        writing.add(&writer, Events::OUT | Events::ET)?;
+        writing.add(&writer, EventFlags::OUT | EventFlags::ET)?;
         let full = writing.wait(0)?;
         read(&reader, &mut [0; 16384])?;
         let (less, room) = (m.wait(0)?, writing.wait(0)?);
@@ -174,7 +174,7 @@ fn once_until_mod() -> Result<Finding> {
             let m = Multiplexer::new(side)?;
             // Each write must have a callback to be swallowed: a pipe has one for its first data only.
             let (reader, writer) = UnixStream::pair()?;
-            let events = Events::IN | Events::ONESHOT;
+            let events = EventFlags::IN | EventFlags::ONESHOT;
             m.add(&reader, events)?;
             write(&writer, b"x")?;
             let first = m.wait(0)?;
@@ -199,7 +199,7 @@ fn must_be_added() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let (reader, writer) = pipe()?;
-        let events = Events::IN | Events::ONESHOT;
+        let events = EventFlags::IN | EventFlags::ONESHOT;
         m.add(&reader, events)?;
         write(&writer, b"x")?;
         m.wait(0)?;

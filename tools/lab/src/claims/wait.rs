@@ -8,7 +8,7 @@ use crate::recording::told;
 use crate::sys::{self, eventfd, read, sleeps, write, Memory};
 use crate::threads::start;
 use anyhow::{bail, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use repoll_trace::record::{Context, Trace};
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -74,7 +74,7 @@ fn at_once() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd(1)?;
-        m.add(&fd, Events::IN)?;
+        m.add(&fd, EventFlags::IN)?;
         let before = sleeps()?;
         let events = m.wait(FOR_EVER)?;
         let slept = sleeps()? - before;
@@ -88,7 +88,7 @@ fn interruptible() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd(0)?;
-        m.add(&fd, Events::IN)?;
+        m.add(&fd, EventFlags::IN)?;
         scope(|threads| {
             let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)))?;
             waiter.until_asleep()?;
@@ -112,7 +112,7 @@ fn by_timer() -> Result<Finding> {
         for side in [Side::Kernel, Side::Repoll] {
             let m = Multiplexer::new(side)?;
             let fd = eventfd(0)?;
-            m.add(&fd, Events::IN)?;
+            m.add(&fd, EventFlags::IN)?;
             let result = scope(|threads| {
                 let waiter = start(threads, "waiter", || Ok(m.wait(200)?))?;
                 let tid = waiter.tid;
@@ -155,7 +155,7 @@ fn looks_again() -> Result<Finding> {
         for tries in 1..=TRIES {
             let m = Multiplexer::new(side)?;
             let fd = eventfd(0)?;
-            m.add(&fd, Events::IN)?;
+            m.add(&fd, EventFlags::IN)?;
             let (sleeps_on, events, slept) = scope(|threads| {
                 let waiter = start(threads, "waiter", || {
                     let before = sleeps()?;
@@ -194,7 +194,7 @@ fn copies_little() -> Result<Finding> {
         let m = Multiplexer::new(side)?;
         let files = [eventfd(1)?, eventfd(0)?, eventfd(0)?];
         for fd in &files {
-            m.add(fd, Events::IN)?;
+            m.add(fd, EventFlags::IN)?;
         }
         let memory = Memory::new()?;
         let run = |there| match &m {

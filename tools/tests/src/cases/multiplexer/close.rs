@@ -11,7 +11,7 @@ use crate::signals;
 use crate::support::{expect_error, expect_none, expect_one, while_waiting, Sleeper, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::thread::{scope, sleep};
@@ -60,7 +60,7 @@ fn of_kind<M: Multiplexer>(kind: Kind) -> [Test; 3] {
 fn last_close<M: Multiplexer>(kind: Kind) -> Result<()> {
     let m = M::new()?;
     let Source { fd, means } = kind.make()?;
-    m.add(&fd, Events::IN, 7)?;
+    m.add(&fd, EventFlags::IN, 7)?;
     let number = fd.as_raw_fd();
     let seen = while_waiting(&m, || {
         drop(fd);
@@ -78,7 +78,7 @@ fn last_close<M: Multiplexer>(kind: Kind) -> Result<()> {
         true => second.fd,
         false => sys::dup_to_free(&second.fd, number)?,
     };
-    m.add(&fd, Events::IN, 8)?;
+    m.add(&fd, EventFlags::IN, 8)?;
     second.means.trigger(number)?;
     expect_one(&m, 8)?;
     second.means.drain(number)?;
@@ -88,7 +88,7 @@ fn last_close<M: Multiplexer>(kind: Kind) -> Result<()> {
 fn duplicate<M: Multiplexer>(kind: Kind) -> Result<()> {
     let m = M::new()?;
     let Source { fd, means } = kind.make()?;
-    m.add(&fd, Events::IN, 7)?;
+    m.add(&fd, EventFlags::IN, 7)?;
     let copy = fd.try_clone()?;
     let seen = while_waiting(&m, || {
         drop(fd);
@@ -114,13 +114,13 @@ fn duplicate<M: Multiplexer>(kind: Kind) -> Result<()> {
 fn ready_then_closed<M: Multiplexer>(kind: Kind) -> Result<()> {
     let m = M::new()?;
     let source = kind.make()?;
-    m.add(&source.fd, Events::IN, 7)?;
+    m.add(&source.fd, EventFlags::IN, 7)?;
     source.trigger()?;
     expect_one(&m, 7)?;
     drop(source.fd);
     expect_none(&m)?;
     let other = sys::eventfd()?;
-    m.add(&other, Events::IN, 9)?;
+    m.add(&other, EventFlags::IN, 9)?;
     signal(&other)?;
     expect_one(&m, 9).map(drop)
 }
@@ -128,7 +128,7 @@ fn ready_then_closed<M: Multiplexer>(kind: Kind) -> Result<()> {
 fn the_end_of_the_last_process_ends_the_watch<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&reader, Events::IN, 1)?;
+    m.add(&reader, EventFlags::IN, 1)?;
     // The child holds the file until it is told to end.
     let (tell, told) = sys::pipe()?;
     let child = processes::fork(|| {
@@ -149,7 +149,7 @@ fn a_message_that_carries_the_file_keeps_the_watch<M: Multiplexer>() -> Result<(
     let m = M::new()?;
     let (here, _there) = UnixStream::pair()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&reader, Events::IN, 1)?;
+    m.add(&reader, EventFlags::IN, 1)?;
     send_descriptor(&here, reader.as_raw_fd())?;
     drop(reader);
     sys::write(writer.as_raw_fd(), b"x")?;
@@ -160,7 +160,7 @@ fn a_lost_message_that_carries_the_file_ends_the_watch<M: Multiplexer>() -> Resu
     let m = M::new()?;
     let (here, there) = UnixStream::pair()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&reader, Events::IN, 1)?;
+    m.add(&reader, EventFlags::IN, 1)?;
     sys::write(writer.as_raw_fd(), b"x")?;
     send_descriptor(&here, reader.as_raw_fd())?;
     drop(reader);
@@ -172,7 +172,7 @@ fn a_lost_message_that_carries_the_file_ends_the_watch<M: Multiplexer>() -> Resu
 fn dup2_over_a_watched_file_ends_the_watch<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (fd, other) = (sys::eventfd()?, sys::eventfd()?);
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
     sys::dup_onto(other.as_raw_fd(), fd.as_raw_fd())?;
@@ -180,7 +180,7 @@ fn dup2_over_a_watched_file_ends_the_watch<M: Multiplexer>() -> Result<()> {
     signal(&fd)?;
     expect_none(&m)?;
     expect_error(m.delete(&fd), libc::ENOENT)?;
-    m.add(&fd, Events::IN, 2)?;
+    m.add(&fd, EventFlags::IN, 2)?;
     expect_one(&m, 2).map(drop)
 }
 
@@ -188,9 +188,9 @@ fn mod_and_del_after_the_close_are_ebadf<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
     let number = fd.as_raw_fd();
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     drop(fd);
-    expect_error(m.modify(&number, Events::IN, 2), libc::EBADF)?;
+    expect_error(m.modify(&number, EventFlags::IN, 2), libc::EBADF)?;
     expect_error(m.delete(&number), libc::EBADF)?;
     expect_none(&m)
 }
@@ -199,7 +199,7 @@ fn several_instances_are_all_told<M: Multiplexer>() -> Result<()> {
     let instances: Vec<M> = (0..20).map(|_| M::new()).collect::<Result<_, _>>()?;
     let fd = sys::eventfd()?;
     for m in &instances {
-        m.add(&fd, Events::IN, 1)?;
+        m.add(&fd, EventFlags::IN, 1)?;
     }
     signal(&fd)?;
     for m in &instances {
@@ -217,7 +217,7 @@ fn close_of_the_instance_before_its_files<M: Multiplexer>() -> Result<()> {
     for _ in 0..20 {
         let m = M::new()?;
         for (data, fd) in (0..).zip(&fds) {
-            m.add(fd, Events::IN, data)?;
+            m.add(fd, EventFlags::IN, data)?;
             signal(fd)?;
         }
         ensure!(m.ready()?.len() == 50);
@@ -232,7 +232,7 @@ fn close_of_the_instance_before_its_files<M: Multiplexer>() -> Result<()> {
 fn close_of_the_instance_while_a_thread_waits<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     let number = m.as_raw_fd();
     let sleeper = Sleeper::default();
     let events = scope(|threads| {
@@ -260,14 +260,14 @@ fn pollfree_of_a_signalfd_leaves_the_watch_safe<M: Multiplexer>() -> Result<()> 
         let m = M::new()?;
         let fd = signals::signalfd(libc::SIGUSR1)?;
         for _ in 0..20 {
-            let child = processes::fork(|| i32::from(m.add(&fd, Events::IN, 1).is_err()))?;
+            let child = processes::fork(|| i32::from(m.add(&fd, EventFlags::IN, 1).is_err()))?;
             ensure!(child.wait()? == 0);
             sleep(MOMENT / 10);
             expect_none(&m)?;
             if explicit {
                 m.delete(&fd)?;
             } else {
-                expect_error(m.add(&fd, Events::IN, 1), libc::EEXIST)?;
+                expect_error(m.add(&fd, EventFlags::IN, 1), libc::EEXIST)?;
                 break;
             }
         }
@@ -288,7 +288,7 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
         let add_all = || -> Result<()> {
             for (data, fd) in (0..).zip(&fds) {
                 for m in &instances {
-                    m.add(fd, Events::IN, data)?;
+                    m.add(fd, EventFlags::IN, data)?;
                 }
             }
             signals::signal_this_process(libc::SIGUSR1)?;
@@ -309,12 +309,12 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
     for m in &instances {
         expect_none(m)?;
     }
-    expect_error(instances[0].add(&fds[0], Events::IN, 1), libc::EEXIST)?;
+    expect_error(instances[0].add(&fds[0], EventFlags::IN, 1), libc::EEXIST)?;
     instances[0].delete(&fds[0])?;
-    instances[0].modify(&fds[1], Events::IN | Events::ET, 1)?;
+    instances[0].modify(&fds[1], EventFlags::IN | EventFlags::ET, 1)?;
     expect_none(&instances[0])?;
     // A file that we add is as good as ever.
-    instances[0].add(&fds[0], Events::IN, 5)?;
+    instances[0].add(&fds[0], EventFlags::IN, 5)?;
     signals::signal_this_process(libc::SIGUSR1)?;
     ensure!(instances[0].ready_data()?.contains(&5));
     drop(fds);
@@ -333,7 +333,7 @@ fn pollfree_comes_while_watches_are_ended<M: Multiplexer>() -> Result<()> {
             .collect::<std::io::Result<Vec<_>>>()?;
         let (ours, theirs) = sys::pipe()?;
         let child = processes::fork(|| {
-            let added = fds.iter().all(|fd| m.add(fd, Events::IN, 1).is_ok());
+            let added = fds.iter().all(|fd| m.add(fd, EventFlags::IN, 1).is_ok());
             i32::from(!added || sys::write(theirs.as_raw_fd(), b"x").is_err())
         })?;
         ensure!(sys::poll(ours.as_raw_fd(), libc::POLLIN, crate::support::LONG)? != 0);
@@ -345,7 +345,7 @@ fn pollfree_comes_while_watches_are_ended<M: Multiplexer>() -> Result<()> {
             m.delete(fd)?;
         }
         fds.truncate(8);
-        m.modify(&fds[5], Events::IN, 2)?;
+        m.modify(&fds[5], EventFlags::IN, 2)?;
         expect_none(&m)?;
         drop(m);
         ensure!(child.wait()? == 0);

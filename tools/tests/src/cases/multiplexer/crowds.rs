@@ -12,7 +12,7 @@ use crate::settings;
 use crate::support::{expect_error, expect_none, expect_one, LONG};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::{CreateFlags, Events, Instance};
+use repoll::{CreateFlags, EventFlags, Instance};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn watching(count: usize) -> Result<(Repoll, Vec<OwnedFd>)> {
     let mut copies = sys::copies(&fd, count - 1)?;
     copies.push(fd);
     for copy in &copies {
-        m.add(copy, Events::IN, 1)?;
+        m.add(copy, EventFlags::IN, 1)?;
     }
     Ok((m, copies))
 }
@@ -86,13 +86,13 @@ fn an_instance_has_4095_outside_pollers_at_the_most() -> Result<()> {
     // The one that was refused can't be woken: so the error stays, for all outsiders.
     ensure!(polled(&m, 1)? == libc::POLLERR);
     let c = Epoll::new()?;
-    c.add(&m, Events::IN, 2)?;
-    ensure!(expect_one(&c, 2)? == Events::ERR);
+    c.add(&m, EventFlags::IN, 2)?;
+    ensure!(expect_one(&c, 2)? == EventFlags::ERR);
     // WAIT still works, and so does another instance.
     signal(&fds[0])?;
     expect_one(&m, 1)?;
     let other = Repoll::new()?;
-    other.add(&fds[0], Events::IN, 3)?;
+    other.add(&fds[0], EventFlags::IN, 3)?;
     ensure!(polled(&other, 1)? == libc::POLLIN);
     Ok(())
 }
@@ -111,22 +111,22 @@ fn a_watch_that_makes_too_many_callbacks_is_enospc() -> Result<()> {
     let mut outsiders = Vec::new();
     for _ in 0..CALLBACKS / MOST - 1 {
         let c = Epoll::new()?;
-        c.add(&m, Events::IN, 2)?;
+        c.add(&m, EventFlags::IN, 2)?;
         outsiders.push(c);
     }
     let copy = fds[0].try_clone()?;
-    expect_error(m.add(&copy, Events::IN, 1), libc::ENOSPC)?;
+    expect_error(m.add(&copy, EventFlags::IN, 1), libc::ENOSPC)?;
     // Another file has a count of its own; and with fewer pollers there is room.
-    m.add(&sys::eventfd()?, Events::IN, 3)?;
+    m.add(&sys::eventfd()?, EventFlags::IN, 3)?;
     drop(outsiders.pop());
     drop(outsiders.pop());
-    m.add(&copy, Events::IN, 1)?;
+    m.add(&copy, EventFlags::IN, 1)?;
     for c in &outsiders {
         expect_none(c)?;
     }
     signal(&copy)?;
     for c in &outsiders {
-        ensure!(expect_one(c, 2)? == Events::IN);
+        ensure!(expect_one(c, 2)? == EventFlags::IN);
     }
     Ok(())
 }
@@ -136,23 +136,23 @@ fn another_instance_of_the_user_is_counted_too() -> Result<()> {
     let mut outsiders = Vec::new();
     for _ in 0..CALLBACKS / 4 {
         let c = Epoll::new()?;
-        c.add(&m, Events::IN, 2)?;
+        c.add(&m, EventFlags::IN, 2)?;
         outsiders.push(c);
     }
     let other = Repoll::new()?;
     let copies = sys::copies(&fds[0], 3)?;
     for copy in &copies[..2] {
-        other.add(copy, Events::IN, 1)?;
+        other.add(copy, EventFlags::IN, 1)?;
     }
-    expect_error(other.add(&copies[2], Events::IN, 1), libc::ENOSPC)?;
+    expect_error(other.add(&copies[2], EventFlags::IN, 1), libc::ENOSPC)?;
     drop(outsiders.pop());
-    other.add(&copies[2], Events::IN, 1).map_err(Into::into)
+    other.add(&copies[2], EventFlags::IN, 1).map_err(Into::into)
 }
 
 fn few_outsiders_poll_an_instance_that_watches_instances() -> Result<()> {
     let (inner, _fds) = watching(1)?;
     let outer = Repoll::new()?;
-    outer.add(&inner, Events::IN, 2)?;
+    outer.add(&inner, EventFlags::IN, 2)?;
     expect_outsiders(&outer, NESTED_OUTSIDERS)?;
     ensure!(polled(&inner, 1000)? == 0);
     Ok(())
@@ -164,12 +164,12 @@ fn nesting_an_instance_that_many_outsiders_poll_is_enospc() -> Result<()> {
     let mut outsiders = Vec::new();
     for _ in 0..=NESTED_OUTSIDERS {
         let c = Epoll::new()?;
-        c.add(&outer, Events::IN, 2)?;
+        c.add(&outer, EventFlags::IN, 2)?;
         outsiders.push(c);
     }
-    expect_error(outer.add(&inner, Events::IN, 2), libc::ENOSPC)?;
+    expect_error(outer.add(&inner, EventFlags::IN, 2), libc::ENOSPC)?;
     drop(outsiders.pop());
-    outer.add(&inner, Events::IN, 2).map_err(Into::into)
+    outer.add(&inner, EventFlags::IN, 2).map_err(Into::into)
 }
 
 fn instances_above_are_no_outsiders() -> Result<()> {
@@ -178,15 +178,15 @@ fn instances_above_are_no_outsiders() -> Result<()> {
     // From each of the 16 watches there is a path to each of the outer ones: 500 at the most.
     for _ in 0..500 / 16 {
         let outer = Repoll::new()?;
-        outer.add(&inner, Events::IN, 2)?;
+        outer.add(&inner, EventFlags::IN, 2)?;
         outers.push(outer);
     }
-    expect_error(Repoll::new()?.add(&inner, Events::IN, 2), libc::EINVAL)?;
+    expect_error(Repoll::new()?.add(&inner, EventFlags::IN, 2), libc::EINVAL)?;
     expect_outsiders(&inner, CALLBACKS / 16 - 1)?;
     // Nor do outsiders take the room of an instance.
     drop(outers.pop());
     Repoll::new()?
-        .add(&inner, Events::IN, 2)
+        .add(&inner, EventFlags::IN, 2)
         .map_err(Into::into)
 }
 
@@ -195,14 +195,14 @@ fn an_instance_in_error_is_so_to_outsiders_only() -> Result<()> {
     let inner = Repoll::new()?;
     expect_outsiders(&inner, OUTSIDERS)?;
     let outer = Repoll::new()?;
-    outer.add(&inner, Events::IN | Events::ET, 2)?;
+    outer.add(&inner, EventFlags::IN | EventFlags::ET, 2)?;
     expect_none(&outer)?;
-    outer.modify(&inner, Events::IN | Events::ET, 2)?;
+    outer.modify(&inner, EventFlags::IN | EventFlags::ET, 2)?;
     expect_none(&outer)?;
     let fd = sys::eventfd()?;
-    inner.add(&fd, Events::IN, 1)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
-    ensure!(expect_one(&outer, 2)? == Events::IN);
+    ensure!(expect_one(&outer, 2)? == EventFlags::IN);
     ensure!(polled(&inner, 1)? == libc::POLLERR);
     Ok(())
 }
@@ -220,12 +220,12 @@ fn as_another_user(fds: &[OwnedFd], outsiders: usize) -> Result<processes::Proce
             let own = Instance::from(OwnedFd::from(m)).create(CreateFlags::CLOEXEC)?;
             let own = Repoll::from(OwnedFd::from(own));
             for fd in fds {
-                own.add(fd, Events::IN, 1)?;
+                own.add(fd, EventFlags::IN, 1)?;
             }
             let mut pollers = Vec::new();
             for _ in 0..outsiders {
                 let c = Epoll::new()?;
-                c.add(&own, Events::IN, 1)?;
+                c.add(&own, EventFlags::IN, 1)?;
                 pollers.push(c);
             }
             sys::write(writer.as_raw_fd(), b"x")?;
@@ -263,9 +263,9 @@ fn a_user_cannot_use_up_the_watches_of_a_shared_file() -> Result<()> {
     let child = as_another_user(&copies, 0)?;
     let m = Repoll::new()?;
     for copy in &copies {
-        m.add(copy, Events::IN, 1)?;
+        m.add(copy, EventFlags::IN, 1)?;
     }
-    expect_error(m.add(&fd, Events::IN, 1), libc::ENOSPC)?;
+    expect_error(m.add(&fd, EventFlags::IN, 1), libc::ENOSPC)?;
     signal(&fd)?;
     let events = m.wait(WATCHES, None)?.len();
     ensure!(events == WATCHES, "{events}");
@@ -277,10 +277,10 @@ fn a_user_cannot_use_up_the_callbacks_of_a_shared_file() -> Result<()> {
     let child = as_another_user(&[fd.try_clone()?], OUTSIDERS)?;
     let m = Repoll::new()?;
     for copy in sys::copies(&fd, 100)? {
-        m.add(&copy, Events::IN, 1)?;
+        m.add(&copy, EventFlags::IN, 1)?;
         m.delete(&copy)?;
     }
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     ensure!(polled(&m, 1000)? == 0);
     end(child)
 }

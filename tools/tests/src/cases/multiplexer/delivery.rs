@@ -8,7 +8,7 @@ use crate::registry::Test;
 use crate::support::{expect_error, expect_none, expect_one, LONG};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::{Event, Events};
+use repoll::{Event, EventFlags};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -30,9 +30,9 @@ fn data_come_back_untouched<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
     signal(&fd)?;
-    m.add(&fd, Events::IN, 0)?;
+    m.add(&fd, EventFlags::IN, 0)?;
     for data in [0, 1, 0x0123_4567_89ab_cdef, 1 << 63, u64::MAX] {
-        m.modify(&fd, Events::IN, data)?;
+        m.modify(&fd, EventFlags::IN, data)?;
         expect_one(&m, data)?;
     }
     Ok(())
@@ -42,7 +42,7 @@ fn events_come_in_the_order_of_arrival<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fds = eventfds(8)?;
     for (data, fd) in (0..).zip(&fds) {
-        m.add(fd, Events::IN | Events::ET, data)?;
+        m.add(fd, EventFlags::IN | EventFlags::ET, data)?;
     }
     let order = [5, 0, 7, 3, 1, 6, 2, 4];
     for at in order {
@@ -57,7 +57,7 @@ fn a_small_buffer_serves_everyone_in_turn<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fds = eventfds(10)?;
     for (data, fd) in (0..).zip(&fds) {
-        m.add(fd, Events::IN, data)?;
+        m.add(fd, EventFlags::IN, data)?;
         signal(fd)?;
     }
     let mut next = 0;
@@ -75,7 +75,7 @@ fn a_small_buffer_keeps_edges_for_later<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fds = eventfds(10)?;
     for (data, fd) in (0..).zip(&fds) {
-        m.add(fd, Events::IN | Events::ET, data)?;
+        m.add(fd, EventFlags::IN | EventFlags::ET, data)?;
         signal(fd)?;
     }
     let mut seen = Vec::new();
@@ -90,7 +90,7 @@ fn many_ready_files_fit_into_one_wait<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fds = eventfds(800)?;
     for (data, fd) in (0..).zip(&fds) {
-        m.add(fd, Events::IN, data)?;
+        m.add(fd, EventFlags::IN, data)?;
         signal(fd)?;
     }
     let events = m.wait(10_000, Some(LONG))?;
@@ -108,8 +108,8 @@ fn a_watch_per_descriptor_is_reported_each<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
     let copy = fd.try_clone()?;
-    m.add(&fd, Events::IN, 1)?;
-    m.add(&copy, Events::IN, 2)?;
+    m.add(&fd, EventFlags::IN, 1)?;
+    m.add(&copy, EventFlags::IN, 2)?;
     signal(&fd)?;
     let data: HashSet<_> = m.ready_data()?.into_iter().collect();
     ensure!(data == HashSet::from([1, 2]), "{data:?}");
@@ -169,9 +169,12 @@ fn efault_after<M: Multiplexer>(fitting: usize) -> Result<()> {
     let fds = eventfds(6)?;
     for (data, fd) in (0..).zip(&fds) {
         // A file of each trigger on either side of the edge.
-        let trigger =
-            [Events::ET, Events::ET | Events::ONESHOT, Events::ONESHOT][data as usize % 3];
-        m.add(fd, Events::IN | trigger, data)?;
+        let trigger = [
+            EventFlags::ET,
+            EventFlags::ET | EventFlags::ONESHOT,
+            EventFlags::ONESHOT,
+        ][data as usize % 3];
+        m.add(fd, EventFlags::IN | trigger, data)?;
         signal(fd)?;
     }
     // SAFETY: what is written lies in the page, which is ours.
@@ -203,10 +206,10 @@ fn the_buffer_beyond_the_events_stays_untouched<M: Multiplexer>() -> Result<()> 
     let m = M::new()?;
     let fds = eventfds(2)?;
     for fd in &fds {
-        m.add(fd, Events::IN, 1)?;
+        m.add(fd, EventFlags::IN, 1)?;
         signal(fd)?;
     }
-    let sentinel = Event::new(Events::from_bits_retain(0xdead_beef), 0xdead_beef);
+    let sentinel = Event::new(EventFlags::from_bits_retain(0xdead_beef), 0xdead_beef);
     let mut buffer = [sentinel; 8];
     // SAFETY: the buffer is ours and has room for 8.
     let count = unsafe { m.wait_at(buffer.as_mut_ptr() as usize, 8, Some(LONG)) }?;

@@ -9,7 +9,7 @@ use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
 use crate::sys;
 use crate::user_space::end_of_user_space;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
@@ -43,7 +43,7 @@ fn a_wrong_descriptor_is_ebadf<M: Multiplexer>() -> Result<()> {
         77,
     ] {
         for fd in [-1, CLOSED, i32::MAX, i32::MIN] {
-            expect_error(m.ctl(op, fd, Events::IN, 0), libc::EBADF)?;
+            expect_error(m.ctl(op, fd, EventFlags::IN, 0), libc::EBADF)?;
         }
     }
     Ok(())
@@ -52,9 +52,9 @@ fn a_wrong_descriptor_is_ebadf<M: Multiplexer>() -> Result<()> {
 fn a_wrong_operation_is_einval<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     for op in [0, 4, -1, 77, i32::MAX] {
-        expect_error(m.ctl(op, fd.as_raw_fd(), Events::IN, 2), libc::EINVAL)?;
+        expect_error(m.ctl(op, fd.as_raw_fd(), EventFlags::IN, 2), libc::EINVAL)?;
     }
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
@@ -68,8 +68,8 @@ fn a_file_that_cannot_be_polled_is_eperm<M: Multiplexer>() -> Result<()> {
         File::from(sys::memfd("x")?),
     ];
     for file in files {
-        expect_error(m.add(&file, Events::IN, 1), libc::EPERM)?;
-        expect_error(m.modify(&file, Events::IN, 1), libc::EPERM)?;
+        expect_error(m.add(&file, EventFlags::IN, 1), libc::EPERM)?;
+        expect_error(m.modify(&file, EventFlags::IN, 1), libc::EPERM)?;
         expect_error(m.delete(&file), libc::EPERM)?;
     }
     Ok(())
@@ -78,7 +78,7 @@ fn a_file_that_cannot_be_polled_is_eperm<M: Multiplexer>() -> Result<()> {
 fn eperm_comes_before_einval<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let file = File::open("/")?;
-    expect_error(m.ctl(77, file.as_raw_fd(), Events::IN, 1), libc::EPERM)
+    expect_error(m.ctl(77, file.as_raw_fd(), EventFlags::IN, 1), libc::EPERM)
 }
 
 fn the_instance_itself_is_einval<M: Multiplexer>() -> Result<()> {
@@ -89,8 +89,8 @@ fn the_instance_itself_is_einval<M: Multiplexer>() -> Result<()> {
         libc::EPOLL_CTL_MOD,
         libc::EPOLL_CTL_DEL,
     ] {
-        expect_error(m.ctl(op, m.as_raw_fd(), Events::IN, 1), libc::EINVAL)?;
-        expect_error(m.ctl(op, copy.as_raw_fd(), Events::IN, 1), libc::EINVAL)?;
+        expect_error(m.ctl(op, m.as_raw_fd(), EventFlags::IN, 1), libc::EINVAL)?;
+        expect_error(m.ctl(op, copy.as_raw_fd(), EventFlags::IN, 1), libc::EINVAL)?;
     }
     expect_none(&m)
 }
@@ -98,8 +98,8 @@ fn the_instance_itself_is_einval<M: Multiplexer>() -> Result<()> {
 fn a_second_add_is_eexist<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
-    expect_error(m.add(&fd, Events::OUT, 2), libc::EEXIST)?;
+    m.add(&fd, EventFlags::IN, 1)?;
+    expect_error(m.add(&fd, EventFlags::OUT, 2), libc::EEXIST)?;
     expect_none(&m)?;
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
@@ -108,12 +108,12 @@ fn a_second_add_is_eexist<M: Multiplexer>() -> Result<()> {
 fn mod_and_del_of_an_unwatched_file_are_enoent<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    expect_error(m.modify(&fd, Events::IN, 1), libc::ENOENT)?;
+    expect_error(m.modify(&fd, EventFlags::IN, 1), libc::ENOENT)?;
     expect_error(m.delete(&fd), libc::ENOENT)?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     // Another number of the same file is another key.
     let copy = fd.try_clone()?;
-    expect_error(m.modify(&copy, Events::IN, 1), libc::ENOENT)?;
+    expect_error(m.modify(&copy, EventFlags::IN, 1), libc::ENOENT)?;
     expect_error(m.delete(&copy), libc::ENOENT)?;
     m.delete(&fd)?;
     expect_error(m.delete(&fd), libc::ENOENT)
@@ -127,7 +127,7 @@ fn wait_at<M: Multiplexer>(m: &M, address: usize, max: i32) -> std::io::Result<u
 fn a_wrong_maxevents_is_einval<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     // The array must end below the end of user space, however little of it is mapped.
     let address = sys::map_low_page()?;
@@ -159,7 +159,7 @@ fn a_kernel_address_for_the_events_is_efault<M: Multiplexer>() -> Result<()> {
 fn an_unmapped_address_for_the_events_is_efault_when_ready<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     ensure!(wait_at(&m, 4096, 1)? == 0);
     signal(&fd)?;
     expect_error(wait_at(&m, 4096, 1), libc::EFAULT)?;
@@ -170,9 +170,13 @@ fn an_unmapped_address_for_the_events_is_efault_when_ready<M: Multiplexer>() -> 
 fn unknown_event_bits_are_ignored<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::from_bits_retain(1 << 20), 1)?;
+    m.add(
+        &fd,
+        EventFlags::IN | EventFlags::from_bits_retain(1 << 20),
+        1,
+    )?;
     signal(&fd)?;
-    ensure!(expect_one(&m, 1)? == Events::IN);
+    ensure!(expect_one(&m, 1)? == EventFlags::IN);
     Ok(())
 }
 
@@ -180,17 +184,17 @@ fn a_failed_add_leaves_nothing_behind<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let directory = File::open("/")?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     let before = open_descriptors()?;
     for _ in 0..1000 {
-        expect_error(m.add(&directory, Events::IN, 1), libc::EPERM)?;
-        expect_error(m.add(&fd, Events::IN, 1), libc::EEXIST)?;
-        expect_error(m.add(&CLOSED, Events::IN, 1), libc::EBADF)?;
-        expect_error(m.add(&m, Events::IN, 1), libc::EINVAL)?;
+        expect_error(m.add(&directory, EventFlags::IN, 1), libc::EPERM)?;
+        expect_error(m.add(&fd, EventFlags::IN, 1), libc::EEXIST)?;
+        expect_error(m.add(&CLOSED, EventFlags::IN, 1), libc::EBADF)?;
+        expect_error(m.add(&m, EventFlags::IN, 1), libc::EINVAL)?;
     }
     ensure!(open_descriptors()? == before);
     m.delete(&fd)?;
-    m.add(&fd, Events::IN, 2)?;
+    m.add(&fd, EventFlags::IN, 2)?;
     signal(&fd)?;
     expect_one(&m, 2).map(drop)
 }

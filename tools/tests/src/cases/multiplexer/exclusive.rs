@@ -8,7 +8,7 @@ use crate::registry::Test;
 use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::{scope, sleep};
@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Test> {
     )
 }
 
-const EXCLUSIVE: Events = Events::IN.union(Events::EXCLUSIVE);
+const EXCLUSIVE: EventFlags = EventFlags::IN.union(EventFlags::EXCLUSIVE);
 const STOP: u64 = u64::MAX;
 const INSTANCES: usize = 4;
 
@@ -35,8 +35,8 @@ fn an_exclusive_watch_is_a_watch<M: Multiplexer>() -> Result<()> {
     m.add(&fd, EXCLUSIVE, 1)?;
     for _ in 0..3 {
         signal(&fd)?;
-        ensure!(expect_one(&m, 1)? == Events::IN);
-        ensure!(expect_one(&m, 1)? == Events::IN);
+        ensure!(expect_one(&m, 1)? == EventFlags::IN);
+        ensure!(expect_one(&m, 1)? == EventFlags::IN);
         read_all(fd.as_raw_fd())?;
         ensure!(m.ready()?.is_empty());
     }
@@ -50,7 +50,7 @@ fn an_exclusive_watch_is_a_watch<M: Multiplexer>() -> Result<()> {
 /// `events` says for each. Returns how many waiters have had each of the triggers.
 fn woken<M: Multiplexer>(
     source: &Source,
-    watches: [Events; INSTANCES],
+    watches: [EventFlags; INSTANCES],
     least: usize,
 ) -> Result<Vec<usize>> {
     let stop = sys::eventfd()?;
@@ -58,7 +58,7 @@ fn woken<M: Multiplexer>(
     for events in watches {
         let m = M::new()?;
         m.add(&source.fd, events, 1)?;
-        m.add(&stop, Events::IN, STOP)?;
+        m.add(&stop, EventFlags::IN, STOP)?;
         instances.push((m, Sleeper::default()));
     }
     let had = AtomicUsize::new(0);
@@ -107,7 +107,7 @@ fn one_event_wakes_one_instance_of_several<M: Multiplexer>() -> Result<()> {
     let mut seen = 0;
     for kind in KINDS {
         if ["eventfd", "inotify"].contains(&kind.name) {
-            let watches = [EXCLUSIVE | Events::ET; INSTANCES];
+            let watches = [EXCLUSIVE | EventFlags::ET; INSTANCES];
             let counts = woken::<M>(&kind.make()?, watches, 1)?;
             ensure!(counts == [1; 5], "{}: {counts:?}", kind.name);
             seen += 1;
@@ -119,7 +119,7 @@ fn one_event_wakes_one_instance_of_several<M: Multiplexer>() -> Result<()> {
 
 /// All that are shared, and one of the others.
 fn one_event_wakes_all_shared_instances_and_one_exclusive<M: Multiplexer>() -> Result<()> {
-    let (exclusive, shared) = (EXCLUSIVE | Events::ET, Events::IN | Events::ET);
+    let (exclusive, shared) = (EXCLUSIVE | EventFlags::ET, EventFlags::IN | EventFlags::ET);
     let source = KINDS[0].make()?;
     let watches = [exclusive, shared, exclusive, shared];
     let counts = woken::<M>(&source, watches, 3)?;
@@ -128,8 +128,8 @@ fn one_event_wakes_all_shared_instances_and_one_exclusive<M: Multiplexer>() -> R
 }
 
 fn a_shared_watch_beside_exclusive_ones_is_woken_too<M: Multiplexer>() -> Result<()> {
-    let exclusive = EXCLUSIVE | Events::ET;
-    let shared = Events::IN | Events::ET;
+    let exclusive = EXCLUSIVE | EventFlags::ET;
+    let shared = EventFlags::IN | EventFlags::ET;
     let m = M::new()?;
     let others = [M::new()?, M::new()?];
     let fd = sys::eventfd()?;
@@ -149,11 +149,11 @@ fn a_shared_watch_beside_exclusive_ones_is_woken_too<M: Multiplexer>() -> Result
 fn it_is_given_at_add_only<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     expect_error(m.modify(&fd, EXCLUSIVE, 2), libc::EINVAL)?;
     m.delete(&fd)?;
     m.add(&fd, EXCLUSIVE, 1)?;
-    expect_error(m.modify(&fd, Events::IN, 2), libc::EINVAL)?;
+    expect_error(m.modify(&fd, EventFlags::IN, 2), libc::EINVAL)?;
     expect_error(m.modify(&fd, EXCLUSIVE, 2), libc::EINVAL)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
@@ -165,12 +165,17 @@ fn it_is_given_at_add_only<M: Multiplexer>() -> Result<()> {
 fn it_goes_with_no_oneshot<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    for more in [Events::ONESHOT, Events::PRI, Events::RDHUP, Events::RDNORM] {
+    for more in [
+        EventFlags::ONESHOT,
+        EventFlags::PRI,
+        EventFlags::RDHUP,
+        EventFlags::RDNORM,
+    ] {
         expect_error(m.add(&fd, EXCLUSIVE | more, 1), libc::EINVAL)?;
     }
     m.add(
         &fd,
-        EXCLUSIVE | Events::OUT | Events::ET | Events::WAKEUP | Events::ERR,
+        EXCLUSIVE | EventFlags::OUT | EventFlags::ET | EventFlags::WAKEUP | EventFlags::ERR,
         1,
     )?;
     Ok(())

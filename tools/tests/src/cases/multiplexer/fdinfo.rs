@@ -8,7 +8,7 @@ use crate::support::expect_one;
 use crate::sys;
 use crate::{both, repoll_only};
 use anyhow::{ensure, Context, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -46,8 +46,8 @@ fn the_interest_list_is_shown<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     ensure!(watches(&m)?.is_empty());
     let (a, b) = (sys::eventfd()?, sys::eventfd()?);
-    m.add(&a, Events::IN | Events::ET, 0x1234_5678_9abc_def0)?;
-    m.add(&b, Events::OUT, 2)?;
+    m.add(&a, EventFlags::IN | EventFlags::ET, 0x1234_5678_9abc_def0)?;
+    m.add(&b, EventFlags::OUT, 2)?;
     let shown = watches(&m)?;
     ensure!(shown.len() == 2, "{shown:?}");
     let of = |fd: i32| {
@@ -58,9 +58,9 @@ fn the_interest_list_is_shown<M: Multiplexer>() -> Result<()> {
             .next()
             .with_context(|| format!("{fd} is not in {shown:?}"))
     };
-    let always = Events::ERR | Events::HUP;
+    let always = EventFlags::ERR | EventFlags::HUP;
     let watch = of(a.as_raw_fd())?;
-    let events = (Events::IN | Events::ET | always).bits();
+    let events = (EventFlags::IN | EventFlags::ET | always).bits();
     ensure!(
         watch.get("events") == Some(&format!("{events:x}")),
         "{watch:?}"
@@ -72,7 +72,7 @@ fn the_interest_list_is_shown<M: Multiplexer>() -> Result<()> {
     for name in ["pos", "ino", "sdev"] {
         ensure!(watch.contains_key(name), "{watch:?}");
     }
-    let events = (Events::OUT | always).bits();
+    let events = (EventFlags::OUT | always).bits();
     let watch = of(b.as_raw_fd())?;
     ensure!(
         watch.get("events") == Some(&format!("{events:x}")),
@@ -90,7 +90,7 @@ fn the_interest_list_is_shown<M: Multiplexer>() -> Result<()> {
 fn closed_files_are_not_shown<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     drop(fd);
     let shown = watches(&m)?;
     ensure!(shown.is_empty(), "{shown:?}");
@@ -103,7 +103,7 @@ fn it_can_be_read_while_things_change<M: Multiplexer>() -> Result<()> {
         let changes = threads.spawn(|| -> Result<()> {
             for data in 0..500 {
                 let fd = sys::eventfd()?;
-                m.add(&fd, Events::IN, data)?;
+                m.add(&fd, EventFlags::IN, data)?;
             }
             Ok(())
         });
@@ -124,18 +124,18 @@ fn shown_of_wakeup<M: Multiplexer>() -> Result<[u32; 2]> {
         let events = watches[0].get("events").context("events are shown")?;
         Ok(u32::from_str_radix(events, 16)?)
     };
-    m.add(&fd, Events::IN | Events::WAKEUP, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::WAKEUP, 1)?;
     let after_add = shown()?;
-    m.modify(&fd, Events::IN | Events::ET | Events::WAKEUP, 2)?;
+    m.modify(&fd, EventFlags::IN | EventFlags::ET | EventFlags::WAKEUP, 2)?;
     crate::files::signal(&fd)?;
-    ensure!(expect_one(&m, 2)? == Events::IN);
+    ensure!(expect_one(&m, 2)? == EventFlags::IN);
     Ok([after_add, shown()?])
 }
 
 /// The events without EPOLLWAKEUP, as [`shown_of_wakeup`] has them.
 fn without_wakeup() -> [u32; 2] {
-    let always = Events::IN | Events::ERR | Events::HUP;
-    [always.bits(), (always | Events::ET).bits()]
+    let always = EventFlags::IN | EventFlags::ERR | EventFlags::HUP;
+    [always.bits(), (always | EventFlags::ET).bits()]
 }
 
 const CAP_BLOCK_SUSPEND: u32 = 36;

@@ -6,7 +6,7 @@ use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::support::{expect_none, expect_one, MOMENT};
 use anyhow::{ensure, Context, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::thread::{scope, sleep};
 
 pub fn tests() -> Vec<Test> {
@@ -37,7 +37,7 @@ pub fn tests() -> Vec<Test> {
 fn wakes_a_wait<M: Multiplexer>(kind: Kind) -> Result<()> {
     let source = kind.make()?;
     let m = M::new().context("making an instance")?;
-    m.add(&source.fd, Events::IN, 7).context("ADD")?;
+    m.add(&source.fd, EventFlags::IN, 7).context("ADD")?;
     expect_none(&m)?;
     let events = scope(|threads| {
         let trigger = threads.spawn(|| {
@@ -50,7 +50,7 @@ fn wakes_a_wait<M: Multiplexer>(kind: Kind) -> Result<()> {
     })?;
     ensure!(events.len() == 1, "{events:?}");
     ensure!(events[0].data() == 7, "{events:?}");
-    ensure!(events[0].events() == Events::IN, "{events:?}");
+    ensure!(events[0].flags() == EventFlags::IN, "{events:?}");
     source.drain()?;
     expect_none(&m)
 }
@@ -60,8 +60,8 @@ fn ready_already<M: Multiplexer>(kind: Kind) -> Result<()> {
     let source = kind.make()?;
     source.trigger()?;
     let m = M::new()?;
-    m.add(&source.fd, Events::IN, 8)?;
-    ensure!(expect_one(&m, 8)? == Events::IN);
+    m.add(&source.fd, EventFlags::IN, 8)?;
+    ensure!(expect_one(&m, 8)? == EventFlags::IN);
     source.drain()?;
     expect_none(&m)?;
     m.delete(&source.fd)?;

@@ -10,7 +10,7 @@ use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
 use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::sys::*;
-use repoll::{CreateFlags, Event, Events};
+use repoll::{CreateFlags, Event, EventFlags};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -58,12 +58,12 @@ fn nop_does_nothing() -> Result<()> {
 fn create_makes_an_independent_instance() -> Result<()> {
     let first = Repoll::new()?;
     let fd = sys::eventfd()?;
-    first.add(&fd, Events::IN, 1)?;
+    first.add(&fd, EventFlags::IN, 1)?;
     let instance = first.instance().create(CreateFlags::CLOEXEC)?;
     let second = Repoll::from(std::os::fd::OwnedFd::from(instance));
     signal(&fd)?;
     expect_none(&second)?;
-    second.add(&fd, Events::IN, 2)?;
+    second.add(&fd, EventFlags::IN, 2)?;
     expect_one(&second, 2)?;
     drop(first);
     expect_one(&second, 2)?;
@@ -115,7 +115,7 @@ fn unknown_flags_are_einval() -> Result<()> {
     let padded = repoll_create { flags: 0, __pad: 1 };
     expect_error(ioctl(&m, REPOLL_IOCTL_CREATE, &padded), libc::EINVAL)?;
     ensure!(open_descriptors()? == before);
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     Ok(())
 }
 
@@ -153,7 +153,7 @@ fn a_longer_argument_is_taken_when_the_rest_is_zero() -> Result<()> {
         known: repoll_ctl {
             op: libc::EPOLL_CTL_ADD,
             fd: fd.as_raw_fd(),
-            events: Events::IN.bits(),
+            events: EventFlags::IN.bits(),
             flags: 0,
             data: 5,
         },
@@ -214,14 +214,14 @@ fn a_longer_argument_with_more_in_it_is_e2big() -> Result<()> {
         expect_error(ioctl(&m, request, &create), libc::E2BIG)?;
     }
     // It was not added.
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     Ok(())
 }
 
 fn the_first_version_of_wait_is_understood() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let mut event = Event::default();
     let wait = repoll_wait {
@@ -325,11 +325,11 @@ fn an_instance_that_was_created_has_the_c_epolls_name() -> Result<()> {
     ensure!(name == link(c_epoll.as_raw_fd())?, "{}", name.display());
     ensure!(link(outer.as_raw_fd())?.as_os_str() == "/dev/repoll");
     let fd = sys::eventfd()?;
-    inner.add(&fd, Events::IN, 1)?;
-    outer.add(&inner, Events::IN, 2)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
+    outer.add(&inner, EventFlags::IN, 2)?;
     signal(&fd)?;
     expect_one(&outer, 2)?;
-    expect_error(outer.add(&c_epoll, Events::IN, 3), libc::ELOOP)
+    expect_error(outer.add(&c_epoll, EventFlags::IN, 3), libc::ELOOP)
 }
 
 fn read_and_write_are_refused() -> Result<()> {
@@ -343,13 +343,13 @@ fn read_and_write_are_refused() -> Result<()> {
 fn an_instance_that_is_opened_again_is_a_new_one() -> Result<()> {
     let first = Repoll::new()?;
     let fd = sys::eventfd()?;
-    first.add(&fd, Events::IN, 1)?;
+    first.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let path = format!("/proc/self/fd/{}", first.as_raw_fd());
     let file = std::fs::File::options().read(true).write(true).open(path)?;
     let second = Repoll::from(OwnedFd::from(file));
     expect_none(&second)?;
-    second.add(&fd, Events::IN, 2)?;
+    second.add(&fd, EventFlags::IN, 2)?;
     expect_one(&second, 2)?;
     expect_one(&first, 1).map(drop)
 }
@@ -376,7 +376,7 @@ fn create_needs_no_device() -> Result<()> {
             let made = m.instance().create(CreateFlags::CLOEXEC)?;
             let made = Repoll::from(OwnedFd::from(made));
             let fd = sys::eventfd()?;
-            made.add(&fd, Events::IN, 1)?;
+            made.add(&fd, EventFlags::IN, 1)?;
             signal(&fd)?;
             expect_one(&made, 1).map(drop)
         };

@@ -10,7 +10,7 @@ use crate::signals::{self, HANDLED};
 use crate::support::{expect_error, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::sleep;
@@ -39,7 +39,7 @@ fn instance<M: Multiplexer>() -> Result<(M, OwnedFd)> {
     signals::handle_signal(libc::SIGUSR1, 0)?;
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     Ok((m, fd))
 }
 

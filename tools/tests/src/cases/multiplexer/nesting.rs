@@ -9,7 +9,7 @@ use crate::settings;
 use crate::support::{expect_error, expect_none, expect_one, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::{scope, sleep};
@@ -41,7 +41,7 @@ fn chain<M: Multiplexer>(length: usize) -> Result<Vec<M>> {
     for at in 0..length {
         let m = M::new()?;
         if let Some(below) = instances.last() {
-            m.add(below, Events::IN, 100 + at as u64)?;
+            m.add(below, EventFlags::IN, 100 + at as u64)?;
         }
         instances.push(m);
     }
@@ -51,11 +51,11 @@ fn chain<M: Multiplexer>(length: usize) -> Result<Vec<M>> {
 fn an_outer_instance_sees_what_is_ready_in_the_inner_one<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
     let fd = sys::eventfd()?;
-    outer.add(&inner, Events::IN, 2)?;
-    inner.add(&fd, Events::IN, 1)?;
+    outer.add(&inner, EventFlags::IN, 2)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
     expect_none(&outer)?;
     signal(&fd)?;
-    ensure!(expect_one(&outer, 2)? == Events::IN);
+    ensure!(expect_one(&outer, 2)? == EventFlags::IN);
     expect_one(&outer, 2)?;
     expect_one(&inner, 1)?;
     expect_one(&outer, 2)?;
@@ -66,14 +66,14 @@ fn an_outer_instance_sees_what_is_ready_in_the_inner_one<M: Multiplexer>() -> Re
     outer.delete(&inner)?;
     signal(&fd)?;
     expect_none(&outer)?;
-    outer.add(&inner, Events::IN, 3)?;
+    outer.add(&inner, EventFlags::IN, 3)?;
     expect_one(&outer, 3).map(drop)
 }
 
 fn an_outer_wait_is_woken<M: Multiplexer>() -> Result<()> {
     let instances = chain::<M>(2)?;
     let fd = sys::eventfd()?;
-    instances[0].add(&fd, Events::IN, 1)?;
+    instances[0].add(&fd, EventFlags::IN, 1)?;
     let events = scope(|threads| {
         threads.spawn(|| {
             sleep(3 * MOMENT);
@@ -88,7 +88,7 @@ fn an_outer_wait_is_woken<M: Multiplexer>() -> Result<()> {
 fn a_chain_passes_an_event_all_the_way_up<M: Multiplexer>() -> Result<()> {
     let instances = chain::<M>(5)?;
     let fd = sys::eventfd()?;
-    instances[0].add(&fd, Events::IN, 1)?;
+    instances[0].add(&fd, EventFlags::IN, 1)?;
     for _ in 0..3 {
         let events = scope(|threads| {
             threads.spawn(|| {
@@ -113,8 +113,8 @@ fn a_chain_passes_an_event_all_the_way_up<M: Multiplexer>() -> Result<()> {
 fn an_outer_edge_is_reported_once_per_change<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
     let fd = sys::eventfd()?;
-    outer.add(&inner, Events::IN | Events::ET, 2)?;
-    inner.add(&fd, Events::IN | Events::ET, 1)?;
+    outer.add(&inner, EventFlags::IN | EventFlags::ET, 2)?;
+    inner.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     for _ in 0..3 {
         signal(&fd)?;
         expect_one(&outer, 2)?;
@@ -129,13 +129,13 @@ fn an_outer_edge_is_reported_once_per_change<M: Multiplexer>() -> Result<()> {
 fn an_outer_oneshot_is_reported_once<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
     let fd = sys::eventfd()?;
-    outer.add(&inner, Events::IN | Events::ONESHOT, 2)?;
-    inner.add(&fd, Events::IN, 1)?;
+    outer.add(&inner, EventFlags::IN | EventFlags::ONESHOT, 2)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&outer, 2)?;
     signal(&fd)?;
     expect_none(&outer)?;
-    outer.modify(&inner, Events::IN | Events::ONESHOT, 3)?;
+    outer.modify(&inner, EventFlags::IN | EventFlags::ONESHOT, 3)?;
     expect_one(&outer, 3)?;
     expect_none(&outer)
 }
@@ -143,9 +143,9 @@ fn an_outer_oneshot_is_reported_once<M: Multiplexer>() -> Result<()> {
 fn a_file_in_both_is_reported_in_both<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
     let fd = sys::eventfd()?;
-    inner.add(&fd, Events::IN, 1)?;
-    outer.add(&fd, Events::IN, 2)?;
-    outer.add(&inner, Events::IN, 3)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
+    outer.add(&fd, EventFlags::IN, 2)?;
+    outer.add(&inner, EventFlags::IN, 3)?;
     signal(&fd)?;
     let mut data = outer.ready_data()?;
     data.sort_unstable();
@@ -157,12 +157,12 @@ fn a_cycle_is_eloop<M: Multiplexer>() -> Result<()> {
     for length in 2..=4 {
         let instances = chain::<M>(length)?;
         let (first, last) = (&instances[0], &instances[length - 1]);
-        expect_error(first.add(last, Events::IN, 1), libc::ELOOP)?;
+        expect_error(first.add(last, EventFlags::IN, 1), libc::ELOOP)?;
         let copy = last.duplicate()?;
-        expect_error(first.add(&copy, Events::IN, 1), libc::ELOOP)?;
+        expect_error(first.add(&copy, EventFlags::IN, 1), libc::ELOOP)?;
         // All is as before.
         let fd = sys::eventfd()?;
-        first.add(&fd, Events::IN, 1)?;
+        first.add(&fd, EventFlags::IN, 1)?;
         signal(&fd)?;
         expect_one(last, 99 + length as u64)?;
     }
@@ -172,16 +172,16 @@ fn a_cycle_is_eloop<M: Multiplexer>() -> Result<()> {
 fn a_chain_that_is_too_long_is_eloop<M: Multiplexer>() -> Result<()> {
     let instances = chain::<M>(5)?;
     let above = M::new()?;
-    expect_error(above.add(&instances[4], Events::IN, 1), libc::ELOOP)?;
-    above.add(&instances[3], Events::IN, 1)?;
+    expect_error(above.add(&instances[4], EventFlags::IN, 1), libc::ELOOP)?;
+    above.add(&instances[3], EventFlags::IN, 1)?;
     Ok(())
 }
 
 fn a_chain_is_not_made_too_long_at_its_lower_end<M: Multiplexer>() -> Result<()> {
     let upper = chain::<M>(3)?;
     let lower = chain::<M>(3)?;
-    expect_error(upper[0].add(&lower[2], Events::IN, 1), libc::ELOOP)?;
-    upper[0].add(&lower[1], Events::IN, 1)?;
+    expect_error(upper[0].add(&lower[2], EventFlags::IN, 1), libc::ELOOP)?;
+    upper[0].add(&lower[1], EventFlags::IN, 1)?;
     Ok(())
 }
 
@@ -192,17 +192,17 @@ fn too_many_ways_upwards_are_einval<M: Multiplexer>() -> Result<()> {
     let mut outers = Vec::new();
     for data in 0..500 {
         let outer = M::new()?;
-        outer.add(&inner, Events::IN, data)?;
+        outer.add(&inner, EventFlags::IN, data)?;
         outers.push(outer);
     }
-    inner.add(&fd, Events::IN, 1)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
     let one_more = M::new()?;
-    expect_error(one_more.add(&inner, Events::IN, 1), libc::EINVAL)?;
+    expect_error(one_more.add(&inner, EventFlags::IN, 1), libc::EINVAL)?;
     inner.delete(&fd)?;
-    one_more.add(&inner, Events::IN, 1)?;
-    expect_error(inner.add(&other, Events::IN, 1), libc::EINVAL)?;
+    one_more.add(&inner, EventFlags::IN, 1)?;
+    expect_error(inner.add(&other, EventFlags::IN, 1), libc::EINVAL)?;
     drop(one_more);
-    inner.add(&other, Events::IN, 1)?;
+    inner.add(&other, EventFlags::IN, 1)?;
     signal(&other)?;
     for (data, outer) in (0..).zip(&outers) {
         expect_one(outer, data)?;
@@ -213,8 +213,8 @@ fn too_many_ways_upwards_are_einval<M: Multiplexer>() -> Result<()> {
 fn the_close_of_the_inner_ends_the_watch<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
     let fd = sys::eventfd()?;
-    inner.add(&fd, Events::IN, 1)?;
-    outer.add(&inner, Events::IN, 2)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
+    outer.add(&inner, EventFlags::IN, 2)?;
     signal(&fd)?;
     expect_one(&outer, 2)?;
     drop(inner);
@@ -226,8 +226,8 @@ fn the_close_of_the_inner_ends_the_watch<M: Multiplexer>() -> Result<()> {
 fn the_close_of_the_outer_leaves_the_inner<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
     let fd = sys::eventfd()?;
-    inner.add(&fd, Events::IN, 1)?;
-    outer.add(&inner, Events::IN, 2)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
+    outer.add(&inner, EventFlags::IN, 2)?;
     drop(outer);
     signal(&fd)?;
     expect_one(&inner, 1).map(drop)
@@ -236,7 +236,7 @@ fn the_close_of_the_outer_leaves_the_inner<M: Multiplexer>() -> Result<()> {
 fn the_close_of_the_file_is_seen_by_the_outer<M: Multiplexer>() -> Result<()> {
     let instances = chain::<M>(3)?;
     let fd = sys::eventfd()?;
-    instances[0].add(&fd, Events::IN, 1)?;
+    instances[0].add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&instances[2], 102)?;
     drop(fd);
@@ -250,10 +250,10 @@ fn opposite_adds_at_the_same_time_make_no_cycle<M: Multiplexer>() -> Result<()> 
     let fd = sys::eventfd()?;
     for _ in 0..settings::get().loops(200) {
         let [a, b] = [M::new()?, M::new()?];
-        a.add(&fd, Events::IN, 1)?;
+        a.add(&fd, EventFlags::IN, 1)?;
         let (one, other) = scope(|threads| {
-            let one = threads.spawn(|| a.add(&b, Events::IN, 2).is_ok());
-            let other = b.add(&a, Events::IN, 3).is_ok();
+            let one = threads.spawn(|| a.add(&b, EventFlags::IN, 2).is_ok());
+            let other = b.add(&a, EventFlags::IN, 3).is_ok();
             (one.join().unwrap_or(false), other)
         });
         ensure!(one != other, "both or none: {one}");
@@ -267,7 +267,7 @@ fn events_while_the_topology_changes<M: Multiplexer>() -> Result<()> {
     let fds = crate::files::eventfds(4)?;
     let instances = (0..4).map(|_| M::new()).collect::<Result<Vec<M>, _>>()?;
     for (m, fd) in instances.iter().zip(&fds) {
-        m.add(fd, Events::IN, 1)?;
+        m.add(fd, EventFlags::IN, 1)?;
     }
     let over = AtomicBool::new(false);
     let body = |step: usize, action: &(dyn Fn(usize) + Sync)| {
@@ -282,7 +282,7 @@ fn events_while_the_topology_changes<M: Multiplexer>() -> Result<()> {
         threads.spawn(|| body(1, &|n| drop(signal(&fds[n % 4]))));
         threads.spawn(|| {
             body(1, &|n| {
-                drop(at(n).add(at(n / 4), Events::IN | Events::ET, 2))
+                drop(at(n).add(at(n / 4), EventFlags::IN | EventFlags::ET, 2))
             })
         });
         threads.spawn(|| body(3, &|n| drop(at(n).delete(at(n / 4)))));
@@ -299,7 +299,7 @@ fn events_while_the_topology_changes<M: Multiplexer>() -> Result<()> {
         over.store(true, SeqCst);
     });
     let fd = sys::eventfd()?;
-    instances[0].add(&fd, Events::IN | Events::ET, 77)?;
+    instances[0].add(&fd, EventFlags::IN | EventFlags::ET, 77)?;
     signal(&fd)?;
     ensure!(instances[0].ready_data()?.contains(&77));
     Ok(())

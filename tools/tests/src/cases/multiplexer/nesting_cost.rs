@@ -13,7 +13,7 @@ use crate::stall::StallingPage;
 use crate::support::{expect_error, expect_one, memory_is_countable, LONG};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::mpsc;
 use std::thread::{scope, sleep};
@@ -92,11 +92,11 @@ fn add_below<M: Multiplexer>(
     let mut links = 0;
     let levels = pyramid::<M>(n, |inner, outer| {
         links += 1;
-        Ok(outer.add(inner, Events::IN, 1)?)
+        Ok(outer.add(inner, EventFlags::IN, 1)?)
     })?;
     let added = inner()?;
     let bottom = &levels[0][0];
-    let cost = instructions_once(|| match bottom.add(&added, Events::IN, 1) {
+    let cost = instructions_once(|| match bottom.add(&added, EventFlags::IN, 1) {
         // Too deep, or too many paths: the walk was made.
         Err(e) if [libc::ELOOP, libc::EINVAL].contains(&e.raw_os_error().unwrap_or(0)) => Ok(()),
         other => other.map_err(Into::into),
@@ -116,7 +116,7 @@ fn an_add_below_many_paths_is_linear_in_the_links() -> Result<()> {
 fn add_between<M: Multiplexer>(n: usize) -> Result<(usize, u64)> {
     let mut last = 0;
     pyramid::<M>(n, |inner, outer| {
-        last = instructions_once(|| Ok(outer.add(inner, Events::IN, 1)?))?;
+        last = instructions_once(|| Ok(outer.add(inner, EventFlags::IN, 1)?))?;
         Ok(())
     })?;
     Ok((3 * n, last))
@@ -154,10 +154,10 @@ fn add_above<M: Multiplexer>(files: usize, numbers: usize) -> Result<(usize, u64
         copies.extend(sys::copies(&fd, numbers)?);
     }
     for copy in &copies {
-        inner.add(copy, Events::IN, 1)?;
+        inner.add(copy, EventFlags::IN, 1)?;
     }
     let outer = M::new()?;
-    let cost = instructions_once(|| Ok(outer.add(&inner, Events::IN, 1)?))?;
+    let cost = instructions_once(|| Ok(outer.add(&inner, EventFlags::IN, 1)?))?;
     Ok((copies.len(), cost))
 }
 
@@ -179,7 +179,7 @@ fn an_add_above_one_file_under_many_numbers_is_linear_in_them() -> Result<()> {
 fn while_stalled(m: &Repoll, body: impl FnOnce(&StallingPage) -> Result<()>) -> Result<()> {
     let page = StallingPage::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 9)?;
+    m.add(&fd, EventFlags::IN, 9)?;
     signal(&fd)?;
     scope(|threads| {
         let waiter = threads.spawn(|| {
@@ -204,16 +204,16 @@ fn a_nested_add_is_not_held_up_by_a_stalled_wait_of_another() -> Result<()> {
     while_stalled(&stalled, |page| {
         let (sender, receiver) = mpsc::channel();
         scope(|threads| {
-            let add = threads.spawn(|| outer.add(&stalled, Events::IN, 1));
+            let add = threads.spawn(|| outer.add(&stalled, EventFlags::IN, 1));
             // It waits for the instance by now; nothing breaks if not.
             sleep(Duration::from_millis(50));
             threads.spawn(move || {
                 let add = || -> Result<()> {
                     let chain = [Repoll::new()?, Repoll::new()?, Repoll::new()?];
-                    chain[1].add(&chain[0], Events::IN, 2)?;
-                    chain[2].add(&chain[1], Events::IN, 3)?;
+                    chain[1].add(&chain[0], EventFlags::IN, 2)?;
+                    chain[2].add(&chain[1], EventFlags::IN, 3)?;
                     let fd = sys::eventfd()?;
-                    chain[0].add(&fd, Events::IN, 1)?;
+                    chain[0].add(&fd, EventFlags::IN, 1)?;
                     signal(&fd)?;
                     expect_one(&chain[2], 3).map(drop)
                 };
@@ -230,10 +230,10 @@ fn a_nested_add_is_not_held_up_by_a_stalled_wait_of_another() -> Result<()> {
 
 fn a_nested_add_goes_on_when_the_stalled_wait_does() -> Result<()> {
     let (stalled, middle, outer) = (Repoll::new()?, Repoll::new()?, Repoll::new()?);
-    middle.add(&stalled, Events::IN, 1)?;
+    middle.add(&stalled, EventFlags::IN, 1)?;
     while_stalled(&stalled, |page| {
         scope(|threads| {
-            let add = threads.spawn(|| outer.add(&middle, Events::IN, 2));
+            let add = threads.spawn(|| outer.add(&middle, EventFlags::IN, 2));
             sleep(Duration::from_millis(50));
             ensure!(
                 !add.is_finished(),
@@ -245,14 +245,14 @@ fn a_nested_add_goes_on_when_the_stalled_wait_does() -> Result<()> {
                 .map_err(Into::into)
         })
     })?;
-    expect_error(stalled.add(&outer, Events::IN, 3), libc::ELOOP)
+    expect_error(stalled.add(&outer, EventFlags::IN, 3), libc::ELOOP)
 }
 
 fn a_nested_add_that_waits_for_a_stalled_wait_can_be_killed() -> Result<()> {
     let (stalled, outer) = (Repoll::new()?, Repoll::new()?);
     while_stalled(&stalled, |_| {
         let child = processes::fork(|| {
-            drop(outer.add(&stalled, Events::IN, 1));
+            drop(outer.add(&stalled, EventFlags::IN, 1));
             0
         })?;
         sleep(Duration::from_millis(50));
@@ -262,7 +262,7 @@ fn a_nested_add_that_waits_for_a_stalled_wait_can_be_killed() -> Result<()> {
         ensure!(child.wait()? == -libc::SIGKILL);
         Ok(())
     })?;
-    outer.add(&stalled, Events::IN, 1)?;
+    outer.add(&stalled, EventFlags::IN, 1)?;
     Ok(())
 }
 
@@ -276,7 +276,7 @@ fn watch_many(m: &Repoll, files: &[OwnedFd], numbers: usize) -> Result<()> {
     for fd in files {
         for number in numbers.clone() {
             sys::dup_onto(fd.as_raw_fd(), number)?;
-            m.ctl(libc::EPOLL_CTL_ADD, number, Events::IN, 1)?;
+            m.ctl(libc::EPOLL_CTL_ADD, number, EventFlags::IN, 1)?;
         }
     }
     for number in numbers {
@@ -298,7 +298,7 @@ fn an_instance_with_half_a_million_watches_can_be_nested() -> Result<()> {
     sys::allow_descriptors(FILES as u64 + 100)?;
     let files = eventfds(FILES)?;
     watch_many(&inner, &files, NUMBERS)?;
-    outer.add(&inner, Events::IN, 1)?;
+    outer.add(&inner, EventFlags::IN, 1)?;
     signal(&files[0])?;
     expect_one(&outer, 1).map(drop)
 }
@@ -307,16 +307,16 @@ fn a_kill_ends_the_walk() -> Result<()> {
     let (inner, outer) = (Repoll::new()?, Repoll::new()?);
     let files = eventfds(200)?;
     watch_many(&inner, &files, 400)?;
-    let whole = instructions_once(|| Ok(outer.add(&inner, Events::IN, 1)?))?;
+    let whole = instructions_once(|| Ok(outer.add(&inner, EventFlags::IN, 1)?))?;
     outer.delete(&inner)?;
     // The clock's interrupt ends the nap; the walk is under way by then.
     let nap = Duration::from_millis(1);
     ensure!(whole > 4_000_000, "{whole}: too short to be interrupted");
-    let taken = time_to_die(nap, || drop(outer.add(&inner, Events::IN, 1)))?;
+    let taken = time_to_die(nap, || drop(outer.add(&inner, EventFlags::IN, 1)))?;
     println!("a walk of {whole} instructions, gone {taken} after it was killed");
     ensure!(taken < whole / 4, "{taken} of {whole}");
     // Nothing of it is left.
-    outer.add(&inner, Events::IN, 1)?;
+    outer.add(&inner, EventFlags::IN, 1)?;
     signal(&files[0])?;
     expect_one(&outer, 1).map(drop)
 }

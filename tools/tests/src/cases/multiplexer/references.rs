@@ -7,7 +7,7 @@ use crate::registry::Test;
 use crate::support::{expect_error, expect_none, while_waiting};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -33,7 +33,7 @@ const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
 fn close_of_a_watched_reader_breaks_the_pipe<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&reader, Events::IN, 1)?;
+    m.add(&reader, EventFlags::IN, 1)?;
     drop(reader);
     expect_error(sys::write(writer.as_raw_fd(), b"x"), libc::EPIPE)?;
     expect_none(&m)
@@ -42,7 +42,7 @@ fn close_of_a_watched_reader_breaks_the_pipe<M: Multiplexer>() -> Result<()> {
 fn close_of_a_watched_writer_is_end_of_file<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&writer, Events::OUT, 1)?;
+    m.add(&writer, EventFlags::OUT, 1)?;
     drop(writer);
     ensure!(sys::read(reader.as_raw_fd(), &mut [0; 8])? == 0);
     expect_none(&m)
@@ -52,7 +52,7 @@ fn close_of_a_watched_unix_socket_is_end_of_file<M: Multiplexer>() -> Result<()>
     let m = M::new()?;
     let (near, mut far) = UnixStream::pair()?;
     far.set_read_timeout(LIMIT)?;
-    m.add(&near, Events::IN, 1)?;
+    m.add(&near, EventFlags::IN, 1)?;
     drop(near);
     ensure!(far.read(&mut [0; 8])? == 0);
     expect_none(&m)
@@ -68,7 +68,7 @@ fn tcp_pair() -> Result<(TcpStream, TcpStream)> {
 fn close_of_a_watched_tcp_socket_is_end_of_file<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (near, mut far) = tcp_pair()?;
-    m.add(&near, Events::IN, 1)?;
+    m.add(&near, EventFlags::IN, 1)?;
     drop(near);
     ensure!(far.read(&mut [0; 8])? == 0);
     expect_none(&m)
@@ -78,7 +78,7 @@ fn close_of_a_watched_listener_frees_its_port<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    m.add(&listener, Events::IN, 1)?;
+    m.add(&listener, EventFlags::IN, 1)?;
     drop(listener);
     expect_error(TcpStream::connect(address), libc::ECONNREFUSED)?;
     TcpListener::bind(address)?;
@@ -89,7 +89,7 @@ fn close_of_a_watched_udp_socket_frees_its_port<M: Multiplexer>() -> Result<()> 
     let m = M::new()?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let address = socket.local_addr()?;
-    m.add(&socket, Events::IN, 1)?;
+    m.add(&socket, EventFlags::IN, 1)?;
     drop(socket);
     UdpSocket::bind(address)?;
     expect_none(&m)
@@ -98,7 +98,7 @@ fn close_of_a_watched_udp_socket_frees_its_port<M: Multiplexer>() -> Result<()> 
 fn close_while_waiting_is_seen_by_the_peer<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (near, mut far) = tcp_pair()?;
-    m.add(&near, Events::IN, 1)?;
+    m.add(&near, EventFlags::IN, 1)?;
     let seen = while_waiting(&m, || {
         drop(near);
         ensure!(far.read(&mut [0; 8])? == 0);
@@ -111,8 +111,8 @@ fn close_while_waiting_is_seen_by_the_peer<M: Multiplexer>() -> Result<()> {
 fn close_of_the_instance_leaves_files_open<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&reader, Events::IN, 1)?;
-    m.add(&writer, Events::OUT, 2)?;
+    m.add(&reader, EventFlags::IN, 1)?;
+    m.add(&writer, EventFlags::OUT, 2)?;
     drop(m);
     sys::write(writer.as_raw_fd(), b"x")?;
     ensure!(sys::read(reader.as_raw_fd(), &mut [0; 8])? == 1);
@@ -124,7 +124,7 @@ fn a_thousand_closed_files_leave_the_instance_usable<M: Multiplexer>() -> Result
     for data in 0..1000 {
         let fd = sys::eventfd()?;
         // The number recurs, and so may the address of the file.
-        m.add(&fd, Events::IN, data)?;
+        m.add(&fd, EventFlags::IN, data)?;
         if data % 2 == 0 {
             crate::files::signal(&fd)?;
         }

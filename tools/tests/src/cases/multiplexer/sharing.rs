@@ -9,7 +9,7 @@ use crate::registry::Test;
 use crate::support::{eventually, expect_none, expect_one, LONG};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -30,7 +30,7 @@ fn a_duplicate_is_the_same_instance<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let copy = m.duplicate()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&copy, 1)?;
     drop(m);
@@ -42,7 +42,7 @@ fn a_duplicate_is_the_same_instance<M: Multiplexer>() -> Result<()> {
 fn a_fork_shares_the_instance<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     let child = processes::fork(|| match m.wait(4, Some(LONG)) {
         Ok(events) => events.len() as i32,
         Err(_) => 100,
@@ -58,7 +58,7 @@ fn a_fork_shares_the_instance<M: Multiplexer>() -> Result<()> {
 fn a_child_may_add_what_the_parent_then_sees<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    let child = processes::fork(|| i32::from(m.add(&fd, Events::IN, 9).is_err()))?;
+    let child = processes::fork(|| i32::from(m.add(&fd, EventFlags::IN, 9).is_err()))?;
     ensure!(child.wait()? == 0);
     signal(&fd)?;
     expect_one(&m, 9)?;
@@ -123,12 +123,12 @@ fn an_instance_can_be_sent_to_another_descriptor_table<M: Multiplexer>() -> Resu
     let (here, there) = UnixStream::pair()?;
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     let child = processes::fork(|| {
         let receive = || -> Result<()> {
             let m = M::from(receive_descriptor(&there)?);
             let fd = receive_descriptor(&there)?;
-            m.add(&fd, Events::IN, 2)?;
+            m.add(&fd, EventFlags::IN, 2)?;
             signal(&fd)?;
             let mut data = m.ready_data()?;
             data.sort_unstable();
@@ -153,7 +153,7 @@ fn an_instance_in_flight_keeps_its_watches<M: Multiplexer>() -> Result<()> {
     let (here, there) = UnixStream::pair()?;
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     send_descriptor(&here, m.as_raw_fd())?;
     drop(m);
     signal(&fd)?;
@@ -174,7 +174,7 @@ fn child_that_executes() -> Result<processes::Process> {
 fn exec_closes_a_watched_file<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&reader, Events::IN, 1)?;
+    m.add(&reader, EventFlags::IN, 1)?;
     sys::write(writer.as_raw_fd(), b"x")?;
     expect_one(&m, 1)?;
     let child = child_that_executes()?;
@@ -189,8 +189,8 @@ fn exec_closes_a_watched_file<M: Multiplexer>() -> Result<()> {
 fn exec_closes_an_instance<M: Multiplexer>() -> Result<()> {
     let (m, outer) = (M::new()?, M::new()?);
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
-    outer.add(&m, Events::IN, 2)?;
+    m.add(&fd, EventFlags::IN, 1)?;
+    outer.add(&m, EventFlags::IN, 2)?;
     signal(&fd)?;
     expect_one(&outer, 2)?;
     let child = child_that_executes()?;

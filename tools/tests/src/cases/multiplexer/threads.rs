@@ -8,7 +8,7 @@ use crate::registry::Test;
 use crate::support::{eventually, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -32,7 +32,7 @@ const STOP: u64 = u64::MAX;
 fn a_level_wakes_all_waiters<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     scope(|threads| {
         let waiters: Vec<_> = (0..WAITERS)
             .map(|_| threads.spawn(|| m.wait(4, None)))
@@ -50,8 +50,8 @@ fn a_level_wakes_all_waiters<M: Multiplexer>() -> Result<()> {
 fn an_edge_wakes_one_waiter<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (fd, stop) = (sys::eventfd()?, sys::eventfd()?);
-    m.add(&fd, Events::IN | Events::ET, 1)?;
-    m.add(&stop, Events::IN, STOP)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    m.add(&stop, EventFlags::IN, STOP)?;
     let had = AtomicUsize::new(0);
     scope(|threads| {
         {
@@ -95,9 +95,9 @@ fn each_event_wakes_someone<M: Multiplexer>() -> Result<()> {
     let stop = sys::eventfd()?;
     let counts: Vec<_> = (0..FILES).map(|_| AtomicUsize::new(0)).collect();
     for (data, fd) in (0..).zip(&fds) {
-        m.add(fd, Events::IN | Events::ET, data)?;
+        m.add(fd, EventFlags::IN | EventFlags::ET, data)?;
     }
-    m.add(&stop, Events::IN, STOP)?;
+    m.add(&stop, EventFlags::IN, STOP)?;
     scope(|threads| {
         for _ in 0..WAITERS {
             threads.spawn(|| -> io::Result<()> {
@@ -139,8 +139,8 @@ fn a_oneshot_is_had_by_one_thread_at_a_time<M: Multiplexer>() -> Result<()> {
     const ROUNDS: usize = 300;
     let m = M::new()?;
     let (fd, stop) = (sys::eventfd()?, sys::eventfd()?);
-    m.add(&fd, Events::IN | Events::ONESHOT, 1)?;
-    m.add(&stop, Events::IN, STOP)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
+    m.add(&stop, EventFlags::IN, STOP)?;
     let (inside, most, had) = (
         AtomicUsize::new(0),
         AtomicUsize::new(0),
@@ -159,7 +159,7 @@ fn a_oneshot_is_had_by_one_thread_at_a_time<M: Multiplexer>() -> Result<()> {
                         std::thread::yield_now();
                         had.fetch_add(1, SeqCst);
                         inside.fetch_sub(1, SeqCst);
-                        m.modify(&fd, Events::IN | Events::ONESHOT, 1)?;
+                        m.modify(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
                     }
                 }
             });
@@ -186,7 +186,7 @@ fn add_while_another_thread_waits<M: Multiplexer>() -> Result<()> {
     let events = scope(|threads| {
         threads.spawn(|| {
             sleep(3 * MOMENT);
-            m.add(&fd, Events::IN, 3)
+            m.add(&fd, EventFlags::IN, 3)
         });
         m.wait(4, None)
     })?;
@@ -198,11 +198,11 @@ fn mod_while_another_thread_waits<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
     signal(&fd)?;
-    m.add(&fd, Events::PRI, 3)?;
+    m.add(&fd, EventFlags::PRI, 3)?;
     let events = scope(|threads| {
         threads.spawn(|| {
             sleep(3 * MOMENT);
-            m.modify(&fd, Events::IN, 4)
+            m.modify(&fd, EventFlags::IN, 4)
         });
         m.wait(4, None)
     })?;

@@ -11,7 +11,7 @@ use crate::support::{eventually, expect_error, expect_none, LONG, MOMENT};
 use crate::sys;
 use crate::{both, each};
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::{scope, sleep};
@@ -47,7 +47,7 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
 fn zero_does_not_wait<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     for _ in 0..1000 {
         expect_none(&m)?;
     }
@@ -57,7 +57,7 @@ fn zero_does_not_wait<M: Multiplexer>() -> Result<()> {
 fn a_timeout_is_a_lower_bound<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     for nanoseconds in [1, 1_000, 300_000, 1_000_000, 1_500_000, 50_000_000] {
         let timeout = Duration::from_nanos(nanoseconds);
         let begin = Instant::now();
@@ -72,7 +72,7 @@ fn a_timeout_is_a_lower_bound<M: Multiplexer>() -> Result<()> {
 fn wait_until_event<M: Multiplexer>(timeout: Option<Duration>) -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     let events = scope(|threads| {
         threads.spawn(|| {
             sleep(3 * MOMENT);
@@ -108,7 +108,7 @@ fn interrupted<M: Multiplexer>(flags: i32) -> Result<()> {
     signals::handle_signal(libc::SIGUSR1, flags)?;
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     for timeout in [None, Some(2 * LONG)] {
         let over = AtomicBool::new(false);
         let (tell, told) = channel();
@@ -158,7 +158,7 @@ fn a_signal_with_restart_ends_the_wait_with_eintr<M: Multiplexer>() -> Result<()
 fn a_signal_without_handler_does_not_end_the_wait<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     let (tell, told) = channel();
     let events = scope(|threads| {
         let waiter = threads.spawn(|| {
@@ -180,7 +180,7 @@ fn a_signal_without_handler_does_not_end_the_wait<M: Multiplexer>() -> Result<()
 fn waiting_child<M: Multiplexer>() -> Result<(M, processes::Process)> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     let child = processes::fork(|| match m.wait(4, None) {
         Err(error) => error.raw_os_error().unwrap_or(0),
         Ok(_) => 0,
@@ -212,10 +212,10 @@ fn kill_ends_a_process_that_waits<M: Multiplexer>() -> Result<()> {
 fn kill_comes_before_an_event<M: Multiplexer>() -> Result<()> {
     // The child is on our CPU and comes after us, so it wakes to find both.
     processes::run_on(0)?;
-    for trigger in [Events::ET, Events::ONESHOT, Events::empty()] {
+    for trigger in [EventFlags::ET, EventFlags::ONESHOT, EventFlags::empty()] {
         let m = M::new()?;
         let fd = sys::eventfd()?;
-        m.add(&fd, Events::IN | trigger, 1)?;
+        m.add(&fd, EventFlags::IN | trigger, 1)?;
         let child = processes::fork(|| m.wait(4, None).map_or(0, |events| events.len() as i32))?;
         processes::eventually_waits(child.0)?;
         processes::run_first()?;
@@ -231,7 +231,7 @@ fn kill_comes_before_an_event<M: Multiplexer>() -> Result<()> {
 fn kill_ends_a_process_that_never_runs_out_of_events<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let child = processes::fork(|| loop {
         if m.wait(4, None).is_err() {
@@ -259,7 +259,7 @@ fn the_other_waiter_gets_it<M: Multiplexer>() -> Result<bool> {
     processes::run_on(0)?;
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     let wait = || m.wait(4, None).map_or(0, |events| events.len() as i32);
     let other = processes::fork(wait)?;
     processes::eventually_waits(other.0)?;

@@ -8,7 +8,7 @@ use crate::registry::Test;
 use crate::support::{expect_none, expect_one};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::AsRawFd;
 
 pub fn tests() -> Vec<Test> {
@@ -41,7 +41,7 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
 fn level_is_reported_until_drained<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     for _ in 0..5 {
         expect_one(&m, 1)?;
@@ -55,7 +55,7 @@ fn level_is_reported_until_drained<M: Multiplexer>() -> Result<()> {
 fn edge_is_reported_once_per_change<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     for _ in 0..3 {
         signal(&fd)?;
         expect_one(&m, 1)?;
@@ -72,7 +72,7 @@ fn edge_is_reported_at_add_when_ready<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
     signal(&fd)?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     expect_one(&m, 1)?;
     expect_none(&m)
 }
@@ -80,13 +80,13 @@ fn edge_is_reported_at_add_when_ready<M: Multiplexer>() -> Result<()> {
 fn oneshot_is_reported_once_until_mod<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ONESHOT, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
     expect_none(&m)?;
     signal(&fd)?;
     expect_none(&m)?;
-    m.modify(&fd, Events::IN | Events::ONESHOT, 2)?;
+    m.modify(&fd, EventFlags::IN | EventFlags::ONESHOT, 2)?;
     expect_one(&m, 2)?;
     expect_none(&m)
 }
@@ -94,18 +94,18 @@ fn oneshot_is_reported_once_until_mod<M: Multiplexer>() -> Result<()> {
 fn oneshot_event_while_disarmed_is_reported_after_mod<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ONESHOT, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
     read_all(fd.as_raw_fd())?;
     signal(&fd)?;
     expect_none(&m)?;
-    m.modify(&fd, Events::IN | Events::ONESHOT, 1)?;
+    m.modify(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
     expect_one(&m, 1).map(drop)
 }
 
 fn oneshot_with_edge_is_armed_again_by_mod<M: Multiplexer>() -> Result<()> {
-    let flags = Events::IN | Events::ONESHOT | Events::ET;
+    let flags = EventFlags::IN | EventFlags::ONESHOT | EventFlags::ET;
     let m = M::new()?;
     let fd = sys::eventfd()?;
     m.add(&fd, flags, 1)?;
@@ -124,21 +124,21 @@ fn oneshot_with_edge_is_armed_again_by_mod<M: Multiplexer>() -> Result<()> {
 fn mod_looks_again_at_once<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::PRI, 1)?;
+    m.add(&fd, EventFlags::PRI, 1)?;
     signal(&fd)?;
     expect_none(&m)?;
-    m.modify(&fd, Events::IN, 1)?;
+    m.modify(&fd, EventFlags::IN, 1)?;
     expect_one(&m, 1).map(drop)
 }
 
 fn mod_to_edge_reports_once_more<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
     expect_none(&m)?;
-    m.modify(&fd, Events::IN | Events::ET, 2)?;
+    m.modify(&fd, EventFlags::IN | EventFlags::ET, 2)?;
     expect_one(&m, 2)?;
     expect_none(&m)
 }
@@ -146,33 +146,33 @@ fn mod_to_edge_reports_once_more<M: Multiplexer>() -> Result<()> {
 fn mod_changes_events_and_datum<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
-    ensure!(expect_one(&m, 1)? == Events::IN);
-    m.modify(&fd, Events::IN | Events::OUT, 2)?;
-    ensure!(expect_one(&m, 2)? == Events::IN | Events::OUT);
-    m.modify(&fd, Events::OUT, 3)?;
-    ensure!(expect_one(&m, 3)? == Events::OUT);
-    m.modify(&fd, Events::empty(), 4)?;
+    ensure!(expect_one(&m, 1)? == EventFlags::IN);
+    m.modify(&fd, EventFlags::IN | EventFlags::OUT, 2)?;
+    ensure!(expect_one(&m, 2)? == EventFlags::IN | EventFlags::OUT);
+    m.modify(&fd, EventFlags::OUT, 3)?;
+    ensure!(expect_one(&m, 3)? == EventFlags::OUT);
+    m.modify(&fd, EventFlags::empty(), 4)?;
     expect_none(&m)
 }
 
 fn del_ends_reports<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     m.delete(&fd)?;
     signal(&fd)?;
     expect_none(&m)?;
-    m.add(&fd, Events::IN, 2)?;
+    m.add(&fd, EventFlags::IN, 2)?;
     expect_one(&m, 2).map(drop)
 }
 
 fn del_of_a_ready_file_takes_it_out_of_the_queue<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (a, b) = (sys::eventfd()?, sys::eventfd()?);
-    m.add(&a, Events::IN, 1)?;
-    m.add(&b, Events::IN, 2)?;
+    m.add(&a, EventFlags::IN, 1)?;
+    m.add(&b, EventFlags::IN, 2)?;
     signal(&a)?;
     signal(&b)?;
     m.delete(&a)?;
@@ -184,8 +184,8 @@ fn del_of_a_ready_file_takes_it_out_of_the_queue<M: Multiplexer>() -> Result<()>
 fn events_that_were_not_asked_for_stay_silent<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&reader, Events::PRI, 1)?;
-    m.add(&writer, Events::IN, 2)?;
+    m.add(&reader, EventFlags::PRI, 1)?;
+    m.add(&writer, EventFlags::IN, 2)?;
     sys::write(writer.as_raw_fd(), b"x")?;
     expect_none(&m)
 }
@@ -193,29 +193,29 @@ fn events_that_were_not_asked_for_stay_silent<M: Multiplexer>() -> Result<()> {
 fn hangup_and_error_are_reported_unasked<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&reader, Events::empty(), 1)?;
+    m.add(&reader, EventFlags::empty(), 1)?;
     expect_none(&m)?;
     drop(writer);
-    ensure!(expect_one(&m, 1)? == Events::HUP);
+    ensure!(expect_one(&m, 1)? == EventFlags::HUP);
     m.delete(&reader)?;
 
     let (reader, writer) = sys::pipe()?;
-    m.add(&writer, Events::empty(), 2)?;
+    m.add(&writer, EventFlags::empty(), 2)?;
     expect_none(&m)?;
     drop(reader);
-    ensure!(expect_one(&m, 2)? == Events::ERR);
+    ensure!(expect_one(&m, 2)? == EventFlags::ERR);
     Ok(())
 }
 
 fn shutdown_of_the_peer_is_reported_when_asked_for<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (near, far) = std::os::unix::net::UnixStream::pair()?;
-    m.add(&near, Events::RDHUP, 1)?;
+    m.add(&near, EventFlags::RDHUP, 1)?;
     expect_none(&m)?;
     far.shutdown(std::net::Shutdown::Write)?;
-    ensure!(expect_one(&m, 1)? == Events::RDHUP);
-    m.modify(&near, Events::IN, 1)?;
-    ensure!(expect_one(&m, 1)? == Events::IN);
+    ensure!(expect_one(&m, 1)? == EventFlags::RDHUP);
+    m.modify(&near, EventFlags::IN, 1)?;
+    ensure!(expect_one(&m, 1)? == EventFlags::IN);
     Ok(())
 }
 
@@ -223,9 +223,9 @@ fn writable_is_reported<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (reader, writer) = sys::pipe()?;
     while sys::write(writer.as_raw_fd(), &[0; 4096]).is_ok() {}
-    m.add(&writer, Events::OUT, 1)?;
+    m.add(&writer, EventFlags::OUT, 1)?;
     expect_none(&m)?;
     read_all(reader.as_raw_fd())?;
-    ensure!(expect_one(&m, 1)? == Events::OUT);
+    ensure!(expect_one(&m, 1)? == EventFlags::OUT);
     Ok(())
 }

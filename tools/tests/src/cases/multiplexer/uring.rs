@@ -9,7 +9,7 @@ use crate::support::{eventually, expect_none, expect_one, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Context, Result};
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::thread::{scope, sleep};
 
@@ -101,14 +101,14 @@ impl Ring {
     }
 }
 
-fn with_eventfd<M: Multiplexer>(events: Events) -> Result<(Ring, M, OwnedFd)> {
+fn with_eventfd<M: Multiplexer>(events: EventFlags) -> Result<(Ring, M, OwnedFd)> {
     let (ring, m, fd) = (Ring::new()?, M::new()?, sys::eventfd()?);
     m.add(&fd, events, 1)?;
     Ok((ring, m, fd))
 }
 
 fn a_poll_of_a_ready_instance_completes_at_once<M: Multiplexer>() -> Result<()> {
-    let (mut ring, m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (mut ring, m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     signal(&fd)?;
     for _ in 0..3 {
         ring.poll(m.as_raw_fd(), false)?;
@@ -124,7 +124,7 @@ fn a_poll_of_a_ready_instance_completes_at_once<M: Multiplexer>() -> Result<()> 
 }
 
 fn a_poll_of_an_instance_completes_when_something_gets_ready<M: Multiplexer>() -> Result<()> {
-    let (mut ring, m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (mut ring, m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     for _ in 0..3 {
         ring.poll(m.as_raw_fd(), false)?;
         ring.expect_none()?;
@@ -148,7 +148,7 @@ fn a_poll_of_an_instance_completes_when_something_gets_ready<M: Multiplexer>() -
 }
 
 fn a_multishot_poll_of_an_instance_completes_again_and_again<M: Multiplexer>() -> Result<()> {
-    let (mut ring, m, fd) = with_eventfd::<M>(Events::IN | Events::ET)?;
+    let (mut ring, m, fd) = with_eventfd::<M>(EventFlags::IN | EventFlags::ET)?;
     ring.poll(m.as_raw_fd(), true)?;
     ring.expect_none()?;
     for _ in 0..10 {
@@ -162,7 +162,7 @@ fn a_multishot_poll_of_an_instance_completes_again_and_again<M: Multiplexer>() -
 }
 
 fn a_cancelled_poll_of_an_instance_leaves_no_trace<M: Multiplexer>() -> Result<()> {
-    let (mut ring, m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (mut ring, m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     for multi in [false, true] {
         ring.poll(m.as_raw_fd(), multi)?;
         ring.submit(opcode::PollRemove::new(POLL).build().user_data(CANCEL))?;
@@ -181,7 +181,7 @@ fn a_cancelled_poll_of_an_instance_leaves_no_trace<M: Multiplexer>() -> Result<(
 
 fn the_end_of_the_ring_ends_its_poll<M: Multiplexer>() -> Result<()> {
     for multi in [false, true] {
-        let (mut ring, m, fd) = with_eventfd::<M>(Events::IN)?;
+        let (mut ring, m, fd) = with_eventfd::<M>(EventFlags::IN)?;
         ring.poll(m.as_raw_fd(), multi)?;
         drop(ring);
         signal(&fd)?;
@@ -194,7 +194,7 @@ fn the_end_of_the_ring_ends_its_poll<M: Multiplexer>() -> Result<()> {
 
 /// The request holds the file.
 fn a_poll_outlives_the_last_descriptor_of_the_instance<M: Multiplexer>() -> Result<()> {
-    let (mut ring, m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (mut ring, m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     ring.poll(m.as_raw_fd(), false)?;
     drop(m);
     ring.expect_none()?;
@@ -204,7 +204,7 @@ fn a_poll_outlives_the_last_descriptor_of_the_instance<M: Multiplexer>() -> Resu
 
 fn a_completion_reaches_an_instance_through_the_eventfd_of_the_ring<M: Multiplexer>() -> Result<()>
 {
-    let (mut ring, m, fd) = with_eventfd::<M>(Events::IN | Events::ET)?;
+    let (mut ring, m, fd) = with_eventfd::<M>(EventFlags::IN | EventFlags::ET)?;
     ring.0.submitter().register_eventfd(fd.as_raw_fd())?;
     for _ in 0..3 {
         expect_none(&m)?;
@@ -228,11 +228,11 @@ fn a_completion_reaches_an_instance_through_the_eventfd_of_the_ring<M: Multiplex
 
 fn a_completion_reaches_an_instance_that_watches_the_ring<M: Multiplexer>() -> Result<()> {
     let (mut ring, m) = (Ring::new()?, M::new()?);
-    m.add(&ring.0, Events::IN, 1)?;
+    m.add(&ring.0, EventFlags::IN, 1)?;
     for _ in 0..3 {
         expect_none(&m)?;
         ring.complete_nothing()?;
-        ensure!(expect_one(&m, 1)?.contains(Events::IN));
+        ensure!(expect_one(&m, 1)?.contains(EventFlags::IN));
         ring.next(NOTHING)?;
     }
     expect_none(&m)
@@ -262,13 +262,13 @@ fn no_feedback<M: Multiplexer>(mut ring: Ring, m: &M) -> Result<()> {
 
 fn a_ring_and_an_instance_do_not_feed_each_other_through_an_eventfd<M: Multiplexer>() -> Result<()>
 {
-    let (ring, m, fd) = with_eventfd::<M>(Events::IN | Events::ET)?;
+    let (ring, m, fd) = with_eventfd::<M>(EventFlags::IN | EventFlags::ET)?;
     ring.0.submitter().register_eventfd(fd.as_raw_fd())?;
     no_feedback(ring, &m)
 }
 
 fn a_ring_and_an_instance_do_not_feed_each_other<M: Multiplexer>() -> Result<()> {
     let (ring, m) = (Ring::new()?, M::new()?);
-    m.add(&ring.0, Events::IN | Events::ET, 1)?;
+    m.add(&ring.0, EventFlags::IN | EventFlags::ET, 1)?;
     no_feedback(ring, &m)
 }

@@ -9,7 +9,7 @@ use crate::repoll_only;
 use crate::support::{expect_error, expect_none, expect_one, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread::{scope, sleep};
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-fn with_eventfd<M: Multiplexer>(events: Events) -> Result<(M, OwnedFd)> {
+fn with_eventfd<M: Multiplexer>(events: EventFlags) -> Result<(M, OwnedFd)> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
     m.add(&fd, events, 1)?;
@@ -40,7 +40,7 @@ fn with_eventfd<M: Multiplexer>(events: Events) -> Result<(M, OwnedFd)> {
 }
 
 fn poll_shows_whether_something_is_ready<M: Multiplexer>() -> Result<()> {
-    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     let now = |m: &M| sys::poll(m.as_raw_fd(), libc::POLLIN | libc::POLLOUT, Duration::ZERO);
     ensure!(now(&m)? == 0);
     signal(&fd)?;
@@ -55,7 +55,7 @@ fn poll_shows_whether_something_is_ready<M: Multiplexer>() -> Result<()> {
 }
 
 fn select_shows_whether_something_is_ready<M: Multiplexer>() -> Result<()> {
-    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     ensure!(!sys::select_in(m.as_raw_fd(), Duration::from_millis(1))?);
     signal(&fd)?;
     ensure!(sys::select_in(m.as_raw_fd(), LONG)?);
@@ -63,7 +63,7 @@ fn select_shows_whether_something_is_ready<M: Multiplexer>() -> Result<()> {
 }
 
 fn poll_does_not_use_up_an_edge<M: Multiplexer>() -> Result<()> {
-    let (m, fd) = with_eventfd::<M>(Events::IN | Events::ET)?;
+    let (m, fd) = with_eventfd::<M>(EventFlags::IN | EventFlags::ET)?;
     signal(&fd)?;
     for _ in 0..3 {
         ensure!(sys::poll(m.as_raw_fd(), libc::POLLIN, LONG)? == libc::POLLIN);
@@ -74,7 +74,7 @@ fn poll_does_not_use_up_an_edge<M: Multiplexer>() -> Result<()> {
 }
 
 fn poll_on_an_instance_is_woken<M: Multiplexer>() -> Result<()> {
-    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     let ready = scope(|threads| {
         threads.spawn(|| {
             sleep(3 * MOMENT);
@@ -87,9 +87,9 @@ fn poll_on_an_instance_is_woken<M: Multiplexer>() -> Result<()> {
 }
 
 fn the_c_epoll_may_watch_an_instance<M: Multiplexer>() -> Result<()> {
-    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     let outer = Epoll::new()?;
-    outer.add(&m, Events::IN, 2)?;
+    outer.add(&m, EventFlags::IN, 2)?;
     expect_none(&outer)?;
     signal(&fd)?;
     expect_one(&outer, 2)?;
@@ -104,9 +104,9 @@ fn the_c_epoll_may_watch_an_instance<M: Multiplexer>() -> Result<()> {
 }
 
 fn the_c_epoll_is_woken_by_an_instance<M: Multiplexer>() -> Result<()> {
-    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     let outer = Epoll::new()?;
-    outer.add(&m, Events::IN, 2)?;
+    outer.add(&m, EventFlags::IN, 2)?;
     let events = scope(|threads| {
         threads.spawn(|| {
             sleep(3 * MOMENT);
@@ -119,9 +119,9 @@ fn the_c_epoll_is_woken_by_an_instance<M: Multiplexer>() -> Result<()> {
 }
 
 fn the_c_epoll_sees_each_change_of_an_instance_once<M: Multiplexer>() -> Result<()> {
-    let (m, fd) = with_eventfd::<M>(Events::IN | Events::ET)?;
+    let (m, fd) = with_eventfd::<M>(EventFlags::IN | EventFlags::ET)?;
     let outer = Epoll::new()?;
-    outer.add(&m, Events::IN | Events::ET, 2)?;
+    outer.add(&m, EventFlags::IN | EventFlags::ET, 2)?;
     for _ in 0..3 {
         signal(&fd)?;
         expect_one(&outer, 2)?;
@@ -133,9 +133,9 @@ fn the_c_epoll_sees_each_change_of_an_instance_once<M: Multiplexer>() -> Result<
 }
 
 fn closing_a_watched_instance_ends_the_watch<M: Multiplexer>() -> Result<()> {
-    let (m, fd) = with_eventfd::<M>(Events::IN)?;
+    let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     let outer = Epoll::new()?;
-    outer.add(&m, Events::IN, 2)?;
+    outer.add(&m, EventFlags::IN, 2)?;
     signal(&fd)?;
     drop(m);
     expect_none(&outer)?;
@@ -146,7 +146,11 @@ fn closing_a_watched_instance_ends_the_watch<M: Multiplexer>() -> Result<()> {
 fn the_c_epoll_is_refused_as_a_target() -> Result<()> {
     let m = Repoll::new()?;
     let c = Epoll::new()?;
-    for flags in [Events::IN, Events::IN | Events::ET, Events::empty()] {
+    for flags in [
+        EventFlags::IN,
+        EventFlags::IN | EventFlags::ET,
+        EventFlags::empty(),
+    ] {
         expect_error(m.add(&c, flags, 1), libc::ELOOP)?;
     }
     expect_none(&m)
@@ -154,15 +158,15 @@ fn the_c_epoll_is_refused_as_a_target() -> Result<()> {
 
 /// Such a cycle would hang the machine: neither of the two sees it.
 fn a_cycle_through_the_c_epoll_is_impossible() -> Result<()> {
-    let (m, fd) = with_eventfd::<Repoll>(Events::IN)?;
+    let (m, fd) = with_eventfd::<Repoll>(EventFlags::IN)?;
     let c = Epoll::new()?;
-    c.add(&fd, Events::IN, 2)?;
-    c.add(&m, Events::IN, 3)?;
-    expect_error(m.add(&c, Events::IN, 4), libc::ELOOP)?;
+    c.add(&fd, EventFlags::IN, 2)?;
+    c.add(&m, EventFlags::IN, 3)?;
+    expect_error(m.add(&c, EventFlags::IN, 4), libc::ELOOP)?;
     // Nor with an epoll between the two.
     let between = Epoll::new()?;
-    between.add(&c, Events::IN, 5)?;
-    expect_error(m.add(&between, Events::IN, 6), libc::ELOOP)?;
+    between.add(&c, EventFlags::IN, 5)?;
+    expect_error(m.add(&between, EventFlags::IN, 6), libc::ELOOP)?;
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
 }

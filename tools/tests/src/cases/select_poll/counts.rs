@@ -11,7 +11,7 @@ use crate::support::{expect_error, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Context, Result};
 use repoll::sys::{repoll_poll, repoll_select, repoll_wait, REPOLL_COUNTS_SIZE_VER0};
-use repoll::{Counts, Event, Events, FdSet, Instance, PollEvents, PollFd};
+use repoll::{Counts, Event, EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets};
 use repoll_trace::record::Record;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread::{scope, sleep};
@@ -40,7 +40,7 @@ const NOW: Option<Duration> = Some(Duration::ZERO);
 
 fn interest(fds: &[OwnedFd]) -> Vec<PollFd> {
     fds.iter()
-        .map(|fd| PollFd::new(fd, PollEvents::IN))
+        .map(|fd| PollFd::new(fd, PollFlags::IN))
         .collect()
 }
 
@@ -68,7 +68,7 @@ fn poll_counts_what_it_does() -> Result<()> {
     let fds = eventfds(3)?;
     let mut counts = Counts::default();
     let mut array = interest(&fds);
-    array.push(PollFd::new(&-1, PollEvents::IN));
+    array.push(PollFd::from_raw(-1, PollFlags::IN));
     ensure!(instance.poll_counted(&mut array, SHORT, &mut counts)? == 0);
     expect(
         &counts,
@@ -130,7 +130,7 @@ fn a_file_may_have_several_wait_queues() -> Result<()> {
         .context("a fifo")?
         .make()?;
     let mut counts = Counts::default();
-    let mut array = [PollFd::new(&terminal.fd, PollEvents::IN)];
+    let mut array = [PollFd::new(&terminal.fd, PollFlags::IN)];
     ensure!(instance.poll_counted(&mut array, SHORT, &mut counts)? == 0);
     ensure!(
         counts.added == 2 && counts.polled_first == 1,
@@ -160,7 +160,11 @@ fn select_counts_what_it_does() -> Result<()> {
     fds.iter().for_each(|fd| set.insert(fd));
     let words = (fds[2].as_raw_fd() as u64).div_ceil(64) * 8;
     let (mut other, mut counts) = (set.clone(), Counts::default());
-    let sets = [Some(&mut set), None, Some(&mut other)];
+    let sets = SelectSets {
+        read: Some(&mut set),
+        write: None,
+        except: Some(&mut other),
+    };
     ensure!(instance.select_counted(sets, SHORT, &mut counts)? == 0);
     expect(
         &counts,
@@ -212,7 +216,7 @@ fn a_wake_up_for_other_events_does_not_reach_the_task() -> Result<()> {
     let instance = Instance::open()?;
     // A write to an eventfd is IN, and nothing else.
     let fd = sys::eventfd()?;
-    let mut array = [PollFd::new(&fd, PollEvents::PRI)];
+    let mut array = [PollFd::new(&fd, PollFlags::PRI)];
     let mut counts = Counts::default();
     let ready = scope(|threads| {
         threads.spawn(|| {
@@ -247,7 +251,7 @@ fn wait_counts_what_it_does() -> Result<()> {
     let m = Repoll::new()?;
     let fds = eventfds(100)?;
     for fd in &fds {
-        m.add(fd, Events::IN, 0)?;
+        m.add(fd, EventFlags::IN, 0)?;
     }
     let mut counts = Counts::default();
     ensure!(wait_counted(&m, 10, 0, &mut counts)? == 0);
@@ -299,7 +303,7 @@ fn failures_are_counted() -> Result<()> {
     crate::signals::handle_signal(libc::SIGUSR1, 0)?;
     let number = crate::signals::Thread::current();
     let mut counts = Counts::default();
-    let mut array = [PollFd::new(&fd, PollEvents::IN)];
+    let mut array = [PollFd::new(&fd, PollFlags::IN)];
     let result = scope(|threads| {
         threads.spawn(|| {
             sleep(3 * MOMENT);
@@ -343,7 +347,7 @@ fn bad_counts_are_refused_before_anything_is_done() -> Result<()> {
     let ours = Ours::new()?;
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     signal(&fd)?;
     let mut array = pollfds(&[fd.as_raw_fd()], libc::POLLIN);
     let mut set = set_of(&[fd.as_raw_fd()], 64);
@@ -431,7 +435,15 @@ fn the_tracepoints_say_the_same() -> Result<()> {
     })?;
     let mut set = FdSet::new();
     set.insert(&fds[0]);
-    ensure!(instance.select([Some(&mut set), None, None], SHORT)? == 0);
+    ensure!(
+        instance.select(
+            SelectSets {
+                read: Some(&mut set),
+                ..Default::default()
+            },
+            SHORT
+        )? == 0
+    );
 
     // SAFETY: takes nothing.
     let me = unsafe { libc::gettid() }.to_string();

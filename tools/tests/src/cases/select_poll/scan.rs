@@ -14,7 +14,7 @@ use crate::support::{eventually, expect_error, LONG, MOMENT};
 use crate::sys;
 use crate::{scanners, scanners_32, slack};
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -498,9 +498,9 @@ fn instances_can_be_watched<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
     let (ours, epoll, outer) = (Repoll::new()?, Epoll::new()?, Repoll::new()?);
     let fd = sys::eventfd()?;
-    ours.add(&fd, Events::IN, 1)?;
-    epoll.add(&fd, Events::IN, 1)?;
-    outer.add(&ours, Events::IN, 1)?;
+    ours.add(&fd, EventFlags::IN, 1)?;
+    epoll.add(&fd, EventFlags::IN, 1)?;
+    outer.add(&ours, EventFlags::IN, 1)?;
     let fds = [raw(&ours), raw(&epoll), raw(&outer)];
     for round in 0..20 {
         ensure!(scanner.readable(&fds, NOW)?.is_empty(), "round {round}");

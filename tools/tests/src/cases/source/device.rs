@@ -18,7 +18,7 @@ use repoll::sys::{
     REPOLL_SOURCE_MAX_BYTES, REPOLL_SOURCE_MAX_MESSAGES, REPOLL_SOURCE_MAX_MESSAGE_SIZE,
     REPOLL_SOURCE_MIN_MESSAGE_SIZE,
 };
-use repoll::{Events, Kind, Source};
+use repoll::{EventFlags, Kind, Source};
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -641,11 +641,11 @@ fn fdinfo_counts() -> Result<()> {
 fn watching_ends_with_the_last_close<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let mut source = open()?;
-    m.add(&source, Events::IN, 1)?;
+    m.add(&source, EventFlags::IN, 1)?;
     let mut copy = source.try_clone()?;
     source.write_all(b"x")?;
     drop(source);
-    ensure!(expect_one(&m, 1)? == Events::IN);
+    ensure!(expect_one(&m, 1)? == EventFlags::IN);
     read_one(&copy)?;
     expect_none(&m)?;
     copy.write_all(b"y")?;
@@ -657,17 +657,21 @@ fn edges_are_messages<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let mut source = open()?;
     source.set_up(2, 16, false)?;
-    m.add(&source, Events::IN | Events::OUT | Events::ET, 1)?;
-    ensure!(expect_one(&m, 1)? == Events::OUT);
+    m.add(
+        &source,
+        EventFlags::IN | EventFlags::OUT | EventFlags::ET,
+        1,
+    )?;
+    ensure!(expect_one(&m, 1)? == EventFlags::OUT);
     expect_none(&m)?;
     source.write_all(b"a")?;
-    ensure!(expect_one(&m, 1)? == Events::IN | Events::OUT);
+    ensure!(expect_one(&m, 1)? == EventFlags::IN | EventFlags::OUT);
     source.write_all(b"b")?;
-    ensure!(expect_one(&m, 1)? == Events::IN);
+    ensure!(expect_one(&m, 1)? == EventFlags::IN);
     expect_none(&m)?;
     // Room where there was none is an edge; more room is not.
     read_one(&source)?;
-    ensure!(expect_one(&m, 1)? == Events::IN | Events::OUT);
+    ensure!(expect_one(&m, 1)? == EventFlags::IN | EventFlags::OUT);
     read_one(&source)?;
     expect_none(&m)
 }

@@ -16,7 +16,7 @@ use repoll::sys::{
     repoll_source_attach, REPOLL_IOCTL_SOURCE_ATTACH, REPOLL_SOURCE_MAX_TIMERS,
     REPOLL_SOURCE_MIN_PERIOD,
 };
-use repoll::{Events, Kind, Source};
+use repoll::{EventFlags, Kind, Source};
 use repoll_peer::Peer;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -349,7 +349,7 @@ fn frames_wake_everybody() -> Result<()> {
 
 fn watched<M: Multiplexer>(source: &Source) -> Result<()> {
     let m = M::new()?;
-    m.add(source, Events::IN, 7)?;
+    m.add(source, EventFlags::IN, 7)?;
     let events = m.wait(4, Some(LONG))?;
     ensure!(events.len() == 1 && events[0].data() == 7, "{events:?}");
     Ok(())
@@ -577,7 +577,7 @@ fn an_interface_that_goes_hangs_up() -> Result<()> {
         let idle = Source::open()?;
         idle.attach(&name, OTHER_TYPE)?;
         let m = Repoll::new()?;
-        m.add(&idle, Events::IN, 1)?;
+        m.add(&idle, EventFlags::IN, 1)?;
         let result = scope(|threads| {
             let load = threads.spawn(|| peer.ask(&format!("frames {TYPE:x} 20000 100")));
             let sleepers = [(); 3].map(|()| threads.spawn(|| (&mut &idle).read(&mut [0; 2048])));
@@ -618,7 +618,7 @@ fn an_interface_that_goes_hangs_up() -> Result<()> {
             }
             let events = m.wait(4, Some(LONG))?;
             ensure!(
-                events.len() == 1 && events[0].events().contains(Events::HUP),
+                events.len() == 1 && events[0].flags().contains(EventFlags::HUP),
                 "{events:?}"
             );
             // A failed attempt to attach leaves it hung up; DETACH ends that.

@@ -14,7 +14,7 @@ use repoll::sys::{
     REPOLL_SOURCE_DEFAULT_MESSAGES, REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE, REPOLL_SOURCE_MAX_BYTES,
     REPOLL_SOURCE_MAX_MESSAGES, REPOLL_SOURCE_MAX_POLLERS, REPOLL_SOURCE_MAX_TIMERS,
 };
-use repoll::{Events, Source, SOURCE_DEVICE};
+use repoll::{EventFlags, OpenError, Source, SOURCE_DEVICE};
 use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
@@ -140,7 +140,7 @@ fn each_byte_is_charged() -> Result<()> {
     // The file itself: else a descriptor's limit would be the only one.
     let mut small = vec![source];
     let refused = loop {
-        let opened = Source::open_nonblocking();
+        let opened = Source::open_nonblocking().map_err(OpenError::into_inner);
         match opened.and_then(|source| source.set_up(1, 16, false).map(|()| source)) {
             Ok(source) => small.push(source),
             Err(error) => break error,
@@ -304,7 +304,7 @@ fn more_than_5000_pollers_are_refused() -> Result<()> {
         ensure!(poll(&mut vec![asked; MOST])? == 0);
     }
     let outer = Epoll::new()?;
-    outer.add(&source, Events::IN, 1)?;
+    outer.add(&source, EventFlags::IN, 1)?;
     expect_none(&outer)?;
     source.write_all(b"all are woken")?;
     expect_one(&outer, 1)?;
@@ -324,8 +324,8 @@ fn more_than_5000_pollers_are_refused() -> Result<()> {
     drop(outer);
     ensure!(poll_now(&source)? == libc::POLLERR);
     let outer = Epoll::new()?;
-    outer.add(&source, Events::IN, 2)?;
-    ensure!(expect_one(&outer, 2)? == Events::ERR);
+    outer.add(&source, EventFlags::IN, 2)?;
+    ensure!(expect_one(&outer, 2)? == EventFlags::ERR);
     // Reads and writes still work.
     source.write_all(b"a message")?;
     ensure!(read_messages(&source)?.len() == 1);
@@ -392,11 +392,11 @@ impl Crowd {
     /// Adds a C epoll that watches `file`, edge-triggered. False if there is no room for it.
     fn watch(&mut self, file: &impl AsRawFd) -> Result<bool> {
         let outer = Epoll::new()?;
-        outer.add(file, Events::IN | Events::ET, 1)?;
+        outer.add(file, EventFlags::IN | EventFlags::ET, 1)?;
         let refused = outer
             .ready()?
             .iter()
-            .any(|event| event.events() == Events::ERR);
+            .any(|event| event.flags() == EventFlags::ERR);
         self.outside.push(outer);
         Ok(!refused)
     }
@@ -414,7 +414,7 @@ impl Crowd {
         let mut crowd = Self::default();
         for _ in 0..most {
             let m = Repoll::new()?;
-            if m.add(source, Events::IN | Events::ET, 1).is_err() {
+            if m.add(source, EventFlags::IN | EventFlags::ET, 1).is_err() {
                 break;
             }
             for _ in 0..1000 {

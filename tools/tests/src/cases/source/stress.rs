@@ -12,7 +12,7 @@ use crate::support::{expect_error, LONG, MOMENT};
 use crate::sys::{self, check};
 use crate::{repoll_only, settings};
 use anyhow::{ensure, Context as _, Result};
-use repoll::{Events, Source};
+use repoll::{EventFlags, Source};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::thread::{scope, sleep};
@@ -95,8 +95,12 @@ fn sleeping_reader(mut source: &Source) -> Result<Seen> {
 /// Reads when it is told to, one message each time, or as many as there are.
 fn watching_reader<M: Multiplexer>(source: &Source, edge: bool) -> Result<Seen> {
     let m = M::new()?;
-    let flags = if edge { Events::ET } else { Events::empty() };
-    m.add(source, Events::IN | flags, 1)?;
+    let flags = if edge {
+        EventFlags::ET
+    } else {
+        EventFlags::empty()
+    };
+    m.add(source, EventFlags::IN | flags, 1)?;
     let mut seen = Seen::default();
     let mut buffer = [0; 100];
     while !seen.ended {
@@ -371,7 +375,7 @@ fn the_module_stays_while_one_is_open() -> Result<()> {
         ensure!(references() > 0, "it is not in use");
         expect_error(unload(), libc::EWOULDBLOCK)?;
         let m = Epoll::new()?;
-        m.add(&source, Events::IN, 1)?;
+        m.add(&source, EventFlags::IN, 1)?;
         drop(source);
         unload_when_unused()?;
         load()?;

@@ -9,7 +9,7 @@ use crate::registry::{skip, Test};
 use crate::support::{eventually, expect_none, expect_one, memory_is_countable, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Context, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ fn watches_are_charged_to_the_group_of_who_adds_them<M: Multiplexer>() -> Result
             group.enter(std::process::id())?;
             let (before, all_before) = (group.kernel_memory()?, all_kernel_memory()?);
             for fd in &fds {
-                m.add(fd, Events::IN, 1)?;
+                m.add(fd, EventFlags::IN, 1)?;
             }
             let charged = group.kernel_memory()? - before;
             let all = all_kernel_memory()? - all_before;
@@ -165,7 +165,7 @@ fn waiting_child<M: Multiplexer>(
 fn with_eventfd<M: Multiplexer>() -> Result<(M, OwnedFd)> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     Ok((m, fd))
 }
 

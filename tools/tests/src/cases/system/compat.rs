@@ -11,7 +11,7 @@ use crate::support::{expect_error, expect_none, expect_one, LONG};
 use crate::{each, repoll_only, sys};
 use anyhow::{ensure, Result};
 use repoll::sys::*;
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn many_events_come_back_with_their_data<M: Multiplexer>() -> Result<()> {
     let fds = eventfds(40)?;
     let datum = |at: usize| 0x1234_5678_9abc_def0_u64.rotate_left(at as u32);
     for (at, fd) in fds.iter().enumerate() {
-        m.add(fd, Events::IN | Events::ET, datum(at))?;
+        m.add(fd, EventFlags::IN | EventFlags::ET, datum(at))?;
         signal(fd)?;
     }
     let mut data = m.wait(33, Some(LONG))?;
@@ -60,7 +60,7 @@ fn many_events_come_back_with_their_data<M: Multiplexer>() -> Result<()> {
         data.iter().map(|event| event.data()).eq(expected),
         "{data:?}"
     );
-    ensure!(data.iter().all(|event| event.events() == Events::IN));
+    ensure!(data.iter().all(|event| event.flags() == EventFlags::IN));
     expect_none(&m)
 }
 
@@ -68,19 +68,19 @@ fn errors_are_as_for_the_others<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
     expect_error(m.delete(&fd), libc::ENOENT)?;
-    expect_error(m.modify(&fd, Events::IN, 1), libc::ENOENT)?;
-    m.add(&fd, Events::IN, 1)?;
-    expect_error(m.add(&fd, Events::IN, 1), libc::EEXIST)?;
-    expect_error(m.add(&-1, Events::IN, 1), libc::EBADF)?;
-    expect_error(m.add(&m, Events::IN, 1), libc::EINVAL)?;
-    expect_error(m.ctl(9, fd.as_raw_fd(), Events::IN, 1), libc::EINVAL)?;
+    expect_error(m.modify(&fd, EventFlags::IN, 1), libc::ENOENT)?;
+    m.add(&fd, EventFlags::IN, 1)?;
+    expect_error(m.add(&fd, EventFlags::IN, 1), libc::EEXIST)?;
+    expect_error(m.add(&-1, EventFlags::IN, 1), libc::EBADF)?;
+    expect_error(m.add(&m, EventFlags::IN, 1), libc::EINVAL)?;
+    expect_error(m.ctl(9, fd.as_raw_fd(), EventFlags::IN, 1), libc::EINVAL)?;
     expect_error(m.wait(0, Some(Duration::ZERO)), libc::EINVAL)
 }
 
 fn an_array_that_is_not_mapped_is_efault<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     signal(&fd)?;
     for address in [0, 4096, 0xffff_f000] {
         // SAFETY: nothing is mapped there.
@@ -125,11 +125,11 @@ fn a_32_bit_and_a_64_bit_program_share_an_instance() -> Result<()> {
     let wide = Repoll::new()?;
     let narrow = Repoll32::from(std::os::fd::OwnedFd::from(wide.duplicate()?));
     let fd = sys::eventfd()?;
-    narrow.add(&fd, Events::IN | Events::ONESHOT, u64::MAX - 1)?;
-    expect_error(wide.add(&fd, Events::IN, 1), libc::EEXIST)?;
+    narrow.add(&fd, EventFlags::IN | EventFlags::ONESHOT, u64::MAX - 1)?;
+    expect_error(wide.add(&fd, EventFlags::IN, 1), libc::EEXIST)?;
     signal(&fd)?;
     expect_one(&wide, u64::MAX - 1)?;
-    wide.modify(&fd, Events::IN | Events::ONESHOT, 1 << 40)?;
+    wide.modify(&fd, EventFlags::IN | EventFlags::ONESHOT, 1 << 40)?;
     expect_one(&narrow, 1 << 40)?;
     expect_none(&narrow)?;
     expect_none(&wide)?;
@@ -140,7 +140,7 @@ fn a_32_bit_and_a_64_bit_program_share_an_instance() -> Result<()> {
 fn the_first_version_of_wait_is_understood_in_32_bits() -> Result<()> {
     let m = Repoll32::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let room = Low::new(64)?;
     let argument = Low::with(repoll_wait {

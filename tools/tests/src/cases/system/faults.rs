@@ -14,7 +14,9 @@ use crate::support::{eventually, expect_error};
 use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::sys::{repoll_counts, repoll_wait};
-use repoll::{CreateFlags, Event, Events, FdSet, PollEvents, PollFd, Source};
+use repoll::{
+    CreateFlags, Event, EventFlags, FdSet, OpenError, PollFd, PollFlags, SelectSets, Source,
+};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -56,7 +58,7 @@ fn injecting(body: impl FnOnce(&Faults) -> Result<()>) -> Result<()> {
     let mut added = 0;
     // The last watches may not have been given back yet.
     let enough = eventually("there is room for all watches", || {
-        while added < ALLOWED && m.add(&fds[added], Events::IN, 1).is_ok() {
+        while added < ALLOWED && m.add(&fds[added], EventFlags::IN, 1).is_ok() {
             added += 1;
         }
         Ok(added == ALLOWED)
@@ -84,9 +86,9 @@ fn added_or_not(m: &Repoll, fd: &impl AsRawFd, result: io::Result<()>) -> Result
         watches(m)?
     );
     if added {
-        expect_error(m.add(fd, Events::IN, 1), libc::EEXIST)?;
+        expect_error(m.add(fd, EventFlags::IN, 1), libc::EEXIST)?;
     } else {
-        m.add(fd, Events::IN, 1)?;
+        m.add(fd, EventFlags::IN, 1)?;
     }
     m.delete(fd)?;
     ensure!(watches(m)? == 0);
@@ -118,11 +120,11 @@ fn a_watch_is_added_or_not() -> Result<()> {
             .filter(|kind| settings::get().long || some.contains(&kind.name))
             .collect();
         for kind in kinds {
-            for how in [Events::ET, Events::EXCLUSIVE] {
+            for how in [EventFlags::ET, EventFlags::EXCLUSIVE] {
                 let points = faults.each(
                     &format!("ADD of a {} ({how:?})", kind.name),
                     || Ok((Repoll::new()?, kind.make()?)),
-                    |(m, file)| m.add(&file.fd, Events::IN | how, 1),
+                    |(m, file)| m.add(&file.fd, EventFlags::IN | how, 1),
                     |(m, file), result| added_or_not(m, &file.fd, result),
                 )?;
                 ensure!(points > 1, "only {points} points of failure");
@@ -133,7 +135,7 @@ fn a_watch_is_added_or_not() -> Result<()> {
             "the last close",
             || {
                 let (m, fd, other) = (Repoll::new()?, sys::eventfd()?, sys::eventfd()?);
-                m.add(&fd, Events::IN, 1)?;
+                m.add(&fd, EventFlags::IN, 1)?;
                 Ok((m, fd, other))
             },
             |(_, fd, other)| sys::dup_onto(other.as_raw_fd(), fd.as_raw_fd()),
@@ -156,7 +158,7 @@ fn chain(length: usize) -> Result<Vec<Repoll>> {
         .map(|_| Repoll::new())
         .collect::<io::Result<Vec<_>>>()?;
     for pair in chain.windows(2) {
-        pair[1].add(&pair[0], Events::IN, 1)?;
+        pair[1].add(&pair[0], EventFlags::IN, 1)?;
     }
     Ok(chain)
 }
@@ -167,13 +169,13 @@ fn a_nested_watch_is_added_or_not() -> Result<()> {
             faults.each(
                 &format!("ADD of a chain of {depth}"),
                 || Ok((Repoll::new()?, chain(depth)?)),
-                |(m, chain)| m.add(&chain[depth - 1], Events::IN, 1),
+                |(m, chain)| m.add(&chain[depth - 1], EventFlags::IN, 1),
                 |(m, chain), result| added_or_not(m, &chain[depth - 1], result),
             )?;
             faults.each(
                 &format!("ADD of a file at the end of a chain of {depth}"),
                 || Ok((chain(depth)?, sys::eventfd()?)),
-                |(chain, fd)| chain[0].add(fd, Events::IN, 1),
+                |(chain, fd)| chain[0].add(fd, EventFlags::IN, 1),
                 |(chain, fd), result| added_or_not(&chain[0], fd, result),
             )?;
         }
@@ -186,14 +188,14 @@ fn a_nested_watch_is_added_or_not() -> Result<()> {
                     .map(|_| Repoll::new())
                     .collect::<io::Result<Vec<_>>>()?;
                 for other in &others[..5] {
-                    inner[0].add(other, Events::IN, 1)?;
+                    inner[0].add(other, EventFlags::IN, 1)?;
                 }
                 for other in &others[5..] {
-                    other.add(&outer[0], Events::IN, 1)?;
+                    other.add(&outer[0], EventFlags::IN, 1)?;
                 }
                 Ok((inner, outer, others))
             },
-            |(inner, outer, _)| outer[0].add(&inner[0], Events::IN, 1),
+            |(inner, outer, _)| outer[0].add(&inner[0], EventFlags::IN, 1),
             |(inner, outer, _), result| added_or_not(&outer[0], &inner[0], result),
         )?;
         Ok(())
@@ -206,10 +208,10 @@ fn a_watch_is_changed_or_not() -> Result<()> {
             "MOD",
             || {
                 let (m, fd) = (Repoll::new()?, sys::eventfd()?);
-                m.add(&fd, Events::IN, 1)?;
+                m.add(&fd, EventFlags::IN, 1)?;
                 Ok((m, fd))
             },
-            |(m, fd)| m.modify(fd, Events::OUT, 2),
+            |(m, fd)| m.modify(fd, EventFlags::OUT, 2),
             |(m, fd), result| {
                 let ready = m.ready_data()?;
                 match result {
@@ -220,7 +222,7 @@ fn a_watch_is_changed_or_not() -> Result<()> {
                         ensure!(m.ready_data()? == [1]);
                     }
                 }
-                m.modify(fd, Events::OUT, 3)?;
+                m.modify(fd, EventFlags::OUT, 3)?;
                 ensure!(m.ready_data()? == [3]);
                 Ok(())
             },
@@ -235,7 +237,7 @@ fn a_watch_is_always_removed() -> Result<()> {
             "DEL",
             || {
                 let (m, fd) = (Repoll::new()?, sys::eventfd()?);
-                m.add(&fd, Events::IN, 1)?;
+                m.add(&fd, EventFlags::IN, 1)?;
                 Ok((m, fd))
             },
             |(m, fd)| m.delete(fd),
@@ -246,7 +248,7 @@ fn a_watch_is_always_removed() -> Result<()> {
                     m.delete(fd)?;
                 }
                 ensure!(watches(m)? == 0);
-                m.add(fd, Events::IN, 1)?;
+                m.add(fd, EventFlags::IN, 1)?;
                 Ok(())
             },
         )?;
@@ -255,10 +257,10 @@ fn a_watch_is_always_removed() -> Result<()> {
 }
 
 /// An instance with `count` events.
-fn full(count: usize, how: Events) -> Result<(Repoll, Vec<OwnedFd>)> {
+fn full(count: usize, how: EventFlags) -> Result<(Repoll, Vec<OwnedFd>)> {
     let (m, fds) = (Repoll::new()?, eventfds(count)?);
     for (at, fd) in fds.iter().enumerate() {
-        m.add(fd, Events::IN | how, at as u64)?;
+        m.add(fd, EventFlags::IN | how, at as u64)?;
         signal(fd)?;
     }
     Ok((m, fds))
@@ -267,9 +269,9 @@ fn full(count: usize, how: Events) -> Result<(Repoll, Vec<OwnedFd>)> {
 fn a_wait_loses_no_event() -> Result<()> {
     injecting(|faults| {
         for (count, how) in [
-            (1, Events::ET),
-            (16, Events::ET | Events::ONESHOT),
-            (16, Events::empty()),
+            (1, EventFlags::ET),
+            (16, EventFlags::ET | EventFlags::ONESHOT),
+            (16, EventFlags::empty()),
         ] {
             faults.each(
                 &format!("WAIT with {count} events ({how:?})"),
@@ -321,7 +323,7 @@ fn a_wait_leaves_the_signal_mask() -> Result<()> {
     injecting(|faults| {
         faults.each(
             "WAIT with a signal mask",
-            || full(1, Events::empty()),
+            || full(1, EventFlags::empty()),
             |(m, _)| m.wait_masked(NOW, &[libc::SIGUSR1]),
             |(m, _), _| {
                 ensure!(
@@ -349,7 +351,7 @@ fn poll_and_select_leave_nothing() -> Result<()> {
             let poll = |(m, fds): &(Repoll, Vec<OwnedFd>)| {
                 let mut fds: Vec<_> = fds
                     .iter()
-                    .map(|fd| PollFd::new(fd, PollEvents::IN))
+                    .map(|fd| PollFd::new(fd, PollFlags::IN))
                     .collect();
                 m.instance().poll(&mut fds, Some(Duration::from_millis(1)))
             };
@@ -361,7 +363,11 @@ fn poll_and_select_leave_nothing() -> Result<()> {
                 let mut set = FdSet::new();
                 fds.iter().for_each(|fd| set.insert(fd));
                 let (mut read, mut none) = (set, FdSet::new());
-                let sets = [Some(&mut read), Some(&mut none), None];
+                let sets = SelectSets {
+                    read: Some(&mut read),
+                    write: Some(&mut none),
+                    except: None,
+                };
                 m.instance().select(sets, Some(Duration::from_millis(1)))
             };
             faults.each(
@@ -385,7 +391,7 @@ fn an_instance_is_watched_by_others_or_not() -> Result<()> {
         };
         faults.each(
             "poll(2) of an instance",
-            || full(1, Events::empty()),
+            || full(1, EventFlags::empty()),
             poll,
             |world, _| {
                 ensure!(poll(world)? == libc::POLLIN);
@@ -394,11 +400,11 @@ fn an_instance_is_watched_by_others_or_not() -> Result<()> {
         )?;
         faults.each(
             "ADD of an instance to a C epoll",
-            || Ok((full(1, Events::empty())?, Epoll::new()?)),
-            |((m, _), c)| c.add(m, Events::IN, 1),
+            || Ok((full(1, EventFlags::empty())?, Epoll::new()?)),
+            |((m, _), c)| c.add(m, EventFlags::IN, 1),
             |((m, _), c), result| {
                 if result.is_err() {
-                    c.add(m, Events::IN, 1)?;
+                    c.add(m, EventFlags::IN, 1)?;
                 }
                 ensure!(c.ready()?.len() == 1);
                 Ok(())
@@ -413,7 +419,7 @@ fn fdinfo_is_shown_or_not() -> Result<()> {
         faults.each(
             "fdinfo",
             || {
-                let world = full(16, Events::empty())?;
+                let world = full(16, EventFlags::empty())?;
                 let path = format!("/proc/self/fdinfo/{}", world.0.as_raw_fd());
                 Ok((world, path, std::cell::RefCell::new([0; 8192])))
             },
@@ -442,7 +448,7 @@ fn a_source_is_made_and_set_up_or_not() -> Result<()> {
         faults.each(
             "open of a source",
             || Ok(()),
-            |()| Source::open_nonblocking(),
+            |()| Source::open_nonblocking().map_err(OpenError::into_inner),
             |(), result| result.map_or(Ok(()), |source| passes(&source)),
         )?;
         // The larger, the more pages, and the more points of failure.

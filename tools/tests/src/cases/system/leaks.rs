@@ -10,7 +10,7 @@ use crate::support::{eventually, expect_error, memory_is_countable, open_descrip
 use crate::sys;
 use anyhow::{ensure, Context, Result};
 use repoll::sys::repoll_ctl;
-use repoll::{CreateFlags, Events};
+use repoll::{CreateFlags, EventFlags};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -87,7 +87,7 @@ fn add_and_del_leave_nothing() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
     leaves_nothing(|| {
-        m.add(&fd, Events::IN, 1)?;
+        m.add(&fd, EventFlags::IN, 1)?;
         signal(&fd)?;
         m.delete(&fd)?;
         Ok(())
@@ -98,8 +98,8 @@ fn add_and_close_of_the_file_leave_nothing() -> Result<()> {
     let m = Repoll::new()?;
     leaves_nothing(|| {
         let (reader, writer) = sys::pipe()?;
-        m.add(&reader, Events::IN, 1)?;
-        m.add(&writer, Events::OUT, 2)?;
+        m.add(&reader, EventFlags::IN, 1)?;
+        m.add(&writer, EventFlags::OUT, 2)?;
         Ok(())
     })
 }
@@ -109,7 +109,7 @@ fn add_and_close_of_the_instance_leave_nothing() -> Result<()> {
     leaves_nothing(|| {
         let m = Repoll::new()?;
         for fd in &fds {
-            m.add(fd, Events::IN, 1)?;
+            m.add(fd, EventFlags::IN, 1)?;
         }
         signal(&fds[0])?;
         Ok(())
@@ -121,7 +121,7 @@ fn errors_leave_nothing() -> Result<()> {
     let directory = File::open("/")?;
     let epoll = crate::multiplexer::Epoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     let unknown_flag = repoll_ctl {
         op: libc::EPOLL_CTL_ADD,
         fd: fd.as_raw_fd(),
@@ -129,12 +129,12 @@ fn errors_leave_nothing() -> Result<()> {
         ..Default::default()
     };
     leaves_nothing(|| {
-        expect_error(m.add(&directory, Events::IN, 1), libc::EPERM)?;
-        expect_error(m.add(&epoll, Events::IN, 1), libc::ELOOP)?;
-        expect_error(m.add(&m, Events::IN, 1), libc::EINVAL)?;
-        expect_error(m.add(&fd, Events::IN, 1), libc::EEXIST)?;
-        expect_error(m.add(&-1, Events::IN, 1), libc::EBADF)?;
-        expect_error(m.ctl(77, fd.as_raw_fd(), Events::IN, 1), libc::EINVAL)?;
+        expect_error(m.add(&directory, EventFlags::IN, 1), libc::EPERM)?;
+        expect_error(m.add(&epoll, EventFlags::IN, 1), libc::ELOOP)?;
+        expect_error(m.add(&m, EventFlags::IN, 1), libc::EINVAL)?;
+        expect_error(m.add(&fd, EventFlags::IN, 1), libc::EEXIST)?;
+        expect_error(m.add(&-1, EventFlags::IN, 1), libc::EBADF)?;
+        expect_error(m.ctl(77, fd.as_raw_fd(), EventFlags::IN, 1), libc::EINVAL)?;
         expect_error(m.ctl_raw(&unknown_flag), libc::EINVAL)?;
         // SAFETY: nothing is mapped there.
         unsafe {
@@ -152,7 +152,7 @@ fn waits_leave_nothing() -> Result<()> {
     let m = Repoll::new()?;
     let fds = eventfds(4)?;
     for fd in &fds {
-        m.add(fd, Events::IN, 1)?;
+        m.add(fd, EventFlags::IN, 1)?;
         signal(fd)?;
     }
     leaves_nothing(|| {

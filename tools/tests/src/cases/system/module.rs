@@ -13,7 +13,7 @@ use crate::repoll_only;
 use crate::support::{expect_error, expect_none, expect_one, has_kasan, is_realtime};
 use crate::sys;
 use anyhow::{ensure, Context, Result};
-use repoll::{CreateFlags, Events, DEVICE};
+use repoll::{CreateFlags, EventFlags, DEVICE};
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::scope;
@@ -41,7 +41,7 @@ pub fn tests() -> Vec<Test> {
 pub fn works() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
 }
@@ -67,7 +67,7 @@ fn stays_while_an_instance_is_open() -> Result<()> {
     let _reload = Reload::later()?;
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     refused()?;
     signal(&fd)?;
     expect_one(&m, 1)?;
@@ -105,7 +105,7 @@ fn leaves_files_behind_that_were_watched() -> Result<()> {
     let fds = eventfds(50)?;
     let m = Repoll::new()?;
     for fd in &fds {
-        m.add(fd, Events::IN, 1)?;
+        m.add(fd, EventFlags::IN, 1)?;
         signal(fd)?;
     }
     drop(m);
@@ -125,7 +125,7 @@ fn goes_right_after_a_last_close() -> Result<()> {
         let m = Repoll::new()?;
         for _ in 0..200 {
             let fd = sys::eventfd()?;
-            m.add(&fd, Events::IN, 1)?;
+            m.add(&fd, EventFlags::IN, 1)?;
             signal(&fd)?;
         }
         drop(m);
@@ -241,7 +241,7 @@ pub fn notices_last_closes() -> Result<()> {
     for _ in 0..100 {
         let fd = sys::eventfd()?;
         signal(&fd)?;
-        m.add(&fd, Events::IN, 1)?;
+        m.add(&fd, EventFlags::IN, 1)?;
         drop(fd);
         expect_none(&m)?;
     }

@@ -11,7 +11,7 @@ use crate::repoll_only;
 use crate::support::{eventually, expect_error, expect_none, expect_one};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::{CreateFlags, Events, Instance};
+use repoll::{CreateFlags, EventFlags, Instance};
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -51,7 +51,7 @@ fn expect_room(room: usize) -> Result<()> {
     let mut added = 0;
     // What was just given back may be under way.
     let enough = eventually("there is room", || {
-        while added < room && m.add(&fds[added], Events::IN, 1).is_ok() {
+        while added < room && m.add(&fds[added], EventFlags::IN, 1).is_ok() {
             added += 1;
         }
         Ok(added == room)
@@ -60,7 +60,7 @@ fn expect_room(room: usize) -> Result<()> {
         enough.is_ok(),
         "there is room for {added} watches instead of {room}"
     );
-    expect_error(m.add(&fds[room], Events::IN, 1), libc::ENOSPC)
+    expect_error(m.add(&fds[room], EventFlags::IN, 1), libc::ENOSPC)
 }
 
 fn one_watch_more_than_allowed_is_enospc() -> Result<()> {
@@ -70,7 +70,7 @@ fn one_watch_more_than_allowed_is_enospc() -> Result<()> {
     let m = Repoll::new()?;
     let fds = eventfds(4)?;
     for fd in &fds {
-        m.add(fd, Events::IN, 1)?;
+        m.add(fd, EventFlags::IN, 1)?;
     }
     expect_room(ALLOWED - fds.len())
 }
@@ -80,7 +80,7 @@ fn watches_of_the_c_epoll_count_too() -> Result<()> {
     let c = Epoll::new()?;
     let fds = eventfds(3)?;
     for fd in &fds {
-        c.add(fd, Events::IN, 1)?;
+        c.add(fd, EventFlags::IN, 1)?;
     }
     expect_room(ALLOWED - fds.len())?;
     drop(c);
@@ -93,7 +93,7 @@ fn each_way_to_end_a_watch_gives_it_back() -> Result<()> {
         let m = Repoll::new()?;
         let mut fds = eventfds(4)?;
         for fd in &fds {
-            m.add(fd, Events::IN, 1)?;
+            m.add(fd, EventFlags::IN, 1)?;
             if round % 2 == 0 {
                 crate::files::signal(fd)?;
             }
@@ -112,13 +112,13 @@ fn a_failed_add_is_not_counted() -> Result<()> {
     let _reload = limited()?;
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     let directory = std::fs::File::open("/")?;
     for _ in 0..100 {
-        expect_error(m.add(&fd, Events::IN, 1), libc::EEXIST)?;
-        expect_error(m.add(&directory, Events::IN, 1), libc::EPERM)?;
-        expect_error(m.add(&m, Events::IN, 1), libc::EINVAL)?;
-        expect_error(m.add(&-1, Events::IN, 1), libc::EBADF)?;
+        expect_error(m.add(&fd, EventFlags::IN, 1), libc::EEXIST)?;
+        expect_error(m.add(&directory, EventFlags::IN, 1), libc::EPERM)?;
+        expect_error(m.add(&m, EventFlags::IN, 1), libc::EINVAL)?;
+        expect_error(m.add(&-1, EventFlags::IN, 1), libc::EBADF)?;
     }
     expect_room(ALLOWED - 1)
 }
@@ -160,7 +160,7 @@ impl Drop for Limited {
 /// Adds all of them; how many were taken before the first ENOSPC.
 fn add_all(m: &impl Multiplexer, fds: &[OwnedFd]) -> Result<usize> {
     for (at, fd) in fds.iter().enumerate() {
-        match m.add(fd, Events::IN, 1) {
+        match m.add(fd, EventFlags::IN, 1) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => return Ok(at),
             Err(error) => return Err(error.into()),
@@ -293,15 +293,15 @@ fn a_file_has_4096_watches_at_the_most() -> Result<()> {
     let (mut instances, fds) = watched_as_often_as_can_be()?;
     let one_more = fds.last().expect("there are many");
     for m in &instances {
-        expect_error(m.add(one_more, Events::IN, 1), libc::ENOSPC)?;
+        expect_error(m.add(one_more, EventFlags::IN, 1), libc::ENOSPC)?;
     }
     // Another file is another matter.
     let other = sys::eventfd()?;
-    instances[0].add(&other, Events::IN, 2)?;
+    instances[0].add(&other, EventFlags::IN, 2)?;
     // For one that goes, one may come; the limit is for all instances together.
     instances[0].delete(&fds[0])?;
-    instances[1].add(one_more, Events::IN, 3)?;
-    expect_error(instances[2].add(one_more, Events::IN, 4), libc::ENOSPC)?;
+    instances[1].add(one_more, EventFlags::IN, 3)?;
+    expect_error(instances[2].add(one_more, EventFlags::IN, 4), libc::ENOSPC)?;
     instances[1].delete(one_more)?;
     // All of them get the event.
     signal(one_more)?;
@@ -311,7 +311,7 @@ fn a_file_has_4096_watches_at_the_most() -> Result<()> {
     }
     // An instance that goes takes its watches with it.
     instances.pop();
-    instances[2].add(one_more, Events::IN, 5)?;
+    instances[2].add(one_more, EventFlags::IN, 5)?;
     Ok(())
 }
 
@@ -329,7 +329,7 @@ fn the_close_of_a_file_with_4096_watches_ends_them_all() -> Result<()> {
         }
         let fd = sys::eventfd()?;
         for m in &instances {
-            m.add(&fd, Events::IN, 7)?;
+            m.add(&fd, EventFlags::IN, 7)?;
             signal(&fd)?;
             expect_one(m, 7)?;
         }

@@ -10,7 +10,7 @@ use crate::registry::{skip, Test};
 use crate::support::{expect_none, expect_one};
 use crate::{repoll_only, settings, sys};
 use anyhow::{ensure, Context, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
 use std::fs::{self, OpenOptions};
@@ -87,7 +87,7 @@ impl Pipe {
                 .read(true)
                 .custom_flags(libc::O_NONBLOCK)
                 .open(&path)?;
-            self.m.add(&file, Events::IN, 1)?;
+            self.m.add(&file, EventFlags::IN, 1)?;
             Ok(file)
         });
         drop(files.collect::<Result<Vec<_>>>()?);
@@ -195,7 +195,7 @@ fn the_module_goes_while_files_close() -> Result<()> {
     bystander.kill()?;
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
 }
@@ -222,7 +222,7 @@ fn gaps(records: &[Record], thread: i32) -> (usize, usize) {
 fn a_callback_is_not_preempted_before_its_push() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     run_on(0)?;
     let producer = this_thread();
     let mut session = Session::new()?;
@@ -247,7 +247,7 @@ fn a_callback_is_not_preempted_before_its_push() -> Result<()> {
                 m.ready()?;
                 if round % 4 == 0 {
                     m.delete(&fd)?;
-                    m.add(&fd, Events::IN | Events::ET, 1)?;
+                    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
                 }
                 round += 1;
             }

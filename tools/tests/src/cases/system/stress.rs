@@ -9,7 +9,7 @@ use crate::settings;
 use crate::support::expect_one;
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::scope;
@@ -52,7 +52,7 @@ fn still_works(m: &Repoll) -> Result<()> {
     let m2 = Repoll::new()?;
     let fd = sys::eventfd()?;
     for m in [m, &m2] {
-        m.add(&fd, Events::IN | Events::ET, 12345)?;
+        m.add(&fd, EventFlags::IN | EventFlags::ET, 12345)?;
         while !m.ready()?.is_empty() {}
         signal(&fd)?;
         expect_one(m, 12345)?;
@@ -72,14 +72,14 @@ fn add_del_write_and_close_against_wait() -> Result<()> {
     let number = |round: usize| numbers[round % FILES];
     all_at_once(&[
         &|round| {
-            let triggers = [Events::empty(), Events::ET, Events::ONESHOT];
+            let triggers = [EventFlags::empty(), EventFlags::ET, EventFlags::ONESHOT];
             let _ = m.add(
                 &number(round),
-                Events::IN | triggers[round % 3],
+                EventFlags::IN | triggers[round % 3],
                 round as u64,
             );
             if round % 5 == 0 {
-                let _ = m.modify(&number(round / 5), Events::IN | Events::OUT, 1);
+                let _ = m.modify(&number(round / 5), EventFlags::IN | EventFlags::OUT, 1);
             }
         },
         &|round| drop(m.delete(&number(round * 7))),
@@ -113,8 +113,8 @@ fn watched_files_close_while_threads_wait() -> Result<()> {
         let Ok((reader, writer)) = sys::pipe() else {
             return;
         };
-        let _ = m.add(&reader, Events::IN, round as u64);
-        let _ = m.add(&writer, Events::OUT | Events::ET, round as u64);
+        let _ = m.add(&reader, EventFlags::IN, round as u64);
+        let _ = m.add(&writer, EventFlags::OUT | EventFlags::ET, round as u64);
         let _ = sys::write(writer.as_raw_fd(), b"x");
         if round % 2 == 0 {
             drop(reader);
@@ -135,7 +135,7 @@ fn instances_close_while_events_arrive() -> Result<()> {
         &|round| {
             let Ok(m) = Repoll::new() else { return };
             for (at, fd) in fds.iter().enumerate() {
-                let _ = m.add(fd, Events::IN | Events::ET, at as u64);
+                let _ = m.add(fd, EventFlags::IN | EventFlags::ET, at as u64);
             }
             if round % 3 == 0 {
                 let _ = m.wait(8, Some(Duration::ZERO));
@@ -145,7 +145,7 @@ fn instances_close_while_events_arrive() -> Result<()> {
             let Ok(m) = Repoll::new() else { return };
             scope(|threads| {
                 threads.spawn(|| m.wait(4, SHORT));
-                let _ = m.add(&fds[0], Events::IN, 1);
+                let _ = m.add(&fds[0], EventFlags::IN, 1);
             });
         },
     ]);
@@ -164,7 +164,7 @@ fn an_instance_and_its_only_file_close_together() -> Result<()> {
             .collect::<Result<Vec<_>>>()?;
         let files = eventfds(PAIRS)?;
         for (m, fd) in instances.iter().zip(&files) {
-            m.add(fd, Events::IN, 1)?;
+            m.add(fd, EventFlags::IN, 1)?;
         }
         // Each waits until the other has come as far.
         let closed = [AtomicUsize::new(0), AtomicUsize::new(0)];
@@ -203,7 +203,7 @@ fn timers_and_sockets_against_close() -> Result<()> {
     all_at_once(&[
         &|round| {
             let Ok(timer) = sys::timerfd() else { return };
-            let _ = m.add(&timer, Events::IN, 1);
+            let _ = m.add(&timer, EventFlags::IN, 1);
             let soon = Duration::from_micros(1 + (round % 50) as u64 * 10);
             let _ = sys::arm(timer.as_raw_fd(), soon, Duration::from_micros(100));
             std::thread::sleep(Duration::from_micros((round % 7) as u64 * 100));
@@ -212,7 +212,7 @@ fn timers_and_sockets_against_close() -> Result<()> {
             let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0") else {
                 return;
             };
-            let _ = m.add(&socket, Events::IN, 2);
+            let _ = m.add(&socket, EventFlags::IN, 2);
             if let Ok(address) = socket.local_addr() {
                 for _ in 0..round % 4 {
                     let _ = sender.send_to(b"x", address);

@@ -8,7 +8,7 @@ use crate::repoll_only;
 use crate::support::{eventually, expect_one, is_realtime, Sleeper, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Context as _, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use repoll_trace::record::{Context, Record};
 use repoll_trace::tracefs::Session;
 use std::os::fd::AsRawFd;
@@ -103,7 +103,7 @@ fn kind_calls_back_in(kind: &str, context: Context) -> Result<()> {
     let source = kind.make()?;
     let m = Repoll::new()?;
     let mut session = recording()?;
-    m.add(&source.fd, Events::IN, 1)?;
+    m.add(&source.fd, EventFlags::IN, 1)?;
     for _ in 0..5 {
         source.trigger()?;
         expect_one(&m, 1)?;
@@ -144,7 +144,7 @@ fn one_event_leaves_its_whole_trail() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
     let mut session = recording()?;
-    m.add(&fd, Events::IN | Events::ET, 0x77)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 0x77)?;
     let sleeper = Sleeper::default();
     sleeper.is_this_thread();
     let events = scope(|threads| {
@@ -211,13 +211,13 @@ fn one_event_leaves_its_whole_trail() -> Result<()> {
 fn a_callback_says_what_it_did() -> Result<()> {
     let m = Repoll::new()?;
     let (reader, writer) = sys::pipe()?;
-    m.add(&reader, Events::IN | Events::ONESHOT, 1)?;
+    m.add(&reader, EventFlags::IN | EventFlags::ONESHOT, 1)?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::PRI, 2)?;
+    m.add(&fd, EventFlags::PRI, 2)?;
     let mut session = recording()?;
     sys::write(writer.as_raw_fd(), b"x")?;
     let again = sys::eventfd()?;
-    m.add(&again, Events::IN, 3)?;
+    m.add(&again, EventFlags::IN, 3)?;
     signal(&again)?;
     signal(&again)?;
     ensure!(m.ready()?.len() == 2);
@@ -243,9 +243,9 @@ fn each_way_into_the_queue_is_named() -> Result<()> {
     let fd = sys::eventfd()?;
     let mut session = recording()?;
     signal(&fd)?;
-    m.add(&fd, Events::IN | Events::ONESHOT, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
     expect_one(&m, 1)?;
-    m.modify(&fd, Events::IN, 1)?;
+    m.modify(&fd, EventFlags::IN, 1)?;
     expect_one(&m, 1)?;
     read_all(fd.as_raw_fd())?;
     ensure!(m.ready()?.is_empty());
@@ -265,9 +265,9 @@ fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
         let m = Repoll::new()?;
         let mut session = recording()?;
         let Source { fd, means } = kind.make()?;
-        m.add(&fd, Events::IN, 1)?;
+        m.add(&fd, EventFlags::IN, 1)?;
         m.delete(&fd)?;
-        m.add(&fd, Events::IN, 2)?;
+        m.add(&fd, EventFlags::IN, 2)?;
         let copy = fd.try_clone()?;
         drop(fd);
         sleep(MOMENT);
@@ -276,7 +276,7 @@ fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
         drop(copy);
         drop(means);
         let other = sys::eventfd()?;
-        m.add(&other, Events::IN, 3)?;
+        m.add(&other, EventFlags::IN, 3)?;
         drop(m);
         let mut reasons = Vec::new();
         let all = eventually("three removals", || {
@@ -299,7 +299,7 @@ fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
 fn an_event_in_the_queue_wakes_nobody_twice() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     let mut session = recording()?;
     for _ in 0..10 {
         signal(&fd)?;

@@ -9,7 +9,7 @@ use crate::repoll_only;
 use crate::settings;
 use crate::support::{eventually, expect_one, LONG};
 use anyhow::{ensure, Context as _, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use repoll_peer::Peer;
 use repoll_trace::record::Context;
 use std::fs;
@@ -66,7 +66,7 @@ fn udp_from_outside_calls_back_in_a_softirq() -> Result<()> {
     let socket = UdpSocket::bind(("0.0.0.0", PORT))?;
     socket.set_nonblocking(true)?;
     let m = Repoll::new()?;
-    m.add(&socket, Events::IN, 1)?;
+    m.add(&socket, EventFlags::IN, 1)?;
     let before = input_interrupts()?;
     let mut session = recording()?;
     let received = scope(|threads| -> Result<u32> {
@@ -94,7 +94,7 @@ fn tcp_from_outside_calls_back_in_a_softirq() -> Result<()> {
     let peer = peer()?;
     let listener = TcpListener::bind(("0.0.0.0", PORT))?;
     let m = Repoll::new()?;
-    m.add(&listener, Events::IN, 1)?;
+    m.add(&listener, EventFlags::IN, 1)?;
     let before = input_interrupts()?;
     let mut session = recording()?;
     scope(|threads| {
@@ -102,7 +102,7 @@ fn tcp_from_outside_calls_back_in_a_softirq() -> Result<()> {
         expect_one(&m, 1).context("the connection")?;
         let (mut stream, _) = listener.accept()?;
         stream.set_nonblocking(true)?;
-        m.add(&stream, Events::IN, 2)?;
+        m.add(&stream, EventFlags::IN, 2)?;
         let mut received = 0;
         let mut bytes = [0; 1000];
         while received < 100 * COUNT as usize {
@@ -128,7 +128,7 @@ fn udp_from_outside_is_reported_until_drained() -> Result<()> {
     let socket = UdpSocket::bind(("0.0.0.0", PORT))?;
     socket.set_nonblocking(true)?;
     let m = Repoll::new()?;
-    m.add(&socket, Events::IN, 1)?;
+    m.add(&socket, EventFlags::IN, 1)?;
     peer.ask(&format!("udp {PORT} 1 10"))?;
     for _ in 0..3 {
         expect_one(&m, 1)?;
@@ -144,8 +144,8 @@ fn the_end_of_a_connection_from_outside_is_reported() -> Result<()> {
     let m = Repoll::new()?;
     peer.ask(&format!("tcp {PORT} 1 10"))?;
     let (stream, _) = listener.accept()?;
-    m.add(&stream, Events::RDHUP, 1)?;
-    ensure!(expect_one(&m, 1)? == Events::RDHUP);
+    m.add(&stream, EventFlags::RDHUP, 1)?;
+    ensure!(expect_one(&m, 1)? == EventFlags::RDHUP);
     drop(stream);
     eventually("the watch has ended", || Ok(m.ready()?.is_empty()))
 }

@@ -9,7 +9,7 @@ use crate::repoll_only;
 use crate::support::eventually;
 use crate::sys;
 use anyhow::{ensure, Context as _, Result};
-use repoll::{Events, Instance, PollEvents, PollFd};
+use repoll::{EventFlags, Instance, PollFd, PollFlags};
 use repoll_trace::dat;
 use repoll_trace::record::{Record, Trace};
 use repoll_trace::tracefs::Session;
@@ -166,7 +166,7 @@ fn filters_are_obeyed() -> Result<()> {
     let wanted = format!("fd={number}");
     let records = filtered(&[&wanted, "event=add", "event=callback"], || {
         for fd in &fds {
-            m.add(fd, Events::IN, 1)?;
+            m.add(fd, EventFlags::IN, 1)?;
             crate::files::signal(fd)?;
         }
         Ok(())
@@ -183,10 +183,7 @@ fn filters_of_calls_and_sources_are_obeyed() -> Result<()> {
     let instance = Instance::open()?;
     let fd = sys::eventfd()?;
     let poll = || -> Result<i32> {
-        instance.poll(
-            &mut [PollFd::new(&fd, PollEvents::IN)],
-            Some(Duration::ZERO),
-        )?;
+        instance.poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(Duration::ZERO))?;
         Ok(this_thread())
     };
     let wanted = format!("task={}", this_thread());
@@ -233,7 +230,7 @@ fn what_is_lost_is_counted() -> Result<()> {
     session.start()?;
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     const COUNT: u64 = 20_000;
     for _ in 0..COUNT {
         crate::files::signal(&fd)?;

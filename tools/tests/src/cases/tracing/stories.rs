@@ -13,7 +13,7 @@ use crate::repoll_only;
 use crate::support::{eventually, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::{Events, FdSet, Instance, PollEvents, PollFd, Source};
+use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
 use repoll_trace::record::Context;
 use repoll_trace::recorder;
 use repoll_trace::story::{self, Call, Called, Cause, Step, Story};
@@ -140,7 +140,7 @@ fn of_wait() -> Result<()> {
         for kind in KINDS {
             let m = Repoll::new()?;
             let source = kind.make()?;
-            m.add(&source.fd, Events::IN, 1)?;
+            m.add(&source.fd, EventFlags::IN, 1)?;
             for _ in 0..ROUNDS {
                 let wait = || Ok(m.wait(1, Some(LONG)).map(drop)?);
                 while_asleep(wait, || source.trigger())?;
@@ -183,12 +183,18 @@ fn of_select_and_poll() -> Result<()> {
                     if round % 2 == 0 {
                         let mut fds = sources
                             .each_ref()
-                            .map(|source| PollFd::new(&source.fd, PollEvents::IN));
+                            .map(|source| PollFd::new(&source.fd, PollFlags::IN));
                         instance.poll(&mut fds, Some(LONG))?;
                     } else {
                         let mut set = FdSet::default();
                         sources.iter().for_each(|source| set.insert(&source.fd));
-                        instance.select([Some(&mut set), None, None], Some(LONG))?;
+                        instance.select(
+                            SelectSets {
+                                read: Some(&mut set),
+                                ..Default::default()
+                            },
+                            Some(LONG),
+                        )?;
                     }
                     Ok(())
                 };
@@ -235,7 +241,7 @@ fn of_what_is_ready_already() -> Result<()> {
     let instance = Instance::open()?;
     let fd = sys::eventfd()?;
     let stories = stories(|| {
-        let mut fds = [PollFd::new(&fd, PollEvents::IN)];
+        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
         instance.poll(&mut fds, Some(Duration::ZERO))?;
         signal(&fd)?;
         instance.poll(&mut fds, Some(LONG))?;
@@ -255,7 +261,7 @@ fn tick(source: &Source) -> Result<()> {
 fn of_a_source_that_is_watched() -> Result<()> {
     let m = Repoll::new()?;
     let source = Source::open()?;
-    m.add(&source, Events::IN, 1)?;
+    m.add(&source, EventFlags::IN, 1)?;
     let stories = stories(|| {
         for round in 0..2 * ROUNDS {
             let wait = || {
@@ -339,7 +345,7 @@ fn of_frames() -> Result<()> {
     let m = Repoll::new()?;
     let source = Source::open()?;
     source.attach(&name, TYPE)?;
-    m.add(&source, Events::IN, 1)?;
+    m.add(&source, EventFlags::IN, 1)?;
     let stories = stories(|| {
         for _ in 0..2 * ROUNDS {
             let wait = || {
@@ -373,8 +379,8 @@ fn chain(length: usize, fd: &impl AsRawFd) -> Result<Vec<Repoll>> {
     for _ in 0..length {
         let m = Repoll::new()?;
         match instances.last() {
-            None => m.add(fd, Events::IN, 1)?,
-            Some(below) => m.add(below, Events::IN, 2)?,
+            None => m.add(fd, EventFlags::IN, 1)?,
+            Some(below) => m.add(below, EventFlags::IN, 2)?,
         }
         instances.push(m);
     }
@@ -430,7 +436,7 @@ fn of_an_instance_that_is_polled() -> Result<()> {
     let stories = stories(|| {
         for _ in 0..ROUNDS {
             let wait = || {
-                instance.poll(&mut [PollFd::new(m.instance(), PollEvents::IN)], Some(LONG))?;
+                instance.poll(&mut [PollFd::new(m.instance(), PollFlags::IN)], Some(LONG))?;
                 ensure!(m.wait(1, Some(LONG))?.len() == 1);
                 Ok(read_all(fd.as_raw_fd())?)
             };
@@ -453,7 +459,7 @@ fn of_two_who_watch_one_instance() -> Result<()> {
     let inner = &chain(1, &fd)?[0];
     let outer = [Repoll::new()?, Repoll::new()?];
     for m in &outer {
-        m.add(inner, Events::IN | Events::ET, 2)?;
+        m.add(inner, EventFlags::IN | EventFlags::ET, 2)?;
         // It was added ready or not: that is seen.
         m.ready()?;
     }

@@ -13,7 +13,7 @@ use crate::signals::signalfd;
 use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Context as _, Result};
-use repoll::{Events, FdSet, Instance, PollEvents, PollFd, Source};
+use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
 use repoll_trace::record::Record;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
@@ -105,15 +105,15 @@ fn a_watch_from_its_add_to_its_end() -> Result<()> {
     let fd = eventfd.as_raw_fd();
     let records = recorded(|| {
         let m = Repoll::new()?;
-        m.add(&eventfd, Events::IN | Events::ONESHOT, 0x70)?;
+        m.add(&eventfd, EventFlags::IN | EventFlags::ONESHOT, 0x70)?;
         signal(&eventfd)?;
         ensure!(m.wait(4, Some(LONG))?.len() == 1);
         signal(&eventfd)?;
-        m.modify(&eventfd, Events::IN, 0x71)?;
+        m.modify(&eventfd, EventFlags::IN, 0x71)?;
         signal(&eventfd)?;
         ensure!(m.wait(4, Some(Duration::ZERO))?.len() == 1);
         m.delete(&eventfd)?;
-        m.add(&eventfd, Events::PRI, 0x72)?;
+        m.add(&eventfd, EventFlags::PRI, 0x72)?;
         signal(&eventfd)?;
         Ok(())
     })?;
@@ -180,7 +180,7 @@ fn a_sleep_and_a_wake_up() -> Result<()> {
     let m = Repoll::new()?;
     let mut waker = 0;
     let records = recorded(|| {
-        m.add(&eventfd, Events::IN | Events::ET, 7)?;
+        m.add(&eventfd, EventFlags::IN | EventFlags::ET, 7)?;
         waker = while_asleep(|| Ok(m.wait(3, None)?), || Ok(signal(&eventfd)?))?.1;
         Ok(())
     })?;
@@ -216,7 +216,7 @@ fn a_sleep_and_a_wake_up() -> Result<()> {
 fn an_exclusive_watch() -> Result<()> {
     let eventfd = sys::eventfd()?;
     let m = Repoll::new()?;
-    m.add(&eventfd, Events::IN | Events::EXCLUSIVE, 7)?;
+    m.add(&eventfd, EventFlags::IN | EventFlags::EXCLUSIVE, 7)?;
     let mut waker = 0;
     let records = recorded(|| {
         waker = while_asleep(|| Ok(m.wait(1, Some(LONG))?), || Ok(signal(&eventfd)?))?.1;
@@ -239,9 +239,9 @@ fn a_callback_in_an_interrupt_calls_the_outer_one_there() -> Result<()> {
         let source = kind.context("no such kind")?.make()?;
         let (inner, outer, c) = (Repoll::new()?, Repoll::new()?, Epoll::new()?);
         let records = recorded(|| {
-            inner.add(&source.fd, Events::IN, 1)?;
-            outer.add(&inner, Events::IN, 2)?;
-            c.add(&outer, Events::IN, 3)?;
+            inner.add(&source.fd, EventFlags::IN, 1)?;
+            outer.add(&inner, EventFlags::IN, 2)?;
+            c.add(&outer, EventFlags::IN, 3)?;
             source.trigger()?;
             expect_one(&c, 3).map(drop)
         })?;
@@ -288,7 +288,7 @@ fn a_callback_in_an_interrupt_calls_the_outer_one_there() -> Result<()> {
 fn a_waiter_who_comes_too_late_finds_nothing() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ET, 1)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     let sleeper = Sleeper::default();
     let records = recorded(|| {
         scope(|threads| {
@@ -330,8 +330,8 @@ fn a_poll_that_sleeps() -> Result<()> {
     let records = recorded(|| {
         sys::arm(timer.as_raw_fd(), 5 * MOMENT, Duration::ZERO)?;
         let mut array = [
-            PollFd::new(&fd, PollEvents::IN),
-            PollFd::new(&timer, PollEvents::IN),
+            PollFd::new(&fd, PollFlags::IN),
+            PollFd::new(&timer, PollFlags::IN),
         ];
         ensure!(instance.poll(&mut array, Some(LONG))? == 1);
         Ok(())
@@ -368,8 +368,8 @@ fn a_poll_that_is_called_for_nothing() -> Result<()> {
     let udp = kind.context("no udp")?.make()?;
     let records = recorded(|| {
         let mut array = [
-            PollFd::new(&fd, PollEvents::PRI),
-            PollFd::new(&udp.fd, PollEvents::IN),
+            PollFd::new(&fd, PollFlags::PRI),
+            PollFd::new(&udp.fd, PollFlags::IN),
         ];
         let both = || {
             signal(&fd)?;
@@ -403,11 +403,25 @@ fn a_select_that_finds_something() -> Result<()> {
     let records = recorded(|| {
         let mut set = FdSet::new();
         set.insert(&fd);
-        ensure!(instance.select([Some(&mut set), None, None], Some(Duration::ZERO))? == 1);
+        ensure!(
+            instance.select(
+                SelectSets {
+                    read: Some(&mut set),
+                    ..Default::default()
+                },
+                Some(Duration::ZERO)
+            )? == 1
+        );
         let mut wrong = FdSet::new();
-        wrong.insert(&CLOSED);
+        wrong.extend([CLOSED]);
         expect_error(
-            instance.select([None, Some(&mut wrong), None], None),
+            instance.select(
+                SelectSets {
+                    write: Some(&mut wrong),
+                    ..Default::default()
+                },
+                None,
+            ),
             libc::EBADF,
         )
     })?;
@@ -484,7 +498,7 @@ fn a_source_with_sleepers_and_pollers() -> Result<()> {
     let source = Source::open()?;
     source.set_up(1, 16, false)?;
     let m = Repoll::new()?;
-    m.add(&source, Events::OUT, 1)?;
+    m.add(&source, EventFlags::OUT, 1)?;
     let mut session = recording()?;
     let asleep = |session: &mut repoll_trace::tracefs::Session, count| {
         eventually("it sleeps", || {
@@ -591,7 +605,7 @@ fn a_source_that_hangs_up() -> Result<()> {
     let source = Source::open_nonblocking()?;
     source.attach(&name, TYPE)?;
     let m = Repoll::new()?;
-    m.add(&source, Events::IN, 1)?;
+    m.add(&source, EventFlags::IN, 1)?;
     let result = recorded(|| {
         driver("unbind", &device)?;
         source.start_timer(MOMENT, NonZeroU64::new(1))?;

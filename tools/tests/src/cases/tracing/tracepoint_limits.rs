@@ -10,7 +10,7 @@ use crate::repoll_only;
 use crate::support::expect_error;
 use crate::sys;
 use anyhow::{ensure, Context as _, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use repoll_trace::record::Record;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::scope;
@@ -55,7 +55,7 @@ fn nesting_too_deep_is_a_limit() -> Result<()> {
         let mut kept = Vec::new();
         loop {
             let outer = Repoll::new()?;
-            if let Err(error) = outer.add(&inner, Events::IN, 1) {
+            if let Err(error) = outer.add(&inner, EventFlags::IN, 1) {
                 ensure!(error.raw_os_error() == Some(libc::ELOOP), "{error}");
                 return Ok(());
             }
@@ -69,16 +69,16 @@ fn nesting_too_deep_is_a_limit() -> Result<()> {
 fn too_many_ways_are_a_limit() -> Result<()> {
     let inner = Repoll::new()?;
     let fd = sys::eventfd()?;
-    inner.add(&fd, Events::IN, 1)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
     let mut outers = Vec::new();
     // From a file through one instance to an outermost one.
     for _ in 0..500 {
         let outer = Repoll::new()?;
-        outer.add(&inner, Events::IN, 1)?;
+        outer.add(&inner, EventFlags::IN, 1)?;
         outers.push(outer);
     }
     let records =
-        recorded(|| expect_error(Repoll::new()?.add(&inner, Events::IN, 1), libc::EINVAL))?;
+        recorded(|| expect_error(Repoll::new()?.add(&inner, EventFlags::IN, 1), libc::EINVAL))?;
     expect_limit(&records, "paths", libc::EINVAL)
 }
 
@@ -90,7 +90,7 @@ fn a_watch_that_is_refused_is_never_called() -> Result<()> {
     let mut outers = Vec::new();
     for _ in 0..501 {
         let outer = Repoll::new()?;
-        outer.add(&inner, Events::IN, 1)?;
+        outer.add(&inner, EventFlags::IN, 1)?;
         outers.push(outer);
     }
     let over = AtomicBool::new(false);
@@ -102,7 +102,7 @@ fn a_watch_that_is_refused_is_never_called() -> Result<()> {
                 }
             });
             let refused = (0..300)
-                .try_for_each(|_| expect_error(inner.add(&fd, Events::IN, 1), libc::EINVAL));
+                .try_for_each(|_| expect_error(inner.add(&fd, EventFlags::IN, 1), libc::EINVAL));
             over.store(true, SeqCst);
             refused
         })
@@ -125,16 +125,16 @@ fn too_many_watches_of_a_file_are_a_limit() -> Result<()> {
     for _ in 0..8 {
         let m = Repoll::new()?;
         for copy in &copies {
-            m.add(copy, Events::IN, 1)?;
+            m.add(copy, EventFlags::IN, 1)?;
         }
         instances.push(m);
     }
     let m = Repoll::new()?;
-    let records = recorded(|| expect_error(m.add(&fd, Events::IN, 1), libc::ENOSPC))?;
+    let records = recorded(|| expect_error(m.add(&fd, EventFlags::IN, 1), libc::ENOSPC))?;
     expect_limit(&records, "watches-of-file", libc::ENOSPC)?;
     // With one less there is room again.
     instances[3].delete(&copies[3])?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     Ok(())
 }
 
@@ -150,9 +150,9 @@ pub fn watches_of_a_user() -> Result<Vec<Record>> {
     let m = Repoll::new()?;
     let fds = eventfds(4)?;
     for fd in &fds[..3] {
-        m.add(fd, Events::IN, 1)?;
+        m.add(fd, EventFlags::IN, 1)?;
     }
-    let records = recorded(|| expect_error(m.add(&fds[3], Events::IN, 1), libc::ENOSPC))?;
+    let records = recorded(|| expect_error(m.add(&fds[3], EventFlags::IN, 1), libc::ENOSPC))?;
     expect_limit(&records, "watches-of-user", libc::ENOSPC)?;
     Ok(records)
 }
@@ -161,21 +161,21 @@ fn too_many_pollers_are_a_limit() -> Result<()> {
     const MOST: usize = 511;
     let (m, other) = (Repoll::new()?, Repoll::new()?);
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     // With eight watches of a file, 4096 / 8 - 1 others may poll an instance that has one of them.
     let copies = sys::copies(&fd, 7)?;
     for copy in &copies {
-        m.add(copy, Events::IN, 1)?;
+        m.add(copy, EventFlags::IN, 1)?;
     }
     let add = || -> Result<Epoll> {
         let outer = Epoll::new()?;
-        outer.add(&m, Events::IN, 2)?;
+        outer.add(&m, EventFlags::IN, 2)?;
         Ok(outer)
     };
     let mut pollers = Vec::new();
     let records = recorded(|| {
         // So that the number of the instance is told.
-        m.modify(&fd, Events::PRI, 1)?;
+        m.modify(&fd, EventFlags::PRI, 1)?;
         for _ in 0..MOST {
             pollers.push(add()?);
         }
@@ -187,7 +187,7 @@ fn too_many_pollers_are_a_limit() -> Result<()> {
         pollers.push(add()?);
         // Another instance is not concerned.
         let outer = Epoll::new()?;
-        outer.add(&other, Events::IN, 2)?;
+        outer.add(&other, EventFlags::IN, 2)?;
         Ok(())
     })?;
     let limit = one(&records, "limit")?;

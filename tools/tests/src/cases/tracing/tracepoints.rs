@@ -10,7 +10,7 @@ use crate::signals::{handle_signal, Thread};
 use crate::support::{expect_error, expect_one, LONG, MOMENT};
 use crate::sys;
 use anyhow::{ensure, Context as _, Result};
-use repoll::Events;
+use repoll::EventFlags;
 use repoll_trace::record::Record;
 use std::os::fd::AsRawFd;
 use std::thread::{scope, sleep};
@@ -113,9 +113,9 @@ fn an_item_comes_changes_and_goes() -> Result<()> {
     let copy = fd.try_clone()?;
     let records = recorded(|| {
         let m = Repoll::new()?;
-        m.add(&fd, Events::IN, 0x1122_3344_5566_7788)?;
-        m.add(&copy, Events::PRI, 2)?;
-        m.modify(&fd, Events::PRI | Events::ET, 3)?;
+        m.add(&fd, EventFlags::IN, 0x1122_3344_5566_7788)?;
+        m.add(&copy, EventFlags::PRI, 2)?;
+        m.modify(&fd, EventFlags::PRI | EventFlags::ET, 3)?;
         m.delete(&fd)?;
         Ok(())
     })?;
@@ -170,8 +170,8 @@ fn an_item_comes_changes_and_goes() -> Result<()> {
 fn a_failed_change_is_told() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
-    let records = recorded(|| expect_error(m.add(&fd, Events::OUT, 7), libc::EEXIST))?;
+    m.add(&fd, EventFlags::IN, 1)?;
+    let records = recorded(|| expect_error(m.add(&fd, EventFlags::OUT, 7), libc::EEXIST))?;
     let ctl = one(&records, "ctl")?;
     expect_words(ctl, &[("op", "ADD")])?;
     expect(
@@ -190,7 +190,7 @@ fn a_failed_change_is_told() -> Result<()> {
 fn the_watched_instance_is_named() -> Result<()> {
     let records = recorded(|| {
         let (inner, outer) = (Repoll::new()?, Repoll::new()?);
-        outer.add(&inner, Events::IN, 1).map_err(Into::into)
+        outer.add(&inner, EventFlags::IN, 1).map_err(Into::into)
     })?;
     let [inner, outer] = all(&records, "create")[..] else {
         anyhow::bail!("two instances: {records:#?}");
@@ -208,7 +208,7 @@ fn a_poll_says_what_the_file_said() -> Result<()> {
     let m = Repoll::new()?;
     let (reader, writer) = sys::pipe()?;
     let records = recorded(|| {
-        m.add(&reader, Events::IN, 1)?;
+        m.add(&reader, EventFlags::IN, 1)?;
         sys::write(writer.as_raw_fd(), b"x")?;
         expect_one(&m, 1)?;
         read_all(reader.as_raw_fd())?;
@@ -235,7 +235,7 @@ fn a_poll_says_what_the_file_said() -> Result<()> {
 }
 
 /// What is recorded when an eventfd, watched with `events`, is triggered while a waiter sleeps, or not.
-fn triggered(events: Events, with_waiter: bool) -> Result<Vec<Record>> {
+fn triggered(events: EventFlags, with_waiter: bool) -> Result<Vec<Record>> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
     m.add(&fd, events, 1)?;
@@ -254,7 +254,7 @@ fn triggered(events: Events, with_waiter: bool) -> Result<Vec<Record>> {
 }
 
 fn a_callback_says_whom_it_woke() -> Result<()> {
-    let records = triggered(Events::IN, true)?;
+    let records = triggered(EventFlags::IN, true)?;
     let (callback, exit) = (one(&records, "callback")?, one(&records, "callback_exit")?);
     let (ep, item) = (number(callback, "ep")?, number(callback, "item")?);
     expect(
@@ -273,7 +273,7 @@ fn a_callback_says_whom_it_woke() -> Result<()> {
     let key = i64::from(libc::EPOLLIN);
     expect(callback, &[("key", key)])?;
     ensure!(callback.pid == exit.pid && callback.time <= wake.time && wake.time <= exit.time);
-    let records = triggered(Events::IN, false)?;
+    let records = triggered(EventFlags::IN, false)?;
     expect(
         one(&records, "callback_exit")?,
         &[("woken", 0), ("used", 0)],
@@ -283,7 +283,7 @@ fn a_callback_says_whom_it_woke() -> Result<()> {
 }
 
 fn an_exclusive_callback_says_whether_it_used_the_wakeup() -> Result<()> {
-    let events = Events::IN | Events::EXCLUSIVE;
+    let events = EventFlags::IN | EventFlags::EXCLUSIVE;
     let records = triggered(events, true)?;
     expect(
         one(&records, "callback_exit")?,
@@ -299,9 +299,9 @@ fn an_exclusive_callback_says_whether_it_used_the_wakeup() -> Result<()> {
 fn a_nested_wakeup_is_inside_of_the_other() -> Result<()> {
     let (inner, outer, c) = (Repoll::new()?, Repoll::new()?, Epoll::new()?);
     let fd = sys::eventfd()?;
-    inner.add(&fd, Events::IN, 1)?;
-    outer.add(&inner, Events::IN, 2)?;
-    c.add(&outer, Events::IN, 3)?;
+    inner.add(&fd, EventFlags::IN, 1)?;
+    outer.add(&inner, EventFlags::IN, 2)?;
+    c.add(&outer, EventFlags::IN, 3)?;
     let records = recorded(|| {
         signal(&fd)?;
         expect_one(&c, 3).map(drop)
@@ -333,7 +333,7 @@ fn what_is_left_wakes_the_next_waiter() -> Result<()> {
     let m = Repoll::new()?;
     let fds = eventfds(2)?;
     for fd in &fds {
-        m.add(fd, Events::IN | Events::ET, 1)?;
+        m.add(fd, EventFlags::IN | EventFlags::ET, 1)?;
     }
     let records = recorded(|| {
         scope(|threads| {
@@ -356,7 +356,7 @@ fn what_is_left_wakes_the_next_waiter() -> Result<()> {
     let records = {
         let m = Repoll::new()?;
         let fd = sys::eventfd()?;
-        m.add(&fd, Events::IN, 1)?;
+        m.add(&fd, EventFlags::IN, 1)?;
         recorded(|| {
             scope(|threads| {
                 let waiters: Vec<_> = (0..2)
@@ -383,7 +383,7 @@ fn what_is_left_wakes_the_next_waiter() -> Result<()> {
 fn a_waiter_says_why_it_is_awake() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     handle_signal(libc::SIGUSR1, 0)?;
     let records = recorded(|| {
         let events = m.wait(7, Some(Duration::from_micros(500)))?;
@@ -437,7 +437,7 @@ fn a_scan_counts() -> Result<()> {
     let m = Repoll::new()?;
     let fds = eventfds(3)?;
     for fd in &fds {
-        m.add(fd, Events::IN, 1)?;
+        m.add(fd, EventFlags::IN, 1)?;
         signal(fd)?;
     }
     read_all(fds[0].as_raw_fd())?;
@@ -461,7 +461,7 @@ fn a_scan_counts() -> Result<()> {
 fn what_cannot_be_copied_goes_back() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN, 1)?;
+    m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let records = recorded(|| {
         // SAFETY: the address is not mapped, so nothing can be written to it.
@@ -480,7 +480,7 @@ fn what_cannot_be_copied_goes_back() -> Result<()> {
 fn oneshot_disarms() -> Result<()> {
     let m = Repoll::new()?;
     let fd = sys::eventfd()?;
-    m.add(&fd, Events::IN | Events::ONESHOT, 9)?;
+    m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 9)?;
     let records = recorded(|| {
         signal(&fd)?;
         expect_one(&m, 9).map(drop)
