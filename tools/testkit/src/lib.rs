@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The kit that the tests, the lab, the benchmark, the differential tester and the storm share.
+//!
+//! * [`multiplexer`]: the sides. The C epoll and repoll, each behind one trait. A further way to
+//!   reach a multiplexer is another type with that trait.
+//! * [`scanner`]: select(2) and poll(2) of the kernel and of repoll.
+//! * [`compat`], [`compat_scan`]: the same sides, called as a 32-bit program calls them.
+//! * [`files`], [`file_kinds`]: files to watch. [`processes`], [`threads`], [`signals`].
+//! * [`memory`], [`stall`]: memory to point the kernel at.
+//! * [`ktap`], [`skip`]: results.
+//!
+//! System calls are rustix's. What rustix lacks, and what must pass arguments that no library would,
+//! goes through [`raw::syscall`].
+
+pub mod compat;
+pub mod compat_scan;
+pub mod descriptor;
+pub mod file_kinds;
+pub mod files;
+pub mod ktap;
+pub mod limits;
+pub mod memory;
+pub mod modules;
+pub mod multiplexer;
+pub mod processes;
+pub mod random;
+pub mod raw;
+pub mod scanner;
+pub mod side;
+pub mod signals;
+pub mod skip;
+pub mod stall;
+pub mod threads;
+pub mod user_space;

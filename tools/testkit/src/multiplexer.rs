@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The sides that must agree: repoll, and the kernel's own epoll as the oracle.
+
+use crate::files::timespec;
+use crate::memory::Place;
+use crate::raw;
+use repoll::sys::{self, repoll_ctl, repoll_wait};
+use repoll::{CreateFlags, Event, EventFlags, Instance, SignalSet};
+use rustix::event::epoll;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ptr::from_ref;
+use std::time::Duration;
+
+/// An instance of epoll, of any side.
+///
+/// It can be used as `dyn Multiplexer`, where the side is known at run time only.
+pub trait Multiplexer: AsRawFd + Send + Sync + 'static {
+    /// The name in test names.
+    fn name() -> &'static str
+    where
+        Self: Sized;
+
+    /// Makes an instance.
+    fn new() -> io::Result<Self>
+    where
+        Self: Sized;
+
+    /// Takes over a descriptor of an instance.
+    fn from_descriptor(fd: OwnedFd) -> Self
+    where
+        Self: Sized;
+
+    /// Gives up the descriptor.
+    fn into_descriptor(self) -> OwnedFd
+    where
+        Self: Sized;
+
+    /// Changes the interest list, with any operation.
+    fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()>;
+
+    /// Waits for at most `max` events, which go to a place; with a signal mask of `size` bytes at
+    /// the address `mask`, which the kernel only reads; 0 for none.
+    fn wait_at(
+        &self,
+        to: Place<'_>,
+        max: i32,
+        timeout: Option<Duration>,
+        mask: (usize, usize),
+    ) -> io::Result<usize>;
+
+    /// Waits for at most `max` events.
+    fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
+        let mut events = vec![Event::default(); max];
+        let count = self.wait_at(Place::of(&mut events), max as i32, timeout, (0, 0))?;
+        events.truncate(count);
+        Ok(events)
+    }
+
+    /// Waits for at most one event, with these signals blocked and no others.
+    fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
+        let mask: SignalSet = blocked.iter().copied().collect();
+        let mut event = [Event::default()];
+        let mask = (from_ref(&mask) as usize, size_of::<SignalSet>());
+        let count = self.wait_at(Place::of(&mut event), 1, timeout, mask)?;
+        Ok(event[..count].to_vec())
+    }
+
+    /// The events that are ready now.
+    fn ready(&self) -> io::Result<Vec<Event>> {
+        self.wait(256, Some(Duration::ZERO))
+    }
+
+    /// The data of the events that are ready now.
+    fn ready_data(&self) -> io::Result<Vec<u64>> {
+        Ok(self.ready()?.iter().map(Event::data).collect())
+    }
+
+    /// Begins to watch.
+    fn add(&self, fd: &dyn AsRawFd, events: EventFlags, data: u64) -> io::Result<()> {
+        self.ctl(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), events, data)
+    }
+
+    /// Changes what is watched for.
+    fn modify(&self, fd: &dyn AsRawFd, events: EventFlags, data: u64) -> io::Result<()> {
+        self.ctl(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), events, data)
+    }
+
+    /// Ends the watching.
+    fn delete(&self, fd: &dyn AsRawFd) -> io::Result<()> {
+        self.ctl(libc::EPOLL_CTL_DEL, fd.as_raw_fd(), EventFlags::empty(), 0)
+    }
+
+    /// Another descriptor of the same instance.
+    fn duplicate(&self) -> io::Result<Self>
+    where
+        Self: Sized,
+    {
+        let number = crate::descriptor::Number(self.as_raw_fd());
+        Ok(Self::from_descriptor(rustix::io::fcntl_dupfd_cloexec(
+            number, 0,
+        )?))
+    }
+}
+
+/// The kernel's own.
+#[derive(Debug)]
+pub struct Epoll(OwnedFd);
+
+/// Ours, by ioctls.
+#[derive(Debug)]
+pub struct Repoll(Instance);
+
+impl Multiplexer for Epoll {
+    fn name() -> &'static str {
+        "epoll"
+    }
+
+    fn new() -> io::Result<Self> {
+        Ok(Self(epoll::create(epoll::CreateFlags::CLOEXEC)?))
+    }
+
+    fn from_descriptor(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    fn into_descriptor(self) -> OwnedFd {
+        self.0
+    }
+
+    fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
+        let event = Event::new(events, data);
+        let epoll = self.as_raw_fd() as usize;
+        let arguments = [epoll, op as usize, fd as usize, from_ref(&event) as usize];
+        // SAFETY: the event lives through the call, which only reads it.
+        unsafe { raw::syscall(libc::SYS_epoll_ctl, arguments) }.map(drop)
+    }
+
+    fn wait_at(
+        &self,
+        to: Place<'_>,
+        max: i32,
+        timeout: Option<Duration>,
+        mask: (usize, usize),
+    ) -> io::Result<usize> {
+        let at = to.with_room_for(max.max(0) as usize, size_of::<Event>());
+        let timeout = timeout.map(timespec);
+        let limit = timeout.as_ref().map_or(0, |time| from_ref(time) as usize);
+        let arguments = [
+            self.as_raw_fd() as usize,
+            at,
+            max as usize,
+            limit,
+            mask.0,
+            mask.1,
+        ];
+        // SAFETY: the place has room for the events; timeout and mask are only read.
+        unsafe { raw::syscall(libc::SYS_epoll_pwait2, arguments) }
+    }
+}
+
+impl Multiplexer for Repoll {
+    fn name() -> &'static str {
+        "repoll"
+    }
+
+    fn new() -> io::Result<Self> {
+        Ok(Self(Instance::open()?))
+    }
+
+    fn from_descriptor(fd: OwnedFd) -> Self {
+        Self(fd.into())
+    }
+
+    fn into_descriptor(self) -> OwnedFd {
+        self.0.into()
+    }
+
+    fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
+        self.0.ctl(op, fd, events, data)
+    }
+
+    fn wait_at(
+        &self,
+        to: Place<'_>,
+        max: i32,
+        timeout: Option<Duration>,
+        mask: (usize, usize),
+    ) -> io::Result<usize> {
+        let mut argument = repoll_wait {
+            events: to.with_room_for(max.max(0) as usize, size_of::<Event>()) as u64,
+            maxevents: max,
+            timeout: nanoseconds(timeout),
+            sigmask: mask.0 as u64,
+            sigsetsize: mask.1 as u64,
+            ..Default::default()
+        };
+        // SAFETY: the place has room for the events; the mask is only read.
+        unsafe { self.wait_raw(&mut argument) }
+    }
+}
+
+impl Repoll {
+    /// An instance that CREATE makes, with an anonymous file.
+    pub fn anonymous() -> io::Result<Self> {
+        Instance::open()?.create(CreateFlags::CLOEXEC).map(Self)
+    }
+
+    /// The instance, for what only repoll has.
+    pub fn instance(&self) -> &Instance {
+        &self.0
+    }
+
+    /// CTL with any argument.
+    pub fn ctl_raw(&self, argument: &repoll_ctl) -> io::Result<()> {
+        // SAFETY: the request only reads a `repoll_ctl`.
+        unsafe { raw::ioctl(self, sys::REPOLL_IOCTL_CTL, from_ref(argument) as usize) }.map(drop)
+    }
+
+    /// WAIT with any argument.
+    ///
+    /// # Safety
+    ///
+    /// The kernel writes to the addresses in the argument, as far as they are mapped.
+    pub unsafe fn wait_raw(&self, argument: &mut repoll_wait) -> io::Result<usize> {
+        // SAFETY: by the contract of this function.
+        unsafe { sys::ioctl(&self.0, argument) }
+    }
+}
+
+/// A timeout as [`repoll_wait`] has it.
+pub fn nanoseconds(timeout: Option<Duration>) -> i64 {
+    timeout.map_or(-1, |t| i64::try_from(t.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// Makes a type with a descriptor in it give the number of that.
+macro_rules! descriptor {
+    ($($type:ident),+) => {
+        $(
+            impl AsRawFd for $type {
+                fn as_raw_fd(&self) -> RawFd {
+                    self.0.as_raw_fd()
+                }
+            }
+
+            impl std::os::fd::AsFd for $type {
+                fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                    self.0.as_fd()
+                }
+            }
+        )+
+    };
+}
+
+pub(crate) use descriptor;
+
+descriptor!(Epoll, Repoll);
