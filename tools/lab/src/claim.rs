@@ -2,6 +2,8 @@
 //! A claim, and what can come of it.
 
 use anyhow::{Error, Result};
+use repoll_testkit::side::Side;
+use repoll_testkit::skip;
 use repoll_trace::record::Trace;
 use std::fmt;
 
@@ -46,34 +48,6 @@ impl fmt::Display for Verdict {
             Self::OnlyIf(condition) => write!(f, "holds only if {condition}"),
             Self::Differs => f.write_str("epoll and repoll differ"),
         }
-    }
-}
-
-/// Whose behaviour it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The kernel's own, the C code.
-    Kernel,
-    /// The module's.
-    Repoll,
-}
-
-impl Side {
-    /// For a heading.
-    pub fn in_words(self) -> &'static str {
-        match self {
-            Self::Kernel => "the kernel's own",
-            Self::Repoll => "repoll",
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Kernel => "kernel",
-            Self::Repoll => "repoll",
-        })
     }
 }
 
@@ -166,31 +140,14 @@ pub enum Outcome {
     Failed(Error),
 }
 
-/// The error of an experiment that cannot be done here.
-#[derive(Debug)]
-struct Skip(String);
-
-impl fmt::Display for Skip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Skip {}
-
-/// Ends an experiment that cannot be done here.
-pub fn skip<T>(reason: &str) -> Result<T> {
-    Err(Skip(reason.to_owned()).into())
-}
-
 impl Claim {
     /// Tries it.
     pub fn try_out(&self) -> Outcome {
         match (self.experiment)() {
             Ok(finding) => Outcome::Found(finding),
-            Err(error) => match error.downcast() {
-                Ok(Skip(reason)) => Outcome::Skipped(reason),
-                Err(error) => Outcome::Failed(error),
+            Err(error) => match skip::reason(&error) {
+                Some(reason) => Outcome::Skipped(reason),
+                None => Outcome::Failed(error),
             },
         }
     }

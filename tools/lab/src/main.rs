@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The lab: what is said of select, poll and epoll, each claim tried on the spot, on the kernel's own calls
-//! and on repoll, with a verdict from what was measured.
+//! The lab: claims about select, poll and epoll, each tried on the kernel's own calls and on repoll, with a
+//! verdict from the measurement.
 #![deny(unsafe_code)]
 
 mod claim;
 mod claims;
+mod measure;
 mod multiplexer;
 mod page;
+mod rare_calls;
 mod recording;
-#[expect(unsafe_code, reason = "system calls that std lacks")]
-mod sys;
+mod ring;
 mod table;
+mod test_report;
 mod threads;
 mod watchdog;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use claim::{Claim, Mechanism, Outcome};
 use clap::Parser;
 use page::Tried;
@@ -22,29 +24,30 @@ use repoll_trace::render::Color;
 use repoll_trace::{signals, tracefs};
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use table::Table;
+use test_report::TestReport;
 
-/// Tries what is said of select, poll and epoll, and says what holds.
+/// Tries claims about select, poll and epoll, and reports which hold.
 ///
 /// Run it in a guest, as root, with the module loaded.
 #[derive(Parser)]
 #[command(name = "repoll-lab", version)]
 struct Options {
-    /// Only claims that hold one of these words, or whose mechanism does; a number picks one.
+    /// Pick claims by a word in them or in their mechanism's name, or by number; all without words.
     words: Vec<String>,
-    /// List the claims; try none.
+    /// List the claims and try none.
     #[arg(long)]
     list: bool,
-    /// Only the verdicts, without what was measured.
+    /// Print verdicts without measurements.
     #[arg(long)]
     brief: bool,
-    /// A line of the Kernel Test Anything Protocol for each claim: whether its verdict is the usual one.
+    /// Report in KTAP: a test for each claim, which passes if the verdict is the usual one.
     #[arg(long, conflicts_with_all = ["brief", "list"])]
     ktap: bool,
-    /// Write a page with the verdicts and the recordings here, too; - is standard output, after the table.
+    /// Also write a page with verdicts and recordings; - writes it to standard output, after the table.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ktap", "list"])]
     html: Option<PathBuf>,
     /// When to print in colour.
@@ -52,7 +55,7 @@ struct Options {
     color: Color,
 }
 
-/// Those of a mechanism's claims that hold one of the words, with their numbers; `number` counts all.
+/// Picks a mechanism's claims, with their numbers. `number` is the number of the claim before, of all.
 fn pick<'a>(
     mechanism: &'a Mechanism,
     words: &[String],
@@ -77,11 +80,10 @@ fn pick<'a>(
     picked
 }
 
-/// How often a claim is tried of which something else comes than usual: a busy machine may mislead an
-/// experiment, but not each time.
+/// The tries of a claim whose verdict is not the usual one: a busy machine can mislead an experiment.
 const TRIES: u32 = 3;
 
-/// Tries a claim; what came of it in the end, and how many tries that took.
+/// Tries a claim until its verdict is the usual one or no tries are left. The outcome, and the tries.
 fn settle(claim: &Claim) -> (Outcome, u32) {
     let mut tries = 0;
     loop {
@@ -95,49 +97,92 @@ fn settle(claim: &Claim) -> (Outcome, u32) {
     }
 }
 
-fn main() -> Result<ExitCode> {
-    let options = Options::parse();
-    signals::on_end(tracefs::remove_all);
-    let mechanisms = claims::all();
-    let mut table = Table::new(options.color.enabled(), options.brief, options.ktap);
-    let mut tried = Vec::new();
+/// The claims that were picked, by mechanism.
+type Picked<'a> = Vec<(&'a Mechanism, Vec<(usize, &'a Claim)>)>;
+
+fn pick_all<'a>(mechanisms: &'a [Mechanism], words: &[String]) -> Picked<'a> {
     let mut number = 0;
-    for mechanism in &mechanisms {
-        let picked = pick(mechanism, &options.words, &mut number);
-        if picked.is_empty() {
-            continue;
+    let of = |mechanism| (mechanism, pick(mechanism, words, &mut number));
+    let mut all: Vec<_> = mechanisms.iter().map(of).collect();
+    all.retain(|(_, claims)| !claims.is_empty());
+    all
+}
+
+fn list(picked: &Picked<'_>, color: bool) {
+    let mut table = Table::new(color, true);
+    for (mechanism, claims) in picked {
+        table.mechanism(mechanism.name);
+        for (number, claim) in claims {
+            table.listed(*number, claim);
         }
+    }
+    table.end_list();
+}
+
+/// Tries the claims as tests. Whether all verdicts are the usual ones.
+fn test(picked: &Picked<'_>) -> Result<bool> {
+    let mut report = TestReport::begin()?;
+    for (_, claim) in picked.iter().flat_map(|(_, claims)| claims) {
+        let start = Instant::now();
+        let (outcome, tries) = settle(claim);
+        report.add(claim, &outcome, tries, start.elapsed())?;
+    }
+    Ok(report.end()?)
+}
+
+/// Tries the claims and prints a table. Whether all verdicts are the usual ones.
+fn show(picked: &Picked<'_>, options: &Options) -> Result<bool> {
+    let mut table = Table::new(options.color.enabled(), options.brief);
+    let mut tried = Vec::new();
+    for (mechanism, claims) in picked {
         table.mechanism(mechanism.name);
         let mut results = Vec::new();
-        for (number, claim) in picked {
-            if options.list {
-                table.listed(number, claim);
-                continue;
-            }
-            let start = Instant::now();
+        for &(number, claim) in claims {
             let (outcome, tries) = settle(claim);
-            table.row(number, claim, &outcome, tries, start.elapsed());
-            if options.html.is_some() {
-                results.push(Tried {
-                    number,
-                    claim,
-                    outcome,
-                });
-            }
+            table.row(number, claim, &outcome, tries);
+            results.push(Tried {
+                number,
+                claim,
+                outcome,
+            });
         }
-        tried.push((mechanism, results));
+        tried.push((*mechanism, results));
     }
-    let well = table.end(options.list);
+    let usual = table.end();
     if let Some(file) = &options.html {
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-        let page = page::page(kernel.trim(), &tried)?;
-        if file.as_os_str() == "-" {
-            io::stdout().write_all(page.as_bytes())?;
-        } else {
-            fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
-        }
+        write_page(file, &tried)?;
     }
-    Ok(if well {
+    Ok(usual)
+}
+
+fn write_page(file: &Path, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<()> {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let page = page::page(kernel.trim(), tried)?;
+    if file.as_os_str() == "-" {
+        return Ok(io::stdout().write_all(page.as_bytes())?);
+    }
+    fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    let mechanisms = claims::all();
+    let picked = pick_all(&mechanisms, &options.words);
+    ensure!(
+        !picked.is_empty(),
+        "no claim has one of these words or numbers: --list lists all"
+    );
+    if options.list {
+        list(&picked, options.color.enabled());
+        return Ok(ExitCode::SUCCESS);
+    }
+    signals::on_end(tracefs::remove_all);
+    let usual = if options.ktap {
+        test(&picked)?
+    } else {
+        show(&picked, &options)?
+    };
+    Ok(if usual {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -150,13 +195,10 @@ mod tests {
 
     fn numbers(words: &[&str]) -> Vec<usize> {
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-        let mut number = 0;
-        let mut picked = Vec::new();
-        for mechanism in &claims::all() {
-            let of_it = pick(mechanism, &words, &mut number);
-            picked.extend(of_it.into_iter().map(|(number, _)| number));
-        }
-        picked
+        let mechanisms = claims::all();
+        let picked = pick_all(&mechanisms, &words);
+        let claims = picked.iter().flat_map(|(_, claims)| claims);
+        claims.map(|(number, _)| *number).collect()
     }
 
     #[test]

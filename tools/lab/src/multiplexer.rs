@@ -1,111 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel's multiplexers and repoll's, by the same calls.
+//! The kernel's multiplexers and repoll's, with the same calls.
 
-use crate::claim::Side;
-use crate::sys::{self, Set};
-use repoll::{
-    Counts, CreateFlags, Event, EventFlags, Events, FdSet, Instance, PollFd, PollFlags, SelectSets,
-};
+use repoll::{Counts, Event, EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets};
+use repoll_testkit::multiplexer::{Multiplexer as Calls, Repoll};
+use repoll_testkit::scanner::{Kernel, Poll, Scanner as _, Select};
+use repoll_testkit::side::Side;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ops::Deref;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-/// An instance of epoll, or of repoll's.
-pub enum Multiplexer {
-    C(OwnedFd),
-    Repoll(Instance),
-}
+/// The timeout of a wait that does not sleep.
+pub const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// One that does not end.
-pub const FOR_EVER: i32 = -1;
+/// The timeout of a wait without limit.
+pub const FOR_EVER: Option<Duration> = None;
+
+/// An instance of the C epoll, or of repoll. The datum of each file is its descriptor.
+pub struct Multiplexer(Box<dyn Calls>);
 
 impl Multiplexer {
     pub fn new(side: Side) -> io::Result<Self> {
-        match side {
-            Side::Kernel => sys::epoll_create().map(Self::C),
-            Side::Repoll => Ok(Self::Repoll(Instance::open()?)),
-        }
+        side.instance().map(Self)
     }
 
-    /// An instance with an anonymous file: for repoll's the one that CREATE makes.
+    /// An instance with an anonymous file: repoll's CREATE makes one, opening the device does not.
     pub fn anonymous(side: Side) -> io::Result<Self> {
         match side {
-            Side::Kernel => sys::epoll_create().map(Self::C),
-            Side::Repoll => Instance::open()?
-                .create(CreateFlags::CLOEXEC)
-                .map(Self::Repoll),
+            Side::Repoll => Ok(Self(Box::new(Repoll::anonymous()?))),
+            Side::Kernel => Self::new(side),
         }
     }
 
-    /// Watches a file; its datum is the descriptor.
     pub fn add(&self, fd: &impl AsRawFd, events: EventFlags) -> io::Result<()> {
-        let fd = fd.as_raw_fd();
-        match self {
-            Self::C(epoll) => sys::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, events.bits()),
-            Self::Repoll(instance) => instance.ctl(libc::EPOLL_CTL_ADD, fd, events, fd as u64),
-        }
+        self.0.add(fd, events, fd.as_raw_fd() as u64)
     }
 
     pub fn modify(&self, fd: &impl AsRawFd, events: EventFlags) -> io::Result<()> {
-        let fd = fd.as_raw_fd();
-        match self {
-            Self::C(epoll) => sys::epoll_ctl(epoll, libc::EPOLL_CTL_MOD, fd, events.bits()),
-            Self::Repoll(instance) => instance.ctl(libc::EPOLL_CTL_MOD, fd, events, fd as u64),
-        }
+        self.0.modify(fd, events, fd.as_raw_fd() as u64)
     }
 
     pub fn delete(&self, fd: &impl AsRawFd) -> io::Result<()> {
-        match self {
-            Self::C(epoll) => sys::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0),
-            Self::Repoll(instance) => {
-                instance.ctl(libc::EPOLL_CTL_DEL, fd.as_raw_fd(), EventFlags::empty(), 0)
-            }
-        }
+        self.0.delete(fd)
     }
 
-    /// The events, of 64 at the most; waits for the first so many milliseconds.
-    pub fn events(&self, milliseconds: i32) -> io::Result<Vec<Event>> {
-        match self {
-            Self::C(epoll) => {
-                let mut events = [Event::default(); 64];
-                let count = sys::epoll_wait(epoll, &mut events, milliseconds)?;
-                Ok(events[..count].to_vec())
-            }
-            Self::Repoll(instance) => {
-                let mut events = Events::with_capacity(64);
-                let timeout = u64::try_from(milliseconds).ok().map(Duration::from_millis);
-                instance.wait(&mut events, timeout)?;
-                Ok(events.to_vec())
-            }
-        }
+    /// Waits, and returns the events, at most 64.
+    pub fn events(&self, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
+        self.0.wait(64, timeout)
     }
 
-    /// How many events there are.
-    pub fn wait(&self, milliseconds: i32) -> io::Result<usize> {
-        self.events(milliseconds).map(|events| events.len())
+    /// Waits, and returns the number of events.
+    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<usize> {
+        self.events(timeout).map(|events| events.len())
+    }
+
+    /// The calls that take memory of any kind.
+    pub fn raw(&self) -> &dyn Calls {
+        self.0.deref()
     }
 }
 
 impl AsRawFd for Multiplexer {
     fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Self::C(epoll) => epoll.as_raw_fd(),
-            Self::Repoll(instance) => instance.as_raw_fd(),
-        }
+        self.0.as_raw_fd()
     }
 }
 
-/// One of the two calls that look at all files each time.
+/// A call that polls all files each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Select,
     Poll,
 }
 
-/// A way to make such a call.
+/// A call of one side.
 pub struct Scanner {
     call: Call,
-    /// Repoll's calls want one; what it watches plays no part.
+    /// repoll's calls go to an instance, whose own interest list plays no part.
     repoll: Option<Instance>,
 }
 
@@ -118,17 +89,12 @@ impl Scanner {
         Ok(Self { call, repoll })
     }
 
-    /// Waits until one of the files can be read, and returns how many can; for repoll's with what it did.
-    pub fn wait(&self, files: &[RawFd], milliseconds: i32) -> io::Result<(usize, Counts)> {
+    /// Waits until a file can be read. Returns how many can, and the counts of repoll's call.
+    pub fn wait(&self, files: &[RawFd], timeout: Option<Duration>) -> io::Result<(usize, Counts)> {
         let mut counts = Counts::default();
-        let timeout = u64::try_from(milliseconds).ok().map(Duration::from_millis);
         let ready = match (self.call, &self.repoll) {
-            (Call::Select, None) => {
-                let end = files.iter().max().map_or(0, |last| last + 1);
-                let mut set = Set::new(end as usize);
-                files.iter().for_each(|file| set.insert(*file));
-                set.select(end, milliseconds)?
-            }
+            (Call::Select, None) => Select(Kernel).readable(files, timeout)?.len(),
+            (Call::Poll, None) => Poll(Kernel).readable(files, timeout)?.len(),
             (Call::Select, Some(instance)) => {
                 let mut read = FdSet::from_iter(files.iter().copied());
                 let sets = SelectSets {
@@ -136,13 +102,6 @@ impl Scanner {
                     ..Default::default()
                 };
                 instance.select_counted(sets, timeout, &mut counts)?
-            }
-            (Call::Poll, None) => {
-                let entry = |file| sys::interest(file, libc::POLLIN);
-                sys::poll(
-                    &mut files.iter().map(entry).collect::<Vec<_>>(),
-                    milliseconds,
-                )?
             }
             (Call::Poll, Some(instance)) => {
                 let entry = |&file| PollFd::from_raw(file, PollFlags::IN);

@@ -252,8 +252,9 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claim::{Finding, Side};
+    use crate::claim::Finding;
     use crate::claims;
+    use repoll_testkit::side::Side;
     use std::path::Path;
 
     /// A page as if each claim had come out as usual, the first one not, the second not at all.

@@ -9,13 +9,13 @@ use repoll_trace::tracefs::Session;
 use std::thread::scope;
 
 /// Records all that stories are made of.
-pub fn told<T: Send>(play: impl FnOnce() -> Result<T> + Send) -> Result<(T, Trace)> {
+pub fn record_story<T: Send>(play: impl FnOnce() -> Result<T> + Send) -> Result<(T, Trace)> {
     let session = recorder::story()?;
     end(session, play)
 }
 
 /// Records only these of repoll's events, without their prefix.
-pub fn noted<T: Send>(
+pub fn record_events<T: Send>(
     events: &[&str],
     play: impl FnOnce() -> Result<T> + Send,
 ) -> Result<(T, Trace)> {

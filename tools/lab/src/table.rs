@@ -3,30 +3,24 @@
 
 use crate::claim::{Claim, Outcome, Verdict};
 use repoll_trace::render::{paint, BOLD, DIM, GREEN, RED, YELLOW};
-use std::time::Duration;
 
-/// Where lines end.
+/// The width of a line.
 const WIDTH: usize = 100;
 
 /// Prints rows, and counts them.
 pub struct Table {
     color: bool,
     brief: bool,
-    ktap: bool,
     tried: usize,
     skipped: usize,
     unusual: usize,
 }
 
 impl Table {
-    pub fn new(color: bool, brief: bool, ktap: bool) -> Self {
-        if ktap {
-            println!("KTAP version 1");
-        }
+    pub fn new(color: bool, brief: bool) -> Self {
         Self {
             color,
             brief,
-            ktap,
             tried: 0,
             skipped: 0,
             unusual: 0,
@@ -37,40 +31,25 @@ impl Table {
         paint(self.color, code, text.to_owned())
     }
 
-    /// The mechanism of the rows that follow.
+    /// The heading of the rows that follow.
     pub fn mechanism(&self, name: &str) {
-        if !self.ktap {
-            println!("{}", self.paint(BOLD, name));
-        }
+        println!("{}", self.paint(BOLD, name));
     }
 
-    /// A claim that is not tried.
+    /// A claim that is listed, not tried.
     pub fn listed(&mut self, number: usize, claim: &Claim) {
         self.tried += 1;
         self.lines(&format!("{number:>4}  "), claim.text, "");
     }
 
-    /// What came of a claim.
-    pub fn row(
-        &mut self,
-        number: usize,
-        claim: &Claim,
-        outcome: &Outcome,
-        tries: u32,
-        time: Duration,
-    ) {
+    /// A claim with its verdict.
+    pub fn row(&mut self, number: usize, claim: &Claim, outcome: &Outcome, tries: u32) {
         let usual = claim.is_as_expected(outcome);
         match outcome {
             Outcome::Skipped(_) => self.skipped += 1,
             _ => self.tried += 1,
         }
         self.unusual += usize::from(!usual);
-        if self.ktap {
-            if tries > 1 {
-                println!("# {tries} tries");
-            }
-            return self.test(claim, outcome, usual, time);
-        }
         self.lines(&format!("{number:>4}  "), claim.text, "");
         let (code, verdict) = match outcome {
             Outcome::Skipped(reason) => (DIM, format!("not tried: {reason}")),
@@ -79,11 +58,11 @@ impl Table {
         };
         self.lines("      ", &verdict, code);
         if !usual {
-            let text = format!("That is another verdict than usual: {}.", claim.expected);
+            let text = format!("This is another verdict than usual: {}.", claim.expected);
             self.lines("      ", &text, RED);
         }
         if tries > 1 {
-            self.lines("      ", &format!("That took {tries} tries."), RED);
+            self.lines("      ", &format!("It took {tries} tries."), RED);
         }
         if self.brief && usual {
             return;
@@ -99,25 +78,7 @@ impl Table {
         self.lines("        ", claim.source, DIM);
     }
 
-    fn test(&self, claim: &Claim, outcome: &Outcome, usual: bool, time: Duration) {
-        let number = self.tried + self.skipped;
-        let time = time.as_millis();
-        let text = claim.text;
-        match outcome {
-            Outcome::Skipped(reason) => println!("ok {number} {text} # SKIP {reason}"),
-            Outcome::Failed(error) => println!("# {error:#}\nnot ok {number} {text}"),
-            Outcome::Found(_) if usual => println!("ok {number} {text} # {time} ms"),
-            Outcome::Found(finding) => {
-                println!("# {}, usually: {}", finding.verdict, claim.expected);
-                for (side, seen) in &finding.seen {
-                    println!("# {side}: {seen}");
-                }
-                println!("not ok {number} {text} # {time} ms");
-            }
-        }
-    }
-
-    /// Text after an indent, as many lines as it takes.
+    /// Prints a text in lines that begin with an indent.
     fn lines(&self, indent: &str, text: &str, code: &str) {
         let mut line = String::new();
         let mut first = true;
@@ -143,27 +104,21 @@ impl Table {
         put(&line);
     }
 
-    /// The count; whether all is well.
-    pub fn end(&self, listed: bool) -> bool {
-        if self.ktap {
-            println!("1..{}", self.tried + self.skipped);
-            let passed = self.tried - self.unusual;
-            println!(
-                "{passed} passed, {} failed, {} skipped",
-                self.unusual, self.skipped
-            );
-        } else if listed {
-            println!("{} claims", self.tried);
-        } else {
-            let skipped = match self.skipped {
-                0 => String::new(),
-                count => format!(", {count} not tried"),
-            };
-            println!(
-                "{} claims tried{skipped}, {} of them with another verdict than usual",
-                self.tried, self.unusual
-            );
-        }
+    /// The sum of a list.
+    pub fn end_list(self) {
+        println!("{} claims", self.tried);
+    }
+
+    /// The sum of the verdicts. Whether claims were tried, and all verdicts are the usual ones.
+    pub fn end(self) -> bool {
+        let skipped = match self.skipped {
+            0 => String::new(),
+            count => format!(", {count} not tried"),
+        };
+        println!(
+            "{} claims tried{skipped}, {} of them with another verdict than usual",
+            self.tried, self.unusual
+        );
         self.tried > 0 && self.unusual == 0
     }
 }

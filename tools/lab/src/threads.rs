@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Threads that go to sleep, and how to see that they do.
+//! Threads that go to sleep, and the observation that they do.
 
-use crate::sys;
-use anyhow::{anyhow, bail, Context, Result};
+use anyhow::{anyhow, bail, Result};
+use repoll_testkit::threads::{is_asleep, this_thread};
 use std::fs;
 use std::sync::mpsc;
 use std::thread::{sleep, Builder, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a thread may take to do what it must come to: a machine may be busy.
+/// The limit for a thread to reach a state that it must reach, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long to wait before something is done again.
+/// The pause before a step is repeated.
 pub const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// A thread of an experiment.
@@ -20,32 +20,32 @@ pub struct Actor<'s, T> {
     pub tid: i32,
 }
 
-/// Starts one, by a name that recordings show.
+/// Starts one, with a name that recordings show.
 pub fn start<'s, T: Send + 's>(
     threads: &'s Scope<'s, '_>,
     name: &str,
     act: impl FnOnce() -> Result<T> + Send + 's,
 ) -> Result<Actor<'s, T>> {
-    let (told, tid) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let thread = Builder::new()
         .name(name.to_owned())
         .spawn_scoped(threads, move || {
-            // Recordings know a thread by the name that it has when it begins to run.
+            // A recording shows the name that the thread has when it first runs.
             sleep(Duration::from_micros(1));
-            // If nobody listens, nobody wants to know.
-            let _ = told.send(sys::thread_number());
+            // The receiver is gone only if the experiment has failed.
+            let _ = sender.send(this_thread());
             act()
         })?;
-    let tid = tid.recv()?;
+    let tid = receiver.recv()?;
     Ok(Actor { thread, tid })
 }
 
 impl<T> Actor<'_, T> {
-    /// Waits until it sleeps in a way that a signal can end, and its CPU is another's: the kernel tells where
-    /// a thread sleeps only of those that are not in a run queue. The state alone is S a little sooner.
+    /// Waits until it sleeps so that a signal can end the sleep, and has left its run queue. The state
+    /// is S a little sooner; only then does the kernel show the function in which it sleeps.
     pub fn until_asleep(&self) -> Result<()> {
         let start = Instant::now();
-        while !self.is_asleep()? || self.sleeps_in()? == "0" {
+        while !self.is_asleep() || self.sleeps_in()? == "0" {
             if self.has_ended() {
                 bail!("it returned, and did not go to sleep");
             }
@@ -58,14 +58,9 @@ impl<T> Actor<'_, T> {
     }
 
     /// Whether it sleeps now: state S of proc(5).
-    pub fn is_asleep(&self) -> Result<bool> {
-        let path = format!("/proc/self/task/{}/stat", self.tid);
-        let Ok(stat) = fs::read_to_string(path) else {
-            // It has ended.
-            return Ok(false);
-        };
-        let (_, rest) = stat.rsplit_once(')').context("an odd stat file")?;
-        Ok(rest.trim_start().starts_with('S'))
+    pub fn is_asleep(&self) -> bool {
+        // It fails if the thread has ended.
+        is_asleep(self.tid).unwrap_or(false)
     }
 
     /// Whether it has ended.
@@ -73,13 +68,13 @@ impl<T> Actor<'_, T> {
         self.thread.is_finished()
     }
 
-    /// In which function of the kernel it sleeps.
+    /// The function of the kernel in which it sleeps.
     pub fn sleeps_in(&self) -> Result<String> {
         let symbol = fs::read_to_string(format!("/proc/self/task/{}/wchan", self.tid))?;
         Ok(plain(&symbol).to_owned())
     }
 
-    /// Waits until it has ended, and returns what came of it.
+    /// Waits for its end, and returns its result.
     pub fn end(self) -> Result<T> {
         self.thread
             .join()
@@ -87,8 +82,8 @@ impl<T> Actor<'_, T> {
     }
 }
 
-/// The last name in a symbol of Rust's, which has its length before it; other symbols as they are, but for
-/// what the compiler adds.
+/// The function's name in a symbol: the last name of a mangled Rust symbol, after its length; other symbols
+/// without the suffix that the compiler adds.
 fn plain(symbol: &str) -> &str {
     if symbol.starts_with("_R") {
         for (at, _) in symbol.char_indices() {

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kernel waits, copies, and then says so.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::told;
-use crate::sys::{bytes_left, has_aio, pipe, read, write, Ring};
+use crate::rare_calls::has_aio;
+use crate::recording::record_story;
+use crate::ring::Ring;
 use anyhow::{ensure, Result};
 use repoll::{EventFlags, Source};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use repoll_testkit::files::{block, bytes_left, pipe, read, write};
+use repoll_testkit::side::Side;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub fn mechanism() -> Mechanism {
     Mechanism {
@@ -62,17 +65,17 @@ impl Files {
             Side::Kernel => {
                 let (reader, writer) = pipe()?;
                 // A request for a file that does not block is not kept waiting.
-                crate::sys::let_block(&reader)?;
+                block(&reader, true)?;
                 Self::Pipe(reader, writer)
             }
             Side::Repoll => Self::Source(Source::open()?),
         })
     }
 
-    fn ends(&self) -> (RawFd, RawFd) {
+    fn ends(&self) -> (BorrowedFd<'_>, BorrowedFd<'_>) {
         match self {
-            Self::Pipe(reader, writer) => (reader.as_raw_fd(), writer.as_raw_fd()),
-            Self::Source(source) => (source.as_raw_fd(), source.as_raw_fd()),
+            Self::Pipe(reader, writer) => (reader.as_fd(), writer.as_fd()),
+            Self::Source(source) => (source.as_fd(), source.as_fd()),
         }
     }
 }
@@ -83,11 +86,11 @@ fn waits_and_copies() -> Result<Finding> {
             let files = Files::new(side)?;
             let (reader, writer) = files.ends();
             let mut ring = Ring::new()?;
-            ring.read(&reader)?;
+            ring.read(reader)?;
             let early = ring.completions();
-            write(&writer, b"data")?;
+            write(writer, b"data")?;
             let data = ring.finish()?;
-            let left = bytes_left(&reader)?;
+            let left = bytes_left(reader)?;
             let seen = format!(
                 "a read of an empty {}: {early} completions before the data; with the completion {:?} is in the buffer, and {left} bytes are left in the file",
                 match side {
@@ -100,7 +103,7 @@ fn waits_and_copies() -> Result<Finding> {
             Ok((Verdict::holds(holds), seen))
         })
     };
-    let (finding, trace) = told(experiment)?;
+    let (finding, trace) = record_story(experiment)?;
     Ok(finding.with(trace))
 }
 
@@ -113,8 +116,8 @@ fn calls_of_loops() -> Result<Finding> {
         let before = ring.calls;
         for _ in 0..MESSAGES {
             // It is there already: so neither loop has to hand over and to wait in two calls.
-            write(&writer, b"data")?;
-            ensure!(ring.read_now(&reader)? == b"data");
+            write(writer, b"data")?;
+            ensure!(ring.read_now(reader)? == b"data");
         }
         let completions = ring.calls - before;
 
@@ -122,12 +125,12 @@ fn calls_of_loops() -> Result<Finding> {
         m.add(&reader, EventFlags::IN)?;
         let mut calls = 0;
         for _ in 0..MESSAGES {
-            write(&writer, b"data")?;
+            write(writer, b"data")?;
             calls += 1;
             ensure!(m.wait(FOR_EVER)? == 1);
-            ensure!(bytes_left(&reader)? == 4, "the event has brought the data");
+            ensure!(bytes_left(reader)? == 4, "the event has brought the data");
             calls += 1;
-            ensure!(read(&reader, &mut [0; 64])? == 4);
+            ensure!(read(reader, &mut [0; 64])? == 4);
         }
         let seen = format!(
             "{MESSAGES} messages: {completions} calls by completions, {calls} by readiness"

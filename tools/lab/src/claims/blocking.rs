@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A call that sleeps, and one that does not.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
-use crate::recording::told;
-use crate::sys::{self, pipe, read, sleeps, write};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::measure::sleeps;
+use crate::recording::record_story;
 use crate::threads::start;
 use anyhow::{ensure, Result};
 use repoll::Source;
+use repoll_testkit::files::{self, pipe, read, write};
+use repoll_testkit::side::Side;
 use repoll_trace::record::Trace;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
@@ -99,15 +101,15 @@ impl Pair {
 
     fn read(&self) -> io::Result<usize> {
         match self {
-            Self::Sockets(reader, _) => sys::read(reader, &mut [0]),
-            Self::Source(source) => sys::read(source, &mut [0; 8]),
+            Self::Sockets(reader, _) => files::read(reader, &mut [0]),
+            Self::Source(source) => files::read(source, &mut [0; 8]),
         }
     }
 
     fn write(&self) -> io::Result<usize> {
         match self {
-            Self::Sockets(_, writer) => sys::write(writer, b"x"),
-            Self::Source(source) => sys::write(source, b"x"),
+            Self::Sockets(_, writer) => files::write(writer, b"x"),
+            Self::Source(source) => files::write(source, b"x"),
         }
     }
 }
@@ -163,7 +165,7 @@ fn switches() -> Result<Finding> {
         );
         Ok((verdict, seen))
     })?;
-    let ((), trace) = told(|| one_arrival(Side::Repoll))?;
+    let ((), trace) = record_story(|| one_arrival(Side::Repoll))?;
     Ok(finding.with(trace))
 }
 
@@ -208,13 +210,13 @@ fn one_file() -> Result<Finding> {
                 let tid = reader.tid;
                 other.write()?;
                 // What it makes runnable it has made so when it returns.
-                let slept_on = reader.is_asleep()?;
+                let slept_on = reader.is_asleep();
                 one.write()?;
                 reader.end()?;
                 Ok((tid, slept_on))
             })
         };
-        let ((tid, slept_on), trace) = told(experiment)?;
+        let ((tid, slept_on), trace) = record_story(experiment)?;
         let wakings = wakings(&trace, tid);
         let seen = format!(
             "data on another file: it sleeps on: {slept_on}; it was made runnable {wakings} time in all, by its own file"
@@ -300,6 +302,6 @@ fn polling_loop() -> Result<Finding> {
             Ok((Verdict::holds(calls > 2 && slept == 0), seen))
         })
     };
-    let (finding, trace) = told(experiment)?;
+    let (finding, trace) = record_story(experiment)?;
     Ok(finding.with(trace))
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What happens when a watched file becomes ready.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::told;
-use crate::sys::{pipe, thread_number, write};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
+use crate::recording::record_story;
 use crate::threads::start;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll_testkit::files::{pipe, read, write};
+use repoll_testkit::side::Side;
+use repoll_testkit::threads::this_thread;
 use repoll_trace::record::{Record, Trace};
 use std::thread::scope;
 
@@ -67,14 +69,14 @@ fn without_process() -> Result<Finding> {
             let tid = scope(|threads| {
                 let act = start(threads, "writer", || {
                     write(&writer, b"x")?;
-                    Ok(thread_number())
+                    Ok(this_thread())
                 })?;
                 act.end()
             })?;
             if side == Side::Repoll {
                 writer_of_repoll = tid;
             }
-            let later = m.wait(0)?;
+            let later = m.wait(NOW)?;
             let seen = format!(
                 "a wait that begins after the write, and does not sleep, has {later} event"
             );
@@ -82,7 +84,7 @@ fn without_process() -> Result<Finding> {
         })?;
         Ok((finding, writer_of_repoll))
     };
-    let ((mut finding, writer), trace) = told(experiment)?;
+    let ((mut finding, writer), trace) = record_story(experiment)?;
     let by_writer = own(&trace, "repoll_callback").any(|record| record.pid == writer);
     ensure!(finding.seen.len() == 2);
     finding.seen[1].1 += &format!("; the callback ran in the thread that wrote: {by_writer}");
@@ -93,7 +95,7 @@ fn without_process() -> Result<Finding> {
 }
 
 fn once_in_list() -> Result<Finding> {
-    let ((finding, writes), trace) = told(|| {
+    let ((finding, writes), trace) = record_story(|| {
         const WRITES: usize = 3;
         let finding = Finding::both(|side| {
             let m = Multiplexer::new(side)?;
@@ -102,7 +104,7 @@ fn once_in_list() -> Result<Finding> {
             for _ in 0..WRITES {
                 write(&writer, b"x")?;
             }
-            let events = m.wait(0)?;
+            let events = m.wait(NOW)?;
             Ok((
                 Verdict::holds(events == 1),
                 format!("{WRITES} writes, {events} event"),
@@ -143,7 +145,7 @@ fn wakes_a_waiter() -> Result<Finding> {
                 waiter.until_asleep()?;
                 let act = start(threads, "writer", || {
                     write(&writer, b"x")?;
-                    Ok(thread_number())
+                    Ok(this_thread())
                 })?;
                 let writer = act.end()?;
                 let tid = waiter.tid;
@@ -154,7 +156,7 @@ fn wakes_a_waiter() -> Result<Finding> {
         }
         Ok(pairs)
     };
-    let (pairs, trace) = told(experiment)?;
+    let (pairs, trace) = record_story(experiment)?;
     let mut pairs = pairs.into_iter();
     let finding = Finding::both(|_| {
         let (waiter, writer) = pairs.next().unwrap_or_default();
@@ -171,15 +173,15 @@ fn wakes_a_waiter() -> Result<Finding> {
 }
 
 fn only_wanted() -> Result<Finding> {
-    let (finding, trace) = told(|| {
+    let (finding, trace) = record_story(|| {
         Finding::both(|side| {
             let m = Multiplexer::new(side)?;
             let (reader, writer) = pipe()?;
             // Who reads makes room: an event for the other end.
             while write(&writer, &[0; 4096]).is_ok() {}
             m.add(&writer, EventFlags::PRI)?;
-            crate::sys::read(&reader, &mut [0; 16384])?;
-            let events = m.wait(0)?;
+            read(&reader, &mut [0; 16384])?;
+            let events = m.wait(NOW)?;
             Ok((
                 Verdict::holds(events == 0),
                 format!("room in a pipe whose writing end is watched for PRI: {events} events"),

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What epoll_create makes.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::told;
-use crate::sys::{self, epoll_create_of, epoll_ctl, eventfd, map, write};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
+use crate::rare_calls::epoll_create_of;
+use crate::recording::record_story;
 use crate::threads::start;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll_testkit::descriptor::Number;
+use repoll_testkit::files::{eventfd, eventfds, signal};
+use repoll_testkit::memory::map_file;
+use repoll_testkit::multiplexer::{Epoll, Multiplexer as _};
+use repoll_testkit::scanner::{pollfds, Kernel, Side as _};
+use repoll_testkit::side::Side;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::thread::scope;
@@ -63,14 +69,11 @@ pub fn mechanism() -> Mechanism {
 fn size() -> Result<Finding> {
     let zero = epoll_create_of(0);
     let refused = matches!(&zero, Err(error) if error.raw_os_error() == Some(libc::EINVAL));
-    let small = epoll_create_of(1)?;
-    let files: Vec<_> = (0..100).map(|_| eventfd(0)).collect::<Result<_, _>>()?;
+    let small = Epoll::from_descriptor(epoll_create_of(1)?);
+    let files = eventfds(100)?;
     let watched = files
         .iter()
-        .take_while(|fd| {
-            let (add, events) = (libc::EPOLL_CTL_ADD, libc::EPOLLIN as u32);
-            epoll_ctl(&small, add, fd.as_raw_fd(), events).is_ok()
-        })
+        .take_while(|fd| small.add(*fd, EventFlags::IN, 0).is_ok())
         .count();
     let seen = format!(
         "size 0: {}; one of size 1 watches {watched} files",
@@ -96,11 +99,11 @@ fn anonymous() -> Result<Finding> {
 fn pollable() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
-        let fd = eventfd(0)?;
+        let fd = eventfd()?;
         m.add(&fd, EventFlags::IN)?;
-        let poll = || sys::poll(&mut [sys::interest(&m, libc::POLLIN)], 0);
+        let poll = || Kernel.poll(&mut pollfds(&[m.as_raw_fd()], libc::POLLIN), NOW);
         let before = poll()?;
-        write(&fd, &1u64.to_ne_bytes())?;
+        signal(&fd)?;
         let after = poll()?;
         let seen = format!(
             "poll of the instance: {before} ready before its file has something, {after} after"
@@ -113,17 +116,17 @@ fn two_queues() -> Result<Finding> {
     let experiment = || {
         Finding::both(|side| {
             let m = Multiplexer::new(side)?;
-            let fd = eventfd(0)?;
+            let fd = eventfd()?;
             m.add(&fd, EventFlags::IN)?;
             scope(|threads| {
                 let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)?))?;
                 let poller = start(threads, "poller", || {
-                    Ok(sys::poll(&mut [sys::interest(&m, libc::POLLIN)], FOR_EVER)?)
+                    Ok(Kernel.poll(&mut pollfds(&[m.as_raw_fd()], libc::POLLIN), FOR_EVER)?)
                 })?;
                 waiter.until_asleep()?;
                 poller.until_asleep()?;
                 let places = [waiter.sleeps_in()?, poller.sleeps_in()?];
-                write(&fd, &1u64.to_ne_bytes())?;
+                signal(&fd)?;
                 let (waited, polled) = (waiter.end()?, poller.end()?);
                 ensure!(places[0] != places[1], "both sleep in {}", places[0]);
                 let seen = format!(
@@ -134,13 +137,14 @@ fn two_queues() -> Result<Finding> {
             })
         })
     };
-    let (finding, trace) = told(experiment)?;
+    let (finding, trace) = record_story(experiment)?;
     Ok(finding.with(trace))
 }
 
 fn shared_memory() -> Result<Finding> {
     Finding::both(|side| {
-        let mapped = map(&Multiplexer::new(side)?);
+        let m = Multiplexer::new(side)?;
+        let mapped = map_file(Number(m.as_raw_fd()));
         let verdict = Verdict::holds(mapped.is_ok());
         let said = mapped.map_or_else(|error| error.to_string(), |()| "done".to_owned());
         Ok((verdict, format!("mmap of an instance: {said}")))

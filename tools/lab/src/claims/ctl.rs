@@ -2,11 +2,13 @@
 //! What is watched.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::Multiplexer;
-use crate::recording::{count, noted, times};
-use crate::sys::{allow_descriptors, eventfd, shortest};
+use crate::measure::shortest;
+use crate::multiplexer::{Multiplexer, NOW};
+use crate::recording::{count, record_events, times};
 use anyhow::Result;
 use repoll::{EventFlags, Source};
+use repoll_testkit::files::{eventfd, eventfd_of, eventfds};
+use repoll_testkit::limits::allow_files;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -84,13 +86,13 @@ fn said(result: io::Result<()>) -> String {
 fn known_by_both() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
-        let fd = eventfd(1)?;
+        let fd = eventfd_of(1)?;
         m.add(&fd, EventFlags::IN)?;
         let again = m.add(&fd, EventFlags::IN);
         let refused = matches!(&again, Err(error) if error.kind() == ErrorKind::AlreadyExists);
         let copy = fd.try_clone()?;
         m.add(&copy, EventFlags::IN)?;
-        let events = m.wait(0)?;
+        let events = m.wait(NOW)?;
         let seen = format!(
             "the same descriptor again: {}; a copy of it: done, and {events} events",
             said(again)
@@ -104,8 +106,8 @@ fn logarithmic() -> Result<Finding> {
     const MANY: usize = 32_768;
     // A list would take some hundred times as long, a tree two or three times at the most.
     const FLAT: f64 = 10.0;
-    allow_descriptors(40_000)?;
-    let files: Vec<_> = (0..MANY).map(|_| eventfd(0)).collect::<Result<_, _>>()?;
+    allow_files(40_000)?;
+    let files = eventfds(MANY)?;
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let mut micros = Vec::new();
@@ -134,9 +136,9 @@ fn always_on() -> Result<Finding> {
         let (server, client) = UnixStream::pair()?;
         m.add(&server, EventFlags::empty())?;
         (&client).write_all(b"x")?;
-        let data = m.wait(0)?;
+        let data = m.wait(NOW)?;
         drop(client);
-        let events: Vec<_> = m.events(0)?.iter().map(|event| event.flags()).collect();
+        let events: Vec<_> = m.events(NOW)?.iter().map(|event| event.flags()).collect();
         let hung_up = events.iter().any(|events| events.contains(EventFlags::HUP));
         let seen = format!(
             "nothing is wanted: {data} events when data come, {events:?} when the peer closes"
@@ -149,17 +151,17 @@ fn leaves_an_entry() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let mut source = Source::open()?;
-        let ((), trace) = noted(&["source_poll"], || Ok(m.add(&source, EventFlags::IN)?))?;
+        let ((), trace) = record_events(&["source_poll"], || Ok(m.add(&source, EventFlags::IN)?))?;
         let asked = times(&trace, "source_poll");
-        let ((), trace) = noted(&["source_wake"], || {
+        let ((), trace) = record_events(&["source_wake"], || {
             // Nobody waits; and after a wait has taken what there is, nobody does again.
             source.write_all(b"x")?;
-            m.wait(0)?;
+            m.wait(NOW)?;
             source.write_all(b"x")?;
             Ok(())
         })?;
         let there = count(&trace, "source_wake", "pollers", 1);
-        let ((), trace) = noted(&["source_wake"], || {
+        let ((), trace) = record_events(&["source_wake"], || {
             m.delete(&source)?;
             Ok(source.write_all(b"x")?)
         })?;
@@ -174,14 +176,14 @@ fn leaves_an_entry() -> Result<Finding> {
 fn must_be_there() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
-        let fd = eventfd(1)?;
+        let fd = eventfd_of(1)?;
         let missing = |result: &io::Result<()>| matches!(result, Err(error) if error.kind() == ErrorKind::NotFound);
         let modified = m.modify(&fd, EventFlags::IN);
         m.add(&fd, EventFlags::IN)?;
-        let watched = m.wait(0)?;
+        let watched = m.wait(NOW)?;
         m.delete(&fd)?;
         let deleted = m.delete(&fd);
-        let events = m.wait(0)?;
+        let events = m.wait(NOW)?;
         let holds = missing(&modified) && missing(&deleted) && (watched, events) == (1, 0);
         let seen = format!(
             "MOD before ADD: {}; DEL a second time: {}; {events} events after the first",
@@ -198,7 +200,7 @@ fn only_pollable() -> Result<Finding> {
         let m = Multiplexer::new(side)?;
         let results = [m.add(&file, EventFlags::IN), m.add(&folder, EventFlags::IN)];
         let refused = |result: &io::Result<()>| matches!(result, Err(error) if error.raw_os_error() == Some(libc::EPERM));
-        m.add(&eventfd(0)?, EventFlags::IN)?;
+        m.add(&eventfd()?, EventFlags::IN)?;
         let verdict = Verdict::holds(results.iter().all(refused));
         let [file, folder] = results;
         let seen = format!(

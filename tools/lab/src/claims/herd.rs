@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Many who wait for one event.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::told;
-use crate::sys::{eventfd, write};
+use crate::recording::record_story;
 use crate::threads::{start, A_MOMENT, PATIENCE};
 use anyhow::Result;
 use repoll::EventFlags;
+use repoll_testkit::files::{eventfd, signal};
+use repoll_testkit::side::Side;
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::mpsc::channel;
@@ -48,9 +49,9 @@ const WAITERS: usize = 4;
 /// When so many as `first` have returned, the others are sent home by another event, which all get. So
 /// nobody has to guess how long one must look to be sure that a thread sleeps on.
 fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize> {
-    let home = eventfd(0)?;
+    let home = eventfd()?;
     let datum = fd.as_raw_fd() as u64;
-    let (told, returned) = channel();
+    let (sender, returned) = channel();
     scope(|threads| {
         let mut waiters = Vec::new();
         for m in instances {
@@ -59,10 +60,10 @@ fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 added => added?,
             }
-            let told = told.clone();
+            let sender = sender.clone();
             let waiter = start(threads, "waiter", move || {
                 let events = m.events(FOR_EVER)?;
-                told.send(())?;
+                sender.send(())?;
                 Ok(events.iter().any(|event| event.data() == datum))
             })?;
             waiters.push(waiter);
@@ -70,14 +71,14 @@ fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize
         for waiter in &waiters {
             waiter.until_asleep()?;
         }
-        write(fd, &1u64.to_ne_bytes())?;
+        signal(fd)?;
         // If they do not come, that is what was found.
         let mut back = (0..first)
             .filter(|_| returned.recv_timeout(PATIENCE).is_ok())
             .count();
         while back < waiters.len() {
             // More than once: a module that was changed may tell one thread only.
-            write(&home, &1u64.to_ne_bytes())?;
+            signal(&home)?;
             back += usize::from(returned.recv_timeout(A_MOMENT).is_ok());
         }
         let reports: Vec<_> = waiters
@@ -90,7 +91,7 @@ fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize
 
 /// Of instances with a waiter each. Whom the event called is settled when the write returns.
 fn instances_woken(side: Side, events: EventFlags) -> Result<usize> {
-    let fd = eventfd(0)?;
+    let fd = eventfd()?;
     let instances: Vec<_> = (0..WAITERS)
         .map(|_| Multiplexer::new(side))
         .collect::<Result<_, _>>()?;
@@ -114,13 +115,13 @@ fn herd() -> Result<Finding> {
             Ok((verdict, seen))
         })
     };
-    let (finding, trace) = told(experiment)?;
+    let (finding, trace) = record_story(experiment)?;
     Ok(finding.with(trace))
 }
 
 /// Of threads that wait in one instance, for an event that none of them takes.
 fn threads_woken(side: Side, events: EventFlags) -> Result<usize> {
-    let fd = eventfd(0)?;
+    let fd = eventfd()?;
     let m = Multiplexer::new(side)?;
     m.add(&fd, events)?;
     let first = if events.intersects(EventFlags::ET | EventFlags::ONESHOT) {
@@ -148,6 +149,6 @@ fn threads_of_one() -> Result<Finding> {
             Ok((verdict, seen))
         })
     };
-    let (finding, trace) = told(experiment)?;
+    let (finding, trace) = record_story(experiment)?;
     Ok(finding.with(trace))
 }

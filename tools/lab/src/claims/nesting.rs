@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Instances that watch instances.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::told;
-use crate::sys::{eventfd, read, write};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
+use crate::recording::record_story;
 use crate::threads::start;
 use anyhow::Result;
 use repoll::EventFlags;
+use repoll_testkit::files::{eventfd, eventfd_of, read, signal};
+use repoll_testkit::side::Side;
 use std::thread::scope;
 
 pub fn mechanism() -> Mechanism {
@@ -49,19 +50,19 @@ fn nested() -> Result<Finding> {
     let experiment = || {
         Finding::both(|side| {
             let (outer, inner) = (Multiplexer::new(side)?, Multiplexer::new(side)?);
-            let fd = eventfd(0)?;
+            let fd = eventfd()?;
             inner.add(&fd, EventFlags::IN)?;
             outer.add(&inner, EventFlags::IN)?;
-            let before = outer.wait(0)?;
+            let before = outer.wait(NOW)?;
             let during = scope(|threads| {
                 let waiter = start(threads, "waiter", || Ok(outer.wait(FOR_EVER)?))?;
                 waiter.until_asleep()?;
-                write(&fd, &1u64.to_ne_bytes())?;
+                signal(&fd)?;
                 waiter.end()
             })?;
-            let in_inner = inner.wait(0)?;
+            let in_inner = inner.wait(NOW)?;
             read(&fd, &mut [0; 8])?;
-            let after = outer.wait(0)?;
+            let after = outer.wait(NOW)?;
             let seen = format!(
                 "the outer one has {before} events before, {during} when the file has something; the inner one {in_inner}; then the outer one {after}"
             );
@@ -69,7 +70,7 @@ fn nested() -> Result<Finding> {
             Ok((Verdict::holds(holds), seen))
         })
     };
-    let (finding, trace) = told(experiment)?;
+    let (finding, trace) = record_story(experiment)?;
     Ok(finding.with(trace))
 }
 
@@ -98,12 +99,12 @@ fn of_any_kind() -> Result<Finding> {
         Multiplexer::new(Side::Kernel)?,
         Multiplexer::new(Side::Repoll)?,
     );
-    let fd = eventfd(1)?;
+    let fd = eventfd_of(1)?;
     epoll.add(&fd, EventFlags::IN)?;
     repoll.add(&fd, EventFlags::IN)?;
     let outer = Multiplexer::new(Side::Kernel)?;
     outer.add(&repoll, EventFlags::IN)?;
-    let events = outer.wait(0)?;
+    let events = outer.wait(NOW)?;
     let refused = Multiplexer::new(Side::Repoll)?.add(&epoll, EventFlags::IN);
     let said = refused.map_or_else(|error| error.to_string(), |()| "done".to_owned());
     let mut finding = Finding::of(

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! poll: an array of descriptors.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
-use crate::multiplexer::{Call, Multiplexer, Scanner};
-use crate::sys::{self, allow_descriptors, eventfd};
+use crate::multiplexer::{Call, Multiplexer, Scanner, NOW};
 use anyhow::{bail, Result};
 use repoll::{EventFlags, Instance, PollFd, PollFlags};
+use repoll_testkit::files::{copies, eventfd, eventfd_of, eventfds};
+use repoll_testkit::limits::allow_files;
+use repoll_testkit::scanner::{pollfds, Kernel, Side as _};
+use repoll_testkit::side::Side;
 use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {
@@ -75,18 +77,16 @@ pub fn mechanism() -> Mechanism {
 
 fn beyond_65535() -> Result<Finding> {
     const COUNT: usize = 66_000;
-    allow_descriptors(70_000)?;
-    let finding = Finding::both(|side| {
+    allow_files(70_000)?;
+    Finding::both(|side| {
         let polled = {
-            let ready = eventfd(1)?;
-            let copies: Vec<_> = (0..COUNT)
-                .map(|_| ready.try_clone())
-                .collect::<Result<_, _>>()?;
+            let ready = eventfd_of(1)?;
+            let copies = copies(&ready, COUNT)?;
             let numbers: Vec<_> = copies.iter().map(AsRawFd::as_raw_fd).collect();
-            Scanner::new(Call::Poll, side)?.wait(&numbers, 0)?.0
+            Scanner::new(Call::Poll, side)?.wait(&numbers, NOW)?.0
         };
         // Files of their own: of one file an instance of repoll's watches 4,096 at the most.
-        let files: Vec<_> = (0..COUNT).map(|_| eventfd(0)).collect::<Result<_, _>>()?;
+        let files = eventfds(COUNT)?;
         let m = Multiplexer::new(side)?;
         let watched = files
             .iter()
@@ -99,21 +99,16 @@ fn beyond_65535() -> Result<Finding> {
         }
         let seen = format!("poll found {polled} of {COUNT} ready, an instance watches {watched}");
         Ok((Verdict::holds(polled < COUNT || watched < COUNT), seen))
-    });
-    allow_descriptors(8192)?;
-    finding
+    })
 }
 
 fn array_stays() -> Result<Finding> {
     Finding::both(|side| {
-        let (idle, ready) = (eventfd(0)?, eventfd(1)?);
+        let (idle, ready) = (eventfd()?, eventfd_of(1)?);
         let (counts, found) = match side {
             Side::Kernel => {
-                let mut fds = [
-                    sys::interest(&idle, libc::POLLIN),
-                    sys::interest(&ready, libc::POLLIN),
-                ];
-                let counts = [sys::poll(&mut fds, 0)?, sys::poll(&mut fds, 0)?];
+                let mut fds = pollfds(&[idle.as_raw_fd(), ready.as_raw_fd()], libc::POLLIN);
+                let counts = [Kernel.poll(&mut fds, NOW)?, Kernel.poll(&mut fds, NOW)?];
                 let stays = fds.iter().all(|fd| fd.events == libc::POLLIN);
                 (
                     counts,
@@ -126,8 +121,7 @@ fn array_stays() -> Result<Finding> {
                     PollFd::new(&idle, PollFlags::IN),
                     PollFd::new(&ready, PollFlags::IN),
                 ];
-                let now = Some(Duration::ZERO);
-                let counts = [instance.poll(&mut fds, now)?, instance.poll(&mut fds, now)?];
+                let counts = [instance.poll(&mut fds, NOW)?, instance.poll(&mut fds, NOW)?];
                 (
                     counts,
                     fds[0].ready().is_empty() && fds[1].ready() == PollFlags::IN,

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From the NIC to the callbacks.
 
-use crate::claim::{skip, Claim, Finding, Mechanism, Side, Verdict};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::{times, told};
+use crate::recording::{record_story, times};
 use crate::threads::start;
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;
 use repoll_peer::Peer;
+use repoll_testkit::side::Side;
+use repoll_testkit::skip::skip;
 use repoll_trace::record::{Context, Trace};
 use repoll_trace::story::{self, Cause, Protocol};
 use std::net::UdpSocket;
@@ -125,7 +127,7 @@ fn whole_path() -> Result<Finding> {
     echo(&peer, Side::Kernel, 1)?;
     let mut recording = Trace::default();
     let finding = Finding::both(|side| {
-        let (tid, trace) = told(|| echo(&peer, side, COUNT))?;
+        let (tid, trace) = record_story(|| echo(&peer, side, COUNT))?;
         let woken = woken_by_socket(&trace, tid);
         match side {
             Side::Kernel => {
@@ -168,7 +170,7 @@ fn one_socket() -> Result<Finding> {
             m.add(socket, EventFlags::IN)?;
         }
         let to = &sockets[1];
-        let (events, trace) = told(|| {
+        let (events, trace) = record_story(|| {
             let sender = UdpSocket::bind(("127.0.0.1", 0))?;
             sender.send_to(b"x", to.local_addr()?)?;
             // The softirq may run later than the call that sent it.
@@ -195,7 +197,7 @@ fn who_runs_softirqs() -> Result<Finding> {
     let m = Multiplexer::new(Side::Repoll)?;
     m.add(&receiver, EventFlags::IN)?;
     let address = receiver.local_addr()?;
-    let ((), trace) = told(|| {
+    let ((), trace) = record_story(|| {
         let sender = UdpSocket::bind(("127.0.0.1", 0))?;
         for _ in 0..COUNT {
             sender.send_to(b"x", address)?;

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What select and poll have in common: they look at all files, on each call.
 
-use crate::claim::{Finding, Side, Verdict};
-use crate::multiplexer::{Call, Multiplexer, Scanner, FOR_EVER};
-use crate::recording::{count, noted, times, told};
-use crate::sys::{shortest, Memory};
+use crate::claim::{Finding, Verdict};
+use crate::measure::shortest;
+use crate::multiplexer::{Call, Multiplexer, Scanner, FOR_EVER, NOW};
+use crate::recording::{count, record_events, record_story, times};
 use crate::threads::start;
 use anyhow::{ensure, Result};
-use repoll::{Counts, EventFlags, Instance, Source};
+use repoll::{Counts, EventFlags, Source};
+use repoll_testkit::files::{dup_from, eventfd};
+use repoll_testkit::limits::allow_files;
+use repoll_testkit::memory::{Mapping, Place};
+use repoll_testkit::scanner::{self, Kernel, Mask, Ours};
+use repoll_testkit::side::Side;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::thread::scope;
@@ -40,7 +45,7 @@ pub fn asked<W: FnMut() -> io::Result<usize> + Send>(
     for (at, files) in [FEW, MANY].into_iter().enumerate() {
         let files = sources(files)?;
         let mut wait = wait(&files)?;
-        let (ready, trace) = noted(&["source_poll"], || Ok(wait()?))?;
+        let (ready, trace) = record_events(&["source_poll"], || Ok(wait()?))?;
         ensure!(ready == 1, "{ready} are ready");
         polls[at] = times(&trace, "source_poll");
         micros[at] = shortest(|| wait().map(drop))?.as_secs_f64() * 1e6;
@@ -105,14 +110,14 @@ pub fn scans_again(call: Call) -> Result<Finding> {
     let finding = Finding::both(|side| {
         let scanner = Scanner::new(call, side)?;
         let files = idle_sources(FEW)?;
-        let (_, trace) = noted(&["source_poll"], || woken_call(&scanner, &files, 0))?;
+        let (_, trace) = record_events(&["source_poll"], || woken_call(&scanner, &files, 0))?;
         let polls = times(&trace, "source_poll");
         let seen = format!("one call that sleeps, and is woken by one of {FEW} files: {polls} times a file was asked");
         Ok((Verdict::holds(polls >= 2 * FEW), seen))
     })?;
     let scanner = Scanner::new(call, Side::Repoll)?;
     let files = idle_sources(3)?;
-    let (_, trace) = told(|| woken_call(&scanner, &files, 1))?;
+    let (_, trace) = record_story(|| woken_call(&scanner, &files, 1))?;
     Ok(finding.with(trace))
 }
 
@@ -122,7 +127,7 @@ pub fn enters_queues(call: Call) -> Result<Finding> {
         let scanner = Scanner::new(call, side)?;
         let files = idle_sources(FEW)?;
         // A call for each file, which this file wakes: so there was an entry in its wait queue.
-        let (counts, trace) = noted(&["source_wake"], || {
+        let (counts, trace) = record_events(&["source_wake"], || {
             let mut last = Counts::default();
             for by in 0..FEW {
                 last = woken_call(&scanner, &files, by)?;
@@ -130,7 +135,7 @@ pub fn enters_queues(call: Call) -> Result<Finding> {
             Ok(last)
         })?;
         let during = count(&trace, "source_wake", "pollers", 1);
-        let ((), trace) = noted(&["source_wake"], || {
+        let ((), trace) = record_events(&["source_wake"], || {
             for mut file in &files {
                 file.write_all(b"x")?;
             }
@@ -152,44 +157,54 @@ pub fn faults(result: io::Result<usize>) -> bool {
     matches!(result, Err(error) if error.raw_os_error() == Some(libc::EFAULT))
 }
 
+/// The call, with a timeout of zero, for a set or an array of zeros in this place.
+fn call_at(
+    side: &impl scanner::Side,
+    call: Call,
+    count: i32,
+    place: Place<'_>,
+) -> io::Result<usize> {
+    let (timeout, mask) = (&mut { NOW }, Mask::default());
+    match call {
+        Call::Select => side.select_at(count, [place, Place::NULL, Place::NULL], timeout, mask),
+        Call::Poll => side.poll_at(place, count as u32, timeout, mask),
+    }
+}
+
 /// The whole set or array is copied in, and out again, though nothing in it is of interest.
 pub fn copies(call: Call) -> Result<Finding> {
     const BITS: i32 = 1024;
-    const ENTRIES: usize = 100;
+    const ENTRIES: i32 = 100;
     // The kernel looks at no more bits than there may be descriptors in the table: so let there be more.
-    crate::sys::allow_descriptors(8192)?;
-    let far = crate::sys::copy_at(&crate::sys::eventfd(0)?, 2 * BITS)?;
+    allow_files(8192)?;
+    let far = dup_from(&eventfd()?, 2 * BITS)?;
     Finding::both(|side| {
-        let by = Instance::open()?;
-        let memory = Memory::new()?;
-        let run = |announced: usize, there: usize| match (call, side) {
-            (Call::Select, Side::Kernel) => memory.select(announced as i32, there),
-            (Call::Select, Side::Repoll) => memory.repoll_select(&by, announced as i32, there),
-            (Call::Poll, Side::Kernel) => memory.poll(announced, there),
-            (Call::Poll, Side::Repoll) => memory.repoll_poll(&by, announced, there),
-        };
-        let (whole, there, what) = match call {
-            Call::Select => (
-                BITS as usize,
-                BITS as usize / 8,
-                "a set of 1024 bits, all of them 0",
-            ),
+        let (count, bytes, what) = match call {
+            Call::Select => (BITS, BITS as usize / 8, "a set of 1024 bits, all of them 0"),
             Call::Poll => (
                 ENTRIES,
-                ENTRIES,
+                ENTRIES as usize * size_of::<libc::pollfd>(),
                 "an array of 100, without interest in anything",
             ),
         };
-        let good = !faults(run(whole, there));
-        let copied_in = faults(run(whole, there / 2));
+        let memory = Mapping::new(bytes)?;
+        let run = |bytes| {
+            let place = memory.before_end(bytes);
+            match side {
+                Side::Kernel => call_at(&Kernel, call, count, place),
+                Side::Repoll => call_at(&<Ours as scanner::Side>::new()?, call, count, place),
+            }
+        };
+        let good = !faults(run(bytes));
+        let copied_in = faults(run(bytes / 2));
         memory.read_only()?;
-        let copied_out = faults(run(whole, there));
+        let copied_out = faults(run(bytes));
         ensure!(good, "it fails anyhow");
         let mut seen = format!(
             "{what}: EFAULT if the second half can't be read: {copied_in}; if it can't be written: {copied_out}"
         );
         if side == Side::Repoll {
-            let (_, counts) = Scanner::new(call, side)?.wait(&[far.as_raw_fd()], 0)?;
+            let (_, counts) = Scanner::new(call, side)?.wait(&[far.as_raw_fd()], NOW)?;
             seen += &format!(
                 "; for descriptor {} it counted {} bytes in, {} out",
                 far.as_raw_fd(),

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! select: sets of bits.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
-use crate::multiplexer::Call;
-use crate::sys::{allow_descriptors, copy_at, eventfd, select_both_ways, Set};
+use crate::multiplexer::{Call, NOW};
 use anyhow::{Context, Result};
 use repoll::{FdSet, Instance, SelectSets};
+use repoll_testkit::files::{dup_from, eventfd, eventfd_of};
+use repoll_testkit::limits::allow_files;
+use repoll_testkit::scanner::{is_in, set_of, Kernel, Side as _};
+use repoll_testkit::side::Side;
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {
@@ -93,14 +95,15 @@ const FAR: i32 = 5000;
 
 /// Whether select finds a descriptor ready that has a large number.
 fn finds_far(side: Side) -> Result<bool> {
-    allow_descriptors(8192)?;
-    let ready = copy_at(&eventfd(1)?, FAR)?;
+    allow_files(8192)?;
+    let ready = dup_from(&eventfd_of(1)?, FAR)?;
     let number = ready.as_raw_fd();
     match side {
         Side::Kernel => {
-            let mut set = Set::new(number as usize + 1);
-            set.insert(number);
-            Ok(set.select(number + 1, 0)? == 1 && set.contains(number))
+            let nfds = number + 1;
+            let mut set = set_of(&[number], nfds);
+            let count = Kernel.select(nfds, [Some(&mut set), None, None], NOW)?;
+            Ok(count == 1 && is_in(number, &set))
         }
         Side::Repoll => {
             let mut set = FdSet::new();
@@ -109,7 +112,7 @@ fn finds_far(side: Side) -> Result<bool> {
                 read: Some(&mut set),
                 ..Default::default()
             };
-            let count = Instance::open()?.select(sets, Some(Duration::ZERO))?;
+            let count = Instance::open()?.select(sets, NOW)?;
             Ok(count == 1 && set.contains(&ready))
         }
     }
@@ -154,17 +157,14 @@ fn raised_limits() -> Result<Finding> {
 
 fn overwrites() -> Result<Finding> {
     Finding::both(|side| {
-        let (idle, ready) = (eventfd(0)?, eventfd(1)?);
+        let (idle, ready) = (eventfd()?, eventfd_of(1)?);
         let (kept, found) = match side {
             Side::Kernel => {
-                let mut set = Set::new(4096);
-                set.insert(idle.as_raw_fd());
-                set.insert(ready.as_raw_fd());
-                set.select(idle.as_raw_fd().max(ready.as_raw_fd()) + 1, 0)?;
-                (
-                    set.contains(idle.as_raw_fd()),
-                    set.contains(ready.as_raw_fd()),
-                )
+                let [idle, ready] = [idle.as_raw_fd(), ready.as_raw_fd()];
+                let nfds = idle.max(ready) + 1;
+                let mut set = set_of(&[idle, ready], nfds);
+                Kernel.select(nfds, [Some(&mut set), None, None], NOW)?;
+                (is_in(idle, &set), is_in(ready, &set))
             }
             Side::Repoll => {
                 let mut set = FdSet::new();
@@ -174,7 +174,7 @@ fn overwrites() -> Result<Finding> {
                     read: Some(&mut set),
                     ..Default::default()
                 };
-                Instance::open()?.select(sets, Some(Duration::ZERO))?;
+                Instance::open()?.select(sets, NOW)?;
                 (set.contains(&idle), set.contains(&ready))
             }
         };
@@ -188,27 +188,29 @@ fn overwrites() -> Result<Finding> {
 fn counts_bits() -> Result<Finding> {
     Finding::both(|side| {
         // Ready to be read and to be written.
-        let fd = eventfd(1)?;
+        let fd = eventfd_of(1)?;
         let (once, twice) = match side {
             Side::Kernel => {
-                let number = fd.as_raw_fd();
-                let mut set = Set::new(number as usize + 1);
-                set.insert(number);
-                (set.select(number + 1, 0)?, select_both_ways(&fd)?)
+                let (number, nfds) = (fd.as_raw_fd(), fd.as_raw_fd() + 1);
+                let mut sets = [(); 3].map(|()| set_of(&[number], nfds));
+                let [one, readable, writable] = &mut sets;
+                (
+                    Kernel.select(nfds, [Some(one), None, None], NOW)?,
+                    Kernel.select(nfds, [Some(readable), Some(writable), None], NOW)?,
+                )
             }
             Side::Repoll => {
                 let instance = Instance::open()?;
                 let mut sets = [FdSet::new(), FdSet::new(), FdSet::new()];
                 sets.iter_mut().for_each(|set| set.insert(&fd));
                 let [one, readable, writable] = &mut sets;
-                let now = Some(Duration::ZERO);
                 (
                     instance.select(
                         SelectSets {
                             read: Some(one),
                             ..Default::default()
                         },
-                        now,
+                        NOW,
                     )?,
                     instance.select(
                         SelectSets {
@@ -216,7 +218,7 @@ fn counts_bits() -> Result<Finding> {
                             write: Some(writable),
                             except: None,
                         },
-                        now,
+                        NOW,
                     )?,
                 )
             }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Loops on top, and the bugs that the articles' own programs have.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::told;
-use crate::sys::{eventfd, write};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
+use crate::recording::record_story;
 use crate::threads::{start, Actor, A_MOMENT};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll_testkit::files::{eventfd, signal};
+use repoll_testkit::side::Side;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -16,6 +17,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{scope, sleep};
+use std::time::Duration;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {
@@ -82,8 +84,8 @@ impl Selector {
     }
 
     /// The keys that are ready.
-    fn select(&self, milliseconds: i32) -> Result<Vec<u64>> {
-        let events = self.m.events(milliseconds)?;
+    fn select(&self, timeout: Option<Duration>) -> Result<Vec<u64>> {
+        let events = self.m.events(timeout)?;
         Ok(events.iter().map(|event| event.data()).collect())
     }
 }
@@ -93,12 +95,12 @@ fn turns_after_close(side: Side, minds_the_end: bool, turns: usize) -> Result<us
     let mut selector = Selector::new(side)?;
     let (server, client) = UnixStream::pair()?;
     selector.register(server)?;
-    ensure!(selector.select(0)?.is_empty(), "ready before the close");
+    ensure!(selector.select(NOW)?.is_empty(), "ready before the close");
     drop(client);
     let mut count = 0;
     for _ in 0..turns {
         // A wait that ends by its time-out ends the loop: it would sleep.
-        let keys = selector.select(if count == 0 { FOR_EVER } else { 0 })?;
+        let keys = selector.select(if count == 0 { FOR_EVER } else { NOW })?;
         if keys.is_empty() {
             break;
         }
@@ -126,7 +128,7 @@ fn ignored_end() -> Result<Finding> {
         );
         Ok((Verdict::holds(ignored == TURNS && minded == 1), seen))
     })?;
-    let (_, trace) = told(|| turns_after_close(Side::Repoll, false, 10))?;
+    let (_, trace) = record_story(|| turns_after_close(Side::Repoll, false, 10))?;
     Ok(finding.with(trace))
 }
 
@@ -144,7 +146,7 @@ fn accepted(side: Side, clients: usize, until_none: bool) -> Result<(usize, usiz
         .map(|_| UnixStream::connect_addr(&address))
         .collect::<Result<_, _>>()?;
     let mut accepted = 0;
-    while m.wait(0)? > 0 {
+    while m.wait(NOW)? > 0 {
         while listener.accept().is_ok() {
             accepted += 1;
             if !until_none {
@@ -170,7 +172,7 @@ fn accept_once() -> Result<Finding> {
         let holds = lost > 0 && some + lost == CLIENTS && (all, none) == (CLIENTS, 0);
         Ok((Verdict::holds(holds), seen))
     })?;
-    let (_, trace) = told(|| accepted(Side::Repoll, 3, false))?;
+    let (_, trace) = record_story(|| accepted(Side::Repoll, 3, false))?;
     Ok(finding.with(trace))
 }
 
@@ -235,7 +237,7 @@ fn one_at_a_time() -> Result<Finding> {
     let experiment = |side, messages: usize| {
         let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET | EventFlags::ONESHOT;
         let m = Multiplexer::new(side)?;
-        let home = eventfd(0)?;
+        let home = eventfd()?;
         m.add(&home, EventFlags::IN)?;
         let (mut connections, mut clients) = (Vec::new(), Vec::new());
         for _ in 0..CLIENTS {
@@ -270,7 +272,7 @@ fn one_at_a_time() -> Result<Finding> {
             }
             // More than once: a module that was changed may tell one thread only.
             while !servers.iter().all(Actor::has_ended) {
-                write(&home, &1u64.to_ne_bytes())?;
+                signal(&home)?;
                 sleep(A_MOMENT);
             }
             for server in servers {
@@ -294,6 +296,6 @@ fn one_at_a_time() -> Result<Finding> {
         let holds = (echoed, ends, together) == (CLIENTS * MESSAGES, CLIENTS, 0);
         Ok((Verdict::holds(holds), seen))
     })?;
-    let (_, trace) = told(|| experiment(Side::Repoll, 1))?;
+    let (_, trace) = record_story(|| experiment(Side::Repoll, 1))?;
     Ok(finding.with(trace))
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A signal when a file is ready.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
-use crate::recording::told;
-use crate::sys::{bytes_left, read, sigio_came, take_sigio, want_sigio, write};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::rare_calls::send_sigio;
+use crate::recording::record_story;
 use anyhow::Result;
 use repoll::Source;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use repoll_testkit::files::{bytes_left, read, write};
+use repoll_testkit::side::Side;
+use repoll_testkit::signals::{next_signal, signalfd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 pub fn mechanism() -> Mechanism {
@@ -52,40 +55,41 @@ impl Files {
             }
             Side::Repoll => Self::Source(Source::open_nonblocking()?),
         };
-        want_sigio(&files.reader())?;
+        send_sigio(files.reader())?;
         Ok(files)
     }
 
-    fn reader(&self) -> RawFd {
+    fn reader(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Sockets(reader, _) => reader.as_raw_fd(),
-            Self::Source(source) => source.as_raw_fd(),
+            Self::Sockets(reader, _) => reader.as_fd(),
+            Self::Source(source) => source.as_fd(),
         }
     }
 
-    fn writer(&self) -> RawFd {
+    fn writer(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Sockets(_, writer) => writer.as_raw_fd(),
-            Self::Source(source) => source.as_raw_fd(),
+            Self::Sockets(_, writer) => writer.as_fd(),
+            Self::Source(source) => source.as_fd(),
         }
     }
 }
 
 /// How many signals there are to take.
 fn signals_of(signals: &OwnedFd) -> usize {
-    (0..10).take_while(|_| sigio_came(signals)).count()
+    let came = |_: &i32| matches!(next_signal(signals), Ok(Some(_)));
+    (0..10).take_while(came).count()
 }
 
 fn sigio() -> Result<Finding> {
     let experiment = || {
-        let signals = take_sigio()?;
+        let signals = signalfd(libc::SIGIO)?;
         Finding::both(|side| {
             let files = Files::new(side)?;
             let early = signals_of(&signals);
-            write(&files.writer(), b"x")?;
+            write(files.writer(), b"x")?;
             let came = signals_of(&signals);
-            let left = bytes_left(&files.reader())?;
-            let taken = read(&files.reader(), &mut [0; 8])?;
+            let left = bytes_left(files.reader())?;
+            let taken = read(files.reader(), &mut [0; 8])?;
             let seen = format!(
                 "{early} signals before the data, {came} after; then there is {left} byte to read, and the program reads {taken}"
             );
@@ -93,18 +97,18 @@ fn sigio() -> Result<Finding> {
             Ok((Verdict::holds(holds), seen))
         })
     };
-    let (finding, trace) = told(experiment)?;
+    let (finding, trace) = record_story(experiment)?;
     Ok(finding.with(trace))
 }
 
 fn a_signal_each() -> Result<Finding> {
     const ARRIVALS: usize = 3;
     let experiment = || {
-        let signals = take_sigio()?;
+        let signals = signalfd(libc::SIGIO)?;
         Finding::both(|side| {
             let files = Files::new(side)?;
             for _ in 0..ARRIVALS {
-                write(&files.writer(), b"x")?;
+                write(files.writer(), b"x")?;
             }
             let came = signals_of(&signals);
             let seen = format!("{ARRIVALS} arrivals, {came} signal");

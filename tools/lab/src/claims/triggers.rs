@@ -2,11 +2,11 @@
 //! When an event is reported.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::Multiplexer;
-use crate::recording::told;
-use crate::sys::{pipe, read, write};
+use crate::multiplexer::{Multiplexer, NOW};
+use crate::recording::record_story;
 use anyhow::Result;
 use repoll::EventFlags;
+use repoll_testkit::files::{pipe, read, write};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 
@@ -91,11 +91,11 @@ fn half_read(m: &Multiplexer, events: EventFlags) -> Result<[usize; 3]> {
     let (reader, writer) = pipe()?;
     m.add(&reader, events)?;
     write(&writer, &[0; 100])?;
-    let before = m.wait(0)?;
+    let before = m.wait(NOW)?;
     read(&reader, &mut [0; 50])?;
-    let after = m.wait(0)?;
+    let after = m.wait(NOW)?;
     write(&writer, &[0; 10])?;
-    Ok([before, after, m.wait(0)?])
+    Ok([before, after, m.wait(NOW)?])
 }
 
 /// The same on both sides, and whether the second report is there.
@@ -113,12 +113,12 @@ fn halves(events: EventFlags, second: usize) -> Result<Finding> {
 }
 
 fn level_reports_again() -> Result<Finding> {
-    let (finding, trace) = told(|| halves(EventFlags::IN, 1))?;
+    let (finding, trace) = record_story(|| halves(EventFlags::IN, 1))?;
     Ok(finding.with(trace))
 }
 
 fn edge_stays_silent() -> Result<Finding> {
-    let (finding, trace) = told(|| halves(EventFlags::IN | EventFlags::ET, 0))?;
+    let (finding, trace) = record_story(|| halves(EventFlags::IN | EventFlags::ET, 0))?;
     Ok(finding.with(trace))
 }
 
@@ -132,7 +132,7 @@ fn once_per_change() -> Result<Finding> {
             for _ in 0..writes {
                 write(&writer, &[0; 100])?;
             }
-            reports.push(m.wait(0)? + m.wait(0)?);
+            reports.push(m.wait(NOW)? + m.wait(NOW)?);
         }
         let seen = format!(
             "{} after one write, {} after three",
@@ -149,12 +149,12 @@ fn less_data_are_no_edge() -> Result<Finding> {
         let (reader, writer) = pipe()?;
         m.add(&reader, EventFlags::IN | EventFlags::ET)?;
         while write(&writer, &[0; 4096]).is_ok() {}
-        let came = m.wait(0)?;
+        let came = m.wait(NOW)?;
         let writing = Multiplexer::new(side)?;
         writing.add(&writer, EventFlags::OUT | EventFlags::ET)?;
-        let full = writing.wait(0)?;
+        let full = writing.wait(NOW)?;
         read(&reader, &mut [0; 16384])?;
-        let (less, room) = (m.wait(0)?, writing.wait(0)?);
+        let (less, room) = (m.wait(NOW)?, writing.wait(NOW)?);
         let seen = format!(
             "who reads: {} when data come, {} when 16384 bytes have been read; who writes: {} while the pipe is full, {} then",
             in_words(came),
@@ -177,11 +177,11 @@ fn once_until_mod() -> Result<Finding> {
             let events = EventFlags::IN | EventFlags::ONESHOT;
             m.add(&reader, events)?;
             write(&writer, b"x")?;
-            let first = m.wait(0)?;
+            let first = m.wait(NOW)?;
             write(&writer, b"y")?;
-            let second = m.wait(0)?;
+            let second = m.wait(NOW)?;
             m.modify(&reader, events)?;
-            let armed = m.wait(0)?;
+            let armed = m.wait(NOW)?;
             let seen = format!(
                 "{}, {} when more comes, {} after MOD",
                 in_words(first),
@@ -191,7 +191,7 @@ fn once_until_mod() -> Result<Finding> {
             Ok((Verdict::holds([first, second, armed] == [1, 0, 1]), seen))
         })
     };
-    let (finding, trace) = told(experiment)?;
+    let (finding, trace) = record_story(experiment)?;
     Ok(finding.with(trace))
 }
 
@@ -202,11 +202,11 @@ fn must_be_added() -> Result<Finding> {
         let events = EventFlags::IN | EventFlags::ONESHOT;
         m.add(&reader, events)?;
         write(&writer, b"x")?;
-        m.wait(0)?;
+        m.wait(NOW)?;
         let added = m.add(&reader, events);
         let refused = matches!(&added, Err(error) if error.kind() == ErrorKind::AlreadyExists);
         m.modify(&reader, events)?;
-        let armed = m.wait(0)?;
+        let armed = m.wait(NOW)?;
         let seen = format!(
             "ADD: {}; {} after MOD",
             added.map_or_else(|error| error.to_string(), |()| "done".to_owned()),

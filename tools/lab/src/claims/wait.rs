@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Waiting for events.
 
-use crate::claim::{Claim, Finding, Mechanism, Side, Verdict};
+use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
-use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::told;
-use crate::sys::{self, eventfd, read, sleeps, write, Memory};
+use crate::measure::sleeps;
+use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
+use crate::recording::record_story;
 use crate::threads::start;
 use anyhow::{bail, Result};
-use repoll::EventFlags;
+use repoll::{Event, EventFlags};
+use repoll_testkit::files::{eventfd, eventfd_of, read, signal};
+use repoll_testkit::memory::Mapping;
+use repoll_testkit::side::Side;
+use repoll_testkit::signals::{handle_signal, kill_thread};
 use repoll_trace::record::{Context, Trace};
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::thread::scope;
+use std::time::Duration;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {
@@ -73,7 +78,7 @@ pub fn mechanism() -> Mechanism {
 fn at_once() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
-        let fd = eventfd(1)?;
+        let fd = eventfd_of(1)?;
         m.add(&fd, EventFlags::IN)?;
         let before = sleeps()?;
         let events = m.wait(FOR_EVER)?;
@@ -84,16 +89,16 @@ fn at_once() -> Result<Finding> {
 }
 
 fn interruptible() -> Result<Finding> {
-    sys::interrupt_with_sigusr1()?;
+    handle_signal(libc::SIGUSR1, 0)?;
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
-        let fd = eventfd(0)?;
+        let fd = eventfd()?;
         m.add(&fd, EventFlags::IN)?;
         scope(|threads| {
             let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)))?;
             waiter.until_asleep()?;
             let place = waiter.sleeps_in()?;
-            sys::interrupt(waiter.tid)?;
+            kill_thread(waiter.tid, libc::SIGUSR1)?;
             let result = waiter.end()?;
             let ended = matches!(&result, Err(error) if error.kind() == ErrorKind::Interrupted);
             let said =
@@ -111,10 +116,12 @@ fn by_timer() -> Result<Finding> {
         let mut results = Vec::new();
         for side in [Side::Kernel, Side::Repoll] {
             let m = Multiplexer::new(side)?;
-            let fd = eventfd(0)?;
+            let fd = eventfd()?;
             m.add(&fd, EventFlags::IN)?;
             let result = scope(|threads| {
-                let waiter = start(threads, "waiter", || Ok(m.wait(200)?))?;
+                let waiter = start(threads, "waiter", || {
+                    Ok(m.wait(Some(Duration::from_millis(200)))?)
+                })?;
                 let tid = waiter.tid;
                 Ok::<_, anyhow::Error>((tid, waiter.end()?))
             })?;
@@ -122,7 +129,7 @@ fn by_timer() -> Result<Finding> {
         }
         Ok(results)
     };
-    let (results, trace) = told(experiment)?;
+    let (results, trace) = record_story(experiment)?;
     let mut results = results.into_iter();
     let finding = Finding::both(|_| {
         let (tid, events) = results.next().unwrap_or_default();
@@ -154,7 +161,7 @@ fn looks_again() -> Result<Finding> {
     Finding::both(|side| {
         for tries in 1..=TRIES {
             let m = Multiplexer::new(side)?;
-            let fd = eventfd(0)?;
+            let fd = eventfd()?;
             m.add(&fd, EventFlags::IN)?;
             let (sleeps_on, events, slept) = scope(|threads| {
                 let waiter = start(threads, "waiter", || {
@@ -164,11 +171,11 @@ fn looks_again() -> Result<Finding> {
                 })?;
                 waiter.until_asleep()?;
                 // It is woken, and what woke it is taken away, most often before it can look.
-                write(&fd, &1u64.to_ne_bytes())?;
+                signal(&fd)?;
                 read(&fd, &mut [0; 8])?;
                 let sleeps_on = waiter.until_asleep().is_ok();
                 if sleeps_on {
-                    write(&fd, &1u64.to_ne_bytes())?;
+                    signal(&fd)?;
                 }
                 let (events, slept) = waiter.end()?;
                 Ok::<_, anyhow::Error>((sleeps_on, events, slept))
@@ -192,14 +199,14 @@ fn copies_little() -> Result<Finding> {
     const ROOM: i32 = 64;
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
-        let files = [eventfd(1)?, eventfd(0)?, eventfd(0)?];
+        let files = [eventfd_of(1)?, eventfd()?, eventfd()?];
         for fd in &files {
             m.add(fd, EventFlags::IN)?;
         }
-        let memory = Memory::new()?;
-        let run = |there| match &m {
-            Multiplexer::C(epoll) => memory.epoll_wait(epoll, ROOM, there),
-            Multiplexer::Repoll(instance) => memory.repoll_wait(instance, ROOM, there),
+        let memory = Mapping::new(size_of::<Event>())?;
+        let run = |there| {
+            let room = memory.before_end(there * size_of::<Event>());
+            m.raw().wait_at(room, ROOM, NOW, (0, 0))
         };
         let one = run(1);
         read(&files[0], &mut [0; 8])?;
