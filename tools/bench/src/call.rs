@@ -1,34 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
-//! System calls that are prepared once and then made often. The unsafe code lives here.
+//! System calls that are prepared once and then made often. All unsafe code of the benchmark is here.
 
-use anyhow::{Context, Result};
-use libc::{c_long, epoll_event};
-use std::ffi::CStr;
+use crate::words::Words;
+use libc::{c_long, pollfd};
+use repoll::sys::{
+    repoll_create, repoll_ctl, repoll_poll, repoll_select, repoll_wait, Argument, Nop,
+    REPOLL_WAIT_SIZE_VER0,
+};
+use repoll::{Counts, Event, EventFlags};
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-/// The shortest calls that the machine has: those that programs made there.
+/// The shortest calls that the architecture has: on x86-64 those that programs have always made.
 #[cfg(target_arch = "x86_64")]
-pub mod machine {
+mod machine {
     pub use libc::{SYS_epoll_wait as EPOLL_WAIT, SYS_poll as POLL, SYS_select as SELECT};
     /// A number of milliseconds.
     pub const NO_LIMIT: usize = -1isize as usize;
 }
 
-/// The shortest calls that the machine has. Those without a signal mask it lacks.
+/// The shortest calls that the architecture has: arm64 lacks those without a signal mask.
 #[cfg(not(target_arch = "x86_64"))]
-pub mod machine {
+mod machine {
     pub use libc::{SYS_epoll_pwait as EPOLL_WAIT, SYS_ppoll as POLL, SYS_pselect6 as SELECT};
     /// No address of a time.
     pub const NO_LIMIT: usize = 0;
 }
 
-/// A system call with its arguments: nothing stands between it and the kernel but `syscall(3)`.
+/// A system call with its arguments: nothing but `syscall(3)` stands between it and the kernel.
 ///
 /// # Invariants
 ///
-/// Memory that it points to is never freed, and not looked at while the kernel may write to it.
+/// Memory that an argument points to is as long as the call needs, is never freed, and is accessed by
+/// the kernel and by [`Words`] only. The constructors in this file see to that.
 #[derive(Clone, Copy)]
 pub struct Call {
     number: c_long,
@@ -36,67 +40,171 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call without pointers among its arguments.
-    ///
-    /// # Safety
-    ///
-    /// Whatever the arguments point to must be as the invariants of the type say, and of the length
-    /// that the call wants.
-    pub unsafe fn new(number: c_long, arguments: [usize; 4]) -> Self {
+    fn new(number: c_long, arguments: [usize; 4]) -> Self {
         Self { number, arguments }
     }
 
-    /// A call that there is not: nothing but the way in and out. -1.
+    /// A call that does not exist: entry and exit only. Returns -1.
     pub fn none() -> Self {
-        // SAFETY: x86-64 and arm64 leave the numbers from 335 to 423 unused: no arguments are looked at.
-        unsafe { Self::new(400, [0; 4]) }
+        // x86-64 and arm64 leave the numbers from 335 to 423 unused.
+        Self::new(400, [0; 4])
     }
 
-    /// As little as a system call does that there is: `getpid(2)`.
+    /// `getpid(2)`, the shortest call that exists.
     pub fn empty() -> Self {
-        // SAFETY: no arguments.
-        unsafe { Self::new(libc::SYS_getpid, [0; 4]) }
+        Self::new(libc::SYS_getpid, [0; 4])
     }
 
-    /// `eventfd2(2)`, nonblocking.
+    /// `eventfd2(2)`, non-blocking.
     pub fn eventfd() -> Self {
-        // SAFETY: no pointers.
-        unsafe { Self::new(libc::SYS_eventfd2, [0, libc::EFD_NONBLOCK as usize, 0, 0]) }
+        Self::new(libc::SYS_eventfd2, [0, libc::EFD_NONBLOCK as usize, 0, 0])
     }
 
-    /// `close(2)`.
+    /// `close(2)` of a descriptor that nobody owns.
     pub fn close(fd: RawFd) -> Self {
-        // SAFETY: no pointers. Who owns `fd` is the business of the caller.
-        unsafe { Self::new(libc::SYS_close, [fd as usize, 0, 0, 0]) }
+        Self::new(libc::SYS_close, [fd as usize, 0, 0, 0])
     }
 
-    /// `write(2)` of the eight bytes of a 1: to an eventfd, adds it.
+    /// `write(2)` of eight bytes: adds 1 to an eventfd.
     pub fn write(fd: RawFd) -> Self {
         static ONE: u64 = 1;
         let bytes = &raw const ONE as usize;
-        // SAFETY: eight bytes are read.
-        unsafe { Self::new(libc::SYS_write, [fd as usize, bytes, 8, 0]) }
+        Self::new(libc::SYS_write, [fd as usize, bytes, 8, 0])
     }
 
     /// `read(2)` of eight bytes.
     pub fn read(fd: RawFd) -> Self {
-        let bytes = Box::leak(Box::new(0u64));
-        let bytes = &raw mut *bytes as usize;
-        // SAFETY: eight bytes are written, to memory that is only for this.
-        unsafe { Self::new(libc::SYS_read, [fd as usize, bytes, 8, 0]) }
+        let bytes = Words::new(1).address();
+        Self::new(libc::SYS_read, [fd as usize, bytes, 8, 0])
     }
 
-    /// Makes the call: what it returned, or -1.
+    /// `epoll_create1(2)`.
+    pub fn epoll_create() -> Self {
+        Self::new(libc::SYS_epoll_create1, [0; 4])
+    }
+
+    /// `epoll_ctl(2)`; the datum is the descriptor.
+    pub fn epoll_ctl(epoll: RawFd, op: i32, fd: RawFd, events: EventFlags) -> Self {
+        let event = Box::leak(Box::new(Event::new(events, fd as u64)));
+        let event = &raw const *event as usize;
+        let arguments = [epoll as usize, op as usize, fd as usize, event];
+        Self::new(libc::SYS_epoll_ctl, arguments)
+    }
+
+    /// The shortest of the epoll_wait(2) family for at most `max` events, without limit or (`now`)
+    /// without waiting.
+    pub fn epoll_wait(epoll: RawFd, max: usize, now: bool) -> Self {
+        let buffer = Words::for_events(max).address();
+        let timeout = if now { 0 } else { -1isize as usize };
+        Self::new(machine::EPOLL_WAIT, [epoll as usize, buffer, max, timeout])
+    }
+
+    /// select(2) of the files below `nfds` that can be read, without limit.
+    pub fn select(nfds: usize, set: Words) -> Self {
+        assert!(nfds <= set.count() * 64);
+        // The fifth argument, the limit, is always 0.
+        Self::new(machine::SELECT, [nfds, set.address(), 0, 0])
+    }
+
+    /// poll(2) of an array that [`Words::pollfds`] made, without limit.
+    pub fn poll(fds: Words) -> Self {
+        const { assert!(size_of::<pollfd>() == size_of::<u64>()) };
+        let arguments = [fds.address(), fds.count(), machine::NO_LIMIT, 0];
+        Self::new(machine::POLL, arguments)
+    }
+
+    /// repoll's NOP.
+    pub fn repoll_nop(fd: RawFd) -> Self {
+        Self::ioctl(fd, Nop)
+    }
+
+    /// repoll's CREATE.
+    pub fn repoll_create(fd: RawFd) -> Self {
+        Self::ioctl(fd, repoll_create::default())
+    }
+
+    /// repoll's CTL; the datum is the descriptor.
+    pub fn repoll_ctl(repoll: RawFd, op: i32, fd: RawFd, events: EventFlags) -> Self {
+        let argument = repoll_ctl {
+            op,
+            fd,
+            events: events.bits(),
+            flags: 0,
+            data: fd as u64,
+        };
+        Self::ioctl(repoll, argument)
+    }
+
+    /// repoll's WAIT for at most `max` events, without limit or (`now`) without waiting. The argument is
+    /// the shortest: without signal mask and counts.
+    pub fn repoll_wait(repoll: RawFd, max: usize, now: bool) -> Self {
+        // _IOC_SIZESHIFT and _IOC_SIZEMASK of <asm-generic/ioctl.h>.
+        const SHIFT: u32 = 16;
+        const MASK: u32 = 0x3fff;
+        let number = repoll_wait::NUMBER & !(MASK << SHIFT) | (REPOLL_WAIT_SIZE_VER0 << SHIFT);
+        Self::numbered_ioctl(repoll, number, wait_argument(max, now))
+    }
+
+    /// repoll's WAIT for at most `max` events, without limit, with counts.
+    pub fn repoll_wait_counted(repoll: RawFd, max: usize, counts: Words) -> Self {
+        let (counts, counts_size) = place(Some(counts));
+        let argument = repoll_wait {
+            counts,
+            counts_size,
+            ..wait_argument(max, false)
+        };
+        Self::ioctl(repoll, argument)
+    }
+
+    /// repoll's SELECT of the files below `nfds` that can be read, without limit.
+    pub fn repoll_select(repoll: RawFd, nfds: usize, set: Words, counts: Option<Words>) -> Self {
+        assert!(nfds <= set.count() * 64);
+        let (counts, counts_size) = place(counts);
+        let argument = repoll_select {
+            readfds: set.address() as u64,
+            nfds: nfds as i32,
+            timeout: -1,
+            counts,
+            counts_size,
+            ..Default::default()
+        };
+        Self::ioctl(repoll, argument)
+    }
+
+    /// repoll's POLL of an array that [`Words::pollfds`] made, without limit.
+    pub fn repoll_poll(repoll: RawFd, fds: Words, counts: Option<Words>) -> Self {
+        let (counts, counts_size) = place(counts);
+        let argument = repoll_poll {
+            fds: fds.address() as u64,
+            nfds: fds.count() as u32,
+            timeout: -1,
+            counts,
+            counts_size,
+            ..Default::default()
+        };
+        Self::ioctl(repoll, argument)
+    }
+
+    fn ioctl<A: Argument + 'static>(fd: RawFd, argument: A) -> Self {
+        Self::numbered_ioctl(fd, A::NUMBER, argument)
+    }
+
+    fn numbered_ioctl<A: 'static>(fd: RawFd, number: u32, argument: A) -> Self {
+        let argument = &raw const *Box::leak(Box::new(argument)) as usize;
+        Self::new(libc::SYS_ioctl, [fd as usize, number as usize, argument, 0])
+    }
+
+    /// Makes the call. Returns its result, or -1.
     #[inline]
-    pub fn make(&self) -> c_long {
+    pub fn run(&self) -> c_long {
         let [a, b, c, d] = self.arguments;
         // SAFETY: by the invariants of the type.
         unsafe { libc::syscall(self.number, a, b, c, d, 0usize, 0usize) }
     }
 
-    /// Makes the call, -1 turned into the error that it stands for.
+    /// Makes the call, -1 turned into the error in `errno`.
     pub fn check(&self) -> io::Result<c_long> {
-        match self.make() {
+        match self.run() {
             -1 => Err(io::Error::last_os_error()),
             result => Ok(result),
         }
@@ -104,168 +212,32 @@ impl Call {
 
     /// Makes a call that returns a new descriptor.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        const MAKERS: [c_long; 3] = [
+            libc::SYS_eventfd2,
+            libc::SYS_epoll_create1,
+            // CREATE.
+            libc::SYS_ioctl,
+        ];
+        assert!(MAKERS.contains(&self.number));
         let fd = self.check()? as RawFd;
-        // SAFETY: the kernel has just made it for us.
+        // SAFETY: the kernel has just made it, and nothing else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
 
-/// `pipe2(2)`: the end to read from, the end to write to.
-pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0; 2];
-    // SAFETY: there is room for two descriptors, which are then ours.
-    unsafe {
-        if libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
+fn wait_argument(max: usize, now: bool) -> repoll_wait {
+    repoll_wait {
+        events: Words::for_events(max).address() as u64,
+        maxevents: max as i32,
+        timeout: if now { 0 } else { -1 },
+        ..Default::default()
     }
 }
 
-/// The monotonic clock, in nanoseconds.
-#[inline]
-pub fn now() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: there is room for the time.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// Raises the limit of open files to `count`.
-pub fn allow_files(count: u64) -> Result<()> {
-    let limit = libc::rlimit {
-        rlim_cur: count,
-        rlim_max: count,
-    };
-    // SAFETY: only reads the limit.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } < 0 {
-        return Err(io::Error::last_os_error()).context("cannot raise the limit of open files");
-    }
-    Ok(())
-}
-
-/// Makes this thread, and those that it starts, one that does not preempt others when it is woken.
-pub fn wake_without_preemption() -> Result<()> {
-    let parameter = libc::sched_param { sched_priority: 0 };
-    // SAFETY: only reads the parameter.
-    if unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameter) } < 0 {
-        return Err(io::Error::last_os_error()).context("cannot change the scheduling policy");
-    }
-    Ok(())
-}
-
-/// `delete_module(2)`.
-pub fn unload_module(name: &'static CStr) -> io::Result<()> {
-    let flags = libc::O_NONBLOCK as usize;
-    // SAFETY: reads a string, which is static.
-    unsafe {
-        Call::new(
-            libc::SYS_delete_module,
-            [name.as_ptr() as usize, flags, 0, 0],
-        )
-    }
-    .check()
-    .map(drop)
-}
-
-/// `finit_module(2)`.
-pub fn load_module(file: &impl AsRawFd) -> io::Result<()> {
-    let parameters = c"".as_ptr() as usize;
-    // SAFETY: reads a string, which is static.
-    unsafe {
-        Call::new(
-            libc::SYS_finit_module,
-            [file.as_raw_fd() as usize, parameters, 0, 0],
-        )
-    }
-    .check()
-    .map(drop)
-}
-
-/// A zeroed array for `count` events, for ever.
-pub fn events(count: usize) -> &'static mut [epoll_event] {
-    Box::leak(vec![epoll_event { events: 0, u64: 0 }; count].into_boxed_slice())
-}
-
-/// Words that calls may write to: they stay where they are, for ever.
-#[derive(Clone, Copy)]
-pub struct Words {
-    first: *mut u64,
-    count: usize,
-}
-
-impl Words {
-    /// So many zeros.
-    pub fn new(count: usize) -> Self {
-        let first = Box::into_raw(vec![0u64; count].into_boxed_slice()).cast();
-        Self { first, count }
-    }
-
-    /// Where they are.
-    pub fn address(self) -> usize {
-        self.first as usize
-    }
-
-    /// One of them. No call that may write to it is under way.
-    pub fn get(self, index: usize) -> u64 {
-        assert!(index < self.count);
-        // SAFETY: it is there for ever, and only ever looked at like this.
-        unsafe { self.first.add(index).read_volatile() }
-    }
-
-    /// Changes one of them. No call that may look at it is under way.
-    pub fn set(self, index: usize, value: u64) {
-        assert!(index < self.count);
-        // SAFETY: as above.
-        unsafe { self.first.add(index).write_volatile(value) };
-    }
-}
-
-/// What selects the files below `nfds` that can be read from, by the set at `set`.
-pub fn select(nfds: usize, set: Words) -> Call {
-    assert!(nfds <= set.count * 64);
-    // SAFETY: one set of so many bits; the fifth argument is none, so it waits without a limit.
-    unsafe { Call::new(machine::SELECT, [nfds, set.address(), 0, 0]) }
-}
-
-/// What polls the array of `struct pollfd` in `fds`, without a time limit.
-pub fn poll(fds: Words) -> Call {
-    let arguments = [fds.address(), fds.count, machine::NO_LIMIT, 0];
-    // SAFETY: an array of so many.
-    unsafe { Call::new(machine::POLL, arguments) }
-}
-
-/// An array of `struct pollfd`, for input.
-pub fn pollfds(fds: &[RawFd]) -> Words {
-    let array = Words::new(fds.len());
-    for (index, &fd) in fds.iter().enumerate() {
-        let events = u64::from(libc::POLLIN as u16);
-        array.set(index, u64::from(fd as u32) | (events << 32));
-    }
-    array
-}
-
-/// Where a request's number has the size of its argument: `_IOC_SIZESHIFT`, `_IOC_SIZEMASK`.
-const SIZE_SHIFT: u32 = 16;
-const SIZE_MASK: u32 = 0x3fff;
-
-/// The number of a request whose argument has another size than the newest.
-pub fn with_size(request: u32, size: u32) -> u32 {
-    request & !(SIZE_MASK << SIZE_SHIFT) | (size << SIZE_SHIFT)
-}
-
-/// `ioctl(2)` on `fd` with `argument`, for ever.
-pub fn ioctl<T>(fd: RawFd, request: u32, argument: T) -> Call {
-    assert!(((request >> SIZE_SHIFT) & SIZE_MASK) as usize <= size_of::<T>());
-    let argument = &raw const *Box::leak(Box::new(argument)) as usize;
-    // SAFETY: what requests of repoll read is as long as their numbers say: not longer than a `T`.
-    unsafe {
-        Call::new(
-            libc::SYS_ioctl,
-            [fd as usize, request as usize, argument, 0],
-        )
-    }
+/// Address and size of counts; zeros for none.
+fn place(counts: Option<Words>) -> (u64, u64) {
+    counts.map_or((0, 0), |words| {
+        assert!(words.count() * size_of::<u64>() >= size_of::<Counts>());
+        (words.address() as u64, size_of::<Counts>() as u64)
+    })
 }

@@ -1,33 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-//! select, poll and epoll over the same files, the kernel's own and repoll's: what a call costs when
-//! one file of many is ready, and when all are.
+//! select, poll and epoll over the same files, the kernel's own and repoll's: the cost of a call when one
+//! file of many is ready, and when all are.
 //!
-//! All calls wait without a time limit, and find something at once. The one that is ready is the
-//! last: so SELECT and POLL put an entry into each file's wait queue before they find it, as a call
-//! that sleeps does.
+//! All calls wait without limit and find an event at once. The one file that is ready is the last: SELECT
+//! and POLL put an entry into each file's wait queue before they find it, as a call that sleeps does.
 
 mod plot;
 
-use crate::call::{self, events, ioctl, Call, Words};
+use crate::call::Call;
 use crate::clock::Clock;
-use crate::multiplexer::{Set, Side};
+use crate::multiplexer::{Maker, Set};
 use crate::paths::{repeat, Files};
+use crate::words::Words;
 use anyhow::{ensure, Context, Result};
-use libc::{EPOLLET, EPOLLIN};
-use repoll::sys::{
-    repoll_poll, repoll_select, repoll_wait, REPOLL_IOCTL_POLL, REPOLL_IOCTL_SELECT,
-    REPOLL_IOCTL_WAIT,
-};
-use repoll::Counts;
+use repoll::{Counts, EventFlags};
+use repoll_testkit::limits::allow_files;
+use serde::Serialize;
 use std::fmt::Write;
 use std::os::fd::{AsRawFd, RawFd};
 
 pub use plot::plot;
 
-/// How many files are watched.
+/// The numbers of watched files.
 const WATCHED: [usize; 5] = [1, 10, 100, 1000, 10_000];
 
-/// A way to wait for files.
+/// A multiplexer and its trigger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
     /// select(2).
@@ -59,28 +56,30 @@ impl Method {
 pub struct Point {
     pub method: Method,
     pub watched: usize,
-    /// All are ready, not one.
+    /// Whether all files are ready, or one.
     pub all: bool,
     /// Instructions of a call: the kernel's own, repoll.
     pub instructions: [f64; 2],
-    /// What repoll says that the call did.
+    /// The counts of repoll's call.
     pub counts: Counts,
 }
 
-/// Everything.
+/// All measurements.
 pub struct Comparison {
-    /// What a call costs that does nothing: getpid, NOP.
+    /// The entry costs: getpid, NOP.
     pub nothing: [f64; 2],
     pub points: Vec<Point>,
 }
 
 impl Comparison {
-    /// Measures it.
+    /// Makes all measurements.
     pub fn measure(clock: &Clock) -> Result<Self> {
         let most = WATCHED[WATCHED.len() - 1];
-        call::allow_files(most as u64 + 100)?;
-        let sides = [Side::Epoll, Side::repoll()?];
-        let nothing = [0, 1].map(|side: usize| repeat(clock, sides[side].nothing()));
+        allow_files(most as u64 + 100)?;
+        let makers = Maker::both()?;
+        let nothing = makers
+            .each_ref()
+            .map(|maker| repeat(clock, maker.nothing()));
         let files = Files::new(most)?;
         let mut points = Vec::new();
         for watched in WATCHED {
@@ -90,7 +89,7 @@ impl Comparison {
                 for method in Method::ALL {
                     let point = Bench {
                         clock,
-                        sides: &sides,
+                        makers: &makers,
                         fds: &fds,
                         ready,
                     }
@@ -160,43 +159,69 @@ impl Comparison {
     }
 
     /// One line of JSON.
-    pub fn json(&self, kernel: &str) -> String {
-        let points: Vec<_> = self
-            .points
-            .iter()
-            .map(|point| {
-                let [c, ours] = point.instructions;
-                let Counts {
-                    bytes_in,
-                    bytes_out,
-                    passes,
-                    polled,
-                    added,
-                    ..
-                } = point.counts;
-                format!(
-                    "{{\"method\":\"{}\",\"watched\":{},\"all_ready\":{},\"c\":{c:.0},\
-                     \"repoll\":{ours:.0},\"bytes_in\":{bytes_in},\"bytes_out\":{bytes_out},\
-                     \"passes\":{passes},\"polled\":{polled},\"added\":{added}}}",
-                    point.method.name(),
-                    point.watched,
-                    point.all,
-                )
-            })
-            .collect();
-        let [empty, nop] = self.nothing;
-        format!(
-            "{{\"kernel\":\"{kernel}\",\"unit\":\"instructions\",\"getpid\":{empty:.0},\
-             \"nop\":{nop:.0},\"comparison\":[{}]}}",
-            points.join(",")
-        )
+    pub fn json(&self, kernel: &str) -> Result<String> {
+        let [getpid, nop] = self.nothing.map(rounded);
+        let comparison = Json {
+            kernel,
+            unit: "instructions",
+            getpid,
+            nop,
+            comparison: self.points.iter().map(JsonPoint::new).collect(),
+        };
+        Ok(serde_json::to_string(&comparison)?)
     }
 }
 
-/// Some files, of which some are to be ready.
+#[derive(Serialize)]
+struct Json<'a> {
+    kernel: &'a str,
+    unit: &'a str,
+    getpid: u64,
+    nop: u64,
+    comparison: Vec<JsonPoint>,
+}
+
+#[derive(Serialize)]
+struct JsonPoint {
+    method: &'static str,
+    watched: usize,
+    all_ready: bool,
+    c: u64,
+    repoll: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    passes: u64,
+    polled: u64,
+    added: u64,
+}
+
+impl JsonPoint {
+    fn new(point: &Point) -> Self {
+        let [c, repoll] = point.instructions.map(rounded);
+        let counts = &point.counts;
+        Self {
+            method: point.method.name(),
+            watched: point.watched,
+            all_ready: point.all,
+            c,
+            repoll,
+            bytes_in: counts.bytes_in,
+            bytes_out: counts.bytes_out,
+            passes: counts.passes,
+            polled: counts.polled,
+            added: counts.added,
+        }
+    }
+}
+
+fn rounded(instructions: f64) -> u64 {
+    instructions.round() as u64
+}
+
+/// Watched files, and those of them that are made ready.
 struct Bench<'a> {
     clock: &'a Clock,
-    sides: &'a [Side; 2],
+    makers: &'a [Maker; 2],
     fds: &'a [RawFd],
     ready: &'a [RawFd],
 }
@@ -208,10 +233,10 @@ impl Bench<'_> {
             write.check()?;
         }
         let instructions = [
-            self.least(method, &self.sides[0], &writes)?,
-            self.least(method, &self.sides[1], &writes)?,
+            self.least(method, &self.makers[0], &writes)?,
+            self.least(method, &self.makers[1], &writes)?,
         ];
-        let counts = self.counts(method, &writes)?;
+        let counts = self.run_counted(method, &writes)?;
         for &fd in self.ready {
             Call::read(fd).check()?;
         }
@@ -224,28 +249,28 @@ impl Bench<'_> {
         })
     }
 
-    /// The least that a call takes.
-    fn least(&self, method: Method, side: &Side, writes: &[Call]) -> Result<f64> {
+    /// The least cost of a call.
+    fn least(&self, method: Method, maker: &Maker, writes: &[Call]) -> Result<f64> {
         let blocks = if self.fds.len() > 100 { 12 } else { 100 };
-        let waiting = self.waiting(method, side, None)?;
-        let ready = waiting.once(self.fds, writes)?;
-        ensure!(ready == self.ready.len(), "{ready} are said to be ready");
+        let wait = self.prepare(method, maker, None)?;
+        let ready = wait.run_checked(self.fds, writes)?;
+        ensure!(ready == self.ready.len(), "{ready} files are reported");
         let least = (0..blocks)
             .map(|_| {
-                waiting.before(self.fds, writes);
+                wait.set_up(self.fds, writes);
                 self.clock.time(|| {
-                    waiting.call.make();
+                    wait.call.run();
                 })
             })
             .min();
         Ok(least.unwrap_or(0) as f64)
     }
 
-    /// What repoll's call says that it did.
-    fn counts(&self, method: Method, writes: &[Call]) -> Result<Counts> {
-        let words = Words::new(size_of::<Counts>() / size_of::<u64>());
-        self.waiting(method, &self.sides[1], Some(words))?
-            .once(self.fds, writes)?;
+    /// The counts of a call of repoll's.
+    fn run_counted(&self, method: Method, writes: &[Call]) -> Result<Counts> {
+        let words = Words::for_counts();
+        self.prepare(method, &self.makers[1], Some(words))?
+            .run_checked(self.fds, writes)?;
         Ok(Counts {
             bytes_in: words.get(0),
             bytes_out: words.get(1),
@@ -259,97 +284,83 @@ impl Bench<'_> {
         })
     }
 
-    /// The call, with its counts written to `counts` (repoll's only).
-    fn waiting(&self, method: Method, side: &Side, counts: Option<Words>) -> Result<Waiting> {
-        let (counts, counts_size) = counts.map_or((0, 0), |words| {
-            (words.address() as u64, size_of::<Counts>() as u64)
-        });
-        let mut waiting = Waiting {
-            call: Call::none(),
-            fds: None,
-            _set: None,
-            edge: method == Method::Edge,
+    /// Prepares the call. `counts` is for repoll's only.
+    fn prepare(&self, method: Method, maker: &Maker, counts: Option<Words>) -> Result<Wait> {
+        match method {
+            Method::Select => Ok(self.prepare_select(maker, counts)),
+            Method::Poll => Ok(self.prepare_poll(maker, counts)),
+            Method::Level | Method::Edge => self.prepare_epoll(method, maker, counts),
+        }
+    }
+
+    fn prepare_select(&self, maker: &Maker, counts: Option<Words>) -> Wait {
+        let nfds = self.fds.iter().max().map_or(0, |&fd| fd as usize + 1);
+        let set = Words::new(nfds.div_ceil(64));
+        let call = match maker {
+            Maker::Epoll => Call::select(nfds, set),
+            Maker::Repoll(device) => Call::repoll_select(device.as_raw_fd(), nfds, set, counts),
         };
-        waiting.call = match (method, side) {
-            (Method::Select, side) => {
-                let nfds = self.fds.iter().max().map_or(0, |fd| fd + 1);
-                let set = Words::new((nfds as usize).div_ceil(64));
-                waiting.fds = Some(set);
-                match side {
-                    Side::Epoll => call::select(nfds as usize, set),
-                    Side::Repoll(device) => {
-                        let argument = repoll_select {
-                            readfds: set.address() as u64,
-                            nfds,
-                            timeout: -1,
-                            counts,
-                            counts_size,
-                            ..Default::default()
-                        };
-                        ioctl(device.as_raw_fd(), REPOLL_IOCTL_SELECT, argument)
-                    }
-                }
-            }
-            (Method::Poll, side) => {
-                let array = call::pollfds(self.fds);
-                match side {
-                    Side::Epoll => call::poll(array),
-                    Side::Repoll(device) => {
-                        let argument = repoll_poll {
-                            fds: array.address() as u64,
-                            nfds: self.fds.len() as u32,
-                            timeout: -1,
-                            counts,
-                            counts_size,
-                            ..Default::default()
-                        };
-                        ioctl(device.as_raw_fd(), REPOLL_IOCTL_POLL, argument)
-                    }
-                }
-            }
-            (Method::Level | Method::Edge, side) => {
-                let set = side.instance()?;
-                let bits = if waiting.edge { EPOLLET } else { 0 };
-                for &fd in self.fds {
-                    set.add(fd, EPOLLIN | bits).check()?;
-                }
-                let max = self.fds.len();
-                let wait = if counts == 0 {
-                    set.wait(max, false)
-                } else {
-                    let argument = repoll_wait {
-                        events: events(max).as_mut_ptr() as u64,
-                        maxevents: max as i32,
-                        timeout: -1,
-                        counts,
-                        counts_size,
-                        ..Default::default()
-                    };
-                    ioctl(set.descriptor(), REPOLL_IOCTL_WAIT, argument)
-                };
-                waiting._set = Some(set);
-                wait
-            }
+        Wait {
+            set: Some(set),
+            ..Wait::from(call)
+        }
+    }
+
+    fn prepare_poll(&self, maker: &Maker, counts: Option<Words>) -> Wait {
+        let array = Words::pollfds(self.fds);
+        Wait::from(match maker {
+            Maker::Epoll => Call::poll(array),
+            Maker::Repoll(device) => Call::repoll_poll(device.as_raw_fd(), array, counts),
+        })
+    }
+
+    fn prepare_epoll(&self, method: Method, maker: &Maker, counts: Option<Words>) -> Result<Wait> {
+        let edge = method == Method::Edge;
+        let mut events = EventFlags::IN;
+        events.set(EventFlags::ET, edge);
+        let instance = maker.instance()?;
+        for &fd in self.fds {
+            instance.add(fd, events).check()?;
+        }
+        let max = self.fds.len();
+        let call = match counts {
+            None => instance.wait(max, false),
+            Some(counts) => instance.wait_counted(max, counts),
         };
-        Ok(waiting)
+        Ok(Wait {
+            _instance: Some(instance),
+            edge,
+            ..Wait::from(call)
+        })
     }
 }
 
-/// A call that waits, and what it needs.
-struct Waiting {
+/// A call that waits, with the objects that it needs.
+struct Wait {
     call: Call,
     /// The set of descriptors, which the call overwrites.
-    fds: Option<Words>,
-    /// The instance: it stays for as long as the call.
-    _set: Option<Set>,
-    /// Only what is written to again is told again.
+    set: Option<Words>,
+    /// The instance, which must stay open.
+    _instance: Option<Set>,
+    /// Whether a file is reported again only after another write to it.
     edge: bool,
 }
 
-impl Waiting {
-    /// Brings all into the state that the call is to find.
-    fn before(&self, fds: &[RawFd], writes: &[Call]) {
-        if let Some(set) = self.fds {
+impl From<Call> for Wait {
+    fn from(call: Call) -> Self {
+        Self {
+            call,
+            set: None,
+            _instance: None,
+            edge: false,
+        }
+    }
+}
+
+impl Wait {
+    /// Restores the state that the call is measured in.
+    fn set_up(&self, fds: &[RawFd], writes: &[Call]) {
+        if let Some(set) = self.set {
             for &fd in fds {
                 let word = fd as usize / 64;
                 set.set(word, set.get(word) | (1 << (fd % 64)));
@@ -357,14 +368,14 @@ impl Waiting {
         }
         if self.edge {
             for write in writes {
-                write.make();
+                write.run();
             }
         }
     }
 
-    /// Makes it once: how many it said are ready.
-    fn once(&self, fds: &[RawFd], writes: &[Call]) -> Result<usize> {
-        self.before(fds, writes);
+    /// Makes the call once. Returns the number of ready files.
+    fn run_checked(&self, fds: &[RawFd], writes: &[Call]) -> Result<usize> {
+        self.set_up(fds, writes);
         Ok(self.call.check()? as usize)
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `repoll-bench`: what each path costs, on the kernel's epoll and on repoll, in one boot.
+//! `repoll-bench`: the cost of each path, on the kernel's epoll and on repoll, in one boot.
 //!
-//! Under QEMU's `-icount` the clock counts instructions; `tools/harness/cmd/bench` starts it so. It
+//! `tools/harness/cmd/bench` runs it under QEMU's `-icount`, where the clock counts instructions. It
 //! unloads the module for the figures without it, and loads it again.
 
 mod call;
@@ -12,13 +12,16 @@ mod multiplexer;
 mod paths;
 mod table;
 mod tracepoints;
+mod words;
 
 use anyhow::{Context, Result};
 use call::Call;
 use clap::Parser;
 use clock::Clock;
-use multiplexer::Side;
+use multiplexer::Maker;
 use paths::{Files, Watching};
+use repoll_testkit::limits::allow_files;
+use repoll_testkit::{modules, threads};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -33,16 +36,16 @@ use table::{Goal, Row};
 struct Options {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Also write the table as JSON to this file; `-` is a last line of the output
+    /// Also write the table as JSON to this file; - appends it to the output as a line
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// The module, to be unloaded and loaded again
+    /// The module, which is unloaded and loaded again
     #[arg(long, value_name = "FILE", default_value = "/repoll.ko")]
     module: PathBuf,
-    /// Seconds of doing nothing before anything is measured
+    /// Seconds of idle time before the first measurement
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     idle: u64,
-    /// How many files are watched at the most
+    /// The largest number of watched files
     #[arg(long, value_name = "COUNT", default_value_t = 100_000,
         value_parser = clap::value_parser!(u32).range(50_100..))]
     watched: u32,
@@ -50,29 +53,30 @@ struct Options {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Compares select, poll and epoll, the kernel's own and repoll's, as more files are watched
+    /// Compare select, poll and epoll, the kernel's own and repoll's, by the number of watched files
     Compare {
-        /// Also write the figures as JSON to this file; `-` is a line of the output
+        /// Also write the figures as JSON to this file; - appends them to the output as a line
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
-        /// Draw them, as SVG, to this file; `-` is a last line of the output
+        /// Draw them as SVG to this file; - appends the drawing to the output as a line
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
     },
-    /// What the tracepoints cost, off and on
+    /// Measure the cost of the tracepoints, off and on
     Tracepoints,
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    call::allow_files(u64::from(options.watched) + 2000)?;
+    allow_files(u64::from(options.watched) + 2000)
+        .context("cannot raise the limit of open files: run as root")?;
     warn_of_clock();
     match &options.command {
         Some(Command::Compare { json, svg }) => {
             idle(&options);
             let comparison = compare::Comparison::measure(&Clock::new())?;
             print!("{}", comparison.text());
-            write_line(json.as_deref(), || Ok(comparison.json(&kernel())))?;
+            write_line(json.as_deref(), || comparison.json(&kernel()))?;
             write_line(svg.as_deref(), || compare::plot(&comparison))
         }
         Some(Command::Tracepoints) => {
@@ -84,7 +88,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Writes what `line` says to a file, or (`-`) to the output, if at all.
+/// Writes a line to a file, or to the output if the path is `-`.
 fn write_line(path: Option<&Path>, line: impl FnOnce() -> Result<String>) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
     let line = line()? + "\n";
@@ -105,50 +109,50 @@ fn warn_of_clock() {
         fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource")
             .unwrap_or_default();
     let source = source.trim();
-    // Those that QEMU moves by one for each instruction, read without a system call.
+    // QEMU advances these with each instruction, and programs read them without a system call.
     if !["tsc", "arch_sys_counter"].contains(&source) {
-        eprintln!("the clock is {source}, not that of the processor: too coarse to count with");
+        eprintln!("the clock source is {source}: too coarse to count instructions; boot with tsc or arch_sys_counter");
     }
 }
 
 fn paths(options: &Options) -> Result<()> {
-    // Else a write may run the reader at once, and half of the round trips' calls never sleep.
-    call::wake_without_preemption()?;
+    // Otherwise a write can run the reader at once, and half of the round trips' calls never sleep.
+    threads::schedule(libc::SCHED_BATCH, 0).context("cannot change the scheduling policy")?;
     let mut bench = Bench::new(options)?;
     bench.run()?;
     print!("{}", table::text(&bench.rows));
     write_line(options.json.as_deref(), || {
-        Ok(table::json(&kernel(), &bench.rows))
+        table::json(&kernel(), &bench.rows)
     })
 }
 
-/// What is measured before the module is there.
+/// The measurements without the module.
 struct Without {
     create_and_close: f64,
     eventfd_and_close: f64,
-    /// The same, while there are [`OTHERS`].
+    /// The same among [`OTHERS`] other eventfds.
     eventfd_among: f64,
 }
 
-/// How many other eventfds there are, when there are some.
+/// The number of other eventfds.
 const OTHERS: usize = 1000;
 
 impl Without {
     fn measure(options: &Options) -> Result<(Self, Clock)> {
         let module = File::open(&options.module)
             .with_context(|| format!("cannot open {}", options.module.display()))?;
-        call::unload_module(c"repoll").context("cannot unload the module")?;
+        modules::unload(c"repoll").context("cannot unload the module")?;
         idle(options);
         let clock = Clock::new();
         let without = Self {
-            create_and_close: paths::create_and_close(&clock, &Side::Epoll)?,
+            create_and_close: paths::create_and_close(&clock, &Maker::Epoll)?,
             eventfd_and_close: paths::eventfds_and_close(&clock)?,
             eventfd_among: {
                 let _others = Files::new(OTHERS)?;
                 paths::eventfds_and_close(&clock)?
             },
         };
-        call::load_module(&module).context("cannot load the module")?;
+        modules::load(&module, c"").context("cannot load the module")?;
         idle(options);
         Ok((without, clock))
     }
@@ -158,15 +162,15 @@ fn idle(options: &Options) {
     sleep(Duration::from_secs(options.idle));
 }
 
-/// Calls of which a path consists: those to the multiplexer, and others.
+/// The calls that a path consists of: to the multiplexer, and others. *net* subtracts their entry costs.
 struct Floor(u32, u32);
 
 struct Bench<'a> {
     options: &'a Options,
     clock: Clock,
     without: Without,
-    sides: [Side; 2],
-    /// What a call costs that does nothing, of each side.
+    makers: [Maker; 2],
+    /// The entry cost of each side.
     nothing: [f64; 2],
     rows: Vec<Row>,
 }
@@ -174,16 +178,15 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn new(options: &'a Options) -> Result<Self> {
         let (without, clock) = Without::measure(options)?;
-        let sides = [Side::Epoll, Side::repoll()?];
-        let nothing = [
-            paths::repeat(&clock, sides[0].nothing()),
-            paths::repeat(&clock, sides[1].nothing()),
-        ];
+        let makers = Maker::both()?;
+        let nothing = makers
+            .each_ref()
+            .map(|maker| paths::repeat(&clock, maker.nothing()));
         Ok(Self {
             options,
             clock,
             without,
-            sides,
+            makers,
             nothing,
             rows: Vec::new(),
         })
@@ -193,7 +196,7 @@ impl<'a> Bench<'a> {
         let none = paths::repeat(&self.clock, Call::none());
         self.row("no such system call", [none; 2], Floor(0, 0), Goal::None);
         self.row("floor: getpid, NOP", self.nothing, Floor(1, 0), Goal::None);
-        // Before much has been allocated and freed: slabs that are half empty would be filled.
+        // First, since after many allocations it would fill slabs that are half empty.
         let bytes = self.memory()?;
         self.waits()?;
         self.callbacks()?;
@@ -219,23 +222,23 @@ impl<'a> Bench<'a> {
 
     fn waits(&mut self) -> Result<()> {
         for (ready, goal) in [(0, 1.0), (1, 0.9)] {
-            let total = self.both(|clock, side| paths::wait_ready(clock, side, 1, ready))?;
+            let total = self.both(|clock, maker| paths::wait_ready(clock, maker, 1, ready))?;
             let name = format!("WAIT: {ready} ready");
             self.row(&name, total, Floor(1, 0), Goal::Net(goal));
         }
-        let level = |clock: &_, side: &_, ready| paths::wait_ready(clock, side, ready, ready);
+        let level = |clock: &_, maker: &_, ready| paths::wait_ready(clock, maker, ready, ready);
         self.events("LT", level)?;
         self.events("ET", paths::wait_edges)
     }
 
-    /// What one event more costs, from few to many, and what each costs of many.
+    /// The cost of an additional event, from few to many, and the cost of each of many.
     fn events(
         &mut self,
         name: &str,
-        wait: impl Fn(&Clock, &Side, usize) -> Result<f64>,
+        wait: impl Fn(&Clock, &Maker, usize) -> Result<f64>,
     ) -> Result<()> {
-        let few = self.both(|clock, side| wait(clock, side, 64))?;
-        let many = self.both(|clock, side| wait(clock, side, 256))?;
+        let few = self.both(|clock, maker| wait(clock, maker, 64))?;
+        let many = self.both(|clock, maker| wait(clock, maker, 256))?;
         let more = [0, 1].map(|side: usize| (many[side] - few[side]) / 192.0);
         self.row(
             &format!("per event, {name}, 64 to 256 ready"),
@@ -256,21 +259,21 @@ impl<'a> Bench<'a> {
     }
 
     fn callbacks(&mut self) -> Result<()> {
-        let unwatched = self.both(|clock, side| paths::write(clock, side, Watching::None))?;
+        let unwatched = self.both(|clock, maker| paths::write(clock, maker, Watching::None))?;
         for (name, watching) in [
             ("callback: queued already", Watching::Queued),
             ("callback: queues", Watching::Idle),
         ] {
-            let watched = self.both(|clock, side| paths::write(clock, side, watching))?;
+            let watched = self.both(|clock, maker| paths::write(clock, maker, watching))?;
             let more = [0, 1].map(|side: usize| watched[side] - unwatched[side]);
             self.row(name, more, Floor(0, 0), Goal::Net(0.8));
         }
         Ok(())
     }
 
-    /// Files that come and go. The C epoll's figures are those without the module.
+    /// Files that are made and closed. The C epoll's figures are those without the module.
     fn lives(&mut self) -> Result<()> {
-        let ours = paths::create_and_close(&self.clock, &self.sides[1])?;
+        let ours = paths::create_and_close(&self.clock, &self.makers[1])?;
         self.row(
             "create + close",
             [self.without.create_and_close, ours],
@@ -281,7 +284,7 @@ impl<'a> Bench<'a> {
         let with = paths::eventfds_and_close(&self.clock)?;
         self.eventfds(name, [self.without.eventfd_and_close, with]);
         let files = Files::new(OTHERS)?;
-        let with = paths::eventfds_among(&self.clock, &self.sides[1], &files, OTHERS)?;
+        let with = paths::eventfds_among(&self.clock, &self.makers[1], &files, OTHERS)?;
         let name = format!("  the same, {OTHERS} others watched");
         self.eventfds(&name, [self.without.eventfd_among, with]);
         Ok(())
@@ -297,8 +300,8 @@ impl<'a> Bench<'a> {
         });
     }
 
-    /// The middle of some turns: now and then the scheduler falls into another pattern, in which
-    /// fewer calls sleep.
+    /// The median of some turns: sometimes the scheduler falls into another pattern, in which fewer
+    /// calls sleep.
     fn round_trip(&self) -> Result<[f64; 2]> {
         let turns = (0..5)
             .map(|_| self.both(paths::round_trip))
@@ -314,7 +317,7 @@ impl<'a> Bench<'a> {
         let mut deletes = Vec::new();
         for watched in [10, 1000, 50_000] {
             let [c, ours] =
-                self.both(|clock, side| paths::add_and_delete(clock, side, files, watched))?;
+                self.both(|clock, maker| paths::add_and_delete(clock, maker, files, watched))?;
             let name = format!("ADD, {watched} watched");
             self.row(&name, [c[0], ours[0]], Floor(1, 0), Goal::Net(0.9));
             deletes.push((format!("DEL, {watched} watched"), [c[1], ours[1]]));
@@ -329,13 +332,14 @@ impl<'a> Bench<'a> {
     fn memory(&self) -> Result<[f64; 2]> {
         const COUNT: usize = 40_000;
         let files = Files::new(COUNT)?;
-        self.both(|_, side| paths::memory_of_watch(side, &files, COUNT))
+        self.both(|_, maker| paths::memory_of_watch(maker, &files, COUNT))
     }
 
     fn many(&mut self, files: &Files) -> Result<()> {
         let mut few = None;
         for watched in [10, 1000, self.options.watched as usize] {
-            let total = self.both(|clock, side| paths::wait_among(clock, side, files, watched))?;
+            let total =
+                self.both(|clock, maker| paths::wait_among(clock, maker, files, watched))?;
             let few = *few.get_or_insert(total[1]);
             let name = format!("WAIT: 1 ready of {watched}");
             self.row(&name, total, Floor(1, 0), Goal::Flat(few));
@@ -343,8 +347,8 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    fn both<R>(&self, measure: impl Fn(&Clock, &Side) -> Result<R>) -> Result<[R; 2]> {
-        let [c, ours] = &self.sides;
+    fn both<R>(&self, measure: impl Fn(&Clock, &Maker) -> Result<R>) -> Result<[R; 2]> {
+        let [c, ours] = &self.makers;
         Ok([
             measure(&self.clock, c).context("the C epoll")?,
             measure(&self.clock, ours).context("repoll")?,

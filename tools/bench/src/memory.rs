@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the kernel has allocated.
+//! The memory that the kernel has allocated.
 
 use anyhow::{Context, Result};
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// The kernel's slabs and its `vmalloc` areas, in bytes, once what was freed is back.
+/// The bytes of the kernel's slabs and `vmalloc` areas, after pending frees.
 pub fn allocated() -> Result<u64> {
-    // What RCU frees takes a while; counts are kept per CPU until they are asked for.
+    // RCU frees late, and counts stay per CPU until the refresh.
     sleep(Duration::from_secs(2));
     fs::write("/proc/sys/vm/stat_refresh", "1").context("cannot refresh the statistics")?;
     let text = fs::read_to_string("/proc/meminfo")?;

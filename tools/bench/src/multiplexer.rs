@@ -1,50 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The two sides: the C epoll, and repoll.
+//! Prepared calls to the two multiplexers: the C epoll and repoll.
 
-use crate::call::{events, ioctl, machine, with_size, Call};
-use anyhow::{Context, Result};
-use repoll::sys::{
-    repoll_create, repoll_ctl, repoll_wait, REPOLL_IOCTL_CREATE, REPOLL_IOCTL_CTL,
-    REPOLL_IOCTL_NOP, REPOLL_IOCTL_WAIT, REPOLL_WAIT_SIZE_VER0,
-};
-use repoll::Instance;
+use crate::call::Call;
+use crate::words::Words;
+use anyhow::Result;
+use repoll::{EventFlags, Instance};
+use repoll_testkit::side::Side;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-/// A kind of multiplexer.
-pub enum Side {
-    /// The kernel's own.
+/// Makes instances of a side.
+pub enum Maker {
+    /// Of the C epoll.
     Epoll,
-    /// Ours; instances come from this one.
+    /// Of repoll, from this instance.
     Repoll(Instance),
 }
 
-impl Side {
-    /// Opens the device.
-    pub fn repoll() -> Result<Self> {
-        Instance::open()
-            .map(Self::Repoll)
-            .context("cannot open /dev/repoll")
+impl Maker {
+    /// One for each side, the C epoll first.
+    pub fn both() -> Result<[Self; 2]> {
+        Ok([Self::Epoll, Self::repoll()?])
     }
 
-    /// What does nothing: an empty system call, or NOP.
-    pub fn nothing(&self) -> Call {
+    /// Opens the device.
+    pub fn repoll() -> Result<Self> {
+        Ok(Self::Repoll(Instance::open()?))
+    }
+
+    /// The side.
+    pub fn side(&self) -> Side {
         match self {
-            Self::Epoll => Call::empty(),
-            Self::Repoll(template) => ioctl(template.as_raw_fd(), REPOLL_IOCTL_NOP, ()),
+            Self::Epoll => Side::Kernel,
+            Self::Repoll(_) => Side::Repoll,
         }
     }
 
-    /// What makes an instance.
+    /// The side's entry cost: an empty system call, or NOP.
+    pub fn nothing(&self) -> Call {
+        match self {
+            Self::Epoll => Call::empty(),
+            Self::Repoll(device) => Call::repoll_nop(device.as_raw_fd()),
+        }
+    }
+
+    /// The call that makes an instance.
     pub fn create(&self) -> Call {
         match self {
-            // SAFETY: no pointers.
-            Self::Epoll => unsafe { Call::new(libc::SYS_epoll_create1, [0; 4]) },
-            Self::Repoll(template) => ioctl(
-                template.as_raw_fd(),
-                REPOLL_IOCTL_CREATE,
-                repoll_create::default(),
-            ),
+            Self::Epoll => Call::epoll_create(),
+            Self::Repoll(device) => Call::repoll_create(device.as_raw_fd()),
         }
     }
 
@@ -52,44 +56,29 @@ impl Side {
     pub fn instance(&self) -> io::Result<Set> {
         Ok(Set {
             fd: self.create().descriptor()?,
-            ours: matches!(self, Self::Repoll(_)),
+            side: self.side(),
         })
     }
 }
 
-/// An instance of either kind.
+/// An instance of either side.
 pub struct Set {
     fd: OwnedFd,
-    ours: bool,
+    side: Side,
 }
 
 impl Set {
-    /// What changes the interest list.
-    pub fn control(&self, op: i32, fd: RawFd, bits: i32) -> Call {
-        let own = self.fd.as_raw_fd();
-        let (bits, data) = (bits as u32, fd as u64);
-        if self.ours {
-            let argument = repoll_ctl {
-                op,
-                fd,
-                events: bits,
-                flags: 0,
-                data,
-            };
-            return ioctl(own, REPOLL_IOCTL_CTL, argument);
+    /// A change of the interest list.
+    pub fn control(&self, op: i32, fd: RawFd, events: EventFlags) -> Call {
+        match self.side {
+            Side::Kernel => Call::epoll_ctl(self.descriptor(), op, fd, events),
+            Side::Repoll => Call::repoll_ctl(self.descriptor(), op, fd, events),
         }
-        let [event] = events(1) else { unreachable!() };
-        event.events = bits;
-        event.u64 = data;
-        let event = &raw const *event as usize;
-        let arguments = [own as usize, op as usize, fd as usize, event];
-        // SAFETY: reads the event, which is there for ever.
-        unsafe { Call::new(libc::SYS_epoll_ctl, arguments) }
     }
 
-    /// What begins to watch `fd`.
-    pub fn add(&self, fd: RawFd, bits: i32) -> Call {
-        self.control(libc::EPOLL_CTL_ADD, fd, bits)
+    /// Begins to watch `fd`.
+    pub fn add(&self, fd: RawFd, events: EventFlags) -> Call {
+        self.control(libc::EPOLL_CTL_ADD, fd, events)
     }
 
     /// The instance's descriptor.
@@ -97,23 +86,17 @@ impl Set {
         self.fd.as_raw_fd()
     }
 
-    /// What waits for up to `max` events, without limit or (`poll`) not at all.
-    pub fn wait(&self, max: usize, poll: bool) -> Call {
-        let own = self.fd.as_raw_fd();
-        let buffer = events(max).as_mut_ptr() as usize;
-        let timeout = if poll { 0 } else { -1 };
-        if self.ours {
-            let argument = repoll_wait {
-                events: buffer as u64,
-                maxevents: max as i32,
-                timeout,
-                ..Default::default()
-            };
-            let request = with_size(REPOLL_IOCTL_WAIT, REPOLL_WAIT_SIZE_VER0);
-            return ioctl(own, request, argument);
+    /// A wait for at most `max` events, without limit or (`now`) without waiting.
+    pub fn wait(&self, max: usize, now: bool) -> Call {
+        match self.side {
+            Side::Kernel => Call::epoll_wait(self.descriptor(), max, now),
+            Side::Repoll => Call::repoll_wait(self.descriptor(), max, now),
         }
-        let arguments = [own as usize, buffer, max, timeout as usize];
-        // SAFETY: writes up to `max` events to memory that is only for this.
-        unsafe { Call::new(machine::EPOLL_WAIT, arguments) }
+    }
+
+    /// A wait of repoll's for at most `max` events, without limit, with counts.
+    pub fn wait_counted(&self, max: usize, counts: Words) -> Call {
+        assert!(self.side == Side::Repoll, "the C epoll has no counts");
+        Call::repoll_wait_counted(self.descriptor(), max, counts)
     }
 }

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The paths, each measured on one side.
+//! The measured paths, each on one side.
 
-use crate::call::{pipe, Call};
+use crate::call::Call;
 use crate::clock::Clock;
 use crate::memory;
-use crate::multiplexer::{Set, Side};
+use crate::multiplexer::{Maker, Set};
 use anyhow::{ensure, Result};
-use libc::{EPOLLET, EPOLLIN, EPOLL_CTL_DEL, EPOLL_CTL_MOD};
+use libc::{EPOLL_CTL_DEL, EPOLL_CTL_MOD};
+use repoll::EventFlags;
+use repoll_testkit::files::pipe;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-/// How many calls go into a block that has no number of its own.
+/// The calls in a block, unless a path has another number.
 const CALLS: u32 = 50;
-/// How many files are written to, or added, in a block.
+/// The files that a block writes to, or adds.
 const FEW: usize = 16;
 
-/// Eventfds at zero.
+/// Eventfds with the count 0.
 pub struct Files(Vec<OwnedFd>);
 
 impl Files {
@@ -35,9 +37,9 @@ impl Files {
     }
 }
 
-fn make_all(calls: &[Call]) {
+fn run_all(calls: &[Call]) {
     for call in calls {
-        call.make();
+        call.run();
     }
 }
 
@@ -45,28 +47,28 @@ fn check_all(calls: &[Call]) -> io::Result<()> {
     calls.iter().try_for_each(|call| call.check().map(drop))
 }
 
-fn watch(set: &Set, fds: impl Iterator<Item = RawFd>, bits: i32) -> io::Result<()> {
+fn watch(set: &Set, fds: impl Iterator<Item = RawFd>, events: EventFlags) -> io::Result<()> {
     fds.into_iter()
-        .try_for_each(|fd| set.add(fd, bits).check().map(drop))
+        .try_for_each(|fd| set.add(fd, events).check().map(drop))
 }
 
-/// The same call, over and over.
+/// The same call, repeated.
 pub fn repeat(clock: &Clock, call: Call) -> f64 {
     clock.each(CALLS, || {
-        call.make();
+        call.run();
     })
 }
 
-/// Making an instance and closing it.
-pub fn create_and_close(clock: &Clock, side: &Side) -> Result<f64> {
-    let make = side.create();
-    drop(make.descriptor()?);
+/// Making and closing an instance.
+pub fn create_and_close(clock: &Clock, maker: &Maker) -> Result<f64> {
+    let create = maker.create();
+    drop(create.descriptor()?);
     Ok(clock.each(CALLS, || {
-        Call::close(make.make() as RawFd).make();
+        Call::close(create.run() as RawFd).run();
     }))
 }
 
-/// Making many eventfds, and closing them all: so that the addresses of many files count.
+/// Making many eventfds, then closing all: so the addresses of many files play a part.
 pub fn eventfds_and_close(clock: &Clock) -> Result<f64> {
     const COUNT: u32 = 128;
     let make = Call::eventfd();
@@ -74,64 +76,67 @@ pub fn eventfds_and_close(clock: &Clock) -> Result<f64> {
     let mut fds = [0; COUNT as usize];
     Ok(clock.each(1, || {
         for fd in &mut fds {
-            *fd = make.make() as RawFd;
+            *fd = make.run() as RawFd;
         }
         for fd in fds {
-            Call::close(fd).make();
+            Call::close(fd).run();
         }
     }) / f64::from(COUNT))
 }
 
-/// WAIT without waiting, of a set with `watched` files, of which the first `ready` are.
-pub fn wait_ready(clock: &Clock, side: &Side, watched: usize, ready: usize) -> Result<f64> {
+/// WAIT with a timeout of zero, of `watched` files, of which the first `ready` are ready.
+pub fn wait_ready(clock: &Clock, maker: &Maker, watched: usize, ready: usize) -> Result<f64> {
     let files = Files::new(watched)?;
-    let set = side.instance()?;
-    watch(&set, files.some(watched), EPOLLIN)?;
+    let set = maker.instance()?;
+    watch(&set, files.some(watched), EventFlags::IN)?;
     files
         .some(ready)
         .try_for_each(|fd| Call::write(fd).check().map(drop))?;
     let wait = set.wait(ready.max(8), true);
-    ensure!(wait.check()? == ready as i64, "not what is ready");
+    ensure!(
+        wait.check()? == ready as i64,
+        "another number of files is ready"
+    );
     Ok(repeat(clock, wait))
 }
 
-/// WAIT of a set in which `ready` files have had an event each, edge-triggered.
-pub fn wait_edges(clock: &Clock, side: &Side, ready: usize) -> Result<f64> {
+/// WAIT of `ready` edge-triggered files, each of which has had one event.
+pub fn wait_edges(clock: &Clock, maker: &Maker, ready: usize) -> Result<f64> {
     let files = Files::new(ready)?;
-    let set = side.instance()?;
-    watch(&set, files.some(ready), EPOLLIN | EPOLLET)?;
+    let set = maker.instance()?;
+    watch(&set, files.some(ready), EventFlags::IN | EventFlags::ET)?;
     let writes: Vec<_> = files.some(ready).map(Call::write).collect();
     let wait = set.wait(ready, true);
     check_all(&writes)?;
     ensure!(wait.check()? == ready as i64, "not all are ready");
-    ensure!(wait.check()? == 0, "an edge was told twice");
+    ensure!(wait.check()? == 0, "an edge was reported twice");
     Ok(clock.least(1, |clock| {
-        make_all(&writes);
+        run_all(&writes);
         clock.time(|| {
-            wait.make();
+            wait.run();
         })
     }))
 }
 
-/// What a write finds, when it wakes the file's wait queue.
+/// The entry that a write finds in the file's wait queue.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Watching {
-    /// Nobody.
+    /// No entry.
     None,
-    /// An item that is in the ready queue already.
+    /// An item that is already in the ready queue.
     Queued,
-    /// An item that it puts there.
+    /// An item that the callback puts there.
     Idle,
 }
 
-/// Writing to an eventfd.
-pub fn write(clock: &Clock, side: &Side, watching: Watching) -> Result<f64> {
+/// A write to an eventfd.
+pub fn write(clock: &Clock, maker: &Maker, watching: Watching) -> Result<f64> {
     let files = Files::new(FEW)?;
-    let set = side.instance()?;
+    let set = maker.instance()?;
     match watching {
         Watching::None => (),
-        Watching::Queued => watch(&set, files.some(FEW), EPOLLIN)?,
-        Watching::Idle => watch(&set, files.some(FEW), EPOLLIN | EPOLLET)?,
+        Watching::Queued => watch(&set, files.some(FEW), EventFlags::IN)?,
+        Watching::Idle => watch(&set, files.some(FEW), EventFlags::IN | EventFlags::ET)?,
     }
     let writes: Vec<_> = files.some(FEW).map(Call::write).collect();
     let wait = set.wait(FEW, true);
@@ -141,42 +146,48 @@ pub fn write(clock: &Clock, side: &Side, watching: Watching) -> Result<f64> {
     } else {
         FEW as i64
     };
-    ensure!(wait.check()? == expected, "not what was written to");
+    ensure!(
+        wait.check()? == expected,
+        "another number of files was written to"
+    );
     Ok(clock.least(FEW as u32, |clock| {
         if watching == Watching::Idle {
-            wait.make();
+            wait.run();
         }
-        clock.time(|| make_all(&writes))
+        clock.time(|| run_all(&writes))
     }))
 }
 
-/// ADD and DEL of a few files, of a set that watches `watched` others of `files`.
+/// ADD and DEL of a few files, to and from a set that watches `watched` others of `files`.
 pub fn add_and_delete(
     clock: &Clock,
-    side: &Side,
+    maker: &Maker,
     files: &Files,
     watched: usize,
 ) -> Result<[f64; 2]> {
-    let set = side.instance()?;
-    // The few are from among the others, as their addresses are.
+    let set = maker.instance()?;
+    // The few are spread among the others, and so are their addresses.
     let total = watched + FEW;
     let step = total / FEW;
     let is_few = |&(index, _): &(usize, RawFd)| index % step == 0 && index / step < FEW;
     let all: Vec<_> = files.some(total).enumerate().collect();
     let (few, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_few);
     ensure!(few.len() == FEW && others.len() == watched, "too few files");
-    watch(&set, others.into_iter().map(|(_, fd)| fd), EPOLLIN)?;
-    let adds: Vec<_> = few.iter().map(|&(_, fd)| set.add(fd, EPOLLIN)).collect();
+    watch(&set, others.into_iter().map(|(_, fd)| fd), EventFlags::IN)?;
+    let adds: Vec<_> = few
+        .iter()
+        .map(|&(_, fd)| set.add(fd, EventFlags::IN))
+        .collect();
     let deletes: Vec<_> = few
         .iter()
-        .map(|&(_, fd)| set.control(EPOLL_CTL_DEL, fd, 0))
+        .map(|&(_, fd)| set.control(EPOLL_CTL_DEL, fd, EventFlags::empty()))
         .collect();
     check_all(&adds)?;
     check_all(&deletes)?;
     let mut delete = f64::MAX;
     let add = clock.least(FEW as u32, |clock| {
-        let add = clock.time(|| make_all(&adds));
-        let took = clock.time(|| make_all(&deletes));
+        let add = clock.time(|| run_all(&adds));
+        let took = clock.time(|| run_all(&deletes));
         delete = delete.min(took as f64 / FEW as f64);
         add
     });
@@ -184,48 +195,48 @@ pub fn add_and_delete(
 }
 
 /// MOD of a few files that are not ready.
-pub fn modify(clock: &Clock, side: &Side) -> Result<f64> {
+pub fn modify(clock: &Clock, maker: &Maker) -> Result<f64> {
     let files = Files::new(FEW)?;
-    let set = side.instance()?;
-    watch(&set, files.some(FEW), EPOLLIN)?;
+    let set = maker.instance()?;
+    watch(&set, files.some(FEW), EventFlags::IN)?;
     let calls: Vec<_> = files
         .some(FEW)
-        .map(|fd| set.control(EPOLL_CTL_MOD, fd, EPOLLIN))
+        .map(|fd| set.control(EPOLL_CTL_MOD, fd, EventFlags::IN))
         .collect();
     check_all(&calls)?;
-    Ok(clock.least(FEW as u32, |clock| clock.time(|| make_all(&calls))))
+    Ok(clock.least(FEW as u32, |clock| clock.time(|| run_all(&calls))))
 }
 
-/// WAIT with one ready file, of a set that watches `watched` of `files`.
-pub fn wait_among(clock: &Clock, side: &Side, files: &Files, watched: usize) -> Result<f64> {
+/// WAIT for one ready file of `watched` files.
+pub fn wait_among(clock: &Clock, maker: &Maker, files: &Files, watched: usize) -> Result<f64> {
     let ready = files.some(watched).nth(watched / 2).unwrap_or(-1);
-    let set = side.instance()?;
-    watch(&set, files.some(watched), EPOLLIN)?;
+    let set = maker.instance()?;
+    watch(&set, files.some(watched), EventFlags::IN)?;
     Call::write(ready).check()?;
     let wait = set.wait(8, true);
-    ensure!(wait.check()? == 1, "not one is ready");
+    ensure!(wait.check()? == 1, "more or less than one file is ready");
     let result = repeat(clock, wait);
     Call::read(ready).check()?;
     Ok(result)
 }
 
-/// What the kernel allocates for each of `count` watches.
-pub fn memory_of_watch(side: &Side, files: &Files, count: usize) -> Result<f64> {
-    let set = side.instance()?;
+/// The kernel memory of each of `count` watches.
+pub fn memory_of_watch(maker: &Maker, files: &Files, count: usize) -> Result<f64> {
+    let set = maker.instance()?;
     let before = memory::allocated()?;
-    watch(&set, files.some(count), EPOLLIN)?;
+    watch(&set, files.some(count), EventFlags::IN)?;
     let bytes = memory::allocated()?.saturating_sub(before);
     Ok(bytes as f64 / count as f64)
 }
 
-/// What creating and closing an eventfd costs while `watched` others are watched.
-pub fn eventfds_among(clock: &Clock, side: &Side, files: &Files, watched: usize) -> Result<f64> {
-    let set = side.instance()?;
-    watch(&set, files.some(watched), EPOLLIN)?;
+/// Making and closing an eventfd while `watched` others are watched.
+pub fn eventfds_among(clock: &Clock, maker: &Maker, files: &Files, watched: usize) -> Result<f64> {
+    let set = maker.instance()?;
+    watch(&set, files.some(watched), EventFlags::IN)?;
     eventfds_and_close(clock)
 }
 
-/// One of two who pass a token through pipes, each asleep until it comes.
+/// One of two threads that pass a token through pipes, each asleep until it comes.
 struct Player {
     _set: Set,
     wait: Call,
@@ -234,9 +245,9 @@ struct Player {
 }
 
 impl Player {
-    fn new(side: &Side, from: &OwnedFd, to: &OwnedFd) -> io::Result<Self> {
-        let set = side.instance()?;
-        set.add(from.as_raw_fd(), EPOLLIN).check()?;
+    fn new(maker: &Maker, from: &OwnedFd, to: &OwnedFd) -> io::Result<Self> {
+        let set = maker.instance()?;
+        set.add(from.as_raw_fd(), EventFlags::IN).check()?;
         Ok(Self {
             wait: set.wait(8, false),
             read: Call::read(from.as_raw_fd()),
@@ -246,32 +257,32 @@ impl Player {
     }
 
     fn receive(&self) {
-        self.wait.make();
-        self.read.make();
+        self.wait.run();
+        self.read.run();
     }
 }
 
-/// A token's way there and back.
-pub fn round_trip(clock: &Clock, side: &Side) -> Result<f64> {
+/// A round trip of the token.
+pub fn round_trip(clock: &Clock, maker: &Maker) -> Result<f64> {
     const ROUNDS: u32 = 20;
     let (here, to_here) = pipe()?;
     let (there, to_there) = pipe()?;
-    let first = Player::new(side, &here, &to_there)?;
-    let second = Player::new(side, &there, &to_here)?;
+    let first = Player::new(maker, &here, &to_there)?;
+    let second = Player::new(maker, &there, &to_here)?;
     let over = AtomicBool::new(false);
     Ok(thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Relaxed) {
                 second.receive();
-                second.write.make();
+                second.write.run();
             }
         });
         let result = clock.each(ROUNDS, || {
-            first.write.make();
+            first.write.run();
             first.receive();
         });
         over.store(true, Relaxed);
-        first.write.make();
+        first.write.run();
         result
     }))
 }

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The result: a table, as text and as JSON.
 
+use anyhow::Result;
+use serde::Serialize;
 use std::fmt::Write;
 
-/// What a row is to be measured by.
+/// The goal of a row.
 #[derive(Clone, Copy)]
 pub enum Goal {
-    /// Nothing: it explains the others.
+    /// No goal: the row explains the others.
     None,
-    /// At most this many times the C epoll, each less its own floor.
+    /// At most this many times the C epoll, both without their entry costs.
     Net(f64),
     /// At most this many times the C epoll.
     Total(f64),
-    /// At most so many more than the C epoll.
+    /// At most this much more than the C epoll.
     Plus(f64),
-    /// No more than a hundredth off its own value with few files watched, which is this.
+    /// Within a hundredth of this, repoll's own value with few files watched.
     Flat(f64),
 }
 
@@ -22,11 +24,11 @@ pub enum Goal {
 pub struct Row {
     /// The path.
     pub name: String,
-    /// What it cost: the C epoll, repoll. Instructions, or bytes.
+    /// The cost on the C epoll and on repoll, in instructions or bytes.
     pub total: [f64; 2],
-    /// Without each side's floor.
+    /// The cost without each side's entry costs.
     pub net: [f64; 2],
-    /// What it should cost.
+    /// The goal.
     pub goal: Goal,
 }
 
@@ -57,7 +59,7 @@ impl Row {
         }
     }
 
-    /// Whether the goal, if there is one, is met.
+    /// Whether the goal is met; none without a goal.
     pub fn meets(&self) -> Option<bool> {
         match self.goal {
             Goal::None => None,
@@ -107,28 +109,48 @@ pub fn text(rows: &[Row]) -> String {
     out
 }
 
-/// The table as one line of JSON. Names have nothing that must be quoted.
-pub fn json(kernel: &str, rows: &[Row]) -> String {
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|row| {
-            let [c, ours] = row.total;
-            let [c_net, ours_net] = row.net;
-            let meets = row
-                .meets()
-                .map_or("null".to_owned(), |meets| meets.to_string());
-            format!(
-                "{{\"path\":\"{}\",\"c\":{c:.2},\"c_net\":{c_net:.2},\"repoll\":{ours:.2},\
-                 \"repoll_net\":{ours_net:.2},\"goal\":\"{}\",\"meets\":{meets}}}",
-                row.name,
-                row.shown_goal(),
-            )
-        })
-        .collect();
-    format!(
-        "{{\"kernel\":\"{kernel}\",\"unit\":\"instructions\",\"rows\":[{}]}}",
-        rows.join(",")
-    )
+#[derive(Serialize)]
+struct Json<'a> {
+    kernel: &'a str,
+    unit: &'a str,
+    rows: Vec<JsonRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonRow<'a> {
+    path: &'a str,
+    c: f64,
+    c_net: f64,
+    repoll: f64,
+    repoll_net: f64,
+    goal: String,
+    meets: Option<bool>,
+}
+
+impl<'a> JsonRow<'a> {
+    fn new(row: &'a Row) -> Self {
+        let hundredths = |value: f64| (value * 100.0).round() / 100.0;
+        let [c, repoll] = row.total.map(hundredths);
+        let [c_net, repoll_net] = row.net.map(hundredths);
+        Self {
+            path: &row.name,
+            c,
+            c_net,
+            repoll,
+            repoll_net,
+            goal: row.shown_goal(),
+            meets: row.meets(),
+        }
+    }
+}
+
+/// The table as one line of JSON.
+pub fn json(kernel: &str, rows: &[Row]) -> Result<String> {
+    Ok(serde_json::to_string(&Json {
+        kernel,
+        unit: "instructions",
+        rows: rows.iter().map(JsonRow::new).collect(),
+    })?)
 }
 
 #[cfg(test)]
@@ -145,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn goals_are_judged_by_what_they_are_about() {
+    fn goals_are_judged_by_the_figures_that_they_name() {
         let meets = |goal| row([100.0, 120.0], [50.0, 40.0], goal).meets();
         assert_eq!(meets(Goal::None), None);
         assert_eq!(meets(Goal::Net(0.8)), Some(true));
@@ -154,6 +176,18 @@ mod tests {
         assert_eq!(meets(Goal::Plus(19.0)), Some(false));
         assert_eq!(meets(Goal::Flat(120.5)), Some(true));
         assert_eq!(meets(Goal::Flat(100.0)), Some(false));
+    }
+
+    #[test]
+    fn json_has_figures_goals_and_verdicts() -> Result<()> {
+        let rows = [row([100.126, 120.0], [50.0, 40.0], Goal::Net(0.8))];
+        assert_eq!(
+            json("7.3", &rows)?,
+            "{\"kernel\":\"7.3\",\"unit\":\"instructions\",\"rows\":[{\"path\":\"a path\",\
+             \"c\":100.13,\"c_net\":50.0,\"repoll\":120.0,\"repoll_net\":40.0,\"goal\":\"0.80\",\
+             \"meets\":true}]}"
+        );
+        Ok(())
     }
 
     #[test]

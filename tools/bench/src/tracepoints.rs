@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the tracepoints cost: off, and on.
+//! The cost of the tracepoints, off and on.
 
 use crate::clock::Clock;
-use crate::multiplexer::Side;
+use crate::multiplexer::Maker;
 use crate::paths::{self, Watching};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// A trace instance of our own, with all tracepoints of repoll.
+/// A trace instance with all tracepoints of repoll.
 struct Tracing(&'static Path);
 
 impl Tracing {
@@ -41,32 +41,32 @@ impl Drop for Tracing {
 /// A path, and the number of tracepoints on it.
 struct Case {
     name: &'static str,
-    measure: fn(&Clock, &Side) -> Result<f64>,
+    measure: fn(&Clock, &Maker) -> Result<f64>,
     passes: u32,
 }
 
 const CASES: [Case; 4] = [
     Case {
         name: "WAIT: 0 ready",
-        measure: |clock, side| paths::wait_ready(clock, side, 1, 0),
+        measure: |clock, maker| paths::wait_ready(clock, maker, 1, 0),
         // wait_enter, wait_exit
         passes: 2,
     },
     Case {
         name: "WAIT: 1 ready",
-        measure: |clock, side| paths::wait_ready(clock, side, 1, 1),
+        measure: |clock, maker| paths::wait_ready(clock, maker, 1, 1),
         // wait_enter, scan_begin, poll, deliver, queue, scan_end, wait_exit
         passes: 7,
     },
     Case {
         name: "write, callback: queued already",
-        measure: |clock, side| paths::write(clock, side, Watching::Queued),
+        measure: |clock, maker| paths::write(clock, maker, Watching::Queued),
         // callback, callback_exit
         passes: 2,
     },
     Case {
         name: "write, callback: queues",
-        measure: |clock, side| paths::write(clock, side, Watching::Idle),
+        measure: |clock, maker| paths::write(clock, maker, Watching::Idle),
         // callback, queue, callback_exit
         passes: 3,
     },
@@ -74,16 +74,16 @@ const CASES: [Case; 4] = [
 
 /// The table.
 pub fn table(clock: &Clock) -> Result<String> {
-    let side = Side::repoll()?;
+    let maker = Maker::repoll()?;
     let tracing = Tracing::new()?;
     let mut text = format!(
         "{:<32} {:>6} {:>6} {:>9} {:>9}\n",
         "path", "passes", "off", "on", "a record"
     );
     for case in CASES {
-        let off = (case.measure)(clock, &side)?;
+        let off = (case.measure)(clock, &maker)?;
         tracing.set(true)?;
-        let on = (case.measure)(clock, &side)?;
+        let on = (case.measure)(clock, &maker)?;
         tracing.set(false)?;
         let each = (on - off) / f64::from(case.passes);
         writeln!(

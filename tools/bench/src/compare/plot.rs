@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The comparison as a picture.
+//! The comparison as a drawing.
 
 use super::{Comparison, Method};
 use anyhow::{anyhow, Result};
@@ -18,7 +18,7 @@ fn colour(method: Method) -> RGBColor {
     }
 }
 
-/// SVG, in one line. Two panels: one file is ready, all are.
+/// Draws SVG in one line, in two panels: one file is ready, all are.
 pub fn plot(comparison: &Comparison) -> Result<String> {
     let mut svg = String::new();
     {
