@@ -2,8 +2,9 @@
 //! Asynchronous I/O, the fifth of five models: the kernel performs the whole call and reports its
 //! completion. This program uses io_uring.
 //!
-//! In the trace: `repoll_source_read` with `ret=-11` and `repoll_source_poll` while the request waits,
-//! `repoll_source_wake` with `pollers=1`, then the read that succeeds. No thread sleeps in the read.
+//! In the trace: `repoll_source_read` with `ret=-11` and `repoll_source_poll` while the request
+//! waits, `repoll_source_wake` with `pollers=1`, then the read that succeeds. No thread sleeps in
+//! the read.
 
 use anyhow::Result;
 use io_uring::{opcode, types, IoUring};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! An echo server for UDP and TCP on one port: one thread, one event loop on `/dev/repoll`.
 //!
-//! Usage: `echo-server [PORT]` (7007). Everything is level-triggered: a socket that still has data is
-//! reported again, so each turn of the loop reads once and writes once.
+//! Usage: `echo-server [PORT]` (7007). Everything is level-triggered: a socket that still has data
+//! is reported again, so each turn of the loop reads once and writes once.
 
 use anyhow::Result;
 use repoll::{EventFlags, Events, Instance};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Non-blocking I/O, the second of five models: a call that cannot be done now fails, and the program
-//! tries again later.
+//! Non-blocking I/O, the second of five models: a call that cannot be done now fails, and the
+//! program tries again later.
 //!
 //! In the trace: `repoll_source_read` and `repoll_source_write` with `ret=-11`, which is EAGAIN.
 

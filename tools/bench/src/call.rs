@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! System calls that are prepared once and then made often. All unsafe code of the benchmark is here.
+//! System calls that are prepared once and then made often. All unsafe code of the benchmark is
+//! here.
 
 use crate::words::Words;
 use libc::{c_long, pollfd};
@@ -31,8 +32,8 @@ mod machine {
 ///
 /// # Invariants
 ///
-/// Memory that an argument points to is as long as the call needs, is never freed, and is accessed by
-/// the kernel and by [`Words`] only. The constructors in this file see to that.
+/// Memory that an argument points to is as long as the call needs, is never freed, and is accessed
+/// by the kernel and by [`Words`] only. The constructors in this file see to that.
 #[derive(Clone, Copy)]
 pub struct Call {
     number: c_long,
@@ -135,8 +136,8 @@ impl Call {
         Self::ioctl(repoll, argument)
     }
 
-    /// repoll's WAIT for at most `max` events, without limit or (`now`) without waiting. The argument is
-    /// the shortest: without signal mask and counts.
+    /// repoll's WAIT for at most `max` events, without limit or (`now`) without waiting. The
+    /// argument is the shortest: without signal mask and counts.
     pub fn repoll_wait(repoll: RawFd, max: usize, now: bool) -> Self {
         // _IOC_SIZESHIFT and _IOC_SIZEMASK of <asm-generic/ioctl.h>.
         const SHIFT: u32 = 16;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Measurements: the least of many short blocks.
 //!
-//! Under `-icount` the clock counts instructions. Work of others (the timer's interrupt, the kernel's
-//! housekeeping) makes a block dearer, never cheaper.
+//! Under `-icount` the clock counts instructions. Work of others (the timer's interrupt, the
+//! kernel's housekeeping) makes a block dearer, never cheaper.
 
 use std::time::Instant;
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! select, poll and epoll over the same files, the kernel's own and repoll's: the cost of a call when one
-//! file of many is ready, and when all are.
+//! select, poll and epoll over the same files, the kernel's own and repoll's: the cost of a call
+//! when one file of many is ready, and when all are.
 //!
-//! All calls wait without limit and find an event at once. The one file that is ready is the last: SELECT
-//! and POLL put an entry into each file's wait queue before they find it, as a call that sleeps does.
+//! All calls wait without limit and find an event at once. The one file that is ready is the last:
+//! SELECT and POLL put an entry into each file's wait queue before they find it, as a call that
+//! sleeps does.
 
 mod plot;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `repoll-bench`: the cost of each path, on the kernel's epoll and on repoll, in one boot.
 //!
-//! `tools/harness/cmd/bench` runs it under QEMU's `-icount`, where the clock counts instructions. It
-//! unloads the module for the figures without it, and loads it again.
+//! `tools/harness/cmd/bench` runs it under QEMU's `-icount`, where the clock counts instructions.
+//! It unloads the module for the figures without it, and loads it again.
 
 mod call;
 mod clock;
@@ -53,7 +53,8 @@ struct Options {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Compare select, poll and epoll, the kernel's own and repoll's, by the number of watched files
+    /// Compare select, poll and epoll, the kernel's own and repoll's, by the number of watched
+    /// files
     Compare {
         /// Also write the figures as JSON to this file; - appends them to the output as a line
         #[arg(long, value_name = "FILE")]
@@ -162,7 +163,8 @@ fn idle(options: &Options) {
     sleep(Duration::from_secs(options.idle));
 }
 
-/// The calls that a path consists of: to the multiplexer, and others. *net* subtracts their entry costs.
+/// The calls that a path consists of: to the multiplexer, and others. *net* subtracts their entry
+/// costs.
 struct Floor(u32, u32);
 
 struct Bench<'a> {

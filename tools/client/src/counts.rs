@@ -23,8 +23,8 @@ pub struct Counts {
     pub polled_last: u64,
     /// Entries put into the files' wait queues, and removed before the call returned.
     pub added: u64,
-    /// Wake-ups of the call's entries, for events that it wants; for a wait, wake-ups of the task by
-    /// the instance.
+    /// Wake-ups of the call's entries, for events that it wants; for a wait, wake-ups of the task
+    /// by the instance.
     pub wakeups: u64,
     /// Times that the call slept.
     pub sleeps: u64,

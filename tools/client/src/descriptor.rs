@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The conversions that every type with a descriptor in it has.
 
-/// Implements the traits of `std::os::fd` for a tuple struct around something that owns a descriptor.
+/// Implements the traits of `std::os::fd` for a tuple struct around something that owns a
+/// descriptor.
 macro_rules! descriptor {
     ($type:ident, $taken_over:literal) => {
         impl std::os::fd::AsFd for $type {

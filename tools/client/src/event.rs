@@ -91,8 +91,8 @@ impl fmt::Debug for Event {
     }
 }
 
-/// The buffer of [`Instance::wait`](crate::Instance::wait). It dereferences to the slice of the events
-/// that the last wait reported.
+/// The buffer of [`Instance::wait`](crate::Instance::wait). It dereferences to the slice of the
+/// events that the last wait reported.
 ///
 /// ```
 /// let events = repoll::Events::with_capacity(16);

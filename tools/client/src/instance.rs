@@ -27,9 +27,9 @@ bitflags::bitflags! {
 
 /// A multiplexer: an interest list and a ready queue behind a file descriptor. See epoll(7).
 ///
-/// Threads can share it: every method takes `&self`. Processes can share it as they share any file: by
-/// `dup(2)`, by `fork(2)`, or over a Unix socket. It does not keep the watched files open: a file
-/// leaves the interest list at its last close.
+/// Threads can share it: every method takes `&self`. Processes can share it as they share any file:
+/// by `dup(2)`, by `fork(2)`, or over a Unix socket. It does not keep the watched files open: a
+/// file leaves the interest list at its last close.
 #[derive(Debug)]
 pub struct Instance(OwnedFd);
 
@@ -83,7 +83,8 @@ impl Instance {
         self.0.try_clone().map(Self)
     }
 
-    /// Begins to watch the open file that `fd` refers to; `data` comes back with each of its events.
+    /// Begins to watch the open file that `fd` refers to; `data` comes back with each of its
+    /// events.
     ///
     /// # Errors
     ///
@@ -126,12 +127,13 @@ impl Instance {
     /// Waits until a file is ready, fills `events`, and returns the number of events.
     ///
     /// Without a timeout it waits without limit; with [`Duration::ZERO`] it does not wait. After a
-    /// timeout there are no events. The timeout has a resolution of a nanosecond and is a lower bound.
+    /// timeout there are no events. The timeout has a resolution of a nanosecond and is a lower
+    /// bound.
     ///
     /// # Errors
     ///
-    /// Those of `epoll_wait(2)`: `EINTR` (a signal handler ran; the wait is not restarted), `EINVAL`
-    /// (a buffer without capacity). There are then no events in the buffer.
+    /// Those of `epoll_wait(2)`: `EINTR` (a signal handler ran; the wait is not restarted),
+    /// `EINVAL` (a buffer without capacity). There are then no events in the buffer.
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
         self.wait_with(events, timeout, None, None)
     }
@@ -139,9 +141,9 @@ impl Instance {
     /// Waits as [`Instance::wait`] does, with `mask` in place of the thread's signal mask, as
     /// `epoll_pwait2(2)`: the kernel replaces the mask, waits, and restores the mask, as one.
     ///
-    /// A program that blocks a signal at all other times therefore misses none: a signal that was sent
-    /// before the wait ends the wait. If an event is ready too, the event is reported, and the signal
-    /// stays pending. `SIGKILL` and `SIGSTOP` cannot be blocked.
+    /// A program that blocks a signal at all other times therefore misses none: a signal that was
+    /// sent before the wait ends the wait. If an event is ready too, the event is reported, and the
+    /// signal stays pending. `SIGKILL` and `SIGSTOP` cannot be blocked.
     ///
     /// ```no_run
     /// use repoll::{Events, Instance, SignalSet};

@@ -213,13 +213,13 @@ impl Instance {
     /// `poll(2)`: waits until one of the files in `fds` is ready, and returns how many are. The
     /// instance's own interest list plays no part.
     ///
-    /// The timeout is as for [`Instance::wait`]. A signal that has no handler does not end the call:
-    /// the kernel continues it with the rest of the timeout.
+    /// The timeout is as for [`Instance::wait`]. A signal that has no handler does not end the
+    /// call: the kernel continues it with the rest of the timeout.
     ///
     /// # Errors
     ///
-    /// Those of `poll(2)`: `EINTR` (a signal handler ran; the call is not restarted), `EINVAL` (more
-    /// than `RLIMIT_NOFILE`), `ENOMEM`.
+    /// Those of `poll(2)`: `EINTR` (a signal handler ran; the call is not restarted), `EINVAL`
+    /// (more than `RLIMIT_NOFILE`), `ENOMEM`.
     pub fn poll(&self, fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
         self.poll_with(fds, timeout, None)
     }
@@ -241,7 +241,8 @@ impl Instance {
     /// `select(2)`: waits until a file in one of the sets is ready, leaves only ready files in the
     /// sets, and returns how many bits are left. The instance's own interest list plays no part.
     ///
-    /// The timeout is as for [`Instance::wait`]. A signal that has no handler does not end the call.
+    /// The timeout is as for [`Instance::wait`]. A signal that has no handler does not end the
+    /// call.
     ///
     /// ```no_run
     /// use repoll::{FdSet, Instance, SelectSets};
@@ -297,8 +298,9 @@ impl Instance {
             counts_size,
             ..Default::default()
         };
-        // SAFETY: the ioctl reads and writes at most `nfds` elements of the array, and writes numbers
-        // to the counts; both are exclusively borrowed through the call. Any bytes make events.
+        // SAFETY: the ioctl reads and writes at most `nfds` elements of the array, and writes
+        // numbers to the counts; both are exclusively borrowed through the call. Any bytes make
+        // events.
         unsafe { sys::ioctl(self, &mut argument) }
     }
 

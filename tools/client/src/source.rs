@@ -17,9 +17,9 @@ pub const SOURCE_DEVICE: &str = "/dev/repoll-source";
 
 /// An open event source: a bounded queue of messages, empty at first.
 ///
-/// [`Write::write`] adds one message. [`Read::read`] removes one, whole: if the buffer is too small, it
-/// fails with `EMSGSIZE` and removes nothing. A timer and a network interface can add messages too. A
-/// source can be shared as any file can, and any multiplexer can watch it.
+/// [`Write::write`] adds one message. [`Read::read`] removes one, whole: if the buffer is too
+/// small, it fails with `EMSGSIZE` and removes nothing. A timer and a network interface can add
+/// messages too. A source can be shared as any file can, and any multiplexer can watch it.
 #[derive(Debug)]
 pub struct Source(File);
 
@@ -103,8 +103,8 @@ impl Source {
         self.0.try_clone().map(Self)
     }
 
-    /// Makes room for `messages` messages of at most `message_size` bytes each. With `headers`, a read
-    /// gives a header before each message: see [`Source::receive`].
+    /// Makes room for `messages` messages of at most `message_size` bytes each. With `headers`, a
+    /// read gives a header before each message: see [`Source::receive`].
     ///
     /// # Errors
     ///
@@ -146,14 +146,15 @@ impl Source {
         })
     }
 
-    /// Starts a timer, in place of a running one. It adds a message every `period`, at most `count` in
-    /// all. A message is the number of the expiry from 1: a `u64` in the machine's byte order.
+    /// Starts a timer, in place of a running one. It adds a message every `period`, at most `count`
+    /// in all. A message is the number of the expiry from 1: a `u64` in the machine's byte order.
     ///
     /// A shorter period than [`Source::MIN_PERIOD`] is taken as that.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for more than 292 years, `ENOSPC` if too many files of the user have a timer, `ENOMEM`.
+    /// `EINVAL` for more than 292 years, `ENOSPC` if too many files of the user have a timer,
+    /// `ENOMEM`.
     pub fn start_timer(&self, period: Duration, count: Option<NonZeroU64>) -> io::Result<()> {
         let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
         self.set_timer(period.max(1), count.map_or(0, NonZeroU64::get))
@@ -177,9 +178,9 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// `EPERM` without `CAP_NET_RAW` in the network namespace of the process that opened the source;
-    /// `EINVAL` for an EtherType below 0x0600 and for an interface without Ethernet header; `ENODEV` if
-    /// there is no such interface; `EBUSY` when attached; `ENOMEM`.
+    /// `EPERM` without `CAP_NET_RAW` in the network namespace of the process that opened the
+    /// source; `EINVAL` for an EtherType below 0x0600 and for an interface without Ethernet header;
+    /// `ENODEV` if there is no such interface; `EBUSY` when attached; `ENOMEM`.
     pub fn attach(&self, interface: &str, ethertype: u16) -> io::Result<()> {
         let mut argument = sys::repoll_source_attach {
             ethertype: ethertype.into(),
@@ -230,8 +231,9 @@ impl Source {
         self.set_flag(OFlags::NONBLOCK, on)
     }
 
-    /// Sends this process `signal` when a message arrives in an empty queue, or room appears in a full
-    /// one. The signal's `si_fd` is the descriptor, its `si_band` the state. See `F_SETSIG` in fcntl(2).
+    /// Sends this process `signal` when a message arrives in an empty queue, or room appears in a
+    /// full one. The signal's `si_fd` is the descriptor, its `si_band` the state. See `F_SETSIG` in
+    /// fcntl(2).
     ///
     /// # Errors
     ///

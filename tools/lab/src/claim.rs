@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A claim, and what can come of it.
+//! Claims, their experiments and their verdicts.
 
 use anyhow::{Error, Result};
 use repoll_testkit::side::Side;
@@ -7,21 +7,21 @@ use repoll_testkit::skip;
 use repoll_trace::record::Trace;
 use std::fmt;
 
-/// What came of a claim.
+/// The verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is so.
+    /// The claim holds.
     Holds,
-    /// It is not so, or not any more.
+    /// The claim does not hold, or no longer holds.
     Fails,
-    /// It is so under this condition, and not else.
+    /// The claim holds under this condition and not otherwise.
     OnlyIf(&'static str),
-    /// The kernel's own and repoll's are not alike: never expected.
+    /// The kernel's own call and repoll's behave differently. Never expected.
     Differs,
 }
 
 impl Verdict {
-    /// Of one measurement.
+    /// The verdict of one measurement.
     pub fn holds(is_so: bool) -> Self {
         if is_so {
             Self::Holds
@@ -30,7 +30,7 @@ impl Verdict {
         }
     }
 
-    /// Of two: with the condition, and without.
+    /// The verdict of two measurements, with the condition and without.
     pub fn only_if(condition: &'static str, with: bool, without: bool) -> Self {
         match (with, without) {
             (true, true) => Self::Holds,
@@ -51,19 +51,19 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What an experiment found.
+/// The result of an experiment.
 #[derive(Debug)]
 pub struct Finding {
-    /// What follows from it.
+    /// The verdict that follows.
     pub verdict: Verdict,
-    /// What was measured; empty if the source must tell.
+    /// The measurement of each side; empty if the verdict is from the source code.
     pub seen: Vec<(Side, String)>,
-    /// What the kernel recorded meanwhile.
+    /// The recording of the experiment.
     pub recording: Option<Trace>,
 }
 
 impl Finding {
-    /// Of one side only: the other has no such thing.
+    /// The finding of an experiment that only one side allows.
     pub fn of(side: Side, verdict: Verdict, seen: String) -> Result<Self> {
         Ok(Self {
             verdict,
@@ -72,7 +72,7 @@ impl Finding {
         })
     }
 
-    /// From the source: no measurement tells.
+    /// A finding from the source code, where nothing can be measured.
     pub fn read(verdict: Verdict) -> Result<Self> {
         Ok(Self {
             verdict,
@@ -81,7 +81,7 @@ impl Finding {
         })
     }
 
-    /// The same experiment on both sides.
+    /// The finding of the same experiment on both sides.
     pub fn both(mut try_on: impl FnMut(Side) -> Result<(Verdict, String)>) -> Result<Self> {
         let (verdict, kernel) = try_on(Side::Kernel)?;
         let (other, repoll) = try_on(Side::Repoll)?;
@@ -96,52 +96,52 @@ impl Finding {
         })
     }
 
-    /// With what was recorded.
+    /// Adds the recording.
     pub fn with(mut self, recording: Trace) -> Self {
         self.recording = Some(recording);
         self
     }
 }
 
-/// Something that the articles say, and how it is tried.
+/// A statement of the articles, and its experiment.
 pub struct Claim {
-    /// What is said.
+    /// The statement.
     pub text: &'static str,
-    /// What is found on an unmodified kernel with an unmodified module.
+    /// The verdict with an unmodified kernel and an unmodified module.
     pub expected: Verdict,
-    /// What there is to say about it.
+    /// The explanation of the verdict.
     pub because: &'static str,
-    /// Where it is in the source of Linux 7.3.4, or of repoll.
+    /// The place in the source code of Linux 7.3.4 or of repoll.
     pub source: &'static str,
-    /// Tries it.
+    /// The experiment.
     pub experiment: fn() -> Result<Finding>,
 }
 
-/// How something works, and what is said of it.
+/// A mechanism of the kernel, and the claims about it.
 pub struct Mechanism {
     /// Its name.
     pub name: &'static str,
-    /// How it works, in a paragraph.
+    /// A description, in a paragraph.
     pub text: &'static str,
-    /// A program in samples/ that shows it, by its name.
+    /// The name of a program in samples/ that shows it.
     pub sample: Option<&'static str>,
-    /// What is said of it.
+    /// The claims.
     pub claims: Vec<Claim>,
 }
 
-/// How an experiment ended.
+/// The end of an experiment.
 #[derive(Debug)]
 pub enum Outcome {
-    /// With this.
+    /// It has this finding.
     Found(Finding),
-    /// It cannot be done here, for this reason.
+    /// It cannot run here, for this reason.
     Skipped(String),
-    /// It went wrong.
+    /// It failed.
     Failed(Error),
 }
 
 impl Claim {
-    /// Tries it.
+    /// Runs the experiment.
     pub fn try_out(&self) -> Outcome {
         match (self.experiment)() {
             Ok(finding) => Outcome::Found(finding),
@@ -152,7 +152,7 @@ impl Claim {
         }
     }
 
-    /// Whether this is what usually comes of it.
+    /// Whether the outcome has the usual verdict, or was skipped.
     pub fn is_as_expected(&self, outcome: &Outcome) -> bool {
         match outcome {
             Outcome::Found(finding) => finding.verdict == self.expected,

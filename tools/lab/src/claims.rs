@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The mechanisms and the claims, one file for each theme.
+//! The mechanisms and their claims, one file for each theme.
 
 mod asynchronous;
 mod blocking;
@@ -19,7 +19,7 @@ mod wait;
 
 use crate::claim::Mechanism;
 
-/// All of them, in the order in which a reader learns them.
+/// All mechanisms, in the order in which a reader learns them.
 pub fn all() -> Vec<Mechanism> {
     vec![
         receive::mechanism(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The lab: claims about select, poll and epoll, each tried on the kernel's own calls and on repoll, with a
-//! verdict from the measurement.
+//! The lab: claims about select, poll and epoll, each tried on the kernel's own calls and on
+//! repoll, with a verdict from the measurement.
 #![deny(unsafe_code)]
 
 mod claim;
@@ -47,7 +47,8 @@ struct Options {
     /// Report in KTAP: a test for each claim, which passes if the verdict is the usual one.
     #[arg(long, conflicts_with_all = ["brief", "list"])]
     ktap: bool,
-    /// Also write a page with verdicts and recordings; - writes it to standard output, after the table.
+    /// Also write a page with verdicts and recordings; - writes it to standard output, after the
+    /// table.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ktap", "list"])]
     html: Option<PathBuf>,
     /// When to print in colour.
@@ -55,7 +56,8 @@ struct Options {
     color: Color,
 }
 
-/// Picks a mechanism's claims, with their numbers. `number` is the number of the claim before, of all.
+/// Picks a mechanism's claims, with their numbers. `number` is the number of the claim before, of
+/// all.
 fn pick<'a>(
     mechanism: &'a Mechanism,
     words: &[String],
@@ -80,10 +82,12 @@ fn pick<'a>(
     picked
 }
 
-/// The tries of a claim whose verdict is not the usual one: a busy machine can mislead an experiment.
+/// The tries of a claim whose verdict is not the usual one: a busy machine can mislead an
+/// experiment.
 const TRIES: u32 = 3;
 
-/// Tries a claim until its verdict is the usual one or no tries are left. The outcome, and the tries.
+/// Tries a claim until its verdict is the usual one or no tries are left. The outcome, and the
+/// tries.
 fn settle(claim: &Claim) -> (Outcome, u32) {
     let mut tries = 0;
     loop {

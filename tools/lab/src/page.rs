@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The verdicts and the recordings as one HTML page, which needs nothing else.
+//! The verdicts and the recordings as one self-contained HTML page.
 //!
-//! All but the recordings can be read without a script.
+//! Everything but the recordings can be read without a script.
 
 use crate::claim::{Claim, Mechanism, Outcome, Verdict};
 use anyhow::Result;
@@ -15,23 +15,23 @@ use std::fmt::Write;
 const OWN_STYLE: &str = include_str!("../page/style.css");
 const OWN_SCRIPT: &str = include_str!("../page/script.js");
 
-/// How many steps of a recording are shown.
+/// The number of steps of a recording that are shown.
 const STEPS: usize = 300;
-/// How many stories are told to those who have no JavaScript.
-const TOLD: usize = 2;
+/// The number of stories that are shown without JavaScript.
+const STORIES_IN_WORDS: usize = 2;
 
-/// A claim, and what came of it.
+/// A claim with its outcome.
 pub struct Tried<'a> {
     pub number: usize,
     pub claim: &'a Claim,
     pub outcome: Outcome,
 }
 
-/// The page. `kernel` is the kernel's release.
+/// Writes the page. `kernel` is the kernel's release.
 ///
 /// # Errors
 ///
-/// None that an outcome can cause.
+/// No outcome causes one.
 pub fn page(kernel: &str, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<String> {
     let mut page = String::new();
     let p = &mut page;
@@ -39,14 +39,14 @@ pub fn page(kernel: &str, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<Stri
         p,
         "<!DOCTYPE html>\n<!-- SPDX-License-Identifier: GPL-2.0 -->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>repoll: the lab</title>\n\
-         <style>\n{STYLE}{OWN_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>The lab: what is said of I/O multiplexing, tried</h1>\n"
+         <style>\n{STYLE}{OWN_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>The lab: claims about I/O multiplexing, tried</h1>\n"
     )?;
     write!(
         p,
-        "<p class=\"lead\">Articles explain how Linux waits for many files at once. Here each thing that they say was \
-         tried on a running kernel ({}), on the kernel's own calls and on repoll, with a verdict from what \
-         was measured, or, where nothing can be measured, from the source. What the kernel recorded meanwhile can \
-         be looked at, step by step.</p>\n<p class=\"counts\">{}</p>\n",
+        "<p class=\"lead\">Articles explain how Linux waits for many files at once. Each of their claims was tried \
+         on a running kernel ({}), on the kernel's own calls and on repoll. The verdict is from the measurement or, \
+         where nothing can be measured, from the source code. The recordings of the experiments can be played \
+         step by step.</p>\n<p class=\"counts\">{}</p>\n",
         escaped(kernel),
         counts(tried)
     )?;
@@ -61,7 +61,7 @@ pub fn page(kernel: &str, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<Stri
         if let Some(sample) = mechanism.sample {
             writeln!(
                 p,
-                "<p class=\"source\">A program to read: {}</p>",
+                "<p class=\"source\">Sample program: {}</p>",
                 sample_path(sample)
             )?;
         }
@@ -183,7 +183,7 @@ fn claim(p: &mut String, result: &Tried<'_>) -> Result<()> {
             }
             p.push_str("</dl>\n");
         }
-        Outcome::Found(_) => p.push_str("<p>From the source: no measurement tells.</p>\n"),
+        Outcome::Found(_) => p.push_str("<p>From the source code: nothing can be measured.</p>\n"),
     }
     if !claim.because.is_empty() {
         writeln!(p, "<p>{}</p>", escaped(claim.because))?;
@@ -204,13 +204,13 @@ fn recording(p: &mut String, number: usize, trace: &Trace) -> Result<()> {
     let data = report::recording(trace, &stories, &statistics, STEPS)?;
     writeln!(
         p,
-        "<details class=\"film\" id=\"recording-{number}\"><summary>What was recorded, step by step</summary>\n\
+        "<details class=\"film\" id=\"recording-{number}\"><summary>The recording, step by step</summary>\n\
          <div class=\"frame\"><script type=\"application/json\">{data}</script>\n<noscript>"
     )?;
     if stories.is_empty() {
         p.push_str("<p>The recording needs JavaScript; all of it is in this file.</p>");
     }
-    for story in stories.iter().take(TOLD) {
+    for story in stories.iter().take(STORIES_IN_WORDS) {
         in_words(p, story)?;
     }
     p.push_str("</noscript></div></details>\n");
@@ -257,7 +257,7 @@ mod tests {
     use repoll_testkit::side::Side;
     use std::path::Path;
 
-    /// A page as if each claim had come out as usual, the first one not, the second not at all.
+    /// A page on which the first claim has another verdict than usual and the second was not tried.
     fn a_page(mechanisms: &[Mechanism]) -> Result<String> {
         let mut number = 0;
         let mut tried = Vec::new();
@@ -284,7 +284,7 @@ mod tests {
         page("7.3.4 <test>", &tried)
     }
 
-    /// The tags that are open at the end, or the first that does not fit.
+    /// Checks that each tag is closed, in order.
     fn balance(html: &str) -> std::result::Result<(), String> {
         let mut open = Vec::new();
         let mut rest = html;
@@ -305,7 +305,7 @@ mod tests {
                 }
                 None => {
                     let name = name(tag);
-                    // What is in these is no HTML.
+                    // The contents of these are not HTML.
                     if name == "script" || name == "style" {
                         let end = format!("</{name}>");
                         let at = rest.find(&end).ok_or("a script without end")?;
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_well_formed_is_noticed() {
+    fn a_page_that_is_not_well_formed_is_noticed() {
         assert!(balance("<p><b>x</b></p>").is_ok());
         assert!(balance("<p><b>x</p></b>").is_err());
         assert!(balance("<p>").is_err());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the kernel records while something is tried.
+//! Recordings of experiments.
 
 use crate::threads::start;
 use anyhow::{bail, Result};
@@ -8,13 +8,13 @@ use repoll_trace::recorder;
 use repoll_trace::tracefs::Session;
 use std::thread::scope;
 
-/// Records all that stories are made of.
+/// Records all events that stories are made of.
 pub fn record_story<T: Send>(play: impl FnOnce() -> Result<T> + Send) -> Result<(T, Trace)> {
     let session = recorder::story()?;
     end(session, play)
 }
 
-/// Records only these of repoll's events, without their prefix.
+/// Records only these events of repoll, named without their prefix.
 pub fn record_events<T: Send>(
     events: &[&str],
     play: impl FnOnce() -> Result<T> + Send,
@@ -29,7 +29,7 @@ pub fn record_events<T: Send>(
     end(session, play)
 }
 
-/// In a thread of its own: what the recorder itself calls is no part of a story.
+/// Runs `play` in a thread of its own, since the recorder's own calls are no part of a story.
 fn end<T: Send>(
     mut session: Session,
     play: impl FnOnce() -> Result<T> + Send,
@@ -42,7 +42,7 @@ fn end<T: Send>(
     Ok((result?, trace))
 }
 
-/// How many records of an event there are, without repoll's prefix, that pass a test on a field.
+/// Counts the records of an event of repoll that have this value in a field.
 pub fn count(trace: &Trace, event: &str, field: &str, value: i64) -> usize {
     let name = format!("repoll_{event}");
     let records = trace.records.iter();
@@ -51,7 +51,7 @@ pub fn count(trace: &Trace, event: &str, field: &str, value: i64) -> usize {
         .count()
 }
 
-/// How many records of an event of repoll's there are.
+/// Counts the records of an event of repoll.
 pub fn times(trace: &Trace, event: &str) -> usize {
     let name = format!("repoll_{event}");
     trace

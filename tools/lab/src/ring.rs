@@ -43,8 +43,8 @@ impl Ring {
         }
         let fd = types::Fd(fd.as_fd().as_raw_fd());
         let read = opcode::Read::new(fd, self.buffer.as_mut_ptr(), 64).build();
-        // SAFETY: one read is submitted at a time. The buffer is neither accessed nor freed before its
-        // completion: `finish` waits for it, and `drop` leaks the buffer.
+        // SAFETY: one read is submitted at a time. The buffer is neither accessed nor freed before
+        // its completion: `finish` waits for it, and `drop` leaks the buffer.
         unsafe { self.ring.submission().push(&read) }.map_err(io::Error::other)
     }
 

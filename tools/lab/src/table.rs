@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The verdicts on the terminal.
+//! The verdicts as a table on the terminal.
 
 use crate::claim::{Claim, Outcome, Verdict};
 use repoll_trace::render::{paint, BOLD, DIM, GREEN, RED, YELLOW};

@@ -41,8 +41,8 @@ pub fn start<'s, T: Send + 's>(
 }
 
 impl<T> Actor<'_, T> {
-    /// Waits until it sleeps so that a signal can end the sleep, and has left its run queue. The state
-    /// is S a little sooner; only then does the kernel show the function in which it sleeps.
+    /// Waits until it sleeps so that a signal can end the sleep, and has left its run queue. The
+    /// state is S a little sooner; only then does the kernel show the function in which it sleeps.
     pub fn until_asleep(&self) -> Result<()> {
         let start = Instant::now();
         while !self.is_asleep() || self.sleeps_in()? == "0" {
@@ -82,8 +82,8 @@ impl<T> Actor<'_, T> {
     }
 }
 
-/// The function's name in a symbol: the last name of a mangled Rust symbol, after its length; other symbols
-/// without the suffix that the compiler adds.
+/// The function's name in a symbol: the last name of a mangled Rust symbol, after its length; other
+/// symbols without the suffix that the compiler adds.
 fn plain(symbol: &str) -> &str {
     if symbol.starts_with("_R") {
         for (at, _) in symbol.char_indices() {

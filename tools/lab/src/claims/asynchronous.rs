@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel waits, copies, and then says so.
+//! Asynchronous I/O: the kernel waits, copies, and reports the completion.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER};
@@ -15,30 +15,33 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "Asynchronous I/O: io_uring",
-        text: "The program hands a whole read over, with the buffer, and goes on. The kernel waits for the data, by an \
-               entry of its own in the file's wait queue, copies them, and puts a completion into a ring that \
-               it shares with the program. Readiness says: you can read now; completion says: it has been read. \
-               Every model before this one is synchronous: the copy is the caller's call.",
+        text: "The program submits a whole read, with its buffer, and goes on. The kernel waits \
+               for the data through its own entry in the file's wait queue, copies them, and puts \
+               a completion into a ring that it shares with the program. A readiness event says \
+               that the file can be read, a completion says that it has been read. All models \
+               before this one are synchronous: the program's own call makes the copy.",
         sample: Some("asynchronous"),
         claims: vec![
             Claim {
                 text: "Linux has no asynchronous I/O",
                 expected: Verdict::Fails,
-                because: "AIO is of 2002 (2.5), and is good for files that are opened with O_DIRECT; io_uring is of 2019 (5.1).",
+                because: "AIO came in 2002 (2.5) and serves files that are opened with O_DIRECT; \
+                          io_uring came in 2019 (5.1).",
                 source: "fs/aio.c, io_setup(); io_uring/io_uring.c, io_uring_setup()",
                 experiment: there_is_some,
             },
             Claim {
-                text: "with asynchronous I/O the kernel waits and copies, and then tells",
+                text: "with asynchronous I/O the kernel waits and copies, and then reports",
                 expected: Verdict::Holds,
                 because: "",
                 source: "io_uring/poll.c, io_arm_poll_handler(); io_uring/rw.c",
                 experiment: waits_and_copies,
             },
             Claim {
-                text: "a loop of completions makes one call a message, one of readiness two: wait, and read",
+                text: "a completion loop makes one call for each message, a readiness loop two: \
+                       wait and read",
                 expected: Verdict::Holds,
-                because: "What readiness reports must still be fetched.",
+                because: "After a readiness event the data must still be read.",
                 source: "io_uring/io_uring.c, io_uring_enter(); fs/eventpoll.c, epoll_wait()",
                 experiment: calls_of_loops,
             },
@@ -53,7 +56,7 @@ fn there_is_some() -> Result<Finding> {
     Finding::of(Side::Kernel, Verdict::holds(!aio && !ring), seen)
 }
 
-/// A file to read from, and one to write to.
+/// A file to read from and a file to write to.
 enum Files {
     Pipe(OwnedFd, OwnedFd),
     Source(Source),
@@ -64,7 +67,7 @@ impl Files {
         Ok(match side {
             Side::Kernel => {
                 let (reader, writer) = pipe()?;
-                // A request for a file that does not block is not kept waiting.
+                // io_uring does not wait for a file in non-blocking mode.
                 block(&reader, true)?;
                 Self::Pipe(reader, writer)
             }
@@ -115,7 +118,7 @@ fn calls_of_loops() -> Result<Finding> {
         let mut ring = Ring::new()?;
         let before = ring.calls;
         for _ in 0..MESSAGES {
-            // It is there already: so neither loop has to hand over and to wait in two calls.
+            // The message is there already, so that neither loop submits and waits in two calls.
             write(writer, b"data")?;
             ensure!(ring.read_now(reader)? == b"data");
         }
@@ -128,12 +131,12 @@ fn calls_of_loops() -> Result<Finding> {
             write(writer, b"data")?;
             calls += 1;
             ensure!(m.wait(FOR_EVER)? == 1);
-            ensure!(bytes_left(reader)? == 4, "the event has brought the data");
+            ensure!(bytes_left(reader)? == 4, "the event has taken the data");
             calls += 1;
             ensure!(read(reader, &mut [0; 64])? == 4);
         }
         let seen = format!(
-            "{MESSAGES} messages: {completions} calls by completions, {calls} by readiness"
+            "{MESSAGES} messages: {completions} calls with completions, {calls} with readiness"
         );
         let holds = completions == MESSAGES && calls == 2 * MESSAGES;
         Ok((Verdict::holds(holds), seen))

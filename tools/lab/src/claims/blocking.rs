@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A call that sleeps, and one that does not.
+//! Blocking and non-blocking reads.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::measure::sleeps;
@@ -18,40 +18,45 @@ use std::thread::scope;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "Blocking read",
-        text: "The process finds nothing to read. It makes a wait entry, which holds the process and a \
-               function to be called, puts it in the wait queue of the file, and has another process run in \
-               its place. When data come, the wait queue is called: the function makes the process \
-               runnable again; some time later it runs, takes its entry out, looks again, and copies \
-               the data. So it waits for one file, and a server needs a process for each connection.",
+        text: "The process finds nothing to read. It makes a wait entry, which holds the process \
+               and a function, puts it into the wait queue of the file, and gives up the CPU. When \
+               data arrive, the kernel walks the wait queue and calls the function, which makes \
+               the process runnable. Later the process runs, removes its entry, checks the file \
+               again, and copies the data. It waits for one file only, so a server needs a process \
+               for each connection.",
         sample: Some("blocking"),
         claims: vec![
             Claim {
-                text: "a wake-up switches processes twice: a blocking read goes away and comes back for each arrival",
-                expected: Verdict::OnlyIf("the reader is faster than what comes"),
-                because: "If there is something when it looks, a read does not sleep at all.",
-                source: "kernel/sched/core.c, schedule(); net/unix/af_unix.c, unix_stream_data_wait()",
+                text: "a blocking read costs two context switches for each arrival: away and back",
+                expected: Verdict::OnlyIf("the reader is faster than the data"),
+                because: "If data are there when it checks, a read does not sleep at all.",
+                source: "kernel/sched/core.c, schedule(); net/unix/af_unix.c, \
+                         unix_stream_data_wait()",
                 experiment: switches,
             },
             Claim {
                 text: "a blocking read waits twice: for the data, and while they are copied",
-                expected: Verdict::OnlyIf("to be busy is to wait, too"),
-                because: "The first is a sleep; the copy is the process's own work: it runs, and runs nothing else.",
+                expected: Verdict::OnlyIf("copying counts as waiting"),
+                because: "The first is a sleep; during the copy the process runs.",
                 source: "net/unix/af_unix.c, unix_stream_read_generic()",
                 experiment: stages,
             },
             Claim {
-                text: "a process in a blocking read can wait for one file only: one process per connection",
+                text: "a process in a blocking read can wait for one file only: one process per \
+                       connection",
                 expected: Verdict::Holds,
-                because: "Its only entry is in the wait queue of that file.",
+                because: "Its only wait entry is in the wait queue of that file.",
                 source: "rust/source/queue.rs; net/unix/af_unix.c, unix_stream_data_wait()",
                 experiment: one_file,
             },
             Claim {
                 text: "the wait entry's function is default_wake_function",
                 expected: Verdict::Fails,
-                because: "Most entries take themselves out when they wake (autoremove_wake_function) or note that they \
-                          did (woken_wake_function); both end in default_wake_function.",
-                source: "kernel/sched/wait.c:403, :459; kernel/sched/core.c, default_wake_function()",
+                because:
+                    "Most entries remove themselves when they wake (autoremove_wake_function) \
+                          or set a flag (woken_wake_function); both call default_wake_function.",
+                source: "kernel/sched/wait.c:403, :459; kernel/sched/core.c, \
+                         default_wake_function()",
                 experiment: || Finding::read(Verdict::Fails),
             },
         ],
@@ -61,23 +66,25 @@ pub fn mechanism() -> Mechanism {
 pub fn without_blocking() -> Mechanism {
     Mechanism {
         name: "Non-blocking read",
-        text: "With O_NONBLOCK a call that finds nothing to do says so at once: EAGAIN. Nobody sleeps, and \
-               nobody is told when there is something: the program must come again, and each time \
-               that it comes too early is a system call for nothing. It pays if something is there \
-               nearly always, or together with one that tells when: select, poll, epoll.",
+        text: "With O_NONBLOCK a call that would have to wait fails at once with EAGAIN. Nobody \
+               sleeps, and nobody is notified when data arrive: the program must try again, and \
+               each early try is a wasted system call. It pays if data are there nearly always, or \
+               together with a call that reports readiness: select, poll or epoll.",
         sample: Some("non-blocking"),
         claims: vec![
             Claim {
                 text: "a non-blocking read returns EAGAIN at once",
                 expected: Verdict::Holds,
-                because: "It looks, and does not sleep.",
+                because: "It checks the file and does not sleep.",
                 source: "fs/pipe.c, anon_pipe_read(); rust/source/queue.rs",
                 experiment: again,
             },
             Claim {
-                text: "who reads without blocking must poll in a loop, and calls for nothing",
+                text: "a program that reads without blocking must poll in a loop, with wasted \
+                       calls",
                 expected: Verdict::Holds,
-                because: "A blocking read makes one call for each message, however late it comes.",
+                because: "A blocking read makes one call for each message, however late the \
+                          message.",
                 source: "rust/source/queue.rs",
                 experiment: polling_loop,
             },
@@ -85,7 +92,7 @@ pub fn without_blocking() -> Mechanism {
     }
 }
 
-/// A file that is read by one thread and written to by another, of the kernel's own or of repoll's.
+/// A file that one thread reads and another writes, of the kernel's own or of repoll's.
 enum Pair {
     Sockets(UnixStream, UnixStream),
     Source(Source),
@@ -116,7 +123,7 @@ impl Pair {
 
 const COUNT: i64 = 20;
 
-/// How often a reader sleeps that must wait for each message, or that finds all of them.
+/// The sleeps of a reader that must wait for each message, or that finds all of them.
 fn sleeps_of_reader(side: Side, must_wait: bool) -> Result<i64> {
     let pair = Pair::new(side)?;
     if !must_wait {
@@ -152,14 +159,14 @@ fn switches() -> Result<Finding> {
         let waited = sleeps_of_reader(side, true)?;
         let found = sleeps_of_reader(side, false)?;
         let seen = format!(
-            "{COUNT} reads of {} slept {waited} times (away, and back) when they came before the data, {found} times when they came after",
+            "{COUNT} reads of {} slept {waited} times when they came before the data, {found} times when they came after",
             match side {
                 Side::Kernel => "a socket",
                 Side::Repoll => "/dev/repoll-source",
             }
         );
         let verdict = Verdict::only_if(
-            "the reader is faster than what comes",
+            "the reader is faster than the data",
             waited >= COUNT,
             found >= COUNT,
         );
@@ -169,7 +176,7 @@ fn switches() -> Result<Finding> {
     Ok(finding.with(trace))
 }
 
-/// One blocking read that sleeps, and is woken.
+/// One blocking read that sleeps and is woken.
 fn one_arrival(side: Side) -> Result<()> {
     let pair = Pair::new(side)?;
     scope(|threads| {
@@ -195,7 +202,7 @@ fn stages() -> Result<Finding> {
         })?;
         let waits = sleeps_of_reader(side, true)? >= COUNT;
         let seen = format!("without data it sleeps: {waits}; with data it copied {read} byte and slept {slept} times");
-        let verdict = Verdict::only_if("to be busy is to wait, too", waits && read == 1, slept > 0);
+        let verdict = Verdict::only_if("copying counts as waiting", waits && read == 1, slept > 0);
         Ok((verdict, seen))
     })
 }
@@ -209,7 +216,7 @@ fn one_file() -> Result<Finding> {
                 reader.until_asleep()?;
                 let tid = reader.tid;
                 other.write()?;
-                // What it makes runnable it has made so when it returns.
+                // When the write returns, its wake-ups are done.
                 let slept_on = reader.is_asleep();
                 one.write()?;
                 reader.end()?;
@@ -219,13 +226,13 @@ fn one_file() -> Result<Finding> {
         let ((tid, slept_on), trace) = record_story(experiment)?;
         let wakings = wakings(&trace, tid);
         let seen = format!(
-            "data on another file: it sleeps on: {slept_on}; it was made runnable {wakings} time in all, by its own file"
+            "data on another file: it sleeps on: {slept_on}; it became runnable {wakings} time in all, through its own file"
         );
         Ok((Verdict::holds(slept_on && wakings == 1), seen))
     })
 }
 
-/// How often a thread was made runnable that slept in the call at hand.
+/// Counts the wake-ups of a thread during its last read.
 fn wakings(trace: &Trace, tid: i32) -> usize {
     let mut asleep = false;
     let mut wakings = 0;
@@ -267,7 +274,7 @@ fn again() -> Result<Finding> {
 
 fn polling_loop() -> Result<Finding> {
     const TRIES: usize = 20;
-    // The message comes when the loop has tried so often.
+    // The message arrives after this many tries.
     let looping = |side| -> Result<(usize, i64)> {
         let (reader, writer) = pipe()?;
         let source = Source::open_nonblocking()?;
@@ -296,7 +303,7 @@ fn polling_loop() -> Result<Finding> {
         Finding::both(|side| {
             let (calls, slept) = looping(side)?;
             let seen = format!(
-                "one message, which came late: {calls} calls, {} of them for nothing, {slept} sleeps",
+                "one late message: {calls} calls, {} of them wasted, {slept} sleeps",
                 calls - 1
             );
             Ok((Verdict::holds(calls > 2 && slept == 0), seen))

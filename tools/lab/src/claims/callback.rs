@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What happens when a watched file becomes ready.
+//! The callback that runs when a watched file becomes ready.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
@@ -16,38 +16,42 @@ use std::thread::scope;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "The callback",
-        text: "Whoever makes a file ready calls its wait queue: a softirq with a packet, a timer's interrupt, or a \
-               process that writes. From the entry the callback (ep_poll_callback) finds the item; if what \
-               happened is wanted, and the item is not in the ready list, it puts it there, and wakes one \
-               of those who wait. All that in the context of the caller: it may not sleep, and no process of \
-               the instance need be there at all.",
+        text: "The code that makes a file ready wakes its wait queue: a softirq with a packet, a \
+               timer's interrupt, or a process that writes. The callback (ep_poll_callback) finds \
+               the item through the entry. If the event is requested and the item is not in the \
+               ready list, the callback puts it there and wakes one waiter. It runs in the context \
+               of the waker, where it must not sleep, and needs no process of the instance.",
         sample: None,
         claims: vec![
             Claim {
-                text: "the callback needs no process: the item becomes ready with nobody in a wait",
+                text: "the callback needs no process: the item becomes ready with no thread in a \
+                       wait",
                 expected: Verdict::Holds,
-                because: "It runs in whoever writes.",
+                because: "It runs in the thread that writes.",
                 source: "fs/eventpoll.c:1491, ep_poll_callback(); rust/eventpoll/item.rs",
                 experiment: without_process,
             },
             Claim {
                 text: "the callback adds the item to the ready list if it is not there",
                 expected: Verdict::Holds,
-                because: "So many events of one file are one report.",
+                because: "Several events of one file become one report.",
                 source: "fs/eventpoll.c:1534, ep_poll_callback(); rust/watch/ready_queue.rs",
                 experiment: once_in_list,
             },
             Claim {
-                text: "the callback wakes a waiter, in the context of whoever made the file ready",
+                text: "the callback wakes a waiter, in the context of the code that made the file \
+                       ready",
                 expected: Verdict::Holds,
-                because: "The waiter's entry in the instance's wait queue has a function that ends in default_wake_function.",
-                source: "fs/eventpoll.c:2201, ep_autoremove_wake_function(); rust/kernel_ext/wait_queue.rs",
+                because: "The function of the waiter's entry in the instance's wait queue calls \
+                          default_wake_function.",
+                source: "fs/eventpoll.c:2201, ep_autoremove_wake_function(); \
+                         rust/kernel_ext/wait_queue.rs",
                 experiment: wakes_a_waiter,
             },
             Claim {
-                text: "the callback takes no notice of events that nobody wants",
+                text: "the callback ignores events that are not requested",
                 expected: Verdict::Holds,
-                because: "The wake-up carries a key: what for. The file is not asked.",
+                because: "The wake-up carries the events as a key. The file is not polled.",
                 source: "fs/eventpoll.c:1519, ep_poll_callback(); rust/eventpoll/item.rs",
                 experiment: only_wanted,
             },
@@ -77,9 +81,7 @@ fn without_process() -> Result<Finding> {
                 writer_of_repoll = tid;
             }
             let later = m.wait(NOW)?;
-            let seen = format!(
-                "a wait that begins after the write, and does not sleep, has {later} event"
-            );
+            let seen = format!("a wait after the write returns {later} event without sleeping");
             Ok((Verdict::holds(later == 1), seen))
         })?;
         Ok((finding, writer_of_repoll))
@@ -113,7 +115,7 @@ fn once_in_list() -> Result<Finding> {
         Ok((finding, WRITES))
     })?;
     let mut finding = finding;
-    // When the pipe is closed there is one more.
+    // The close of the pipe calls back once more.
     let before = || {
         trace
             .records
@@ -126,7 +128,7 @@ fn once_in_list() -> Result<Finding> {
             .count()
     };
     let (queued, already) = (outcome("queued"), outcome("already-queued"));
-    finding.seen[1].1 += &format!(": {queued} callback queued the item, {already} found it there");
+    finding.seen[1].1 += &format!(": {queued} callback queued the item, {already} found it queued");
     if (queued, already) != (1, writes - 1) {
         finding.verdict = Verdict::Fails;
     }
@@ -163,10 +165,9 @@ fn wakes_a_waiter() -> Result<Finding> {
         let by_writer = own(&trace, "sched_waking")
             .filter(|record| record.pid == writer && record.number("pid") == Some(waiter.into()))
             .count();
-        // More than once if they then met at a lock of their memory, as the one ends.
+        // More than once if both then contend for the lock of their memory, as the writer ends.
         let by_writer = by_writer > 0;
-        let seen =
-            format!("a waiter slept; it was made runnable by the thread that wrote: {by_writer}");
+        let seen = format!("a waiter slept; the thread that wrote made it runnable: {by_writer}");
         Ok((Verdict::holds(by_writer), seen))
     })?;
     Ok(finding.with(trace))
@@ -177,7 +178,7 @@ fn only_wanted() -> Result<Finding> {
         Finding::both(|side| {
             let m = Multiplexer::new(side)?;
             let (reader, writer) = pipe()?;
-            // Who reads makes room: an event for the other end.
+            // A read makes room, which is an event for the writing end.
             while write(&writer, &[0; 4096]).is_ok() {}
             m.add(&writer, EventFlags::PRI)?;
             read(&reader, &mut [0; 16384])?;
@@ -194,7 +195,7 @@ fn only_wanted() -> Result<Finding> {
         .count();
     let asked = own(&trace, "repoll_poll").count();
     finding.seen[1].1 += &format!(
-        "; {mismatches} callback was no match, and the file was asked {asked} time in all, by ADD"
+        "; {mismatches} callback did not match, and the file was polled {asked} time in all, by ADD"
     );
     if mismatches == 0 || asked != 1 {
         finding.verdict = Verdict::Fails;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What epoll_create makes.
+//! epoll_create, and the instance that it makes.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
@@ -21,23 +21,25 @@ use std::thread::scope;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "epoll_create",
-        text: "It makes an object of four parts, behind an anonymous file: the tree of what is watched (rbr), the list \
-               of what may be ready (rdllist), and two wait queues: of those who are in epoll_wait (wq), \
-               and of those who watch the instance itself, as a file (poll_wait). repoll has the same four: \
-               items in a tree, a ready queue, waiters, pollers.",
+        text: "It makes an object of four parts behind an anonymous file: the tree of watched \
+               files (rbr), the list of items that may be ready (rdllist), and two wait queues: \
+               for threads in epoll_wait (wq), and for pollers of the instance itself (poll_wait). \
+               repoll has the same four parts: items in a tree, a ready queue, waiters, pollers.",
         sample: None,
         claims: vec![
             Claim {
                 text: "the size given to epoll_create is ignored, but must be positive",
                 expected: Verdict::Holds,
-                because: "It is from the time of a hash table. epoll_create1 has none; nor has opening /dev/repoll.",
+                because: "The size dates from an implementation with a hash table. epoll_create1 \
+                          and opening /dev/repoll have none.",
                 source: "fs/eventpoll.c:2530, epoll_create()",
                 experiment: size,
             },
             Claim {
                 text: "an instance is an anonymous file",
                 expected: Verdict::Holds,
-                because: "repoll's has no name either if CREATE makes it; opening /dev/repoll gives one with a name.",
+                because: "CREATE of repoll makes an anonymous file too; opening /dev/repoll gives \
+                          a file with a name.",
                 source: "fs/eventpoll.c:2515, anon_inode_getfile(); rust/kernel_ext/device.rs",
                 experiment: anonymous,
             },
@@ -49,16 +51,16 @@ pub fn mechanism() -> Mechanism {
                 experiment: pollable,
             },
             Claim {
-                text: "an instance has two wait queues: of those who wait in it, and of those who poll it",
+                text: "an instance has two wait queues: one for its waiters, one for its pollers",
                 expected: Verdict::Holds,
-                because: "One event calls both: a waiter, and all pollers.",
+                because: "One event wakes both: a waiter, and all pollers.",
                 source: "fs/eventpoll.c:295, struct eventpoll: wq and poll_wait; rust/eventpoll.rs",
                 experiment: two_queues,
             },
             Claim {
                 text: "epoll shares memory with user space by mmap",
                 expected: Verdict::Fails,
-                because: "It never did: events are copied one by one, put_user after put_user.",
+                because: "It never did: events are copied one by one with put_user.",
                 source: "fs/eventpoll.c:2099, epoll_put_uevent(); eventpoll_fops has no mmap",
                 experiment: shared_memory,
             },
@@ -106,7 +108,7 @@ fn pollable() -> Result<Finding> {
         signal(&fd)?;
         let after = poll()?;
         let seen = format!(
-            "poll of the instance: {before} ready before its file has something, {after} after"
+            "poll of the instance: {before} ready before an event of its file, {after} after"
         );
         Ok((Verdict::holds((before, after) == (0, 1)), seen))
     })
@@ -130,7 +132,7 @@ fn two_queues() -> Result<Finding> {
                 let (waited, polled) = (waiter.end()?, poller.end()?);
                 ensure!(places[0] != places[1], "both sleep in {}", places[0]);
                 let seen = format!(
-                    "one sleeps in {}, one in {}; after one event the first has {waited}, the second {polled}",
+                    "one sleeps in {}, the other in {}; after one event the first has {waited}, the second {polled}",
                     places[0], places[1]
                 );
                 Ok((Verdict::holds((waited, polled) == (1, 1)), seen))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is watched.
+//! epoll_ctl, and the files that can be watched.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::measure::shortest;
@@ -16,17 +16,18 @@ use std::os::unix::net::UnixStream;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "epoll_ctl",
-        text: "ADD makes an item: the file, the descriptor's number, what is wanted, the datum. It goes into a \
-               red-black tree, ordered by file and number. Then the file is asked by its poll operation, with a \
-               table whose function (ep_ptable_queue_proc) puts an entry into the file's wait queue: no \
-               process is in it, but a callback and the way to the item. It stays there until DEL, or until \
-               the file is closed. MOD changes what is wanted, and asks the file again.",
+        text: "ADD makes an item of the file, the descriptor's number, the requested events and \
+               the datum, and inserts it into a red-black tree ordered by file and number. Then it \
+               calls the file's poll operation with a table whose function (ep_ptable_queue_proc) \
+               puts an entry into the file's wait queue. The entry holds no process, but a \
+               callback and a pointer to the item. It stays until DEL or until the file is closed. \
+               MOD changes the requested events and polls the file again.",
         sample: None,
         claims: vec![
             Claim {
                 text: "an item is known by file and descriptor: adding it again is EEXIST",
                 expected: Verdict::Holds,
-                because: "The same file by another number is another item.",
+                because: "The same file under another number is another item.",
                 source: "fs/eventpoll.c:554, ep_cmp_ffd(); rust/eventpoll/ctl.rs",
                 experiment: known_by_both,
             },
@@ -38,23 +39,25 @@ pub fn mechanism() -> Mechanism {
                 experiment: logarithmic,
             },
             Claim {
-                text: "ERR and HUP are reported whether asked for or not",
+                text: "ERR and HUP are reported whether requested or not",
                 expected: Verdict::Holds,
-                because: "ADD and MOD set their bits.",
+                because: "ADD and MOD set both bits.",
                 source: "fs/eventpoll.c:2694, :2714; rust/eventpoll/ctl.rs",
                 experiment: always_on,
             },
             Claim {
-                text: "ADD asks the file once, and leaves an entry in its wait queue until DEL",
+                text: "ADD polls the file once, and leaves an entry in its wait queue until DEL",
                 expected: Verdict::Holds,
-                because: "So a wait needs not enter any file's queue, as select and poll must on each call.",
-                source: "fs/eventpoll.c:1609, ep_ptable_queue_proc(); :1935, ep_insert(); rust/watch.rs",
+                because: "So a wait enters no file's queue, while select and poll must do so on \
+                          each call.",
+                source: "fs/eventpoll.c:1609, ep_ptable_queue_proc(); :1935, ep_insert(); \
+                         rust/watch.rs",
                 experiment: leaves_an_entry,
             },
             Claim {
-                text: "MOD and DEL want an item that is there",
+                text: "MOD and DEL need an existing item",
                 expected: Verdict::Holds,
-                because: "Else ENOENT.",
+                because: "Without one they fail with ENOENT.",
                 source: "fs/eventpoll.c:2700; rust/eventpoll/ctl.rs",
                 experiment: must_be_there,
             },
@@ -65,9 +68,10 @@ pub fn mechanism() -> Mechanism {
 pub fn pollable_files() -> Mechanism {
     Mechanism {
         name: "Pollable files only",
-        text: "All of this hangs on one operation of the file: poll, in its driver's file_operations. It \
-               puts the caller's entry into the file's wait queue, and says what the file is ready for. A file \
-               without it is never waited for: select and poll take it as always ready, epoll refuses it.",
+        text: "All multiplexers depend on one operation of the file: poll, in its driver's \
+               file_operations. It puts the caller's entry into the file's wait queue and returns \
+               the file's state. Nothing waits for a file without this operation: select and poll \
+               treat it as always ready, epoll refuses it.",
         sample: None,
         claims: vec![Claim {
             text: "only a file whose driver implements poll can be added",
@@ -94,7 +98,7 @@ fn known_by_both() -> Result<Finding> {
         m.add(&copy, EventFlags::IN)?;
         let events = m.wait(NOW)?;
         let seen = format!(
-            "the same descriptor again: {}; a copy of it: done, and {events} events",
+            "the same descriptor again: {}; a duplicate of it: done, and {events} events",
             said(again)
         );
         Ok((Verdict::holds(refused && events == 2), seen))
@@ -104,7 +108,7 @@ fn known_by_both() -> Result<Finding> {
 fn logarithmic() -> Result<Finding> {
     const FEW: usize = 32;
     const MANY: usize = 32_768;
-    // A list would take some hundred times as long, a tree two or three times at the most.
+    // A list would take hundreds of times as long, a tree at most three times.
     const FLAT: f64 = 10.0;
     allow_files(40_000)?;
     let files = eventfds(MANY)?;
@@ -141,7 +145,7 @@ fn always_on() -> Result<Finding> {
         let events: Vec<_> = m.events(NOW)?.iter().map(|event| event.flags()).collect();
         let hung_up = events.iter().any(|events| events.contains(EventFlags::HUP));
         let seen = format!(
-            "nothing is wanted: {data} events when data come, {events:?} when the peer closes"
+            "no events requested: {data} events when data arrive, {events:?} when the peer closes"
         );
         Ok((Verdict::holds(data == 0 && hung_up), seen))
     })
@@ -154,7 +158,7 @@ fn leaves_an_entry() -> Result<Finding> {
         let ((), trace) = record_events(&["source_poll"], || Ok(m.add(&source, EventFlags::IN)?))?;
         let asked = times(&trace, "source_poll");
         let ((), trace) = record_events(&["source_wake"], || {
-            // Nobody waits; and after a wait has taken what there is, nobody does again.
+            // No thread is in a wait, before or after the wait that takes the event.
             source.write_all(b"x")?;
             m.wait(NOW)?;
             source.write_all(b"x")?;
@@ -167,7 +171,7 @@ fn leaves_an_entry() -> Result<Finding> {
         })?;
         let left = count(&trace, "source_wake", "pollers", 1);
         let seen = format!(
-            "ADD asks {asked} time; with nobody in a wait, {there} of 2 messages find the entry, after DEL {left} of 1"
+            "ADD polls {asked} time; with no thread in a wait, {there} of 2 messages find the entry, after DEL {left} of 1"
         );
         Ok((Verdict::holds(asked == 1 && there == 2 && left == 0), seen))
     })

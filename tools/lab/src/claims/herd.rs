@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Many who wait for one event.
+//! Many waiters for one event.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER};
@@ -17,24 +17,29 @@ use std::thread::scope;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "The herd, and EXCLUSIVE",
-        text: "If several processes have an instance each that watches the same file, such as a listener, each has an \
-               entry in its wait queue, and one event calls all of them: a herd runs, and one gets something. \
-               With EPOLLEXCLUSIVE the entries are exclusive: the wake-up goes down the queue until one has really woken \
-               somebody. If several threads wait in one instance, one is woken for an item; but if it is \
-               level-triggered it is still in the list afterwards, so the next one is woken, too.",
+        text: "If several processes each have an instance that watches the same file, such as a \
+               listener, each instance has an entry in the file's wait queue, and one event calls \
+               all entries: a herd runs, and one process gets the event. With EPOLLEXCLUSIVE the \
+               entries are exclusive: the wake-up walks the queue until one entry has woken a \
+               waiter. If several threads wait in one instance, one is woken for an item; but a \
+               level-triggered item is still in the list afterwards, so the next thread is woken \
+               too.",
         sample: None,
         claims: vec![
             Claim {
                 text: "one event wakes a herd: all instances that watch the file",
-                expected: Verdict::OnlyIf("they do not ask for EXCLUSIVE"),
+                expected: Verdict::OnlyIf("they do not use EXCLUSIVE"),
                 because: "",
-                source: "fs/eventpoll.c:1629, add_wait_queue_exclusive(); :1544, ep_poll_callback(); rust/eventpoll/item.rs",
+                source: "fs/eventpoll.c:1629, add_wait_queue_exclusive(); :1544, \
+                         ep_poll_callback(); rust/eventpoll/item.rs",
                 experiment: herd,
             },
             Claim {
-                text: "level-triggered with several waiters wakes a herd: all threads that wait in one instance",
-                expected: Verdict::OnlyIf("it is level-triggered, and nobody has read yet"),
-                because: "Edge-triggered, or with ONESHOT, one thread gets it.",
+                text:
+                    "level-triggered with several waiters wakes a herd: all threads that wait in \
+                       one instance",
+                expected: Verdict::OnlyIf("it is level-triggered, and no thread has read yet"),
+                because: "If it is edge-triggered or ONESHOT, one thread gets it.",
                 source: "fs/eventpoll.c:1028, ep_done_scan(); rust/eventpoll/wait.rs, deliver()",
                 experiment: threads_of_one,
             },
@@ -44,10 +49,11 @@ pub fn mechanism() -> Mechanism {
 
 const WAITERS: usize = 4;
 
-/// Threads that wait, one in each of `instances`; how many of them have a report of one event of `fd`.
+/// Starts a thread that waits in each of `instances`, and counts the threads that report one event
+/// of `fd`.
 ///
-/// When so many as `first` have returned, the others are sent home by another event, which all get. So
-/// nobody has to guess how long one must look to be sure that a thread sleeps on.
+/// After `first` threads have returned, another event that all receive ends the others. So no
+/// timeout is needed to see that a thread sleeps on.
 fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize> {
     let home = eventfd()?;
     let datum = fd.as_raw_fd() as u64;
@@ -56,7 +62,7 @@ fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize
         let mut waiters = Vec::new();
         for m in instances {
             match m.add(&home, EventFlags::IN) {
-                // Several wait in one instance.
+                // Several threads wait in one instance.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 added => added?,
             }
@@ -72,12 +78,12 @@ fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize
             waiter.until_asleep()?;
         }
         signal(fd)?;
-        // If they do not come, that is what was found.
+        // If they do not return, that is the finding.
         let mut back = (0..first)
             .filter(|_| returned.recv_timeout(PATIENCE).is_ok())
             .count();
         while back < waiters.len() {
-            // More than once: a module that was changed may tell one thread only.
+            // More than once: a changed module may wake one thread only.
             signal(&home)?;
             back += usize::from(returned.recv_timeout(A_MOMENT).is_ok());
         }
@@ -89,7 +95,7 @@ fn woken(instances: &[&Multiplexer], fd: &OwnedFd, first: usize) -> Result<usize
     })
 }
 
-/// Of instances with a waiter each. Whom the event called is settled when the write returns.
+/// Counts woken instances, with a waiter each. The write wakes them before it returns.
 fn instances_woken(side: Side, events: EventFlags) -> Result<usize> {
     let fd = eventfd()?;
     let instances: Vec<_> = (0..WAITERS)
@@ -106,9 +112,9 @@ fn herd() -> Result<Finding> {
         Finding::both(|side| {
             let shared = instances_woken(side, EventFlags::IN)?;
             let exclusive = instances_woken(side, EventFlags::IN | EventFlags::EXCLUSIVE)?;
-            let seen = format!("of {WAITERS} instances with a waiter each one event woke {shared}, with EXCLUSIVE {exclusive}");
+            let seen = format!("of {WAITERS} instances with a waiter each, one event woke {shared}, with EXCLUSIVE {exclusive}");
             let verdict = Verdict::only_if(
-                "they do not ask for EXCLUSIVE",
+                "they do not use EXCLUSIVE",
                 shared == WAITERS,
                 exclusive != 1,
             );
@@ -119,7 +125,7 @@ fn herd() -> Result<Finding> {
     Ok(finding.with(trace))
 }
 
-/// Of threads that wait in one instance, for an event that none of them takes.
+/// Counts woken threads that wait in one instance, for an event that none of them reads.
 fn threads_woken(side: Side, events: EventFlags) -> Result<usize> {
     let fd = eventfd()?;
     let m = Multiplexer::new(side)?;
@@ -139,10 +145,10 @@ fn threads_of_one() -> Result<Finding> {
             let edge = threads_woken(side, EventFlags::IN | EventFlags::ET)?;
             let oneshot = threads_woken(side, EventFlags::IN | EventFlags::ONESHOT)?;
             let seen = format!(
-                "of {WAITERS} threads in one instance one event woke {level} if level-triggered, {edge} if edge-triggered, {oneshot} with ONESHOT"
+                "of {WAITERS} threads in one instance, one event woke {level} if level-triggered, {edge} if edge-triggered, {oneshot} with ONESHOT"
             );
             let verdict = Verdict::only_if(
-                "it is level-triggered, and nobody has read yet",
+                "it is level-triggered, and no thread has read yet",
                 level == WAITERS,
                 edge != 1 || oneshot != 1,
             );

@@ -14,31 +14,35 @@ use std::thread::scope;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "Nesting",
-        text: "An instance is a file with a poll operation, so another one can watch it: the outer one's entry goes \
-               into the wait queue poll_wait of the inner one. A file's callback puts its item into the \
-               inner ready list, and calls poll_wait; that callback puts the inner instance's item into the \
-               outer ready list, and wakes who waits there. Circles are refused, and so are more than five \
-               levels: one event must not become an avalanche.",
+        text: "An instance is a file with a poll operation, so another instance can watch it: the \
+               outer one's entry goes into the inner one's wait queue poll_wait. A file's callback \
+               puts its item into the inner ready list and wakes poll_wait; that callback puts the \
+               inner instance's item into the outer ready list and wakes a waiter there. Cycles \
+               and more than five levels are refused, so that one event cannot become an \
+               avalanche.",
         sample: None,
         claims: vec![
             Claim {
-                text: "an instance watches an instance: an event of the inner one is one of the outer one",
+                text: "an instance watches an instance: an event of the inner one is one of the \
+                       outer one",
                 expected: Verdict::Holds,
-                because: "While the inner one has something to report, the outer one says that it can be read.",
+                because: "While the inner one has events, the outer one reports that it can be \
+                          read.",
                 source: "fs/eventpoll.c:1574, ep_poll_safewake(); rust/eventpoll/nesting.rs",
                 experiment: nested,
             },
             Claim {
-                text: "instances may watch each other in a circle",
+                text: "instances can watch each other in a cycle",
                 expected: Verdict::Fails,
-                because: "ELOOP; itself, EINVAL.",
+                because: "A cycle fails with ELOOP, an instance that watches itself with EINVAL.",
                 source: "fs/eventpoll.c, ep_loop_check(); rust/eventpoll/nesting.rs",
                 experiment: circle,
             },
             Claim {
                 text: "an instance watches instances of any kind",
                 expected: Verdict::Holds,
-                because: "But repoll does not watch an epoll: a module can't tell whether that makes a circle. It says ELOOP.",
+                because: "But repoll does not watch an epoll, since a module cannot see whether \
+                          that makes a cycle: it fails with ELOOP.",
                 source: "Documentation/reference/differences.rst",
                 experiment: of_any_kind,
             },
@@ -64,7 +68,7 @@ fn nested() -> Result<Finding> {
             read(&fd, &mut [0; 8])?;
             let after = outer.wait(NOW)?;
             let seen = format!(
-                "the outer one has {before} events before, {during} when the file has something; the inner one {in_inner}; then the outer one {after}"
+                "the outer one has {before} events before, {during} when the file is ready; the inner one {in_inner}; after the read the outer one has {after}"
             );
             let holds = [before, during, in_inner, after] == [0, 1, 1, 0];
             Ok((Verdict::holds(holds), seen))
@@ -89,7 +93,10 @@ fn circle() -> Result<Finding> {
         });
         Ok((
             verdict,
-            format!("each the other: {}; itself: {}", said[0], said[1]),
+            format!(
+                "each watches the other: {}; one watches itself: {}",
+                said[0], said[1]
+            ),
         ))
     })
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! poll: an array of descriptors.
+//! poll(2) and its array of descriptors.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
@@ -15,29 +15,31 @@ use std::os::fd::AsRawFd;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "poll",
-        text: "Instead of sets an array: descriptor, what is wanted (events), what is found (revents). So the \
-               number of a descriptor does not matter, and the array can be used again as it is. All else is as \
-               with select: the array is copied in and out, the caller enters the wait queue of each file, \
-               and all files are asked, on each call and after each wake-up.",
+        text:
+            "poll takes an array in place of sets: descriptor, requested events, returned events \
+               (revents). The size of a descriptor's number does not matter, and the array can be \
+               used again unchanged. The rest is as with select: the array is copied in and out, \
+               the caller enters the wait queue of each file, and all files are checked, on each \
+               call and after each wake-up.",
         sample: Some("multiplexed"),
         claims: vec![
             Claim {
                 text: "poll and epoll stop at 65,535 descriptors",
                 expected: Verdict::Fails,
-                because: "What stops them is RLIMIT_NOFILE, and for epoll max_user_watches.",
+                because: "The limits are RLIMIT_NOFILE and, for epoll, max_user_watches.",
                 source: "fs/select.c:988, do_sys_poll(); fs/eventpoll.c:1827",
                 experiment: beyond_65535,
             },
             Claim {
                 text: "poll is based on a linked list",
                 expected: Verdict::Fails,
-                because: "A program passes an array. The kernel copies it in pieces of a page, and links these; \
-                          nothing is looked up in the list.",
+                because: "A program passes an array. The kernel copies it in pieces of a page and \
+                          links the pieces; it looks nothing up in the list.",
                 source: "fs/select.c:845, struct poll_list; :1006, POLLFD_PER_PAGE",
                 experiment: || Finding::read(Verdict::Fails),
             },
             Claim {
-                text: "poll leaves what is wanted alone, so the array can be used again",
+                text: "poll does not change the requested events, so the array can be used again",
                 expected: Verdict::Holds,
                 because: "Only revents is written.",
                 source: "fs/select.c:1026, unsafe_put_user(); rust/select_poll/poll.rs",
@@ -46,26 +48,28 @@ pub fn mechanism() -> Mechanism {
             Claim {
                 text: "poll copies the whole array in and out",
                 expected: Verdict::Holds,
-                because: "revents of each is written, ready or not.",
+                because: "The revents of each entry are written, ready or not.",
                 source: "fs/select.c:998, copy_from_user(); :1026; rust/select_poll/poll.rs",
                 experiment: || scanning::copies(Call::Poll),
             },
             Claim {
-                text: "poll looks at all descriptors on each call: O(n)",
+                text: "poll checks all descriptors on each call: O(n)",
                 expected: Verdict::Holds,
                 because: "",
                 source: "fs/select.c, do_poll(); rust/select_poll/select_loop.rs",
                 experiment: || scanning::is_linear(Call::Poll),
             },
             Claim {
-                text: "poll's caller enters the wait queue of every file on each call, and leaves them afterwards",
+                text: "poll's caller enters the wait queue of every file on each call, and leaves \
+                       all before it returns",
                 expected: Verdict::Holds,
                 because: "",
-                source: "fs/select.c:219, __pollwait(); :136, poll_freewait(); rust/kernel_ext/poll_wqueues.rs",
+                source: "fs/select.c:219, __pollwait(); :136, poll_freewait(); \
+                         rust/kernel_ext/poll_wqueues.rs",
                 experiment: || scanning::enters_queues(Call::Poll),
             },
             Claim {
-                text: "when one file wakes poll, it looks at all of them again",
+                text: "when one file wakes poll, it checks all of them again",
                 expected: Verdict::Holds,
                 because: "",
                 source: "fs/select.c, do_poll(); rust/select_poll/select_loop.rs",
@@ -85,7 +89,7 @@ fn beyond_65535() -> Result<Finding> {
             let numbers: Vec<_> = copies.iter().map(AsRawFd::as_raw_fd).collect();
             Scanner::new(Call::Poll, side)?.wait(&numbers, NOW)?.0
         };
-        // Files of their own: of one file an instance of repoll's watches 4,096 at the most.
+        // An instance of repoll watches at most 4,096 descriptors of one file.
         let files = eventfds(COUNT)?;
         let m = Multiplexer::new(side)?;
         let watched = files
@@ -94,7 +98,7 @@ fn beyond_65535() -> Result<Finding> {
             .count();
         if watched < COUNT && watched != 65_535 {
             bail!(
-                "{side} watches only {watched}: is there enough memory for the limit of 4 % of it?"
+                "{side} watches only {watched}: the limit is 4 % of the memory, so give the guest more"
             );
         }
         let seen = format!("poll found {polled} of {COUNT} ready, an instance watches {watched}");
@@ -129,7 +133,7 @@ fn array_stays() -> Result<Finding> {
             }
         };
         let seen = format!(
-            "the same array twice: {} and {} ready; the right one, and nothing else is changed: {found}",
+            "the same array twice: {} and {} ready; only revents of the ready entry changed: {found}",
             counts[0], counts[1]
         );
         Ok((Verdict::holds(counts == [1, 1] && found), seen))

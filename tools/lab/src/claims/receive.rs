@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! From the NIC to the callbacks.
+//! The path of a packet from the NIC to the callbacks.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER};
@@ -19,39 +19,48 @@ use std::thread::scope;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "The receive path",
-        text: "The NIC writes a packet into memory by itself (DMA), into a buffer of a ring that the driver has \
-               given it, and raises an interrupt. The interrupt's handler does next to nothing: it asks for a softirq. \
-               That runs when the interrupt ends, takes packets out of the ring (NAPI), and hands each to IP and UDP \
-               or TCP, which find the socket by addresses and ports, and put the packet into its receive \
-               queue. Then the socket's wait queue is called: each entry's function, one after the other.",
+        text:
+            "The NIC writes a packet into memory by DMA, into a buffer of a ring that the driver \
+               has provided, and raises an interrupt. The interrupt handler only requests a \
+               softirq. The softirq runs when the interrupt ends, takes packets out of the ring \
+               (NAPI), and passes each to IP and to UDP or TCP, which find the socket by addresses \
+               and ports and put the packet into its receive queue. Then the kernel walks the \
+               socket's wait queue and calls the function of each entry.",
         sample: Some("echo-server"),
         claims: vec![
             Claim {
-                text: "the NIC writes packets into memory by itself, and interrupts when they are there",
+                text: "the NIC writes packets into memory by itself, and raises an interrupt \
+                       afterwards",
                 expected: Verdict::Holds,
-                because: "The driver gives it empty buffers beforehand; in this guest QEMU is the NIC.",
-                source: "drivers/net/virtio_net.c, try_fill_recv(), skb_recv_done(), virtnet_poll()",
+                because: "The driver provides empty buffers beforehand; in this guest QEMU is the \
+                          NIC.",
+                source: "drivers/net/virtio_net.c, try_fill_recv(), skb_recv_done(), \
+                         virtnet_poll()",
                 experiment: || Finding::read(Verdict::Holds),
             },
             Claim {
-                text: "interrupt, softirq, protocol, socket, and only then the callbacks of its wait queue",
+                text: "the order is interrupt, softirq, protocol, socket, and only then the \
+                       callbacks of its wait queue",
                 expected: Verdict::Holds,
-                because: "A packet from outside the guest, as it was recorded.",
-                source: "kernel/softirq.c, handle_softirqs(); net/core/dev.c, napi_poll(); net/core/sock.c, sock_def_readable()",
+                because: "The recording shows a packet from outside the guest.",
+                source: "kernel/softirq.c, handle_softirqs(); net/core/dev.c, napi_poll(); \
+                         net/core/sock.c, sock_def_readable()",
                 experiment: whole_path,
             },
             Claim {
-                text: "a packet goes to one socket, by address and port, and calls only its wait queue",
+                text: "a packet goes to one socket, by address and port, and wakes only its wait \
+                       queue",
                 expected: Verdict::Holds,
                 because: "",
                 source: "net/ipv4/udp.c, __udp4_lib_lookup_skb()",
                 experiment: one_socket,
             },
             Claim {
-                text: "the work of softirqs is done by ksoftirqd",
-                expected: Verdict::OnlyIf("there is more of it than a softirq may do at once"),
-                because: "Else it is done at the end of the interrupt, or of the system call that sent the packet; \
-                          after ten rounds, or two milliseconds, the thread takes over.",
+                text: "ksoftirqd does the work of softirqs",
+                expected: Verdict::OnlyIf("there is more work than one softirq may do"),
+                because: "Otherwise it runs at the end of the interrupt, or of the system call \
+                          that sent the packet; after ten rounds or two milliseconds the thread \
+                          takes over.",
                 source: "kernel/softirq.c:567, MAX_SOFTIRQ_RESTART; :668, wakeup_softirqd()",
                 experiment: who_runs_softirqs,
             },
@@ -65,11 +74,11 @@ const PORT: u16 = 7007;
 fn peer() -> Result<Peer> {
     match std::env::var("REPOLL_PEER") {
         Ok(address) => Peer::connect(address.parse().context("REPOLL_PEER")?),
-        Err(_) => skip("no packets from outside: run with a peer (make lab does)"),
+        Err(_) => skip("no packets from outside: run it by make lab, which starts a peer"),
     }
 }
 
-/// Has some datagrams from outside wake a thread that sends them back; the thread's number.
+/// Makes the peer send datagrams, which a thread sends back. Returns the thread's number.
 fn echo(peer: &Peer, side: Side, count: u32) -> Result<i32> {
     const GAP: u32 = 10;
     let socket = UdpSocket::bind(("0.0.0.0", PORT))?;
@@ -93,7 +102,7 @@ fn echo(peer: &Peer, side: Side, count: u32) -> Result<i32> {
     })
 }
 
-/// How often a thread was made runnable in a softirq in which a socket had got its data.
+/// Counts the wake-ups of a thread in a softirq in which a socket had received data.
 fn woken_by_socket(trace: &Trace, tid: i32) -> usize {
     let mut ready = std::collections::HashMap::new();
     let mut wakings = 0;
@@ -123,7 +132,7 @@ fn whole_path() -> Result<Finding> {
         "callback",
     ];
     let peer = peer()?;
-    // Addresses are resolved, caches filled.
+    // The first datagram resolves addresses and fills caches.
     echo(&peer, Side::Kernel, 1)?;
     let mut recording = Trace::default();
     let finding = Finding::both(|side| {
@@ -131,7 +140,7 @@ fn whole_path() -> Result<Finding> {
         let woken = woken_by_socket(&trace, tid);
         match side {
             Side::Kernel => {
-                let seen = format!("of {COUNT} datagrams {woken} woke the waiter in the softirq that had given the socket its data");
+                let seen = format!("of {COUNT} datagrams, {woken} woke the waiter in the softirq that had passed the data to the socket");
                 Ok((Verdict::holds(woken > 0), seen))
             }
             Side::Repoll => {
@@ -148,7 +157,7 @@ fn whole_path() -> Result<Finding> {
                     })
                     .count();
                 let seen = format!(
-                    "of {} datagrams {in_order} were followed: {}",
+                    "of {} datagrams, {in_order} were followed: {}",
                     packets.len(),
                     STEPS.join(", ")
                 );
@@ -173,12 +182,12 @@ fn one_socket() -> Result<Finding> {
         let (events, trace) = record_story(|| {
             let sender = UdpSocket::bind(("127.0.0.1", 0))?;
             sender.send_to(b"x", to.local_addr()?)?;
-            // The softirq may run later than the call that sent it.
+            // The softirq can run after the call that sent the packet.
             Ok(m.events(FOR_EVER)?)
         })?;
         let right = events.len() == 1 && events[0].data() == to.as_raw_fd() as u64;
         let mut seen = format!(
-            "of 3 sockets {} has an event, the right one: {right}",
+            "of 3 sockets, {} has an event, the right one: {right}",
             events.len()
         );
         let mut alone = true;
@@ -201,7 +210,7 @@ fn who_runs_softirqs() -> Result<Finding> {
         let sender = UdpSocket::bind(("127.0.0.1", 0))?;
         for _ in 0..COUNT {
             sender.send_to(b"x", address)?;
-            // One after the other, so that none is without a callback.
+            // Each is received before the next is sent, so that each has a callback.
             receiver.recv(&mut [0])?;
         }
         Ok(())
@@ -225,10 +234,10 @@ fn who_runs_softirqs() -> Result<Finding> {
             "only {all} of {COUNT} datagrams were seen"
         );
         let seen =
-            format!("{event}: of {all} datagrams over loopback {by_thread} were in ksoftirqd");
-        // That it does take over is not provoked here: the source says it.
+            format!("{event}: of {all} datagrams over loopback, {by_thread} were in ksoftirqd");
+        // The experiment does not make ksoftirqd take over: that is from the source code.
         let verdict = Verdict::only_if(
-            "there is more of it than a softirq may do at once",
+            "there is more work than one softirq may do",
             true,
             by_thread == all,
         );

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What select and poll have in common: they look at all files, on each call.
+//! The experiments that select and poll share: both poll all files on each call.
 
 use crate::claim::{Finding, Verdict};
 use crate::measure::shortest;
@@ -20,7 +20,7 @@ use std::thread::scope;
 const FEW: usize = 10;
 const MANY: usize = 200;
 
-/// Sources, of which the last one has a message. Each tells when it is asked.
+/// Sources, of which the last one has a message. A tracepoint shows when one is polled.
 fn sources(count: usize) -> Result<Vec<Source>> {
     let sources = idle_sources(count)?;
     if let Some(mut last) = sources.last() {
@@ -29,17 +29,17 @@ fn sources(count: usize) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-/// How often the files are asked in one call, and how long it takes at the least, in microseconds.
-pub struct Asked {
+/// The polls of files in one call, and its least time in microseconds.
+pub struct Polls {
     pub few: usize,
     pub many: usize,
     pub micros: [f64; 2],
 }
 
-/// Asks among few and among many what is ready: `wait` makes a way to wait, without limit, for one of the files.
+/// Waits for one of few files and for one of many. `wait` makes a wait for files, without limit.
 pub fn asked<W: FnMut() -> io::Result<usize> + Send>(
     mut wait: impl FnMut(&[Source]) -> Result<W>,
-) -> Result<Asked> {
+) -> Result<Polls> {
     let mut polls = [0; 2];
     let mut micros = [0.0; 2];
     for (at, files) in [FEW, MANY].into_iter().enumerate() {
@@ -50,18 +50,18 @@ pub fn asked<W: FnMut() -> io::Result<usize> + Send>(
         polls[at] = times(&trace, "source_poll");
         micros[at] = shortest(|| wait().map(drop))?.as_secs_f64() * 1e6;
     }
-    Ok(Asked {
+    Ok(Polls {
         few: polls[0],
         many: polls[1],
         micros,
     })
 }
 
-impl Asked {
+impl Polls {
     pub fn in_words(&self) -> String {
         let [few, many] = self.micros;
         format!(
-            "one of {FEW} is ready: {} asked, {few:.1} µs; one of {MANY}: {} asked, {many:.1} µs",
+            "one of {FEW} is ready: {} polled, {few:.1} µs; one of {MANY}: {} polled, {many:.1} µs",
             self.few, self.many
         )
     }
@@ -71,7 +71,7 @@ fn numbers(files: &[Source]) -> Vec<RawFd> {
     files.iter().map(AsRawFd::as_raw_fd).collect()
 }
 
-/// All files are asked on each call.
+/// The call polls all files each time.
 pub fn is_linear(call: Call) -> Result<Finding> {
     Finding::both(|side| {
         let asked = asked(|files| {
@@ -84,7 +84,7 @@ pub fn is_linear(call: Call) -> Result<Finding> {
     })
 }
 
-/// A call among idle files, which sleeps until one of them gets a message.
+/// Makes a call for idle files, which sleeps until one of them receives a message.
 fn woken_call(scanner: &Scanner, files: &[Source], by: usize) -> Result<Counts> {
     scope(|threads| {
         let caller = start(threads, "caller", || {
@@ -105,14 +105,15 @@ fn idle_sources(count: usize) -> Result<Vec<Source>> {
         .collect::<Result<_, _>>()?)
 }
 
-/// After a wake-up all files are asked again.
+/// The call polls all files again after a wake-up.
 pub fn scans_again(call: Call) -> Result<Finding> {
     let finding = Finding::both(|side| {
         let scanner = Scanner::new(call, side)?;
         let files = idle_sources(FEW)?;
         let (_, trace) = record_events(&["source_poll"], || woken_call(&scanner, &files, 0))?;
         let polls = times(&trace, "source_poll");
-        let seen = format!("one call that sleeps, and is woken by one of {FEW} files: {polls} times a file was asked");
+        let seen =
+            format!("one call that sleeps and is woken by one of {FEW} files polled {polls} times");
         Ok((Verdict::holds(polls >= 2 * FEW), seen))
     })?;
     let scanner = Scanner::new(call, Side::Repoll)?;
@@ -121,12 +122,12 @@ pub fn scans_again(call: Call) -> Result<Finding> {
     Ok(finding.with(trace))
 }
 
-/// The caller is in the wait queue of every file while it sleeps, and in none afterwards.
+/// The caller has an entry in the wait queue of every file while it sleeps, and none afterwards.
 pub fn enters_queues(call: Call) -> Result<Finding> {
     Finding::both(|side| {
         let scanner = Scanner::new(call, side)?;
         let files = idle_sources(FEW)?;
-        // A call for each file, which this file wakes: so there was an entry in its wait queue.
+        // Each file wakes a call of its own, so it had an entry in its wait queue.
         let (counts, trace) = record_events(&["source_wake"], || {
             let mut last = Counts::default();
             for by in 0..FEW {
@@ -143,7 +144,7 @@ pub fn enters_queues(call: Call) -> Result<Finding> {
         })?;
         let after = count(&trace, "source_wake", "pollers", 1);
         let mut seen = format!(
-            "during a call {during} of {FEW} files find somebody in their wait queue, after it {after}"
+            "during a call {during} of {FEW} files have an entry in their wait queue, after it {after}"
         );
         if side == Side::Repoll {
             seen += &format!("; it counted {} entries in one call", counts.added);
@@ -152,7 +153,7 @@ pub fn enters_queues(call: Call) -> Result<Finding> {
     })
 }
 
-/// Whether the kernel refuses to do it: EFAULT, for memory that can't be touched.
+/// Whether a call failed with EFAULT, because memory is not accessible.
 pub fn faults(result: io::Result<usize>) -> bool {
     matches!(result, Err(error) if error.raw_os_error() == Some(libc::EFAULT))
 }
@@ -171,20 +172,21 @@ fn call_at(
     }
 }
 
-/// The whole set or array is copied in, and out again, though nothing in it is of interest.
+/// The call copies the whole set or array in and out, though nothing in it is requested.
 pub fn copies(call: Call) -> Result<Finding> {
     const BITS: i32 = 1024;
     const ENTRIES: i32 = 100;
-    // The kernel looks at no more bits than there may be descriptors in the table: so let there be more.
+    // The kernel takes no more bits than the table of descriptors has room for, so the table must
+    // grow.
     allow_files(8192)?;
     let far = dup_from(&eventfd()?, 2 * BITS)?;
     Finding::both(|side| {
         let (count, bytes, what) = match call {
-            Call::Select => (BITS, BITS as usize / 8, "a set of 1024 bits, all of them 0"),
+            Call::Select => (BITS, BITS as usize / 8, "a set of 1024 bits, all 0"),
             Call::Poll => (
                 ENTRIES,
                 ENTRIES as usize * size_of::<libc::pollfd>(),
-                "an array of 100, without interest in anything",
+                "an array of 100 without requested events",
             ),
         };
         let memory = Mapping::new(bytes)?;
@@ -199,9 +201,9 @@ pub fn copies(call: Call) -> Result<Finding> {
         let copied_in = faults(run(bytes / 2));
         memory.read_only()?;
         let copied_out = faults(run(bytes));
-        ensure!(good, "it fails anyhow");
+        ensure!(good, "it fails with accessible memory too");
         let mut seen = format!(
-            "{what}: EFAULT if the second half can't be read: {copied_in}; if it can't be written: {copied_out}"
+            "{what}: EFAULT if the second half cannot be read: {copied_in}; if it cannot be written: {copied_out}"
         );
         if side == Side::Repoll {
             let (_, counts) = Scanner::new(call, side)?.wait(&[far.as_raw_fd()], NOW)?;
@@ -216,7 +218,7 @@ pub fn copies(call: Call) -> Result<Finding> {
     })
 }
 
-/// Of an instance only what is ready is asked, and returned.
+/// An instance polls and returns only ready files.
 pub fn instance_is_flat() -> Result<Finding> {
     Finding::both(|side| {
         let asked = asked(|files| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! select: sets of bits.
+//! select(2) and its sets of bits.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
@@ -16,17 +16,19 @@ use std::os::fd::AsRawFd;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "select",
-        text: "Three sets of descriptors, a bit for each: to read, to write, exceptional. The kernel copies \
-               them in, and asks each file in them, from 0 to nfds; the first time it also puts an entry with \
-               the caller in each file's wait queue. If nothing is ready the caller sleeps; when any file \
-               wakes it, it asks all of them again. Then it takes all entries out, and copies the sets \
-               back with those bits left that are ready: they must be set again for the next call.",
+        text: "select takes three sets of descriptors, a bit for each: read, write, exceptional. \
+               The kernel copies them in and polls each file in them, from 0 to nfds. In the first \
+               pass it also puts an entry for the caller into each file's wait queue. If nothing \
+               is ready the caller sleeps; when a file wakes it, it polls all files again. Then it \
+               removes all entries and copies the sets back with only the bits of ready files, so \
+               the program must set them again for the next call.",
         sample: Some("multiplexed"),
         claims: vec![
             Claim {
                 text: "select's limit is 1024 descriptors",
                 expected: Verdict::Fails,
-                because: "1024 is the size of the C library's fd_set. The kernel takes nfds bits, as many as there may be descriptors.",
+                because: "1024 is the size of the C library's fd_set. The kernel takes nfds bits, \
+                          up to the limit of open files.",
                 source: "fs/select.c:641, core_sys_select()",
                 experiment: beyond_1024,
             },
@@ -38,10 +40,12 @@ pub fn mechanism() -> Mechanism {
                 experiment: size_of_a_set,
             },
             Claim {
-                text: "to raise FD_SETSIZE or file-max raises select's limit",
+                text: "raising FD_SETSIZE or file-max raises select's limit",
                 expected: Verdict::Fails,
-                because: "FD_SETSIZE is how long the set was when the C library was built; file-max is how many files \
-                          the whole system may have open. A set that the program makes itself is as long as it likes.",
+                because:
+                    "FD_SETSIZE is the size of the set when the C library was built; file-max \
+                          limits the open files of the whole system. A set that the program \
+                          allocates itself can have any size.",
                 source: "include/uapi/linux/posix_types.h:22 (#undef, then 1024); fs/select.c:641",
                 experiment: raised_limits,
             },
@@ -62,28 +66,31 @@ pub fn mechanism() -> Mechanism {
             Claim {
                 text: "select copies the whole set in and out",
                 expected: Verdict::Holds,
-                because: "As much as holds nfds bits, on each call.",
-                source: "fs/select.c:669, get_fd_set(); :688, set_fd_set(); rust/select_poll/select.rs",
+                because: "It copies the words that hold nfds bits, on each call.",
+                source: "fs/select.c:669, get_fd_set(); :688, set_fd_set(); \
+                         rust/select_poll/select.rs",
                 experiment: || scanning::copies(Call::Select),
             },
             Claim {
-                text: "select looks at all descriptors on each call: O(n)",
+                text: "select checks all descriptors on each call: O(n)",
                 expected: Verdict::Holds,
                 because: "",
                 source: "fs/select.c:483, do_select(); rust/select_poll/select_loop.rs",
                 experiment: || scanning::is_linear(Call::Select),
             },
             Claim {
-                text: "select's caller enters the wait queue of every file on each call, and leaves them afterwards",
+                text: "select's caller enters the wait queue of every file on each call, and \
+                       leaves all before it returns",
                 expected: Verdict::Holds,
                 because: "",
-                source: "fs/select.c:219, __pollwait(); :136, poll_freewait(); rust/kernel_ext/poll_wqueues.rs",
+                source: "fs/select.c:219, __pollwait(); :136, poll_freewait(); \
+                         rust/kernel_ext/poll_wqueues.rs",
                 experiment: || scanning::enters_queues(Call::Select),
             },
             Claim {
-                text: "when one file wakes select, it looks at all of them again",
+                text: "when one file wakes select, it polls all of them again",
                 expected: Verdict::Holds,
-                because: "Its entries know which file called, but the call does not use that.",
+                because: "Its entries know which file woke them, but the call does not use that.",
                 source: "fs/select.c:208, pollwake(); :483, do_select()",
                 experiment: || scanning::scans_again(Call::Select),
             },
@@ -139,7 +146,7 @@ fn raised_limits() -> Result<Finding> {
     const FILE_MAX: &str = "/proc/sys/fs/file-max";
     let before = fs::read_to_string(FILE_MAX)?;
     let bits = 8 * size_of::<libc::fd_set>();
-    // Lower than the number of the descriptor, and as it was.
+    // First below the number of the descriptor, then restored.
     fs::write(FILE_MAX, "4000").context("file-max can't be written")?;
     let low = finds_far(Side::Kernel);
     fs::write(FILE_MAX, before.trim())?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Loops on top, and the bugs that the articles' own programs have.
+//! Event loops, and the bugs of the articles' own programs.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
@@ -22,25 +22,29 @@ use std::time::Duration;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "The selector loop",
-        text: "A server registers its files, waits, and serves those that are reported: Java's Selector (register, select, \
-               selected keys) is that, with a level-triggered epoll beneath; servers in C often take ET | RDHUP | \
-               ONESHOT, so that one thread at a time has a connection. Two things are easily forgotten. A connection \
-               that has ended can be read for ever: read returns 0, or -1 in Java, and the program must close it. And \
-               one edge may stand for many connections that wait to be accepted.",
+        text: "A server registers its files, waits, and serves the reported ones. Java's Selector \
+               (register, select, selected keys) does so with a level-triggered epoll; servers in \
+               C often use ET | RDHUP | ONESHOT, so that one thread at a time serves a connection. \
+               Two things are easily forgotten. A connection that has ended stays readable: read \
+               returns 0, or -1 in Java, and the program must close it. And one edge can stand for \
+               many connections that wait to be accepted.",
         sample: Some("echo-server"),
         claims: vec![
             Claim {
                 text: "Java NIO's Selector is an epoll loop: register, select, selected keys",
                 expected: Verdict::Holds,
-                because: "Level-triggered. What it has selected stays in a set until the program removes it.",
+                because:
+                    "It is level-triggered. A selected key stays in its set until the program \
+                          removes it.",
                 source: "OpenJDK, src/java.base/linux/classes/sun/nio/ch/EPollSelectorImpl.java",
                 experiment: || Finding::read(Verdict::Holds),
             },
             Claim {
                 text: "a selector loop that ignores end-of-file spins when a client closes",
                 expected: Verdict::Holds,
-                because: "A bug of the articles' server: it goes on when read returns -1.",
-                source: "fs/eventpoll.c:2114; net/unix/af_unix.c, unix_poll(): EPOLLIN after the peer's shutdown",
+                because: "A bug of the articles' server: it continues when read returns -1.",
+                source: "fs/eventpoll.c:2114; net/unix/af_unix.c, unix_poll(): EPOLLIN after the \
+                         peer's shutdown",
                 experiment: ignored_end,
             },
             Claim {
@@ -51,9 +55,11 @@ pub fn mechanism() -> Mechanism {
                 experiment: accept_once,
             },
             Claim {
-                text: "with ET | RDHUP | ONESHOT one thread at a time has a connection, and its end is reported",
+                text:
+                    "with ET | RDHUP | ONESHOT one thread at a time serves a connection, and its \
+                       end is reported",
                 expected: Verdict::Holds,
-                because: "The thread that has served it arms it again by MOD.",
+                because: "The thread that has served it arms it again with MOD.",
                 source: "fs/eventpoll.c:2112; rust/eventpoll/item.rs",
                 experiment: one_at_a_time,
             },
@@ -61,7 +67,7 @@ pub fn mechanism() -> Mechanism {
     }
 }
 
-/// The loop's object, as programs know it from Java.
+/// The selector of an event loop, as in Java.
 struct Selector {
     m: Multiplexer,
     connections: HashMap<u64, UnixStream>,
@@ -90,8 +96,8 @@ impl Selector {
     }
 }
 
-/// How often a loop of at most `turns` has something to do after its one client has closed.
-fn turns_after_close(side: Side, minds_the_end: bool, turns: usize) -> Result<usize> {
+/// Counts the turns of a loop that have an event after its only client has closed, at most `turns`.
+fn turns_after_close(side: Side, handles_end: bool, turns: usize) -> Result<usize> {
     let mut selector = Selector::new(side)?;
     let (server, client) = UnixStream::pair()?;
     selector.register(server)?;
@@ -99,7 +105,7 @@ fn turns_after_close(side: Side, minds_the_end: bool, turns: usize) -> Result<us
     drop(client);
     let mut count = 0;
     for _ in 0..turns {
-        // A wait that ends by its time-out ends the loop: it would sleep.
+        // Without a key a real loop would sleep, so this one ends.
         let keys = selector.select(if count == 0 { FOR_EVER } else { NOW })?;
         if keys.is_empty() {
             break;
@@ -110,7 +116,7 @@ fn turns_after_close(side: Side, minds_the_end: bool, turns: usize) -> Result<us
                 continue;
             };
             let read = connection.read(&mut [0; 64]);
-            if minds_the_end && matches!(read, Ok(0)) {
+            if handles_end && matches!(read, Ok(0)) {
                 selector.connections.remove(&key);
             }
         }
@@ -124,7 +130,7 @@ fn ignored_end() -> Result<Finding> {
         let ignored = turns_after_close(side, false, TURNS)?;
         let minded = turns_after_close(side, true, TURNS)?;
         let seen = format!(
-            "after the close select returns at once {ignored} times of {TURNS}; {minded} time if the program closes, too"
+            "after the close select returns at once {ignored} times of {TURNS}; {minded} time if the program closes too"
         );
         Ok((Verdict::holds(ignored == TURNS && minded == 1), seen))
     })?;
@@ -132,10 +138,11 @@ fn ignored_end() -> Result<Finding> {
     Ok(finding.with(trace))
 }
 
-/// How many of some clients that connect before the server looks are accepted, and how many wait for ever.
+/// Counts the clients that are accepted, of those that connect before the wait, and those that wait
+/// for ever.
 ///
-/// By Unix sockets: such a connection waits to be accepted when connect returns. Of TCP's the last packet may
-/// be under way.
+/// The sockets are Unix sockets: their connections can be accepted when connect returns. With TCP
+/// the last packet may still be under way.
 fn accepted(side: Side, clients: usize, until_none: bool) -> Result<(usize, usize)> {
     let address = SocketAddr::from_abstract_name(format!("repoll-lab {}", std::process::id()))?;
     let listener = UnixListener::bind_addr(&address)?;
@@ -167,7 +174,7 @@ fn accept_once() -> Result<Finding> {
         let (some, lost) = accepted(side, CLIENTS, false)?;
         let (all, none) = accepted(side, CLIENTS, true)?;
         let seen = format!(
-            "of {CLIENTS} clients {some} accepted, {lost} wait for ever; with accept until EAGAIN {all} and {none}"
+            "of {CLIENTS} clients, {some} are accepted and {lost} wait for ever; with accept until EAGAIN {all} and {none}"
         );
         let holds = lost > 0 && some + lost == CLIENTS && (all, none) == (CLIENTS, 0);
         Ok((Verdict::holds(holds), seen))
@@ -176,7 +183,7 @@ fn accept_once() -> Result<Finding> {
     Ok(finding.with(trace))
 }
 
-/// A connection that two threads may serve, but not both at once.
+/// A connection that either of two threads serves, but not both at once.
 struct Connection {
     stream: UnixStream,
     served: AtomicBool,
@@ -184,11 +191,14 @@ struct Connection {
 
 const MESSAGES: usize = 20;
 
-/// What a server of two threads did: bytes sent back, ends seen, and how often two had the same connection.
+/// The work of a server with two threads.
 #[derive(Default)]
 struct Done {
+    /// Bytes sent back.
     echoed: AtomicUsize,
+    /// Ends of connections seen.
     ends: AtomicUsize,
+    /// Events during which the other thread served the same connection.
     together: AtomicUsize,
 }
 
@@ -267,10 +277,10 @@ fn one_at_a_time() -> Result<Finding> {
             }
             for client in &mut clients {
                 client.shutdown(Shutdown::Write)?;
-                // The server closes, too, when it has seen the end.
+                // The server closes too, when it has seen the end.
                 client.read_to_end(&mut Vec::new())?;
             }
-            // More than once: a module that was changed may tell one thread only.
+            // More than once: a changed module may wake one thread only.
             while !servers.iter().all(Actor::has_ended) {
                 signal(&home)?;
                 sleep(A_MOMENT);
@@ -290,7 +300,7 @@ fn one_at_a_time() -> Result<Finding> {
             done.together.into_inner(),
         );
         let seen = format!(
-            "two threads, {CLIENTS} clients: {echoed} of {} bytes came back, {ends} ends were seen, {together} times both threads had one connection",
+            "two threads, {CLIENTS} clients: {echoed} of {} bytes came back, {ends} ends were seen, {together} times both threads served one connection",
             CLIENTS * MESSAGES
         );
         let holds = (echoed, ends, together) == (CLIENTS * MESSAGES, CLIENTS, 0);

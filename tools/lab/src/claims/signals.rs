@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A signal when a file is ready.
+//! Signal-driven I/O: a signal when a file is ready.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::rare_calls::send_sigio;
@@ -15,14 +15,15 @@ use std::os::unix::net::UnixStream;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "Signal-driven I/O",
-        text: "The program names itself the owner of a file (F_SETOWN), and asks for signals (O_ASYNC). When the file \
-               becomes ready the kernel sends SIGIO, beside calling the wait queue. So nobody waits; but \
-               the signal only says that something has come. The read is the program's own call, and a signal \
-               that is pending already is not counted: one may stand for many.",
+        text: "The program makes itself the owner of a file (F_SETOWN) and asks for signals \
+               (O_ASYNC). When the file becomes ready the kernel sends SIGIO, besides waking the \
+               wait queue. No thread waits, but the signal only says that the file is ready. The \
+               read is the program's own call, and a signal that is already pending is not queued \
+               again: one signal can stand for many arrivals.",
         sample: Some("signal-driven"),
         claims: vec![
             Claim {
-                text: "SIGIO tells that a file is ready; the read is the caller's",
+                text: "SIGIO says that a file is ready; the read is the program's",
                 expected: Verdict::Holds,
                 because: "",
                 source: "fs/fcntl.c, kill_fasync(); rust/kernel_ext/fasync.rs",
@@ -31,7 +32,8 @@ pub fn mechanism() -> Mechanism {
             Claim {
                 text: "each arrival has a signal of its own",
                 expected: Verdict::Fails,
-                because: "SIGIO is not queued: the handler must read until EAGAIN. (Real-time signals are, F_SETSIG.)",
+                because: "SIGIO is not queued: the handler must read until EAGAIN. (Real-time \
+                          signals are queued: F_SETSIG.)",
                 source: "kernel/signal.c, legacy_queue()",
                 experiment: a_signal_each,
             },
@@ -39,7 +41,7 @@ pub fn mechanism() -> Mechanism {
     }
 }
 
-/// A file to read from, one to write to, and what must stay open for them.
+/// A file to read from and a file to write to.
 enum Files {
     Sockets(UnixStream, UnixStream),
     Source(Source),
@@ -74,7 +76,7 @@ impl Files {
     }
 }
 
-/// How many signals there are to take.
+/// Takes the pending signals, and counts them.
 fn signals_of(signals: &OwnedFd) -> usize {
     let came = |_: &i32| matches!(next_signal(signals), Ok(Some(_)));
     (0..10).take_while(came).count()
@@ -91,7 +93,7 @@ fn sigio() -> Result<Finding> {
             let left = bytes_left(files.reader())?;
             let taken = read(files.reader(), &mut [0; 8])?;
             let seen = format!(
-                "{early} signals before the data, {came} after; then there is {left} byte to read, and the program reads {taken}"
+                "{early} signals before the data, {came} after; then {left} byte can be read, and the program reads {taken}"
             );
             let holds = (early, came, left, taken) == (0, 1, 1, 1);
             Ok((Verdict::holds(holds), seen))
@@ -115,7 +117,7 @@ fn a_signal_each() -> Result<Finding> {
             Ok((Verdict::holds(came == ARRIVALS), seen))
         })
     };
-    // In a thread of its own, whose signals they are.
+    // The signals go to the calling thread, which must be a new one.
     std::thread::scope(|threads| {
         let thread = crate::threads::start(threads, "program", experiment)?;
         thread.end()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! When an event is reported.
+//! Level-triggered, edge-triggered and one-shot reports.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::multiplexer::{Multiplexer, NOW};
@@ -13,10 +13,12 @@ use std::os::unix::net::UnixStream;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "Level-triggered and edge-triggered",
-        text: "After an item is reported it leaves the ready list. If it is level-triggered it is put back at \
-               the tail at once: the next wait asks the file again, and reports it again while there is \
-               something to read. If it is edge-triggered it stays out, until the next callback puts it in. \
-               So level reports a state, and edge a change; whoever uses edge must read until EAGAIN.",
+        text:
+            "A reported item leaves the ready list. If it is level-triggered it goes back to the \
+               tail at once: the next wait polls the file again, and reports it while data can be \
+               read. If it is edge-triggered it stays out until the next callback. So \
+               level-triggered reports a state, edge-triggered a change, and an edge-triggered \
+               program must read until EAGAIN.",
         sample: Some("level-trigger"),
         claims: vec![
             Claim {
@@ -29,21 +31,24 @@ pub fn mechanism() -> Mechanism {
             Claim {
                 text: "100 bytes come, 50 are read: edge-triggered stays silent",
                 expected: Verdict::Holds,
-                because: "Nothing has called back since. What comes after it is reported, read or not.",
+                because: "No callback has run since. A later arrival is reported, whether or not \
+                          the data were read.",
                 source: "fs/eventpoll.c:2114, ep_deliver_event(); rust/eventpoll/wait.rs",
                 experiment: edge_stays_silent,
             },
             Claim {
-                text: "edge-triggered reports once per change, however many bytes it brought",
+                text: "edge-triggered reports once per change, however many bytes arrived",
                 expected: Verdict::Holds,
-                because: "Changes that come before the wait are one report: the item is in the ready list once.",
+                because:
+                    "Changes before the wait become one report: the item is in the ready list \
+                          once.",
                 source: "fs/eventpoll.c:1491, ep_poll_callback()",
                 experiment: once_per_change,
             },
             Claim {
-                text: "edge-triggered also reports when the data get less",
+                text: "edge-triggered also reports when the amount of data shrinks",
                 expected: Verdict::Fails,
-                because: "A read wakes writers, for it makes room: it is an edge of OUT, not of IN.",
+                because: "A read makes room and wakes writers: it is an edge of OUT, not of IN.",
                 source: "fs/pipe.c, anon_pipe_read(): wake_up of wr_wait only",
                 experiment: less_data_are_no_edge,
             },
@@ -54,23 +59,23 @@ pub fn mechanism() -> Mechanism {
 pub fn oneshot() -> Mechanism {
     Mechanism {
         name: "ONESHOT",
-        text: "An item with EPOLLONESHOT is reported once, and then disarmed: all of its event bits are \
-               cleared, though it stays in the tree and its entry in the file's wait queue. Callbacks \
-               come and are swallowed. EPOLL_CTL_MOD sets the bits again and asks the file, so that \
-               what came meanwhile is not lost. So of many threads only one has a connection at a time.",
+        text: "An item with EPOLLONESHOT is reported once and then disarmed: its event bits are \
+               cleared, but it stays in the tree, and its entry stays in the file's wait queue. \
+               Callbacks are ignored. EPOLL_CTL_MOD sets the bits again and polls the file, so \
+               that no arrival is lost. So only one of many threads serves a connection at a time.",
         sample: None,
         claims: vec![
             Claim {
                 text: "ONESHOT reports once; then nothing until MOD",
                 expected: Verdict::Holds,
-                because: "MOD asks the file, so that what came before it is reported, too.",
+                because: "MOD polls the file, so that earlier arrivals are reported too.",
                 source: "fs/eventpoll.c:2112, ep_deliver_event(); rust/eventpoll/item.rs, disarm()",
                 experiment: once_until_mod,
             },
             Claim {
                 text: "after ONESHOT has reported, the descriptor must be added to the queue again",
                 expected: Verdict::Fails,
-                because: "It is still there: ADD gives EEXIST. MOD arms it again.",
+                because: "The item is still there: ADD fails with EEXIST. MOD arms it again.",
                 source: "fs/eventpoll.c:2112 and :1980, ep_modify()",
                 experiment: must_be_added,
             },
@@ -98,12 +103,12 @@ fn half_read(m: &Multiplexer, events: EventFlags) -> Result<[usize; 3]> {
     Ok([before, after, m.wait(NOW)?])
 }
 
-/// The same on both sides, and whether the second report is there.
+/// The finding for these events, with the expected number of reports after the read.
 fn halves(events: EventFlags, second: usize) -> Result<Finding> {
     Finding::both(|side| {
         let counts = half_read(&Multiplexer::new(side)?, events)?;
         let seen = format!(
-            "{} when they come, {} after 50 are read, {} when 10 more come",
+            "{} when they arrive, {} after 50 are read, {} when 10 more arrive",
             in_words(counts[0]),
             in_words(counts[1]),
             in_words(counts[2])
@@ -156,13 +161,13 @@ fn less_data_are_no_edge() -> Result<Finding> {
         read(&reader, &mut [0; 16384])?;
         let (less, room) = (m.wait(NOW)?, writing.wait(NOW)?);
         let seen = format!(
-            "who reads: {} when data come, {} when 16384 bytes have been read; who writes: {} while the pipe is full, {} then",
+            "the reader: {} when data arrive, {} when 16384 bytes have been read; the writer: {} while the pipe is full, {} then",
             in_words(came),
             in_words(less),
             in_words(full),
             in_words(room)
         );
-        // If a read told nobody anything, or data did not, this would be no experiment.
+        // Both the arrival of data and the read must be events, or this is no experiment.
         anyhow::ensure!((came, full, room) == (1, 0, 1), "{seen}");
         Ok((Verdict::holds(less > 0), seen))
     })
@@ -172,7 +177,7 @@ fn once_until_mod() -> Result<Finding> {
     let experiment = || {
         Finding::both(|side| {
             let m = Multiplexer::new(side)?;
-            // Each write must have a callback to be swallowed: a pipe has one for its first data only.
+            // Each write must call back: a pipe does so for its first data only.
             let (reader, writer) = UnixStream::pair()?;
             let events = EventFlags::IN | EventFlags::ONESHOT;
             m.add(&reader, events)?;
@@ -183,7 +188,7 @@ fn once_until_mod() -> Result<Finding> {
             m.modify(&reader, events)?;
             let armed = m.wait(NOW)?;
             let seen = format!(
-                "{}, {} when more comes, {} after MOD",
+                "{}, {} when more data arrive, {} after MOD",
                 in_words(first),
                 in_words(second),
                 in_words(armed)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Waiting for events.
+//! epoll_wait.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
@@ -22,11 +22,13 @@ use std::time::Duration;
 pub fn mechanism() -> Mechanism {
     Mechanism {
         name: "epoll_wait",
-        text: "If the ready list is not empty, its items are asked, and those that are ready are copied to the \
-               program, at once. Else the caller puts an entry with itself into the instance's wait queue \
-               (wq), marks itself as sleeping but interruptible (TASK_INTERRUPTIBLE), looks at the list once \
-               more, and lets others run (schedule), with an hrtimer for the time-out. Woken, it looks again: an \
-               event may be gone by then, and it sleeps on.",
+        text:
+            "If the ready list is not empty, epoll_wait polls its items and copies the events of \
+               the ready ones to the program at once. Otherwise the caller puts an entry for \
+               itself into the instance's wait queue (wq), sets its state to TASK_INTERRUPTIBLE, \
+               checks the list once more, and gives up the CPU (schedule), with an hrtimer for the \
+               timeout. When it is woken it checks again: the event can be gone, and then it \
+               sleeps on.",
         sample: Some("multiplexed"),
         claims: vec![
             Claim {
@@ -37,38 +39,44 @@ pub fn mechanism() -> Mechanism {
                 experiment: at_once,
             },
             Claim {
-                text: "else the caller sleeps as TASK_INTERRUPTIBLE: a signal ends the wait",
+                text: "otherwise the caller sleeps in TASK_INTERRUPTIBLE: a signal ends the wait",
                 expected: Verdict::Holds,
-                because: "EINTR, whatever SA_RESTART says.",
-                source: "fs/eventpoll.c:2330, ep_poll(); rust/kernel_ext/wait_queue.rs, sleep_exclusive()",
+                because: "It fails with EINTR, even with SA_RESTART.",
+                source: "fs/eventpoll.c:2330, ep_poll(); rust/kernel_ext/wait_queue.rs, \
+                         sleep_exclusive()",
                 experiment: interruptible,
             },
             Claim {
-                text: "the time-out of epoll_wait is an hrtimer, which wakes the caller from its interrupt",
+                text: "the timeout of epoll_wait is an hrtimer, which wakes the caller from its \
+                       interrupt",
                 expected: Verdict::Holds,
                 because: "",
                 source: "fs/eventpoll.c:2349, schedule_hrtimeout_range(); rust/kernel_ext/time.rs",
                 experiment: by_timer,
             },
             Claim {
-                text: "a caller that is woken looks again, and sleeps on if the event is gone",
+                text: "a caller that is woken checks again, and sleeps on if the event is gone",
                 expected: Verdict::Holds,
-                because: "Who is woken has no claim on the event.",
-                source: "fs/eventpoll.c:2289, ep_poll(), the loop; rust/eventpoll/wait.rs, sleep_and_deliver()",
+                because: "A wake-up does not reserve the event.",
+                source: "fs/eventpoll.c:2289, ep_poll(), the loop; rust/eventpoll/wait.rs, \
+                         sleep_and_deliver()",
                 experiment: looks_again,
             },
             Claim {
-                text: "epoll asks and returns only what is ready: its cost does not grow with what is watched",
+                text:
+                    "epoll polls and returns only what is ready: its cost does not grow with the \
+                       number of watched files",
                 expected: Verdict::Holds,
                 because: "",
                 source: "fs/eventpoll.c:2128, ep_send_events(); rust/eventpoll/wait.rs, scan()",
                 experiment: scanning::instance_is_flat,
             },
             Claim {
-                text: "epoll copies only the events of what is ready",
+                text: "epoll copies only the events of ready files",
                 expected: Verdict::Holds,
-                because: "However many there is room for, and however many are watched.",
-                source: "fs/eventpoll.c:2099, epoll_put_uevent(); rust/kernel_ext/user_args.rs, EventWriter",
+                because: "Neither the size of the buffer nor the number of watched files matters.",
+                source: "fs/eventpoll.c:2099, epoll_put_uevent(); rust/kernel_ext/user_args.rs, \
+                         EventWriter",
                 experiment: copies_little,
             },
         ],
@@ -104,7 +112,7 @@ fn interruptible() -> Result<Finding> {
             let said =
                 result.map_or_else(|error| error.to_string(), |count| format!("{count} events"));
             let seen = format!(
-                "it sleeps in {place}, state S of proc(5); a signal with a handler: {said}"
+                "it sleeps in {place}, in state S of proc(5); a signal with a handler: {said}"
             );
             Ok((Verdict::holds(ended), seen))
         })
@@ -134,13 +142,16 @@ fn by_timer() -> Result<Finding> {
     let finding = Finding::both(|_| {
         let (tid, events) = results.next().unwrap_or_default();
         let by_timer = last_waking_is_by_timer(&trace, tid);
-        let seen = format!("{events} events after the time-out; made runnable by the interrupt of a timer: {by_timer}");
+        let seen = format!(
+            "{events} events after the timeout; a timer's interrupt made it runnable: {by_timer}"
+        );
         Ok((Verdict::holds(events == 0 && by_timer), seen))
     })?;
     Ok(finding.with(trace))
 }
 
-/// Whether a thread was last made runnable by an interrupt in which an hrtimer had just expired on that CPU.
+/// Whether the last wake-up of a thread came from an interrupt in which an hrtimer had expired on
+/// that CPU.
 fn last_waking_is_by_timer(trace: &Trace, tid: i32) -> bool {
     let mut expired = HashSet::new();
     let mut by_timer = false;
@@ -170,7 +181,7 @@ fn looks_again() -> Result<Finding> {
                     Ok((events, sleeps()? - before))
                 })?;
                 waiter.until_asleep()?;
-                // It is woken, and what woke it is taken away, most often before it can look.
+                // The event is taken away after the wake-up, most often before the waiter checks.
                 signal(&fd)?;
                 read(&fd, &mut [0; 8])?;
                 let sleeps_on = waiter.until_asleep().is_ok();
@@ -181,17 +192,16 @@ fn looks_again() -> Result<Finding> {
                 Ok::<_, anyhow::Error>((sleeps_on, events, slept))
             })?;
             if events == 0 {
-                let seen =
-                    format!("a wait without limit returned with nothing (seen at try {tries})");
+                let seen = format!("a wait without limit returned no event (at try {tries})");
                 return Ok((Verdict::Fails, seen));
             }
-            // Else it was quicker than we, and had the event.
+            // Otherwise the waiter was quicker and has the event.
             if sleeps_on && slept >= 2 {
-                let seen = format!("one wait slept {slept} times, and returned with the event that stayed (seen at try {tries})");
+                let seen = format!("one wait slept {slept} times, and returned the event that stayed (at try {tries})");
                 return Ok((Verdict::Holds, seen));
             }
         }
-        bail!("in {TRIES} tries the caller was always quicker than who took the event away");
+        bail!("in {TRIES} tries the waiter always took the event before it was taken away");
     })
 }
 
@@ -212,7 +222,7 @@ fn copies_little() -> Result<Finding> {
         read(&files[0], &mut [0; 8])?;
         let none = run(0);
         let seen = format!(
-            "a buffer said to have room for {ROOM}: with room for 1 and one ready it returns {one:?}, without any and none ready {none:?}"
+            "a buffer of {ROOM} events: with memory for 1 and one ready it returns {one:?}, without memory and none ready {none:?}"
         );
         let holds = matches!((&one, &none), (Ok(1), Ok(0)));
         Ok((Verdict::holds(holds), seen))
