@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What bindgen reads: the module's own header, and the ioctl numbers as
+ * The input of bindgen: the module's own header, and the ioctl numbers as
  * enumerators, because bindgen cannot evaluate macros that contain casts.
  */
 #include <repoll.h>

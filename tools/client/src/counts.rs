@@ -4,8 +4,8 @@
 use crate::sys::repoll_counts;
 use std::mem::offset_of;
 
-/// What one call did. The kernel clears it when the call begins and fills it in when the call ends,
-/// whether or not the call succeeds.
+/// The counts of one call. The kernel clears them when the call begins and fills them in when it
+/// ends, whether or not it succeeds.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

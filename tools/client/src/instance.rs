@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(nanoseconds(Some(Duration::MAX)), i64::MAX);
     }
 
-    /// What is not a device of repoll refuses its ioctls, so calls can be tried without the module.
+    /// Another file in place of an instance. It refuses the ioctls, so no module is needed.
     fn no_instance() -> Instance {
         let file = std::fs::File::open("/dev/null").expect("/dev/null is there");
         Instance::from(OwnedFd::from(file))

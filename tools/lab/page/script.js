@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-// Behind the players' script: a recording is shown when it is opened, for there are many.
+// Runs after the players' script. A recording is shown when it is opened, since there are many.
 const frames = document.querySelectorAll(".frame");
-// All of them, before the first is shown: a player that is alone would take the keys of the whole page.
+// Marks all of them before the first is shown: a single player takes the keys of the whole page.
 for (const frame of frames) frame.classList.add("recording");
 for (const frame of frames) {
   const film = frame.parentElement;

@@ -17,7 +17,7 @@ pub fn shortest(mut run: impl FnMut() -> io::Result<()>) -> io::Result<Duration>
     Ok(least)
 }
 
-/// How often the calling thread has gone to sleep: its voluntary context switches.
+/// The number of sleeps of the calling thread: its voluntary context switches.
 pub fn sleeps() -> Result<i64> {
     let status = fs::read_to_string("/proc/thread-self/status")?;
     let mut lines = status.lines();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Behind the page's own script: opens each recording as a reader would, and writes what went well.
+// Runs after the page's own script: opens each recording as a reader does, and writes the results.
 const results = [];
 const errors = [];
 addEventListener("error", (event) => errors.push(event.message));
@@ -37,9 +37,9 @@ try {
   errors.push(String(error));
 }
 check("errors", errors.length === 0);
-// One that does not hold hides those that do.
-const said = [...new Set(results)].filter((line) => !(line.startsWith("ok ") && results.includes(`not ${line}`)));
+// A failed check hides the passed checks of the same name.
+const lines = [...new Set(results)].filter((line) => !(line.startsWith("ok ") && results.includes(`not ${line}`)));
 const node = document.createElement("pre");
 node.id = "result";
-node.textContent = ["", "RESULT", ...said, ...errors, "END", ""].join("\n");
+node.textContent = ["", "RESULT", ...lines, ...errors, "END", ""].join("\n");
 document.body.append(node);
