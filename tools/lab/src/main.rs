@@ -5,12 +5,12 @@
 
 mod claim;
 mod claims;
-mod measure;
 mod multiplexer;
 mod page;
 mod rare_calls;
 mod recording;
 mod ring;
+mod shortest;
 mod table;
 mod test_report;
 mod threads;

@@ -44,3 +44,26 @@ pub fn has_aio() -> bool {
         made && syscall(libc::SYS_io_destroy, [context]).is_ok()
     }
 }
+
+/// The number of sleeps of the calling thread: its voluntary context switches.
+pub fn sleeps() -> io::Result<i64> {
+    const WORD: usize = size_of::<i64>();
+    let mut usage = [0i64; size_of::<libc::rusage>() / WORD];
+    let (who, address) = (libc::RUSAGE_THREAD as usize, usage.as_mut_ptr() as usize);
+    // SAFETY: the call writes a struct rusage, which consists of such words.
+    unsafe { syscall(libc::SYS_getrusage, [who, address]) }?;
+    Ok(usage[std::mem::offset_of!(libc::rusage, ru_nvcsw) / WORD])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_is_counted() -> io::Result<()> {
+        let before = sleeps()?;
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        assert!(sleeps()? > before);
+        Ok(())
+    }
+}

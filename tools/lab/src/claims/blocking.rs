@@ -2,7 +2,7 @@
 //! Blocking and non-blocking reads.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::measure::sleeps;
+use crate::rare_calls::sleeps;
 use crate::recording::record_story;
 use crate::threads::start;
 use anyhow::{ensure, Result};

@@ -2,9 +2,9 @@
 //! epoll_ctl, and the files that can be watched.
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::measure::shortest;
 use crate::multiplexer::{Multiplexer, NOW};
 use crate::recording::{count, record_events, times};
+use crate::shortest::shortest;
 use anyhow::Result;
 use repoll::{EventFlags, Source};
 use repoll_testkit::files::{eventfd, eventfd_of, eventfds};

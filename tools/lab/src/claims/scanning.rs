@@ -2,9 +2,9 @@
 //! The experiments that select and poll share: both poll all files on each call.
 
 use crate::claim::{Finding, Verdict};
-use crate::measure::shortest;
 use crate::multiplexer::{Call, Multiplexer, Scanner, FOR_EVER, NOW};
 use crate::recording::{count, record_events, record_story, times};
+use crate::shortest::shortest;
 use crate::threads::start;
 use anyhow::{ensure, Result};
 use repoll::{Counts, EventFlags, Source};

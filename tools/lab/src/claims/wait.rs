@@ -3,8 +3,8 @@
 
 use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
-use crate::measure::sleeps;
 use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
+use crate::rare_calls::sleeps;
 use crate::recording::record_story;
 use crate::threads::start;
 use anyhow::{bail, Result};
