@@ -15,13 +15,14 @@ const ENDINGS: [&str; 9] = [
 /// The folders at the top of the checkout.
 const TOP: [&str; 5] = ["rust", "tools", "samples", "Documentation", "LICENSES"];
 
-/// Paths of the kernel's own tree begin with these.
-const OF_THE_KERNEL: [&str; 6] = [
-    "fs/",
-    "drivers/",
-    "include/",
-    "kernel/",
-    "arch/",
+/// Folders of the kernel's own tree.
+const OF_THE_KERNEL: [&str; 7] = [
+    "arch",
+    "drivers",
+    "fs",
+    "include",
+    "kernel",
+    "rust/kernel",
     "tools/memory-model",
 ];
 
@@ -62,13 +63,15 @@ fn is_path(name: &str) -> bool {
     let first = name.split('/').next().unwrap_or_default();
     !name.starts_with(['.', '/', '*'])
         && name.chars().all(characters)
-        && !OF_THE_KERNEL.iter().any(|start| name.starts_with(start))
+        && !OF_THE_KERNEL
+            .iter()
+            .any(|folder| stands_for(folder, name) || stands_for(&format!("{folder}/*"), name))
         && (TOP.contains(&first) && name.contains('/')
             || ENDINGS.iter().any(|ending| name.ends_with(ending)))
 }
 
-/// Whether `name` is in the tree: by its path below the checkout, or below `rust` or `tools`; a name
-/// without a folder may be anywhere.
+/// Whether `name` is in the tree: by its path below the checkout, `rust` or `tools`. A name without
+/// a folder may be anywhere.
 fn exists(name: &str, tree: &BTreeSet<String>) -> bool {
     let name = name.trim_end_matches('/');
     let at = |path: &str| tree.contains(path) || tree.iter().any(|known| stands_for(path, known));
@@ -107,6 +110,22 @@ fn files_that_a_page_names_are_there() -> Result<()> {
     Ok(())
 }
 
+/// The lines of literal blocks: below a line that ends with `::`, or between fences.
+fn block_lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    let mut fenced = false;
+    text.lines().filter(move |line| {
+        if line.starts_with("```") {
+            fenced = !fenced;
+            return false;
+        }
+        inside &= line.is_empty() || line.starts_with(' ');
+        let is_line = inside || fenced;
+        inside |= line.ends_with("::") && !line.trim_start().starts_with("..");
+        is_line
+    })
+}
+
 /// The target of `make` in a command.
 fn target(command: &str) -> Option<&str> {
     let mut words = command
@@ -125,13 +144,9 @@ fn targets_that_a_page_names_are_there() -> Result<()> {
     let mut seen = 0;
     let mut missing = Vec::new();
     for (page, text) in pages()? {
-        let lines = text.lines().filter(|line| line.starts_with([' ', 'm']));
-        let single = text.split('`').skip(1).step_by(2);
-        for target in literals(&text)
-            .chain(lines)
-            .chain(single)
-            .filter_map(target)
-        {
+        let inline = text.split('`').skip(1).step_by(2);
+        let commands = literals(&text).chain(inline).chain(block_lines(&text));
+        for target in commands.filter_map(target) {
             seen += 1;
             let known = makefile
                 .lines()
@@ -166,4 +181,12 @@ fn a_name_is_looked_up_where_it_may_be() {
         assert!(is_path(name) && !exists(name, &tree), "{name}");
     }
     assert!(!is_path("fs/eventpoll.c") && !is_path("/dev/repoll") && !is_path("rust"));
+}
+
+#[test]
+fn a_command_is_found_where_it_may_be() {
+    let page =
+        "Run it::\n\n  ARCH=arm64 make run\n\n* These\n  make files ready.\n```\nmake test\n```\n";
+    let found: Vec<_> = block_lines(page).filter_map(target).collect();
+    assert_eq!(found, ["run", "test"]);
 }
