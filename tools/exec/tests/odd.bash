@@ -87,7 +87,7 @@ executed_in_a_sandbox() {
 started_in_a_sandbox() {
 	# repoll-exec itself runs under the filter, which allows ioctl: all calls are carried.
 	expect 0 'carried by repoll: 5 epoll_create' ./odd allow-and-execute repoll-exec --stats ./odd waits
-	expect 125 'ioctl is refused here, by a filter' ./odd landlock "$(command -v repoll-exec)" ./odd waits
+	expect 125 'a seccomp filter or Landlock refuses ioctl' ./odd landlock "$(command -v repoll-exec)" ./odd waits
 }
 in_landlock() {
 	same landlock
