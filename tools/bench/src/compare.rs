@@ -113,7 +113,8 @@ impl Comparison {
     pub fn text(&self) -> String {
         let [empty, nop] = self.nothing;
         let mut out = format!(
-            "instructions a call (of which getpid: {empty:.0}, NOP: {nop:.0}); C: the kernel's own\n\n"
+            "instructions a call (of which getpid: {empty:.0}, NOP: {nop:.0}); C: the kernel's \
+             own\n\n"
         );
         let _ = write!(out, "{:>7} {:>5}", "watched", "ready");
         for method in Method::ALL {

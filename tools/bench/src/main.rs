@@ -112,7 +112,10 @@ fn warn_of_clock() {
     let source = source.trim();
     // QEMU advances these with each instruction, and programs read them without a system call.
     if !["tsc", "arch_sys_counter"].contains(&source) {
-        eprintln!("the clock source is {source}: too coarse to count instructions; boot with tsc or arch_sys_counter");
+        eprintln!(
+            "the clock source is {source}: too coarse to count instructions; boot with tsc or \
+             arch_sys_counter"
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use crate::multiplexer::{Maker, Set};
 use anyhow::{ensure, Result};
 use libc::{EPOLL_CTL_DEL, EPOLL_CTL_MOD};
 use repoll::EventFlags;
-use repoll_testkit::files::pipe;
+use repoll_testkit::files::{eventfds, pipe};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -25,10 +25,7 @@ pub struct Files(Vec<OwnedFd>);
 impl Files {
     /// Makes `count`.
     pub fn new(count: usize) -> io::Result<Self> {
-        (0..count)
-            .map(|_| Call::eventfd().descriptor())
-            .collect::<io::Result<_>>()
-            .map(Self)
+        eventfds(count).map(Self)
     }
 
     /// The descriptors of the first `count`.

@@ -37,16 +37,19 @@ pub fn page(kernel: &str, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<Stri
     let p = &mut page;
     write!(
         p,
-        "<!DOCTYPE html>\n<!-- SPDX-License-Identifier: GPL-2.0 -->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>repoll: the lab</title>\n\
-         <style>\n{STYLE}{OWN_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>The lab: claims about I/O multiplexing, tried</h1>\n"
+        "<!DOCTYPE html>\n<!-- SPDX-License-Identifier: GPL-2.0 -->\n<html lang=\"en\">\n\
+         <head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>repoll: the lab</title>\n<style>\n{STYLE}{OWN_STYLE}</style>\n</head>\n\
+         <body>\n<main>\n<h1>The lab: claims about I/O multiplexing, tried</h1>\n"
     )?;
     write!(
         p,
-        "<p class=\"lead\">Articles explain how Linux waits for many files at once. Each of their claims was tried \
-         on a running kernel ({}), on the kernel's own calls and on repoll. The verdict is from the measurement or, \
-         where nothing can be measured, from the source code. The recordings of the experiments can be played \
-         step by step.</p>\n<p class=\"counts\">{}</p>\n",
+        "<p class=\"lead\">Articles explain how Linux waits for many files at once. Each of their \
+         claims was tried on a running kernel ({}), on the kernel's own calls and on repoll. The \
+         verdict is from the measurement or, where nothing can be measured, from the source code. \
+         The recordings of the experiments can be played step by step.</p>\n\
+         <p class=\"counts\">{}</p>\n",
         escaped(kernel),
         counts(tried)
     )?;
@@ -109,7 +112,8 @@ fn counts(tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> String {
 
 fn overview(p: &mut String, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<()> {
     p.push_str(
-        "<table class=\"overview\">\n<thead><tr><th></th><th>claim</th><th>verdict</th></tr></thead>\n<tbody>\n",
+        "<table class=\"overview\">\n\
+         <thead><tr><th></th><th>claim</th><th>verdict</th></tr></thead>\n<tbody>\n",
     );
     for (at, (mechanism, results)) in tried.iter().enumerate() {
         writeln!(
@@ -164,7 +168,8 @@ fn claim(p: &mut String, result: &Tried<'_>) -> Result<()> {
     } = result;
     write!(
         p,
-        "<article class=\"claim\" id=\"claim-{number}\">\n<h3><span>{number}</span>{}</h3>\n<p>{}</p>\n",
+        "<article class=\"claim\" id=\"claim-{number}\">\n\
+         <h3><span>{number}</span>{}</h3>\n<p>{}</p>\n",
         escaped(claim.text),
         verdict(result)
     )?;
@@ -204,7 +209,8 @@ fn recording(p: &mut String, number: usize, trace: &Trace) -> Result<()> {
     let data = report::recording(trace, &stories, &statistics, STEPS)?;
     writeln!(
         p,
-        "<details class=\"film\" id=\"recording-{number}\"><summary>The recording, step by step</summary>\n\
+        "<details class=\"film\" id=\"recording-{number}\">\
+         <summary>The recording, step by step</summary>\n\
          <div class=\"frame\"><script type=\"application/json\">{data}</script>\n<noscript>"
     )?;
     if stories.is_empty() {

@@ -21,7 +21,8 @@ pub fn watch(claim: &'static str) -> Watch {
         if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
             let seconds = LIMIT.as_secs();
             eprintln!(
-                "repoll-lab: \"{claim}\" has not ended after {seconds} s: the module does not wake its threads"
+                "repoll-lab: \"{claim}\" has not ended after {seconds} s: the module does not wake \
+                 its threads"
             );
             tracefs::remove_all();
             std::process::exit(1);

@@ -95,7 +95,8 @@ fn waits_and_copies() -> Result<Finding> {
             let data = ring.finish()?;
             let left = bytes_left(reader)?;
             let seen = format!(
-                "a read of an empty {}: {early} completions before the data; with the completion {:?} is in the buffer, and {left} bytes are left in the file",
+                "a read of an empty {}: {early} completions before the data; with the completion \
+                 {:?} is in the buffer, and {left} bytes are left in the file",
                 match side {
                     Side::Kernel => "pipe",
                     Side::Repoll => "source",

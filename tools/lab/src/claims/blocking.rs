@@ -159,7 +159,8 @@ fn switches() -> Result<Finding> {
         let waited = sleeps_of_reader(side, true)?;
         let found = sleeps_of_reader(side, false)?;
         let seen = format!(
-            "{COUNT} reads of {} slept {waited} times when they came before the data, {found} times when they came after",
+            "{COUNT} reads of {} slept {waited} times when they came before the data, {found} \
+             times when they came after",
             match side {
                 Side::Kernel => "a socket",
                 Side::Repoll => "/dev/repoll-source",
@@ -201,7 +202,10 @@ fn stages() -> Result<Finding> {
             reader.end()
         })?;
         let waits = sleeps_of_reader(side, true)? >= COUNT;
-        let seen = format!("without data it sleeps: {waits}; with data it copied {read} byte and slept {slept} times");
+        let seen = format!(
+            "without data it sleeps: {waits}; with data it copied {read} byte and slept {slept} \
+             times"
+        );
         let verdict = Verdict::only_if("copying counts as waiting", waits && read == 1, slept > 0);
         Ok((verdict, seen))
     })
@@ -226,7 +230,8 @@ fn one_file() -> Result<Finding> {
         let ((tid, slept_on), trace) = record_story(experiment)?;
         let wakings = wakings(&trace, tid);
         let seen = format!(
-            "data on another file: it sleeps on: {slept_on}; it became runnable {wakings} time in all, through its own file"
+            "data on another file: it sleeps on: {slept_on}; it became runnable {wakings} time in \
+             all, through its own file"
         );
         Ok((Verdict::holds(slept_on && wakings == 1), seen))
     })

@@ -132,7 +132,8 @@ fn two_queues() -> Result<Finding> {
                 let (waited, polled) = (waiter.end()?, poller.end()?);
                 ensure!(places[0] != places[1], "both sleep in {}", places[0]);
                 let seen = format!(
-                    "one sleeps in {}, the other in {}; after one event the first has {waited}, the second {polled}",
+                    "one sleeps in {}, the other in {}; after one event the first has {waited}, \
+                     the second {polled}",
                     places[0], places[1]
                 );
                 Ok((Verdict::holds((waited, polled) == (1, 1)), seen))

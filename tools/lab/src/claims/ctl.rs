@@ -171,7 +171,8 @@ fn leaves_an_entry() -> Result<Finding> {
         })?;
         let left = count(&trace, "source_wake", "pollers", 1);
         let seen = format!(
-            "ADD polls {asked} time; with no thread in a wait, {there} of 2 messages find the entry, after DEL {left} of 1"
+            "ADD polls {asked} time; with no thread in a wait, {there} of 2 messages find the \
+             entry, after DEL {left} of 1"
         );
         Ok((Verdict::holds(asked == 1 && there == 2 && left == 0), seen))
     })
@@ -181,7 +182,8 @@ fn must_be_there() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd_of(1)?;
-        let missing = |result: &io::Result<()>| matches!(result, Err(error) if error.kind() == ErrorKind::NotFound);
+        let kind = |result: &io::Result<()>| result.as_ref().err().map(io::Error::kind);
+        let missing = |result: &_| kind(result) == Some(ErrorKind::NotFound);
         let modified = m.modify(&fd, EventFlags::IN);
         m.add(&fd, EventFlags::IN)?;
         let watched = m.wait(NOW)?;
@@ -203,7 +205,8 @@ fn only_pollable() -> Result<Finding> {
     Finding::both(|side| {
         let m = Multiplexer::new(side)?;
         let results = [m.add(&file, EventFlags::IN), m.add(&folder, EventFlags::IN)];
-        let refused = |result: &io::Result<()>| matches!(result, Err(error) if error.raw_os_error() == Some(libc::EPERM));
+        let number = |result: &io::Result<()>| result.as_ref().err()?.raw_os_error();
+        let refused = |result: &_| number(result) == Some(libc::EPERM);
         m.add(&eventfd()?, EventFlags::IN)?;
         let verdict = Verdict::holds(results.iter().all(refused));
         let [file, folder] = results;

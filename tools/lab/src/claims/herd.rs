@@ -112,7 +112,10 @@ fn herd() -> Result<Finding> {
         Finding::both(|side| {
             let shared = instances_woken(side, EventFlags::IN)?;
             let exclusive = instances_woken(side, EventFlags::IN | EventFlags::EXCLUSIVE)?;
-            let seen = format!("of {WAITERS} instances with a waiter each, one event woke {shared}, with EXCLUSIVE {exclusive}");
+            let seen = format!(
+                "of {WAITERS} instances with a waiter each, one event woke {shared}, with \
+                 EXCLUSIVE {exclusive}"
+            );
             let verdict = Verdict::only_if(
                 "they do not use EXCLUSIVE",
                 shared == WAITERS,
@@ -145,7 +148,8 @@ fn threads_of_one() -> Result<Finding> {
             let edge = threads_woken(side, EventFlags::IN | EventFlags::ET)?;
             let oneshot = threads_woken(side, EventFlags::IN | EventFlags::ONESHOT)?;
             let seen = format!(
-                "of {WAITERS} threads in one instance, one event woke {level} if level-triggered, {edge} if edge-triggered, {oneshot} with ONESHOT"
+                "of {WAITERS} threads in one instance, one event woke {level} if level-triggered, \
+                 {edge} if edge-triggered, {oneshot} with ONESHOT"
             );
             let verdict = Verdict::only_if(
                 "it is level-triggered, and no thread has read yet",

@@ -68,7 +68,8 @@ fn nested() -> Result<Finding> {
             read(&fd, &mut [0; 8])?;
             let after = outer.wait(NOW)?;
             let seen = format!(
-                "the outer one has {before} events before, {during} when the file is ready; the inner one {in_inner}; after the read the outer one has {after}"
+                "the outer one has {before} events before, {during} when the file is ready; the \
+                 inner one {in_inner}; after the read the outer one has {after}"
             );
             let holds = [before, during, in_inner, after] == [0, 1, 1, 0];
             Ok((Verdict::holds(holds), seen))

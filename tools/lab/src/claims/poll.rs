@@ -98,7 +98,8 @@ fn beyond_65535() -> Result<Finding> {
             .count();
         if watched < COUNT && watched != 65_535 {
             bail!(
-                "{side} watches only {watched}: the limit is 4 % of the memory, so give the guest more"
+                "{side} watches only {watched}: the limit is 4 % of the memory, so give the guest \
+                 more"
             );
         }
         let seen = format!("poll found {polled} of {COUNT} ready, an instance watches {watched}");
@@ -133,7 +134,8 @@ fn array_stays() -> Result<Finding> {
             }
         };
         let seen = format!(
-            "the same array twice: {} and {} ready; only revents of the ready entry changed: {found}",
+            "the same array twice: {} and {} ready; only revents of the ready entry changed: \
+             {found}",
             counts[0], counts[1]
         );
         Ok((Verdict::holds(counts == [1, 1] && found), seen))

@@ -140,7 +140,10 @@ fn whole_path() -> Result<Finding> {
         let woken = woken_by_socket(&trace, tid);
         match side {
             Side::Kernel => {
-                let seen = format!("of {COUNT} datagrams, {woken} woke the waiter in the softirq that had passed the data to the socket");
+                let seen = format!(
+                    "of {COUNT} datagrams, {woken} woke the waiter in the softirq that had passed \
+                     the data to the socket"
+                );
                 Ok((Verdict::holds(woken > 0), seen))
             }
             Side::Repoll => {

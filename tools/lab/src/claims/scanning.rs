@@ -144,7 +144,8 @@ pub fn enters_queues(call: Call) -> Result<Finding> {
         })?;
         let after = count(&trace, "source_wake", "pollers", 1);
         let mut seen = format!(
-            "during a call {during} of {FEW} files have an entry in their wait queue, after it {after}"
+            "during a call {during} of {FEW} files have an entry in their wait queue, after it \
+             {after}"
         );
         if side == Side::Repoll {
             seen += &format!("; it counted {} entries in one call", counts.added);
@@ -203,7 +204,8 @@ pub fn copies(call: Call) -> Result<Finding> {
         let copied_out = faults(run(bytes));
         ensure!(good, "it fails with accessible memory too");
         let mut seen = format!(
-            "{what}: EFAULT if the second half cannot be read: {copied_in}; if it cannot be written: {copied_out}"
+            "{what}: EFAULT if the second half cannot be read: {copied_in}; if it cannot be \
+             written: {copied_out}"
         );
         if side == Side::Repoll {
             let (_, counts) = Scanner::new(call, side)?.wait(&[far.as_raw_fd()], NOW)?;

@@ -152,7 +152,8 @@ fn raised_limits() -> Result<Finding> {
     fs::write(FILE_MAX, before.trim())?;
     let (low, high) = (low?, finds_far(Side::Kernel)?);
     let seen = format!(
-        "descriptor {FAR} is found ready with file-max 4000: {low}, with {}: {high}; fd_set has {bits} bits in both cases",
+        "descriptor {FAR} is found ready with file-max 4000: {low}, with {}: {high}; fd_set has \
+         {bits} bits in both cases",
         before.trim()
     );
     Finding::of(

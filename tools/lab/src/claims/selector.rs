@@ -130,7 +130,8 @@ fn ignored_end() -> Result<Finding> {
         let ignored = turns_after_close(side, false, TURNS)?;
         let minded = turns_after_close(side, true, TURNS)?;
         let seen = format!(
-            "after the close select returns at once {ignored} times of {TURNS}; {minded} time if the program closes too"
+            "after the close select returns at once {ignored} times of {TURNS}; {minded} time if \
+             the program closes too"
         );
         Ok((Verdict::holds(ignored == TURNS && minded == 1), seen))
     })?;
@@ -174,7 +175,8 @@ fn accept_once() -> Result<Finding> {
         let (some, lost) = accepted(side, CLIENTS, false)?;
         let (all, none) = accepted(side, CLIENTS, true)?;
         let seen = format!(
-            "of {CLIENTS} clients, {some} are accepted and {lost} wait for ever; with accept until EAGAIN {all} and {none}"
+            "of {CLIENTS} clients, {some} are accepted and {lost} wait for ever; with accept until \
+             EAGAIN {all} and {none}"
         );
         let holds = lost > 0 && some + lost == CLIENTS && (all, none) == (CLIENTS, 0);
         Ok((Verdict::holds(holds), seen))
@@ -300,7 +302,8 @@ fn one_at_a_time() -> Result<Finding> {
             done.together.into_inner(),
         );
         let seen = format!(
-            "two threads, {CLIENTS} clients: {echoed} of {} bytes came back, {ends} ends were seen, {together} times both threads served one connection",
+            "two threads, {CLIENTS} clients: {echoed} of {} bytes came back, {ends} ends were \
+             seen, {together} times both threads served one connection",
             CLIENTS * MESSAGES
         );
         let holds = (echoed, ends, together) == (CLIENTS * MESSAGES, CLIENTS, 0);

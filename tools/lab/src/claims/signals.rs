@@ -93,7 +93,8 @@ fn sigio() -> Result<Finding> {
             let left = bytes_left(files.reader())?;
             let taken = read(files.reader(), &mut [0; 8])?;
             let seen = format!(
-                "{early} signals before the data, {came} after; then {left} byte can be read, and the program reads {taken}"
+                "{early} signals before the data, {came} after; then {left} byte can be read, and \
+                 the program reads {taken}"
             );
             let holds = (early, came, left, taken) == (0, 1, 1, 1);
             Ok((Verdict::holds(holds), seen))

@@ -161,7 +161,8 @@ fn less_data_are_no_edge() -> Result<Finding> {
         read(&reader, &mut [0; 16384])?;
         let (less, room) = (m.wait(NOW)?, writing.wait(NOW)?);
         let seen = format!(
-            "the reader: {} when data arrive, {} when 16384 bytes have been read; the writer: {} while the pipe is full, {} then",
+            "the reader: {} when data arrive, {} when 16384 bytes have been read; the writer: {} \
+             while the pipe is full, {} then",
             in_words(came),
             in_words(less),
             in_words(full),

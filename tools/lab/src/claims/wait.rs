@@ -197,7 +197,10 @@ fn looks_again() -> Result<Finding> {
             }
             // Otherwise the waiter was quicker and has the event.
             if sleeps_on && slept >= 2 {
-                let seen = format!("one wait slept {slept} times, and returned the event that stayed (at try {tries})");
+                let seen = format!(
+                    "one wait slept {slept} times, and returned the event that stayed (at try \
+                     {tries})"
+                );
                 return Ok((Verdict::Holds, seen));
             }
         }
@@ -222,7 +225,8 @@ fn copies_little() -> Result<Finding> {
         read(&files[0], &mut [0; 8])?;
         let none = run(0);
         let seen = format!(
-            "a buffer of {ROOM} events: with memory for 1 and one ready it returns {one:?}, without memory and none ready {none:?}"
+            "a buffer of {ROOM} events: with memory for 1 and one ready it returns {one:?}, \
+             without memory and none ready {none:?}"
         );
         let holds = matches!((&one, &none), (Ok(1), Ok(0)));
         Ok((Verdict::holds(holds), seen))
