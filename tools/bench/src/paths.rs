@@ -283,3 +283,29 @@ pub fn round_trip(clock: &Clock, maker: &Maker) -> Result<f64> {
         result
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The paths check the results of their calls. The C epoll is on every host.
+    #[test]
+    fn paths_can_be_measured_on_the_c_epoll() -> Result<()> {
+        let (clock, maker) = (Clock::new(), Maker::Epoll);
+        let files = Files::new(100)?;
+        for ready in [0, 1] {
+            wait_ready(&clock, &maker, 1, ready)?;
+        }
+        wait_edges(&clock, &maker, 64)?;
+        for watching in [Watching::None, Watching::Queued, Watching::Idle] {
+            write(&clock, &maker, watching)?;
+        }
+        add_and_delete(&clock, &maker, &files, 50)?;
+        modify(&clock, &maker)?;
+        wait_among(&clock, &maker, &files, 50)?;
+        eventfds_among(&clock, &maker, &files, 50)?;
+        create_and_close(&clock, &maker)?;
+        assert!(round_trip(&clock, &maker)? > 0.0);
+        Ok(())
+    }
+}
