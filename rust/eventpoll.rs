@@ -22,7 +22,6 @@ use crate::kernel_ext::{
         ordering::Relaxed,
         Atomic, //
     },
-    bindings as ext,
     device::register,
     nested::lock_nested,
     tree::{
@@ -36,8 +35,10 @@ use crate::kernel_ext::{
         WaitQueue, //
     },
 };
-use crate::trace::trace;
-use crate::uapi::epoll as events;
+use crate::trace::{
+    constants,
+    trace, //
+};
 use crate::watch::last_close::FileId;
 use crate::watch::ready_queue::{
     Consumer,
@@ -45,6 +46,11 @@ use crate::watch::ready_queue::{
 };
 use crate::watch::ClosedList;
 
+use crate::uapi::epoll::{
+    EPOLLERR,
+    EPOLLIN,
+    EPOLLRDNORM, //
+};
 use crowd::Crowd;
 use item::{
     Item,
@@ -157,12 +163,12 @@ impl Eventpoll {
                 self.id,
                 waiters.into(),
                 pollers.into(),
-                ext::REPOLL_WAKE_EVENT
+                constants::REPOLL_WAKE_EVENT
             ));
         }
         let woken = waiters && self.waiters.wake_one(sync);
         if pollers {
-            self.pollers.wake_pollers(events::IN | events, depth);
+            self.pollers.wake_pollers(EPOLLIN | events, depth);
         }
         woken
     }
@@ -172,10 +178,10 @@ impl Eventpoll {
     /// Once one outsider too many has come ([`Crowd`]), the instance stays in error, to all.
     pub(crate) fn poll(&self, table: &PollTable<'_>) -> u32 {
         if table.waits() && !self.crowd.register(self, table) {
-            trace!(limit(self.id, -1, ext::REPOLL_LIMIT_POLLERS, 0));
+            trace!(limit(self.id, -1, constants::REPOLL_LIMIT_POLLERS, 0));
         }
         if self.crowd.has_refused() {
-            return events::ERR;
+            return EPOLLERR;
         }
         self.ready_events(0)
     }
@@ -198,14 +204,14 @@ impl Eventpoll {
         let Some(mut scan) = locked.consumer.scan(&self.ready) else {
             return 0;
         };
-        trace!(scan_begin(self.id, ext::REPOLL_SCAN_POLL));
+        trace!(scan_begin(self.id, constants::REPOLL_SCAN_POLL));
         let mut taken = 0;
         let mut ready = 0;
         while let Some(item) = scan.next() {
             taken += 1;
             if item.poll_now(depth + 1) != 0 {
                 scan.put_back(item);
-                ready = events::IN | events::RDNORM;
+                ready = EPOLLIN | EPOLLRDNORM;
                 break;
             }
         }
@@ -239,8 +245,8 @@ impl Eventpoll {
     pub(crate) fn release(&self) {
         trace!(release(self.id));
         if self.pollers.has_entries() {
-            trace!(wake(self.id, 0, 1, ext::REPOLL_WAKE_RELEASE));
-            self.pollers.wake_pollers(events::IN, 0);
+            trace!(wake(self.id, 0, 1, constants::REPOLL_WAKE_RELEASE));
+            self.pollers.wake_pollers(EPOLLIN, 0);
         }
         self.place.set_file(FileId::NONE);
         let mut locked = self.locked.lock();

@@ -20,7 +20,6 @@ use crate::kernel_ext::{
         ordering::Relaxed,
         Atomic, //
     },
-    bindings as ext,
     device::{
         register,
         Device, //
@@ -38,6 +37,13 @@ use crate::kernel_ext::{
     }, //
 };
 use crate::trace::trace;
+use crate::uapi;
+use crate::uapi::epoll::{
+    EPOLLERR,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT, //
+};
 use kernel::{
     fs::File,
     iov::{
@@ -92,7 +98,7 @@ struct Feeds {
 /// It is the last resort: a user's watches by instances have a lower limit of their own. A poller
 /// that finds no room can't be woken, and can't know that, so `poll` reports an error to all, for
 /// good.
-const MAX_POLLERS: u32 = ext::REPOLL_SOURCE_MAX_POLLERS;
+const MAX_POLLERS: u32 = uapi::REPOLL_SOURCE_MAX_POLLERS;
 
 /// Numbers the open files, for the tracepoints.
 static SOURCES: Atomic<u32> = Atomic::new(0);
@@ -132,7 +138,7 @@ impl Device for Source {
             }
         }
         let events = if crowded() {
-            ext::ERR
+            EPOLLERR
         } else {
             this.queue.events()
         };
@@ -254,8 +260,8 @@ fn wait_for<T>(
     mut attempt: impl FnMut() -> Result<T>,
 ) -> Result<T> {
     let (writer, events) = match direction {
-        Direction::Read => (0, ext::IN | ext::HUP),
-        Direction::Write => (1, ext::OUT | ext::HUP),
+        Direction::Read => (0, EPOLLIN | EPOLLHUP),
+        Direction::Write => (1, EPOLLOUT | EPOLLHUP),
     };
     loop {
         match attempt() {

@@ -11,6 +11,43 @@
 use crate::kernel_ext::bindings as ext;
 use kernel::bindings;
 
+/// The values of the tracepoints' fields, as `repoll_trace.h` names them.
+pub(crate) mod constants {
+    pub(crate) use crate::kernel_ext::bindings::{
+        REPOLL_CALL_POLL,
+        REPOLL_CALL_SELECT,
+        REPOLL_CB_ALREADY,
+        REPOLL_CB_DISARMED,
+        REPOLL_CB_MISMATCH,
+        REPOLL_CB_QUEUED,
+        REPOLL_DROP_FULL,
+        REPOLL_DROP_OTHER,
+        REPOLL_DROP_TOO_LONG,
+        REPOLL_LIMIT_DEPTH,
+        REPOLL_LIMIT_FILE,
+        REPOLL_LIMIT_PATHS,
+        REPOLL_LIMIT_POLLERS,
+        REPOLL_LIMIT_USER,
+        REPOLL_QUEUE_ADD,
+        REPOLL_QUEUE_BACK,
+        REPOLL_QUEUE_CALLBACK,
+        REPOLL_QUEUE_LEVEL,
+        REPOLL_QUEUE_MOD,
+        REPOLL_REMOVE_CLOSED,
+        REPOLL_REMOVE_DEL,
+        REPOLL_REMOVE_RELEASE,
+        REPOLL_SCAN_POLL,
+        REPOLL_SCAN_WAIT,
+        REPOLL_WAKE_EVENT,
+        REPOLL_WAKE_LEFT,
+        REPOLL_WAKE_RELEASE,
+        REPOLL_WOKEN_EVENT,
+        REPOLL_WOKEN_NOTHING,
+        REPOLL_WOKEN_SIGNAL,
+        REPOLL_WOKEN_TIMEOUT, //
+    };
+}
+
 /// Calls a tracepoint, with arguments that are evaluated only if it is on: `trace!(create(ep.id))`.
 macro_rules! trace {
     ($name:ident($($arg:expr),* $(,)?)) => {

@@ -19,13 +19,24 @@ use super::{
     Key,
     Locked, //
 };
-use crate::uapi::epoll as events;
 
 use crate::kernel_ext::{
-    bindings as ext, device, drift::errno::ELOOP, files::Files, nested::Topology, task,
-    user_args::repoll_ctl, wait_queue::PollTable,
+    device, drift::errno::ELOOP, files::Files, nested::Topology, task, user_args::repoll_ctl,
+    wait_queue::PollTable,
 };
-use crate::trace::trace;
+use crate::trace::{
+    constants,
+    trace, //
+};
+use crate::uapi::epoll::{
+    EPOLLEXCLUSIVE,
+    EPOLLEXCLUSIVE_OK_BITS,
+    EPOLLWAKEUP,
+    EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
+    EPOLL_CTL_MOD,
+    EP_ALWAYS_BITS, //
+};
 use crate::watch::last_close::FileId;
 use crate::watch::ready_queue::{
     Consumer,
@@ -76,7 +87,7 @@ fn change(
 ) -> Result {
     // Held to the end, so the file's last close can't come while the item is being listed.
     let file = Files::current()?.get(args.fd)?;
-    let has_events = args.op != ext::CTL_DEL;
+    let has_events = args.op != EPOLL_CTL_DEL;
     if !device::can_poll(&file) {
         return Err(EPERM);
     }
@@ -84,12 +95,12 @@ fn change(
         return Err(EINVAL);
     }
     let target = device::get::<Eventpoll>(&file);
-    let is_c_epoll = args.op == ext::CTL_ADD && device::is_c_epoll::<Eventpoll>(&file);
-    if has_events && args.events & events::EXCLUSIVE != 0 {
+    let is_c_epoll = args.op == EPOLL_CTL_ADD && device::is_c_epoll::<Eventpoll>(&file);
+    if has_events && args.events & EPOLLEXCLUSIVE != 0 {
         // Entries are added to wait queues by ADD alone, exclusively or not.
-        let refused = args.op == ext::CTL_ADD
-            && (target.is_some() || is_c_epoll || args.events & !events::EXCLUSIVE_OK != 0);
-        if refused || args.op == ext::CTL_MOD {
+        let refused = args.op == EPOLL_CTL_ADD
+            && (target.is_some() || is_c_epoll || args.events & !EPOLLEXCLUSIVE_OK_BITS != 0);
+        if refused || args.op == EPOLL_CTL_MOD {
             return Err(EINVAL);
         }
     }
@@ -97,9 +108,9 @@ fn change(
         file: FileId::of(&file),
         fd: args.fd,
     };
-    let wanted = args.events & !events::WAKEUP | events::ALWAYS;
+    let wanted = args.events & !EPOLLWAKEUP | EP_ALWAYS_BITS;
     match args.op {
-        ext::CTL_ADD => {
+        EPOLL_CTL_ADD => {
             // The C epoll does not see our watches when it looks for cycles, so a cycle through one
             // could be made: it would hang the machine.
             if is_c_epoll {
@@ -116,12 +127,12 @@ fn change(
             };
             new.add(ep)
         }
-        ext::CTL_MOD => {
+        EPOLL_CTL_MOD => {
             let mut locked = ep.locked.lock();
             locked.reap(&ep);
             let Locked { interest, consumer } = &mut *locked;
             let item = interest.get(&key).ok_or(ENOENT)?;
-            if item.events() & events::EXCLUSIVE != 0 {
+            if item.events() & EPOLLEXCLUSIVE != 0 {
                 return Err(EINVAL);
             }
             item.set_interest(wanted, args.data);
@@ -131,7 +142,7 @@ fn change(
             }
             Ok(())
         }
-        ext::CTL_DEL => {
+        EPOLL_CTL_DEL => {
             let mut locked = ep.locked.lock();
             locked.reap(&ep);
             locked.delete(&ep, &key)
@@ -204,7 +215,7 @@ impl New<'_> {
                 Err(Stop::Busy(other)) => busy = Some(other),
                 Err(Stop::Error(e)) => {
                     if e == ELOOP {
-                        trace_limit(&outer, &key, ext::REPOLL_LIMIT_DEPTH, e);
+                        trace_limit(&outer, &key, constants::REPOLL_LIMIT_DEPTH, e);
                     }
                     return Err(e);
                 }
@@ -218,7 +229,7 @@ impl New<'_> {
         };
         let check = || {
             outer.crowd.nest(&outer).inspect_err(|e| {
-                trace_limit(&outer, &key, ext::REPOLL_LIMIT_POLLERS, *e);
+                trace_limit(&outer, &key, constants::REPOLL_LIMIT_POLLERS, *e);
             })
         };
         // `inner` is not polled yet: to poll it may wait for its users.
@@ -250,7 +261,7 @@ impl New<'_> {
 /// Returns EINVAL unless there are `few` enough paths.
 fn check_paths(ep: &Eventpoll, key: &Key, few: bool) -> Result {
     if !few {
-        trace_limit(ep, key, ext::REPOLL_LIMIT_PATHS, EINVAL);
+        trace_limit(ep, key, constants::REPOLL_LIMIT_PATHS, EINVAL);
         return Err(EINVAL);
     }
     Ok(())
@@ -274,7 +285,7 @@ impl Locked {
     ) -> Result<(Arc<Watched>, u32)> {
         let vacancy = self.interest.vacancy(key).ok_or(EEXIST)?;
         let item = vacancy.insert(item()?);
-        let exclusive = wanted & events::EXCLUSIVE != 0;
+        let exclusive = wanted & EPOLLEXCLUSIVE != 0;
         let queue = (&ep.ready, &mut self.consumer);
         let attached = Watch::attach(&item, queue, file, (wanted, exclusive), check, poll);
         let ready = attached.inspect_err(|_| {

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::kernel_ext::{
     atomic::ordering::Relaxed,
-    bindings as ext,
     device::{
         anon_fd,
         Device, //
@@ -31,6 +30,14 @@ use crate::select_poll::counts::{
     Counts, //
 };
 use crate::trace::trace;
+use crate::uapi::epoll::{
+    EPIOCGPARAMS,
+    EPIOCSPARAMS, //
+};
+use crate::uapi::{
+    self,
+    O_CLOEXEC, //
+};
 use kernel::{
     fs::File,
     ioctl::{
@@ -80,7 +87,7 @@ impl Device for Eventpoll {
     #[inline]
     fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let size = _IOC_SIZE(cmd);
-        if _IOC_TYPE(cmd) != ext::REPOLL_IOC_MAGIC {
+        if _IOC_TYPE(cmd) != uapi::REPOLL_IOC_MAGIC {
             return Err(foreign(cmd));
         }
         match (_IOC_NR(cmd), _IOC_DIR(cmd)) {
@@ -101,7 +108,7 @@ impl Device for Eventpoll {
 #[cold]
 fn foreign(cmd: u32) -> Error {
     match cmd {
-        ext::SET_BUSY_POLL | ext::GET_BUSY_POLL => EOPNOTSUPP,
+        EPIOCSPARAMS | EPIOCGPARAMS => EOPNOTSUPP,
         _ => EINVAL,
     }
 }
@@ -109,7 +116,7 @@ fn foreign(cmd: u32) -> Error {
 #[inline(never)]
 fn create(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_create = read(arg, size)?;
-    if args.flags & !ext::CLOEXEC != 0 || args.__pad != 0 {
+    if args.flags & !O_CLOEXEC != 0 || args.__pad != 0 {
         return Err(EINVAL);
     }
     // The name of a C epoll, by which lsof, CRIU and others recognise an instance.

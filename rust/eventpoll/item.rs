@@ -8,7 +8,6 @@ use super::{
     Eventpoll,
     Key, //
 };
-use crate::uapi::epoll as events;
 
 use crate::kernel_ext::{
     atomic::{
@@ -16,13 +15,23 @@ use crate::kernel_ext::{
         smp_mb,
         Atomic, //
     },
-    bindings as ext,
     wait_queue::{
         poll_now,
         WakeUp, //
     },
 };
-use crate::trace::trace;
+use crate::trace::{
+    constants,
+    trace, //
+};
+use crate::uapi::epoll::{
+    EPOLLEXCLUSIVE,
+    EPOLLIN,
+    EPOLLINOUT_BITS,
+    EPOLLOUT,
+    EPOLL_URING_WAKE,
+    EP_PRIVATE_BITS, //
+};
 use crate::watch::last_close::FileId;
 use crate::watch::ready_queue::Push;
 use crate::watch::{
@@ -69,20 +78,20 @@ pub(crate) struct Item {
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Removal {
-    Del = ext::REPOLL_REMOVE_DEL,
-    Closed = ext::REPOLL_REMOVE_CLOSED,
-    Release = ext::REPOLL_REMOVE_RELEASE,
+    Del = constants::REPOLL_REMOVE_DEL,
+    Closed = constants::REPOLL_REMOVE_CLOSED,
+    Release = constants::REPOLL_REMOVE_RELEASE,
 }
 
 /// Why an item enters the ready queue.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Reason {
-    Callback = ext::REPOLL_QUEUE_CALLBACK,
-    Add = ext::REPOLL_QUEUE_ADD,
-    Mod = ext::REPOLL_QUEUE_MOD,
-    Level = ext::REPOLL_QUEUE_LEVEL,
-    Back = ext::REPOLL_QUEUE_BACK,
+    Callback = constants::REPOLL_QUEUE_CALLBACK,
+    Add = constants::REPOLL_QUEUE_ADD,
+    Mod = constants::REPOLL_QUEUE_MOD,
+    Level = constants::REPOLL_QUEUE_LEVEL,
+    Back = constants::REPOLL_QUEUE_BACK,
 }
 
 /// Numbers items, for the tracepoints. One word, so relaxed additions give each number once.
@@ -99,7 +108,12 @@ impl Item {
         data: u64,
     ) -> Result<Self> {
         ep.user.charge_watch(max).inspect_err(|e| {
-            trace!(limit(ep.id, key.fd, ext::REPOLL_LIMIT_USER, e.to_errno()));
+            trace!(limit(
+                ep.id,
+                key.fd,
+                constants::REPOLL_LIMIT_USER,
+                e.to_errno()
+            ));
         })?;
         Ok(Self {
             ep,
@@ -143,7 +157,7 @@ impl Item {
     /// ONESHOT has fired: nothing is wanted until MOD. Under the instance's lock. A callback that still
     /// sees the old events queues the item in vain; MOD makes up for one that throws its event away.
     pub(crate) fn disarm(&self) {
-        self.events.store(self.events() & events::PRIVATE, Relaxed);
+        self.events.store(self.events() & EP_PRIVATE_BITS, Relaxed);
         trace!(disarm(self.ep.id, self.id, self.fd));
     }
 
@@ -235,12 +249,12 @@ impl Item {
         // `Item::set_interest`, with whose barrier this one pairs.
         smp_mb(Full);
         let events = self.events();
-        match events::match_wake(events, wake.events) {
+        match match_wake(events, wake.events) {
             Ok(()) => Ok(events),
             Err(outcome) => {
                 self.trace_callback(wake, outcome);
                 self.trace_callback_exit(false, false);
-                Err(events & events::EXCLUSIVE == 0)
+                Err(events & EPOLLEXCLUSIVE == 0)
             }
         }
     }
@@ -252,9 +266,9 @@ impl Item {
         let depth = self.target().map_or(1, |inner| inner.pollers.depth());
         let woken = self
             .ep
-            .wake(wake.sync, wake.events & events::URING_WAKE, depth);
-        let shared = events & events::EXCLUSIVE == 0;
-        let used = !shared && woken && !wake.last && events::uses_up(events, wake.events);
+            .wake(wake.sync, wake.events & EPOLL_URING_WAKE, depth);
+        let shared = events & EPOLLEXCLUSIVE == 0;
+        let used = !shared && woken && !wake.last && uses_up(events, wake.events);
         self.trace_callback_exit(woken, used);
         shared || used
     }
@@ -276,7 +290,7 @@ impl Watcher for Item {
             trace!(limit(
                 self.ep.id,
                 self.fd,
-                ext::REPOLL_LIMIT_FILE,
+                constants::REPOLL_LIMIT_FILE,
                 e.to_errno()
             ));
         })
@@ -287,25 +301,25 @@ impl Watcher for Item {
     #[inline]
     fn woken(this: ArcBorrow<'_, Watched>, wake: WakeUp) -> bool {
         let mut events = this.events();
-        if events::match_wake(events, wake.events).is_err() {
+        if match_wake(events, wake.events).is_err() {
             match this.look_again(wake) {
                 Ok(now) => events = now,
                 Err(used) => return used,
             }
         }
         let push = this.ep.ready.push(&this, || {
-            this.trace_callback(wake, ext::REPOLL_CB_QUEUED);
+            this.trace_callback(wake, constants::REPOLL_CB_QUEUED);
             this.trace_queue(Reason::Callback);
         });
         if push == Push::Already {
-            this.trace_callback(wake, ext::REPOLL_CB_ALREADY);
+            this.trace_callback(wake, constants::REPOLL_CB_ALREADY);
         }
         // Also if it was queued already: a second event may take a second waiter.
         if this.ep.has_sleepers() {
             this.wake_sleepers(wake, events)
         } else {
             this.trace_callback_exit(false, false);
-            events & events::EXCLUSIVE == 0
+            events & EPOLLEXCLUSIVE == 0
         }
     }
 
@@ -317,5 +331,30 @@ impl Watcher for Item {
         // the instance, so take one. To drop it, even as the last one, does not sleep.
         let ep = this.ep.clone();
         ep.closed.push(this);
+    }
+}
+
+/// Whether a wake-up for the events `woken` concerns an item that wants `wanted`; else the outcome for
+/// the tracepoint. 0: the waker did not say what there is.
+#[inline]
+fn match_wake(wanted: u32, woken: u32) -> Result<(), u32> {
+    if wanted & !EP_PRIVATE_BITS == 0 {
+        return Err(constants::REPOLL_CB_DISARMED);
+    }
+    if woken != 0 && woken & wanted == 0 {
+        return Err(constants::REPOLL_CB_MISMATCH);
+    }
+    Ok(())
+}
+
+/// Whether a wake-up for the events `woken` is used up by an exclusive item that wants `wanted`, given
+/// that a waiter was woken for it. As `ep_poll_callback()`: not if it is for readers and writers at
+/// once, since others may want the other half.
+fn uses_up(wanted: u32, woken: u32) -> bool {
+    match woken & EPOLLINOUT_BITS {
+        0 => true,
+        EPOLLIN => wanted & EPOLLIN != 0,
+        EPOLLOUT => wanted & EPOLLOUT != 0,
+        _ => false,
     }
 }

@@ -6,20 +6,25 @@ use super::{
     item::Reason,
     Eventpoll, //
 };
-use crate::uapi::epoll as events;
 
 use crate::kernel_ext::{
     atomic::{
         ordering::Full,
         smp_mb, //
     },
-    bindings as ext,
     task,
     time::Deadline,
     user_args::EventWriter, //
 };
 use crate::select_poll::counts::Counts;
-use crate::trace::trace;
+use crate::trace::{
+    constants,
+    trace, //
+};
+use crate::uapi::epoll::{
+    EPOLLET,
+    EPOLLONESHOT, //
+};
 use kernel::{
     bindings::epoll_event,
     prelude::*, //
@@ -88,13 +93,13 @@ fn sleep_and_deliver(
 /// For the tracepoint.
 fn why_awake(ep: &Eventpoll, timed_out: bool) -> u32 {
     if !ep.ready.is_empty() {
-        ext::REPOLL_WOKEN_EVENT
+        constants::REPOLL_WOKEN_EVENT
     } else if timed_out {
-        ext::REPOLL_WOKEN_TIMEOUT
+        constants::REPOLL_WOKEN_TIMEOUT
     } else if task::signal_pending() {
-        ext::REPOLL_WOKEN_SIGNAL
+        constants::REPOLL_WOKEN_SIGNAL
     } else {
-        ext::REPOLL_WOKEN_NOTHING
+        constants::REPOLL_WOKEN_NOTHING
     }
 }
 
@@ -117,7 +122,7 @@ fn deliver(ep: &Eventpoll, out: EventWriter, counts: Option<&mut Counts>) -> Res
     if !ep.ready.is_empty() {
         smp_mb(Full);
         if ep.waiters.has_entries() {
-            trace!(wake(ep.id, 1, 0, ext::REPOLL_WAKE_LEFT));
+            trace!(wake(ep.id, 1, 0, constants::REPOLL_WAKE_LEFT));
             ep.waiters.wake_one(false);
         }
     }
@@ -132,7 +137,7 @@ fn scan(ep: &Eventpoll, mut out: EventWriter, polled: &mut usize) -> Result<usiz
     let Some(mut scan) = locked.consumer.scan(&ep.ready) else {
         return Ok(0);
     };
-    trace!(scan_begin(ep.id, ext::REPOLL_SCAN_WAIT));
+    trace!(scan_begin(ep.id, constants::REPOLL_SCAN_WAIT));
     let mut result = Ok(());
     while !out.is_full() {
         let Some(item) = scan.next() else { break };
@@ -152,9 +157,9 @@ fn scan(ep: &Eventpoll, mut out: EventWriter, polled: &mut usize) -> Result<usiz
         }
         item.trace_deliver(ready, data);
         let wanted = item.events();
-        if wanted & events::ONESHOT != 0 {
+        if wanted & EPOLLONESHOT != 0 {
             item.disarm();
-        } else if wanted & events::ET == 0 {
+        } else if wanted & EPOLLET == 0 {
             if scan.requeue(item) {
                 item.trace_queue(Reason::Level);
             }

@@ -37,12 +37,12 @@
 //!     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
 //!         // First register, then look: what comes in between wakes the poller.
 //!         register(table, &*this, |counter| &counter.pollers);
-//!         if this.count.load(Relaxed) != 0 { events::IN } else { 0 }
+//!         if this.count.load(Relaxed) != 0 { EPOLLIN } else { 0 }
 //!     }
 //!
 //!     fn ioctl(this: ArcBorrow<'_, Self>, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
 //!         this.count.add(1, Relaxed);
-//!         this.pollers.wake_pollers(events::IN, 0);
+//!         this.pollers.wake_pollers(EPOLLIN, 0);
 //!         Ok(0)
 //!     }
 //! }
@@ -397,7 +397,7 @@ impl<T: Device> FileOps<T> {
     unsafe fn call<'a>(kiocb: *mut bindings::kiocb) -> (ArcBorrow<'a, T>, bool) {
         // SAFETY: The file stays open, with its private data, for the duration of the call.
         unsafe {
-            let nonblock = (*kiocb).ki_flags & ext::NOWAIT != 0
+            let nonblock = (*kiocb).ki_flags & ext::IOCB_NOWAIT != 0
                 || (*(*kiocb).ki_filp).f_flags & bindings::O_NONBLOCK != 0;
             (Self::device((*kiocb).ki_filp), nonblock)
         }

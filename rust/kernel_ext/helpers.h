@@ -98,43 +98,43 @@ bool repoll_helper_spin_trylock_irq_disable(spinlock_t *lock);
 void repoll_helper_spin_unlock_irq_enable(spinlock_t *lock);
 
 static const unsigned int REPOLL_CONST_FMODE_NOWAIT = (__force unsigned int)FMODE_NOWAIT;
-static const int REPOLL_CONST_NOWAIT = IOCB_NOWAIT;
+static const int REPOLL_CONST_IOCB_NOWAIT = IOCB_NOWAIT;
 static const unsigned int REPOLL_CONST_BAND_IN = POLL_IN;
 static const unsigned int REPOLL_CONST_BAND_OUT = POLL_OUT;
 static const unsigned int REPOLL_CONST_BAND_HUP = POLL_HUP;
 static const unsigned long REPOLL_CONST_INTERFACE_GONE = NETDEV_UNREGISTER;
 static const unsigned int REPOLL_CONST_FIRST_ETHERTYPE = ETH_P_802_3_MIN;
-static const unsigned int REPOLL_CONST_BYTES_TO_READ = FIONREAD;
+static const unsigned int REPOLL_CONST_FIONREAD = FIONREAD;
 
 #ifdef CONFIG_ARM64
 static const unsigned int REPOLL_CONST_HAS_LSE_ATOMICS = ARM64_HAS_LSE_ATOMICS;
 #endif
 
 static const unsigned int REPOLL_CONST_POLLFREE = (__force unsigned int)POLLFREE;
-static const unsigned int REPOLL_CONST_CLOEXEC = O_CLOEXEC;
+static const unsigned int REPOLL_CONST_O_CLOEXEC = O_CLOEXEC;
 
 /* The epoll bits, without their __poll_t. */
-static const unsigned int REPOLL_CONST_IN = (__force unsigned int)EPOLLIN;
-static const unsigned int REPOLL_CONST_OUT = (__force unsigned int)EPOLLOUT;
-static const unsigned int REPOLL_CONST_PRI = (__force unsigned int)EPOLLPRI;
-static const unsigned int REPOLL_CONST_NVAL = (__force unsigned int)EPOLLNVAL;
-static const unsigned int REPOLL_CONST_RDBAND = (__force unsigned int)EPOLLRDBAND;
-static const unsigned int REPOLL_CONST_WRNORM = (__force unsigned int)EPOLLWRNORM;
-static const unsigned int REPOLL_CONST_WRBAND = (__force unsigned int)EPOLLWRBAND;
-static const unsigned int REPOLL_CONST_RDHUP = (__force unsigned int)EPOLLRDHUP;
-static const unsigned int REPOLL_CONST_MSG = (__force unsigned int)EPOLLMSG;
-static const unsigned int REPOLL_CONST_RDNORM = (__force unsigned int)EPOLLRDNORM;
-static const unsigned int REPOLL_CONST_ERR = (__force unsigned int)EPOLLERR;
-static const unsigned int REPOLL_CONST_HUP = (__force unsigned int)EPOLLHUP;
-static const unsigned int REPOLL_CONST_URING_WAKE = (__force unsigned int)EPOLL_URING_WAKE;
-static const unsigned int REPOLL_CONST_EXCLUSIVE = (__force unsigned int)EPOLLEXCLUSIVE;
-static const unsigned int REPOLL_CONST_WAKEUP = (__force unsigned int)EPOLLWAKEUP;
-static const unsigned int REPOLL_CONST_ONESHOT = (__force unsigned int)EPOLLONESHOT;
-static const unsigned int REPOLL_CONST_ET = (__force unsigned int)EPOLLET;
-static const unsigned int REPOLL_CONST_SET_BUSY_POLL = EPIOCSPARAMS;
-static const unsigned int REPOLL_CONST_GET_BUSY_POLL = EPIOCGPARAMS;
-static const int REPOLL_CONST_CTL_ADD = EPOLL_CTL_ADD;
-static const int REPOLL_CONST_CTL_DEL = EPOLL_CTL_DEL;
-static const int REPOLL_CONST_CTL_MOD = EPOLL_CTL_MOD;
+static const unsigned int REPOLL_CONST_EPOLLIN = (__force unsigned int)EPOLLIN;
+static const unsigned int REPOLL_CONST_EPOLLOUT = (__force unsigned int)EPOLLOUT;
+static const unsigned int REPOLL_CONST_EPOLLPRI = (__force unsigned int)EPOLLPRI;
+static const unsigned int REPOLL_CONST_EPOLLNVAL = (__force unsigned int)EPOLLNVAL;
+static const unsigned int REPOLL_CONST_EPOLLRDBAND = (__force unsigned int)EPOLLRDBAND;
+static const unsigned int REPOLL_CONST_EPOLLWRNORM = (__force unsigned int)EPOLLWRNORM;
+static const unsigned int REPOLL_CONST_EPOLLWRBAND = (__force unsigned int)EPOLLWRBAND;
+static const unsigned int REPOLL_CONST_EPOLLRDHUP = (__force unsigned int)EPOLLRDHUP;
+static const unsigned int REPOLL_CONST_EPOLLMSG = (__force unsigned int)EPOLLMSG;
+static const unsigned int REPOLL_CONST_EPOLLRDNORM = (__force unsigned int)EPOLLRDNORM;
+static const unsigned int REPOLL_CONST_EPOLLERR = (__force unsigned int)EPOLLERR;
+static const unsigned int REPOLL_CONST_EPOLLHUP = (__force unsigned int)EPOLLHUP;
+static const unsigned int REPOLL_CONST_EPOLL_URING_WAKE = (__force unsigned int)EPOLL_URING_WAKE;
+static const unsigned int REPOLL_CONST_EPOLLEXCLUSIVE = (__force unsigned int)EPOLLEXCLUSIVE;
+static const unsigned int REPOLL_CONST_EPOLLWAKEUP = (__force unsigned int)EPOLLWAKEUP;
+static const unsigned int REPOLL_CONST_EPOLLONESHOT = (__force unsigned int)EPOLLONESHOT;
+static const unsigned int REPOLL_CONST_EPOLLET = (__force unsigned int)EPOLLET;
+static const unsigned int REPOLL_CONST_EPIOCSPARAMS = EPIOCSPARAMS;
+static const unsigned int REPOLL_CONST_EPIOCGPARAMS = EPIOCGPARAMS;
+static const int REPOLL_CONST_EPOLL_CTL_ADD = EPOLL_CTL_ADD;
+static const int REPOLL_CONST_EPOLL_CTL_DEL = EPOLL_CTL_DEL;
+static const int REPOLL_CONST_EPOLL_CTL_MOD = EPOLL_CTL_MOD;
 
 #endif /* REPOLL_HELPERS_H */

@@ -6,9 +6,23 @@
 
 #![forbid(unsafe_code)]
 
+use crate::trace::constants;
+use crate::uapi::epoll::{
+    EPOLLERR,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLMSG,
+    EPOLLNVAL,
+    EPOLLOUT,
+    EPOLLPRI,
+    EPOLLRDBAND,
+    EPOLLRDHUP,
+    EPOLLRDNORM,
+    EPOLLWRBAND,
+    EPOLLWRNORM, //
+};
 use crate::{
     kernel_ext::{
-        bindings as ext,
         files::{
             self,
             Files, //
@@ -38,18 +52,18 @@ use core::mem::{
 use kernel::prelude::*;
 
 /// What can be asked for.
-const ALL: u32 = ext::IN
-    | ext::PRI
-    | ext::OUT
-    | ext::ERR
-    | ext::HUP
-    | ext::NVAL
-    | ext::RDNORM
-    | ext::RDBAND
-    | ext::WRNORM
-    | ext::WRBAND
-    | ext::MSG
-    | ext::RDHUP;
+const ALL: u32 = EPOLLIN
+    | EPOLLPRI
+    | EPOLLOUT
+    | EPOLLERR
+    | EPOLLHUP
+    | EPOLLNVAL
+    | EPOLLRDNORM
+    | EPOLLRDBAND
+    | EPOLLWRNORM
+    | EPOLLWRBAND
+    | EPOLLMSG
+    | EPOLLRDHUP;
 
 /// How many descriptors are kept on the stack, as `fs/select.c` does with so many bytes.
 const ON_STACK: usize = 256 / size_of::<PollFd>();
@@ -59,7 +73,7 @@ const ON_STACK: usize = 256 / size_of::<PollFd>();
 pub(crate) fn poll(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_poll = read(arg, size)?;
     let call = Call {
-        kind: ext::REPOLL_CALL_POLL,
+        kind: constants::REPOLL_CALL_POLL,
         nfds: args.nfds,
         flags: args.flags,
         timeout: args.timeout,
@@ -99,10 +113,10 @@ fn poll_one(pass: &mut Pass<'_>, fd: &mut PollFd) {
     if fd.fd < 0 {
         return;
     }
-    let wanted = u32::from(fd.events) & ALL | ext::ERR | ext::HUP;
+    let wanted = u32::from(fd.events) & ALL | EPOLLERR | EPOLLHUP;
     let ready = pass
         .poll(fd.fd, wanted)
-        .map_or(ext::NVAL, |ready| ready & wanted);
+        .map_or(EPOLLNVAL, |ready| ready & wanted);
     if ready != 0 {
         fd.revents = ready as u16;
         pass.found();

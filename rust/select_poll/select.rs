@@ -7,9 +7,21 @@
 
 #![forbid(unsafe_code)]
 
+use crate::trace::constants;
+use crate::uapi::epoll::{
+    EPOLLERR,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLNVAL,
+    EPOLLOUT,
+    EPOLLPRI,
+    EPOLLRDBAND,
+    EPOLLRDNORM,
+    EPOLLWRBAND,
+    EPOLLWRNORM, //
+};
 use crate::{
     kernel_ext::{
-        bindings as ext,
         files::Files,
         user_args::{
             read,
@@ -35,9 +47,9 @@ use kernel::prelude::*;
 /// What counts as readable, writable, exceptional; in the order of the sets. A descriptor that was
 /// closed meanwhile is all of them.
 const KINDS: [u32; 3] = [
-    ext::RDNORM | ext::RDBAND | ext::IN | ext::HUP | ext::ERR | ext::NVAL,
-    ext::WRBAND | ext::WRNORM | ext::OUT | ext::ERR | ext::NVAL,
-    ext::PRI | ext::NVAL,
+    EPOLLRDNORM | EPOLLRDBAND | EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLNVAL,
+    EPOLLWRBAND | EPOLLWRNORM | EPOLLOUT | EPOLLERR | EPOLLNVAL,
+    EPOLLPRI | EPOLLNVAL,
 ];
 
 /// How many words are kept on the stack, for three sets in and three out.
@@ -57,7 +69,7 @@ struct Sets<'a> {
 pub(crate) fn select(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_select = read(arg, size)?;
     let call = Call {
-        kind: ext::REPOLL_CALL_SELECT,
+        kind: constants::REPOLL_CALL_SELECT,
         nfds: args.nfds as u32,
         flags: args.flags,
         timeout: args.timeout,
@@ -167,7 +179,7 @@ impl<'a> Sets<'a> {
                 }
             }
             let fd = (word * 64) as i32 + index as i32;
-            let ready = pass.poll(fd, events).unwrap_or(ext::NVAL);
+            let ready = pass.poll(fd, events).unwrap_or(EPOLLNVAL);
             for set in [0, 1, 2] {
                 if wants(set) && ready & KINDS[set] != 0 {
                     found[set] |= bit;

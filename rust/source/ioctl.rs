@@ -8,7 +8,6 @@ use super::{
     Source, //
 };
 use crate::kernel_ext::{
-    bindings as ext,
     drift::errno::ENOTCONN,
     net::Attachment,
     user_args::{
@@ -20,6 +19,10 @@ use crate::kernel_ext::{
         write,
         write_int, //
     }, //
+};
+use crate::uapi::{
+    self,
+    FIONREAD, //
 };
 use kernel::{
     ioctl::{
@@ -44,11 +47,11 @@ const ATTACH: u32 = 0x23;
 const DETACH: u32 = 0x24;
 
 pub(super) fn ioctl(source: &Source, cmd: u32, arg: usize) -> Result<isize> {
-    if cmd == ext::BYTES_TO_READ {
+    if cmd == FIONREAD {
         write_int(arg, source.queue.next_length() as i32)?;
         return Ok(0);
     }
-    if _IOC_TYPE(cmd) != ext::REPOLL_IOC_MAGIC {
+    if _IOC_TYPE(cmd) != uapi::REPOLL_IOC_MAGIC {
         return Err(ENOTTY);
     }
     let size = _IOC_SIZE(cmd);
@@ -71,8 +74,8 @@ impl Source {
     pub(super) fn status(&self) -> repoll_source_status {
         let feeds = self.feeds.lock();
         let mut status = self.queue.status();
-        if feeds.nic.is_some() && status.flags & ext::REPOLL_SOURCE_HUNG_UP == 0 {
-            status.flags |= ext::REPOLL_SOURCE_ATTACHED;
+        if feeds.nic.is_some() && status.flags & uapi::REPOLL_SOURCE_HUNG_UP == 0 {
+            status.flags |= uapi::REPOLL_SOURCE_ATTACHED;
         }
         status.period = feeds.timer.as_ref().map_or(0, |timer| timer.period);
         status

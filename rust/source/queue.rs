@@ -39,7 +39,6 @@
 use super::ring::Ring;
 use crate::kernel_ext::{
     atomic::ordering::Relaxed,
-    bindings as ext,
     drift::{
         new_spinlock_irq,
         SpinLockIrq, //
@@ -64,8 +63,19 @@ use crate::kernel_ext::{
         WaitQueue, //
     }, //
 };
-use crate::trace::trace;
+use crate::trace::{
+    constants,
+    trace, //
+};
 
+use crate::uapi;
+use crate::uapi::epoll::{
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    EPOLLRDNORM,
+    EPOLLWRNORM, //
+};
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -75,9 +85,9 @@ use kernel::{
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(super) enum Kind {
-    Write = ext::REPOLL_SOURCE_WRITE,
-    Timer = ext::REPOLL_SOURCE_TIMER,
-    Frame = ext::REPOLL_SOURCE_FRAME,
+    Write = uapi::REPOLL_SOURCE_WRITE,
+    Timer = uapi::REPOLL_SOURCE_TIMER,
+    Frame = uapi::REPOLL_SOURCE_FRAME,
 }
 
 /// The memory for one message, and the message if there is one in it.
@@ -151,11 +161,11 @@ impl State {
     /// Free buffers, charged to `account`. EINVAL for sizes out of range; ENOSPC if the user would
     /// have too much memory, before any is allocated; ENOMEM.
     fn new(setup: &repoll_source_setup, account: &Account) -> Result<Self> {
-        let sizes = ext::REPOLL_SOURCE_MIN_MESSAGE_SIZE..=ext::REPOLL_SOURCE_MAX_MESSAGE_SIZE;
-        if !(1..=ext::REPOLL_SOURCE_MAX_MESSAGES).contains(&setup.messages)
+        let sizes = uapi::REPOLL_SOURCE_MIN_MESSAGE_SIZE..=uapi::REPOLL_SOURCE_MAX_MESSAGE_SIZE;
+        if !(1..=uapi::REPOLL_SOURCE_MAX_MESSAGES).contains(&setup.messages)
             || !sizes.contains(&setup.message_size)
-            || setup.messages > ext::REPOLL_SOURCE_MAX_BYTES / setup.message_size
-            || setup.flags & !ext::REPOLL_SOURCE_FLAGS != 0
+            || setup.messages > uapi::REPOLL_SOURCE_MAX_BYTES / setup.message_size
+            || setup.flags & !uapi::REPOLL_SOURCE_FLAGS != 0
             || setup.__pad != 0
         {
             return Err(EINVAL);
@@ -180,7 +190,7 @@ impl State {
             _charge: charge,
             messages: setup.messages,
             message_size: setup.message_size,
-            headers: setup.flags & ext::REPOLL_SOURCE_HEADERS != 0,
+            headers: setup.flags & uapi::REPOLL_SOURCE_HEADERS != 0,
             hung_up: false,
             arrived: 0,
             read: 0,
@@ -195,8 +205,8 @@ impl Queue {
     pub(super) fn new(id: u32) -> Result<Arc<Self>> {
         let account = Account::of(User::current()?)?;
         let setup = repoll_source_setup {
-            messages: ext::REPOLL_SOURCE_DEFAULT_MESSAGES,
-            message_size: ext::REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE,
+            messages: uapi::REPOLL_SOURCE_DEFAULT_MESSAGES,
+            message_size: uapi::REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE,
             flags: 0,
             __pad: 0,
         };
@@ -242,13 +252,13 @@ impl Queue {
         let state = self.state.lock();
         let mut events = 0;
         if !state.queued.is_empty() {
-            events |= ext::IN | ext::RDNORM;
+            events |= EPOLLIN | EPOLLRDNORM;
         }
         if state.hung_up {
             // Not both: poll(2).
-            events |= ext::HUP;
+            events |= EPOLLHUP;
         } else if !state.free.is_empty() {
-            events |= ext::OUT | ext::WRNORM;
+            events |= EPOLLOUT | EPOLLWRNORM;
         }
         events
     }
@@ -310,13 +320,13 @@ impl Queue {
         let mut state = self.state.lock();
         let reason = if error == EMSGSIZE {
             state.too_long = state.too_long.wrapping_add(1);
-            ext::REPOLL_DROP_TOO_LONG
+            constants::REPOLL_DROP_TOO_LONG
         } else {
             state.dropped = state.dropped.wrapping_add(1);
             if error == EAGAIN {
-                ext::REPOLL_DROP_FULL
+                constants::REPOLL_DROP_FULL
             } else {
-                ext::REPOLL_DROP_OTHER
+                constants::REPOLL_DROP_OTHER
             }
         };
         drop(state);
@@ -331,7 +341,7 @@ impl Queue {
         let pollers = self.pollers.has_entries();
         trace!(source_wake(
             self.id,
-            ext::HUP,
+            EPOLLHUP,
             sleepers.into(),
             pollers.into(),
             signal.into()
@@ -342,7 +352,7 @@ impl Queue {
         // It concerns all of them, not one.
         self.readers.wake_all(0);
         self.writers.wake_all(0);
-        self.pollers.wake_all(ext::HUP | ext::IN | ext::OUT);
+        self.pollers.wake_all(EPOLLHUP | EPOLLIN | EPOLLOUT);
     }
 
     /// Undoes a hang-up. Returns whether there was one. Process context.
@@ -352,7 +362,7 @@ impl Queue {
         let room = !state.free.is_empty();
         drop(state);
         if was && room {
-            self.tell(&self.writers, ext::OUT | ext::WRNORM, true, Band::Out);
+            self.tell(&self.writers, EPOLLOUT | EPOLLWRNORM, true, Band::Out);
         }
         was
     }
@@ -377,7 +387,7 @@ impl Queue {
             message_size: state.message_size,
             queued: state.queued.len() as u32,
             flags: if state.hung_up {
-                ext::REPOLL_SOURCE_HUNG_UP
+                uapi::REPOLL_SOURCE_HUNG_UP
             } else {
                 0
             },
@@ -420,7 +430,7 @@ impl Queue {
     }
 
     fn tell_readers(&self) {
-        self.tell(&self.readers, ext::IN | ext::RDNORM, true, Band::In);
+        self.tell(&self.readers, EPOLLIN | EPOLLRDNORM, true, Band::In);
     }
 
     fn free(&self, buffer: Buffer, read: bool) {
@@ -431,7 +441,7 @@ impl Queue {
             state.read = state.read.wrapping_add(1);
         }
         drop(state);
-        self.tell(&self.writers, ext::OUT | ext::WRNORM, was_full, Band::Out);
+        self.tell(&self.writers, EPOLLOUT | EPOLLWRNORM, was_full, Band::Out);
     }
 }
 

@@ -35,7 +35,6 @@ use crate::kernel_ext::{
         ordering::Relaxed,
         Atomic, //
     },
-    bindings as ext,
     user::{
         Account,
         TimerCharge,
@@ -43,6 +42,7 @@ use crate::kernel_ext::{
     },
     user_args::repoll_source_timer, //
 };
+use crate::uapi;
 use kernel::{
     impl_has_hr_timer,
     prelude::*,
@@ -85,13 +85,13 @@ impl Running {
         setting: &repoll_source_timer,
         previous: &mut Option<Running>,
     ) -> Result {
-        let period = setting.period.max(ext::REPOLL_SOURCE_MIN_PERIOD.into());
+        let period = setting.period.max(uapi::REPOLL_SOURCE_MIN_PERIOD.into());
         let delta = Delta::from_nanos(i64::try_from(period).map_err(|_| EINVAL)?);
         let charge = match previous {
             Some(running) => running.charge.clone(),
             None => {
                 let account = Account::of(User::current()?)?;
-                let charge = account.charge_timer(ext::REPOLL_SOURCE_MAX_TIMERS.into())?;
+                let charge = account.charge_timer(uapi::REPOLL_SOURCE_MAX_TIMERS.into())?;
                 Arc::new(charge, GFP_KERNEL_ACCOUNT)?
             }
         };
