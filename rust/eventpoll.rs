@@ -19,21 +19,21 @@ pub(crate) mod wait;
 
 use crate::kernel_ext::{
     atomic::{
-        ordering::Relaxed,
-        Atomic, //
+        ordering::Relaxed, //
+        Atomic,
     },
-    device::register,
-    nested::lock_nested,
-    tree::{
+    miscdevice::register,
+    mutex::lock_nested,
+    poll_table::PollTable,
+    rbtree::{
         HasNode,
         Tree, //
     },
     user::User,
     wait_queue::{
         new_wait_queue,
-        PollTable,
         WaitQueue, //
-    },
+    }, //
 };
 use crate::trace::{
     constants,
@@ -53,8 +53,8 @@ use crate::uapi::epoll::{
 };
 use crowd::Crowd;
 use item::{
+    Epitem, //
     Item,
-    Watched, //
 };
 use kernel::{
     new_mutex,
@@ -89,7 +89,7 @@ pub(crate) struct Eventpoll {
     #[pin]
     pub(crate) locked: Mutex<Locked>,
     /// Items that may have events. Any context; the consumer is in `locked`.
-    pub(crate) ready: ReadyQueue<Watched>,
+    pub(crate) ready: ReadyQueue<Epitem>,
     /// Items whose files have been closed. Filled by the last-close hook, emptied under `locked`.
     pub(crate) closed: ClosedList<Item>,
     /// Tasks in WAIT.
@@ -108,9 +108,9 @@ pub(crate) struct Eventpoll {
 /// The part of an instance that [`Eventpoll::locked`] protects.
 pub(crate) struct Locked {
     /// The interest list.
-    pub(crate) interest: Tree<Watched>,
+    pub(crate) interest: Tree<Epitem>,
     /// Takes items from [`Eventpoll::ready`].
-    pub(crate) consumer: Consumer<Watched>,
+    pub(crate) consumer: Consumer<Epitem>,
 }
 
 /// Numbers instances, for the tracepoints.
@@ -153,7 +153,7 @@ impl Eventpoll {
     /// sleepers. Any context.
     ///
     /// `events` is what a poller may want to know of the event besides `EPOLLIN`; `depth` is as for
-    /// [`WaitQueue::wake_pollers`]. Returns whether a waiter was woken.
+    /// [`WaitQueue::wake_up_poll`]. Returns whether a waiter was woken.
     #[inline]
     pub(crate) fn wake(&self, sync: bool, events: u32, depth: u32) -> bool {
         let waiters = self.waiters.has_entries();
@@ -166,9 +166,9 @@ impl Eventpoll {
                 constants::REPOLL_WAKE_EVENT
             ));
         }
-        let woken = waiters && self.waiters.wake_one(sync);
+        let woken = waiters && self.waiters.wake_up(sync);
         if pollers {
-            self.pollers.wake_pollers(EPOLLIN | events, depth);
+            self.pollers.wake_up_poll(EPOLLIN | events, depth);
         }
         woken
     }
@@ -246,7 +246,7 @@ impl Eventpoll {
         trace!(release(self.id));
         if self.pollers.has_entries() {
             trace!(wake(self.id, 0, 1, constants::REPOLL_WAKE_RELEASE));
-            self.pollers.wake_pollers(EPOLLIN, 0);
+            self.pollers.wake_up_poll(EPOLLIN, 0);
         }
         self.place.set_file(FileId::NONE);
         let mut locked = self.locked.lock();

@@ -23,24 +23,27 @@
 //! | [`task`], [`time`] | the current task's signals; clocks, sleeping with a time limit |
 //! | [`drift`] | the differences between the kernels that the module is built for |
 
+pub(crate) mod anon_inode;
 pub(crate) mod atomic;
 pub(crate) mod bindings;
-pub(crate) mod device;
 pub(crate) mod drift;
 pub(crate) mod fasync;
-pub(crate) mod files;
+pub(crate) mod fdget;
+pub(crate) mod hrtimeout;
 pub(crate) mod limits;
-pub(crate) mod nested;
+pub(crate) mod llist;
+pub(crate) mod miscdevice;
+pub(crate) mod mutex;
 pub(crate) mod net;
+pub(crate) mod poll_table;
 pub(crate) mod poll_wqueues;
-#[cfg(not(REPOLL_KERNEL_HAS_SPINLOCK_IRQ))]
+pub(crate) mod rbtree;
+pub(crate) mod set_once;
+pub(crate) mod signal;
+#[cfg(not(KERNEL_HAS_SPINLOCK_IRQ))]
 mod spinlock_irq;
-pub(crate) mod stack;
 pub(crate) mod task;
 pub(crate) mod throttle;
-pub(crate) mod time;
-pub(crate) mod tree;
+pub(crate) mod uaccess;
 pub(crate) mod user;
-pub(crate) mod user_args;
-pub(crate) mod user_array;
 pub(crate) mod wait_queue;

@@ -159,9 +159,12 @@ mod trace;
 mod uapi;
 mod watch;
 
-use crate::watch::last_close::LastClose;
+use crate::watch::{
+    last_close::LastClose,
+    topology, //
+};
 use eventpoll::{
-    item::Watched,
+    item::Epitem,
     Eventpoll, //
 };
 use kernel::{
@@ -172,8 +175,8 @@ use kernel_ext::{
         ordering::Relaxed,
         Atomic, //
     },
-    device,
     drift::parameter,
+    miscdevice::MiscDeviceRegistration,
     user::{
         self,
         User, //
@@ -217,9 +220,9 @@ static MAX_USER_SOURCE_BYTES: Atomic<u64> = Atomic::new(0);
 #[pin_data]
 struct Repoll {
     #[pin]
-    source: device::Registration<Source>,
+    source: MiscDeviceRegistration<Source>,
     #[pin]
-    device: device::Registration<Eventpoll>,
+    device: MiscDeviceRegistration<Eventpoll>,
     last_close: LastClose,
 }
 
@@ -227,7 +230,7 @@ impl kernel::InPlaceModule for Repoll {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let max = match parameter(module_parameters::max_user_watches.value()) {
             max if max > 0 => max,
-            _ => User::default_max_watches(size_of::<Watched>()),
+            _ => User::default_max_watches(size_of::<Epitem>()),
         };
         MAX_USER_WATCHES.store(max, Relaxed);
         let max = parameter(module_parameters::max_user_source_bytes.value());
@@ -235,12 +238,13 @@ impl kernel::InPlaceModule for Repoll {
         try_pin_init!(Self {
             last_close: {
                 user::init()?;
-                Watched::notice_last_close(parameter(
+                topology::init()?;
+                Epitem::notice_last_close(parameter(
                     module_parameters::last_close_functions.value(),
                 ))?
             },
-            device <- device::Registration::new(),
-            source <- device::Registration::new(),
+            device <- MiscDeviceRegistration::new(),
+            source <- MiscDeviceRegistration::new(),
             // Nothing can fail from here on.
             _: {
                 device.go_live();

@@ -17,24 +17,21 @@ mod timer;
 
 use crate::kernel_ext::{
     atomic::{
-        ordering::Relaxed,
-        Atomic, //
-    },
-    device::{
-        register,
-        Device, //
+        ordering::Relaxed, //
+        Atomic,
     },
     fasync::Fasync,
+    miscdevice::{
+        register, //
+        MiscDevice,
+    },
     net::{
         Attachment,
         Net, //
     },
-    task,
-    user_args::as_bytes,
-    wait_queue::{
-        PollTable,
-        WaitQueue, //
-    }, //
+    poll_table::PollTable,
+    signal,
+    wait_queue::WaitQueue, //
 };
 use crate::trace::trace;
 use crate::uapi;
@@ -104,7 +101,7 @@ const MAX_POLLERS: u32 = uapi::REPOLL_SOURCE_MAX_POLLERS;
 static SOURCES: Atomic<u32> = Atomic::new(0);
 
 #[vtable]
-impl Device for Source {
+impl MiscDevice for Source {
     const NAME: &'static CStr = c"repoll-source";
 
     fn open() -> Result<Arc<Self>> {
@@ -210,7 +207,7 @@ fn read(queue: &Queue, nonblock: bool, to: &mut IovIterDest<'_>) -> Result<usize
     // Copied with no lock held, since the copy may sleep. Nobody else has the message meanwhile.
     let mut length = 0;
     if let Some(header) = message.header() {
-        let header = as_bytes(&header);
+        let header = header.as_bytes();
         if to.copy_to_iter(header) != header.len() {
             return Err(EFAULT);
         }
@@ -269,13 +266,13 @@ fn wait_for<T>(
             Err(EAGAIN) => {}
             Err(EMSGSIZE) => {
                 if sleepers.has_entries() {
-                    sleepers.wake_one(false);
+                    sleepers.wake_up(false);
                 }
                 return Err(EMSGSIZE);
             }
             result => return result,
         }
-        if task::signal_pending() {
+        if signal::signal_pending() {
             return Err(ERESTARTSYS);
         }
         trace!(source_sleep(queue.id, writer));

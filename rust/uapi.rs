@@ -2,13 +2,15 @@
 
 //! The user interface, as Rust sees it. `uapi/repoll.h` declares it for C.
 
-#![forbid(unsafe_code)]
-
+pub(crate) mod args;
+pub(crate) mod bindings;
 pub(crate) mod epoll;
 
 pub(crate) use crate::kernel_ext::bindings::{
     FIONREAD,
-    O_CLOEXEC,
+    O_CLOEXEC, //
+};
+pub(crate) use bindings::{
     REPOLL_IOC_MAGIC,
     REPOLL_SOURCE_ATTACHED,
     REPOLL_SOURCE_DEFAULT_MESSAGES,

@@ -13,13 +13,13 @@
 //!
 //! # The safe API
 //!
-//! A [`Watch`] is such entries and a value of the user's choice, which implements [`Watcher`]. It
+//! A [`Watch`] is such entries and a value of the user's choice, which implements [`WatchOps`]. It
 //! is in an [`Arc`], of which the watch itself owns one reference from [`Watch::attach`] until it
 //! ends. It ends in one of two ways, which exclude each other by the lock of the file's bucket in
 //! [`last_close`](last_close):
 //!
 //! - [`Watch::detach`], at the user's wish, while the file lives;
-//! - at the file's last close, when [`Watcher::closed`] is called and is handed the reference.
+//! - at the file's last close, when [`WatchOps::closed`] is called and is handed the reference.
 //!
 //! Either way all entries are out of their queues when it has happened, so no callback runs any
 //! more. No reference to the file is held; [`Watch::file`] takes one for as long as it is polled.
@@ -27,21 +27,22 @@
 pub(crate) mod last_close;
 pub(crate) mod ready_queue;
 mod ready_sync;
+pub(crate) mod topology;
 
 use crate::kernel_ext::{
     bindings as ext,
-    stack::{
+    llist::{
         HasLink,
-        Stack,
+        LList,
         Taken, //
     },
-    tree::{
+    poll_table::PollTable,
+    rbtree::{
         HasNode,
         Node, //
     },
     wait_queue::{
         Entry,
-        PollTable,
         WaitQueue,
         WakeUp, //
     }, //
@@ -82,7 +83,7 @@ use kernel::{
 };
 
 /// What a user of [`Watch`] does about events.
-pub(crate) trait Watcher: Sized + Send + Sync + 'static {
+pub(crate) trait WatchOps: Sized + Send + Sync + 'static {
     /// What a watch is found by in a [`Tree`](super::tree::Tree). Does not change.
     type Key: Ord;
 
@@ -101,7 +102,7 @@ pub(crate) trait Watcher: Sized + Send + Sync + 'static {
     /// Any context, under the queue's lock: must not sleep, nor take a lock under which a wait
     /// queue is woken elsewhere. Returns whether the wake-up was used, in the sense of
     /// `WQ_FLAG_EXCLUSIVE`.
-    fn woken(this: ArcBorrow<'_, Watch<Self>>, wake: WakeUp) -> bool;
+    fn poll_callback(this: ArcBorrow<'_, Watch<Self>>, wake: WakeUp) -> bool;
 
     /// The file has been closed for the last time, and the watch has ended.
     ///
@@ -120,7 +121,7 @@ pub(crate) trait Watcher: Sized + Send + Sync + 'static {
 /// linked, none of them is in a wait queue.
 #[repr(C)]
 #[pin_data]
-pub(crate) struct Watch<T: Watcher> {
+pub(crate) struct Watch<T: WatchOps> {
     // First, so that a pointer to it is one to the watch.
     registration: Registration,
     entry: Entry,
@@ -140,19 +141,19 @@ struct Further {
 
 // SAFETY: What has interior mutability is protected as the invariants say; the value is of a type that
 // can be used on any thread.
-unsafe impl<T: Watcher> Send for Watch<T> {}
+unsafe impl<T: WatchOps> Send for Watch<T> {}
 // SAFETY: As above.
-unsafe impl<T: Watcher> Sync for Watch<T> {}
+unsafe impl<T: WatchOps> Sync for Watch<T> {}
 
 // SAFETY: The links are a part of the watch.
-unsafe impl<T: Watcher> HasLinks for Watch<T> {
+unsafe impl<T: WatchOps> HasLinks for Watch<T> {
     fn links(&self) -> &Links<Self> {
         &self.links
     }
 }
 
 // SAFETY: The node is there.
-unsafe impl<T: Watcher> HasNode for Watch<T> {
+unsafe impl<T: WatchOps> HasNode for Watch<T> {
     const OFFSET: usize = offset_of!(Self, node);
     type Key = T::Key;
 
@@ -161,14 +162,14 @@ unsafe impl<T: Watcher> HasNode for Watch<T> {
     }
 }
 
-impl<T: Watcher> Deref for Watch<T> {
+impl<T: WatchOps> Deref for Watch<T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.value
     }
 }
 
-impl<T: Watcher> Watch<T> {
+impl<T: WatchOps> Watch<T> {
     /// Has the last close of files noticed, which this kind of watch needs, while the result lives.
     /// There can be one kind. `functions` says which of the kernel's functions may give the notice, as
     /// for [`LastClose::register`]; 0 for the default. Sleeps, some 75 ms.
@@ -202,7 +203,7 @@ impl<T: Watcher> Watch<T> {
     /// runs first and may refuse the watch: [`Watch::for_each_of`] finds the watch by then, but no
     /// wake-up calls it yet.
     ///
-    /// EINVAL, and nothing has changed, if it was attached before. The error of [`Watcher::admit`]
+    /// EINVAL, and nothing has changed, if it was attached before. The error of [`WatchOps::admit`]
     /// or of `check`, or ENOMEM without memory for a further entry; then the watch has ended, and
     /// is not in the queue. Process context, sleeps.
     pub(crate) fn attach(
@@ -263,10 +264,10 @@ impl<T: Watcher> Watch<T> {
     }
 
     /// Ends the watch, unless it has ended, or [`Watch::attach`] has yet to return. When this
-    /// returns it has ended: no callback runs, and [`Watcher::closed`] has been called if it was
+    /// returns it has ended: no callback runs, and [`WatchOps::closed`] has been called if it was
     /// the file's last close that ended it.
     ///
-    /// Returns whether it was this call. Process context; not under a lock that [`Watcher::closed`]
+    /// Returns whether it was this call. Process context; not under a lock that [`WatchOps::closed`]
     /// takes.
     pub(crate) fn detach(&self) -> bool {
         if !self.registration.is_attached() {
@@ -325,17 +326,17 @@ impl<T: Watcher> Watch<T> {
     /// Whether `queue` has fewer than `max` entries other than watches of this kind. Skips those
     /// watches one by one. Any context.
     pub(crate) fn has_room_for_others(queue: &WaitQueue, max: u32) -> bool {
-        queue.has_room_beside(max, Some(woken::<T>))
+        queue.has_room_beside(max, Some(poll_callback::<T>))
     }
 }
 
-/// The watches of one file; see [`Watcher::admit`].
-pub(crate) struct Others<'a, T: Watcher> {
+/// The watches of one file; see [`WatchOps::admit`].
+pub(crate) struct Others<'a, T: WatchOps> {
     registrations: SameFile<'a>,
     _kind: PhantomData<&'a Watch<T>>,
 }
 
-impl<T: Watcher> Clone for Others<'_, T> {
+impl<T: WatchOps> Clone for Others<'_, T> {
     fn clone(&self) -> Self {
         Self {
             registrations: self.registrations.clone(),
@@ -344,7 +345,7 @@ impl<T: Watcher> Clone for Others<'_, T> {
     }
 }
 
-impl<'a, T: Watcher> Iterator for Others<'a, T> {
+impl<'a, T: WatchOps> Iterator for Others<'a, T> {
     type Item = &'a Watch<T>;
 
     fn next(&mut self) -> Option<&'a Watch<T>> {
@@ -365,7 +366,7 @@ pub(crate) struct FileInfo {
     pub(crate) dev: u32,
 }
 
-impl<T: Watcher> Watch<T> {
+impl<T: WatchOps> Watch<T> {
     /// Some facts about the file; `None` if it is closed, or the watch has ended. Process context.
     pub(crate) fn file_info(&self) -> Option<FileInfo> {
         let file = self.registration.file()?;
@@ -388,7 +389,7 @@ pub(crate) fn poll_file(table: &PollTable<'_>) -> u32 {
 
 /// The poll table of [`Watch::attach`].
 #[repr(C)]
-struct Attach<'a, T: Watcher> {
+struct Attach<'a, T: WatchOps> {
     table: bindings::poll_table_struct,
     watch: &'a Arc<Watch<T>>,
     exclusive: bool,
@@ -398,7 +399,7 @@ struct Attach<'a, T: Watcher> {
 /// # Safety
 ///
 /// Called by a file's `->poll`, in process context, with the table of an `Attach<T>`.
-unsafe extern "C" fn add_entry<T: Watcher>(
+unsafe extern "C" fn add_entry<T: WatchOps>(
     _file: *mut bindings::file,
     head: *mut bindings::wait_queue_head,
     table: *mut bindings::poll_table_struct,
@@ -437,7 +438,7 @@ unsafe extern "C" fn add_entry<T: Watcher>(
         Entry::add(
             entry,
             head,
-            Some(woken::<T>),
+            Some(poll_callback::<T>),
             Arc::as_ptr(watch).cast_mut().cast::<c_void>(),
             attach.exclusive,
         );
@@ -447,7 +448,7 @@ unsafe extern "C" fn add_entry<T: Watcher>(
 /// # Safety
 ///
 /// Called by a wait queue, with its lock held, for an entry that `add_entry::<T>` added.
-unsafe extern "C" fn woken<T: Watcher>(
+unsafe extern "C" fn poll_callback<T: WatchOps>(
     entry: *mut bindings::wait_queue_entry,
     _mode: c_uint,
     sync: c_int,
@@ -463,7 +464,7 @@ unsafe extern "C" fn woken<T: Watcher>(
         sync: sync != 0,
         last: key & ext::POLLFREE != 0,
     };
-    let used = T::woken(watch, wake);
+    let used = T::poll_callback(watch, wake);
     if wake.last {
         // SAFETY: This is the last thing that we do.
         unsafe { Entry::went_away(entry) };
@@ -475,7 +476,7 @@ unsafe extern "C" fn woken<T: Watcher>(
 ///
 /// Called by the hook for the registration of a `Watch<T>`, which it has just unlinked, under the
 /// bucket's lock.
-unsafe fn closed<T: Watcher>(registration: *mut Registration) {
+unsafe fn closed<T: WatchOps>(registration: *mut Registration) {
     // CAST: The registration is the watch's first field.
     let watch = registration.cast::<Watch<T>>();
     // SAFETY: The watch owned a reference to itself, so it is valid; it is not linked any more, so
@@ -491,23 +492,23 @@ unsafe fn closed<T: Watcher>(registration: *mut Registration) {
 /// # Invariants
 ///
 /// Nobody else accesses the registration's `next`.
-pub(crate) struct Closed<T: Watcher>(Arc<Watch<T>>);
+pub(crate) struct Closed<T: WatchOps>(Arc<Watch<T>>);
 
-impl<T: Watcher> Deref for Closed<T> {
+impl<T: WatchOps> Deref for Closed<T> {
     type Target = Watch<T>;
     fn deref(&self) -> &Watch<T> {
         &self.0
     }
 }
 
-/// Where [`Watcher::closed`] puts watches, until someone comes who may sleep.
+/// Where [`WatchOps::closed`] puts watches, until someone comes who may sleep.
 ///
 /// # Invariants
 ///
 /// What is on the stack are the registrations of watches of the kind `T`. Of each watch the list owns
 /// a reference, and the pointer is that of [`Arc::into_raw`].
-pub(crate) struct ClosedList<T: Watcher> {
-    stack: Stack<Registration>,
+pub(crate) struct ClosedList<T: WatchOps> {
+    stack: LList<Registration>,
     _kind: PhantomData<Arc<Watch<T>>>,
 }
 
@@ -518,11 +519,11 @@ unsafe impl HasLink for Registration {
     }
 }
 
-impl<T: Watcher> ClosedList<T> {
+impl<T: WatchOps> ClosedList<T> {
     /// An empty list.
     pub(crate) fn new() -> Self {
         Self {
-            stack: Stack::new(),
+            stack: LList::new(),
             _kind: PhantomData,
         }
     }
@@ -552,7 +553,7 @@ impl<T: Watcher> ClosedList<T> {
     }
 }
 
-impl<T: Watcher> Drop for ClosedList<T> {
+impl<T: WatchOps> Drop for ClosedList<T> {
     fn drop(&mut self) {
         drop(self.take());
     }
@@ -563,12 +564,12 @@ impl<T: Watcher> Drop for ClosedList<T> {
 /// # Invariants
 ///
 /// As [`ClosedList`].
-pub(crate) struct ClosedIter<T: Watcher> {
+pub(crate) struct ClosedIter<T: WatchOps> {
     taken: Taken<Registration>,
     _kind: PhantomData<Arc<Watch<T>>>,
 }
 
-impl<T: Watcher> Iterator for ClosedIter<T> {
+impl<T: WatchOps> Iterator for ClosedIter<T> {
     type Item = Arc<Watch<T>>;
 
     fn next(&mut self) -> Option<Arc<Watch<T>>> {
@@ -579,7 +580,7 @@ impl<T: Watcher> Iterator for ClosedIter<T> {
     }
 }
 
-impl<T: Watcher> Drop for ClosedIter<T> {
+impl<T: WatchOps> Drop for ClosedIter<T> {
     fn drop(&mut self) {
         for watch in self {
             drop(watch);

@@ -24,18 +24,18 @@
 
 use super::{
     item::{
+        Epitem, //
         Item,
-        Watched, //
     },
     Eventpoll, //
 };
 use crate::kernel_ext::{
     atomic::{
-        ordering::Relaxed,
-        Atomic, //
+        ordering::Relaxed, //
+        Atomic,
     },
     limits::Limit,
-    wait_queue::PollTable,
+    poll_table::PollTable, //
 };
 use crate::watch::Others;
 use kernel::{
@@ -93,7 +93,7 @@ impl Crowd {
     /// whether there was room. Process context, sleeps.
     pub(crate) fn register(&self, ep: &Eventpoll, table: &PollTable<'_>) -> bool {
         let _arrival = self.arrival.lock();
-        let room = Watched::has_room_for_others(&ep.pollers, self.max.get());
+        let room = Epitem::has_room_for_others(&ep.pollers, self.max.get());
         if room {
             ep.register(table);
         } else {
@@ -107,7 +107,7 @@ impl Crowd {
         if self.max.get() <= max {
             return Ok(());
         }
-        if !Watched::has_room_for_others(&ep.pollers, max + 1) {
+        if !Epitem::has_room_for_others(&ep.pollers, max + 1) {
             return Err(ENOSPC);
         }
         self.max.lower(max);
@@ -125,7 +125,7 @@ impl Crowd {
 /// Runs under the lock of the file's bucket. Visits each of the others once or twice. A refused ADD
 /// may have lowered limits, to the values that they would have had if it had succeeded.
 pub(crate) fn admit(ep: &Eventpoll, others: Others<'_, Item>) -> Result {
-    let is_ours = |other: &&Watched| other.ep.user == ep.user;
+    let is_ours = |other: &&Epitem| other.ep.user == ep.user;
     let (mut all, mut ours) = (1, 1);
     let mut highest = ep.crowd.max.get();
     for other in others.clone() {

@@ -4,10 +4,10 @@
 
 use super::{
     item::{
+        Epitem, //
         Item,
         Reason,
         Removal,
-        Watched, //
     },
     nesting::{
         self,
@@ -20,10 +20,6 @@ use super::{
     Locked, //
 };
 
-use crate::kernel_ext::{
-    device, drift::errno::ELOOP, files::Files, nested::Topology, task, user_args::repoll_ctl,
-    wait_queue::PollTable,
-};
 use crate::trace::{
     constants,
     trace, //
@@ -45,6 +41,21 @@ use crate::watch::ready_queue::{
 use crate::watch::{
     poll_file,
     Watch, //
+};
+use crate::{
+    kernel_ext::{
+        anon_inode,
+        drift::errno::ELOOP,
+        fdget::Files,
+        miscdevice,
+        poll_table::{
+            self,
+            PollTable, //
+        },
+        task, //
+    },
+    uapi::args::repoll_ctl,
+    watch::topology::Topology, //
 };
 use kernel::{
     fs::{
@@ -88,14 +99,14 @@ fn change(
     // Held to the end, so the file's last close can't come while the item is being listed.
     let file = Files::current()?.get(args.fd)?;
     let has_events = args.op != EPOLL_CTL_DEL;
-    if !device::can_poll(&file) {
+    if !poll_table::can_poll(&file) {
         return Err(EPERM);
     }
     if core::ptr::eq(file.as_ptr(), own.as_ptr()) {
         return Err(EINVAL);
     }
-    let target = device::get::<Eventpoll>(&file);
-    let is_c_epoll = args.op == EPOLL_CTL_ADD && device::is_c_epoll::<Eventpoll>(&file);
+    let target = miscdevice::get::<Eventpoll>(&file);
+    let is_c_epoll = args.op == EPOLL_CTL_ADD && anon_inode::is_epoll::<Eventpoll>(&file);
     if has_events && args.events & EPOLLEXCLUSIVE != 0 {
         // Entries are added to wait queues by ADD alone, exclusively or not.
         let refused = args.op == EPOLL_CTL_ADD
@@ -245,7 +256,7 @@ impl New<'_> {
     }
 
     /// Makes the item, and counts it for the user.
-    fn item(self, ep: ArcBorrow<'_, Eventpoll>) -> Result<Pin<UniqueArc<Watched>>> {
+    fn item(self, ep: ArcBorrow<'_, Eventpoll>) -> Result<Pin<UniqueArc<Epitem>>> {
         let item = Item::new(
             ep.into(),
             self.max_user_watches,
@@ -278,11 +289,11 @@ impl Locked {
         &mut self,
         ep: &Eventpoll,
         key: &Key,
-        item: impl FnOnce() -> Result<Pin<UniqueArc<Watched>>>,
+        item: impl FnOnce() -> Result<Pin<UniqueArc<Epitem>>>,
         (file, wanted): (&LocalFile, u32),
         check: impl FnOnce() -> Result,
         poll: impl FnOnce(&PollTable<'_>) -> u32,
-    ) -> Result<(Arc<Watched>, u32)> {
+    ) -> Result<(Arc<Epitem>, u32)> {
         let vacancy = self.interest.vacancy(key).ok_or(EEXIST)?;
         let item = vacancy.insert(item()?);
         let exclusive = wanted & EPOLLEXCLUSIVE != 0;
@@ -295,7 +306,7 @@ impl Locked {
     }
 
     /// Ends an ADD that has succeeded: queues the item if the events in `ready` are of interest.
-    fn report(&mut self, ep: &Eventpoll, item: &Watched, ready: u32) {
+    fn report(&mut self, ep: &Eventpoll, item: &Epitem, ready: u32) {
         item.trace_add();
         item.trace_poll(ready);
         if ready & item.events() != 0 {
@@ -314,7 +325,7 @@ impl Locked {
 }
 
 /// Queues an item that was found ready, and wakes, unless a callback did both.
-fn queue(ep: &Eventpoll, consumer: &mut Consumer<Watched>, item: &Watched, reason: Reason) {
+fn queue(ep: &Eventpoll, consumer: &mut Consumer<Epitem>, item: &Epitem, reason: Reason) {
     match ep.ready.push(item, || item.trace_queue(reason)) {
         Push::Queued => {
             ep.wake(false, 0, 0);

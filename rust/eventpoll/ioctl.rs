@@ -7,24 +7,6 @@ use super::{
     wait::wait,
     Eventpoll, //
 };
-use crate::kernel_ext::{
-    atomic::ordering::Relaxed,
-    device::{
-        anon_fd,
-        Device, //
-    },
-    drift::errno::EOPNOTSUPP,
-    files::Files,
-    task,
-    user_args::{
-        read,
-        repoll_create,
-        repoll_ctl,
-        repoll_wait,
-        EventWriter, //
-    },
-    wait_queue::PollTable, //
-};
 use crate::select_poll::counts::{
     reported,
     Counts, //
@@ -37,6 +19,24 @@ use crate::uapi::epoll::{
 use crate::uapi::{
     self,
     O_CLOEXEC, //
+};
+use crate::{
+    kernel_ext::{
+        anon_inode::getfd,
+        atomic::ordering::Relaxed,
+        drift::errno::EOPNOTSUPP,
+        fdget::Files,
+        miscdevice::MiscDevice,
+        poll_table::PollTable,
+        signal, //
+    },
+    uapi::args::{
+        read,
+        repoll_create,
+        repoll_ctl,
+        repoll_wait, //
+        EventWriter,
+    }, //
 };
 use kernel::{
     fs::File,
@@ -65,7 +65,7 @@ const SELECT: u32 = 5;
 const IOWR: u32 = kernel::uapi::_IOC_WRITE | kernel::uapi::_IOC_READ;
 
 #[vtable]
-impl Device for Eventpoll {
+impl MiscDevice for Eventpoll {
     const NAME: &'static CStr = c"repoll";
 
     fn open() -> Result<Arc<Self>> {
@@ -121,7 +121,7 @@ fn create(arg: usize, size: usize) -> Result<isize> {
     }
     // The name of a C epoll, by which lsof, CRIU and others recognise an instance.
     let name = c"[eventpoll]";
-    anon_fd(&Files::current()?, Eventpoll::new()?, name, args.flags).map(|fd| fd as isize)
+    getfd(&Files::current()?, Eventpoll::new()?, name, args.flags).map(|fd| fd as isize)
 }
 
 #[inline(never)]
@@ -156,7 +156,7 @@ fn wait_for(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
 #[inline(never)]
 fn special_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     reported(args.counts, args.counts_size, |counts| {
-        task::with_user_sigmask(args.sigmask, args.sigsetsize, || {
+        signal::with_user_sigmask(args.sigmask, args.sigsetsize, || {
             plain_wait(ep, args, Some(counts))
         })
     })

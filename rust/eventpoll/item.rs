@@ -11,14 +11,15 @@ use super::{
 
 use crate::kernel_ext::{
     atomic::{
-        ordering::{Full, Relaxed},
-        smp_mb,
-        Atomic, //
+        ordering::{
+            Full,
+            Relaxed, //
+        },
+        smp_mb, //
+        Atomic,
     },
-    wait_queue::{
-        poll_now,
-        WakeUp, //
-    },
+    poll_table::poll_now,
+    wait_queue::WakeUp, //
 };
 use crate::trace::{
     constants,
@@ -38,7 +39,7 @@ use crate::watch::{
     Closed,
     Others,
     Watch,
-    Watcher, //
+    WatchOps, //
 };
 use kernel::{
     fs::LocalFile,
@@ -50,7 +51,7 @@ use kernel::{
 };
 
 /// An item together with its watch of the file.
-pub(crate) type Watched = Watch<Item>;
+pub(crate) type Epitem = Watch<Item>;
 
 /// A file descriptor of interest, and what is wanted of it.
 ///
@@ -210,7 +211,7 @@ impl Drop for Item {
     }
 }
 
-impl Watched {
+impl Epitem {
     /// What of the wanted events the file is ready for now: 0 if none, or if it is closed.
     ///
     /// `depth` is the number of instances whose mutexes the caller holds, in a chain that ends with
@@ -274,7 +275,7 @@ impl Item {
     }
 }
 
-impl Watcher for Item {
+impl WatchOps for Item {
     type Key = Key;
 
     #[inline]
@@ -299,7 +300,7 @@ impl Watcher for Item {
     /// The callback. Any context, under the lock of the file's wait queue. Takes no lock of ours but
     /// those of the wait queues that it wakes.
     #[inline]
-    fn woken(this: ArcBorrow<'_, Watched>, wake: WakeUp) -> bool {
+    fn poll_callback(this: ArcBorrow<'_, Epitem>, wake: WakeUp) -> bool {
         let mut events = this.events();
         if match_wake(events, wake.events).is_err() {
             match this.look_again(wake) {

@@ -43,25 +43,27 @@
 //! than the limits allow, not even while an ADD is being refused.
 
 use super::{
-    item::Watched,
+    item::Epitem,
     Eventpoll,
     Locked, //
 };
-use crate::kernel_ext::{
-    atomic::{
-        ordering::Relaxed,
-        Atomic, //
+use crate::watch::last_close::FileId;
+use crate::{
+    kernel_ext::{
+        atomic::{
+            ordering::Relaxed, //
+            Atomic,
+        },
+        drift::errno::ELOOP,
+        mutex::lock_killable,
+        rbtree::HasNode,
+        task, //
     },
-    drift::errno::ELOOP,
-    nested::{
-        lock_killable,
+    watch::topology::{
         Topology,
         TopologyCell, //
-    },
-    task,
-    tree::HasNode, //
+    }, //
 };
-use crate::watch::last_close::FileId;
 use core::ops::Deref;
 use kernel::{
     alloc::{
@@ -497,7 +499,7 @@ impl<'a> Walk<'a> {
         let mut sum = loop {
             let mut sum = A::NONE;
             let mut missing = 0;
-            Watched::for_each_of(file, |watch| match self.known(&watch.ep) {
+            Epitem::for_each_of(file, |watch| match self.known(&watch.ep) {
                 Some(found) => sum.add(found),
                 None => {
                     missing += 1;

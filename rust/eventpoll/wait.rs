@@ -7,15 +7,6 @@ use super::{
     Eventpoll, //
 };
 
-use crate::kernel_ext::{
-    atomic::{
-        ordering::Full,
-        smp_mb, //
-    },
-    task,
-    time::Deadline,
-    user_args::EventWriter, //
-};
 use crate::select_poll::counts::Counts;
 use crate::trace::{
     constants,
@@ -24,6 +15,17 @@ use crate::trace::{
 use crate::uapi::epoll::{
     EPOLLET,
     EPOLLONESHOT, //
+};
+use crate::{
+    kernel_ext::{
+        atomic::{
+            ordering::Full,
+            smp_mb, //
+        },
+        hrtimeout::Deadline,
+        signal, //
+    },
+    uapi::args::EventWriter, //
 };
 use kernel::{
     bindings::epoll_event,
@@ -65,7 +67,7 @@ fn sleep_and_deliver(
 ) -> Result<usize> {
     let deadline = (timeout > 0).then(|| Deadline::after(timeout));
     loop {
-        if task::signal_pending() {
+        if signal::signal_pending() {
             return Err(EINTR);
         }
         trace!(wait_sleep(ep.id));
@@ -96,7 +98,7 @@ fn why_awake(ep: &Eventpoll, timed_out: bool) -> u32 {
         constants::REPOLL_WOKEN_EVENT
     } else if timed_out {
         constants::REPOLL_WOKEN_TIMEOUT
-    } else if task::signal_pending() {
+    } else if signal::signal_pending() {
         constants::REPOLL_WOKEN_SIGNAL
     } else {
         constants::REPOLL_WOKEN_NOTHING
@@ -107,7 +109,7 @@ fn why_awake(ep: &Eventpoll, timed_out: bool) -> u32 {
 #[inline(never)]
 fn deliver(ep: &Eventpoll, out: EventWriter, counts: Option<&mut Counts>) -> Result<usize> {
     let mut polled = 0;
-    let result = if task::fatal_signal_pending() {
+    let result = if signal::fatal_signal_pending() {
         // So that a task can be killed that never runs out of events.
         Err(EINTR)
     } else {
@@ -123,7 +125,7 @@ fn deliver(ep: &Eventpoll, out: EventWriter, counts: Option<&mut Counts>) -> Res
         smp_mb(Full);
         if ep.waiters.has_entries() {
             trace!(wake(ep.id, 1, 0, constants::REPOLL_WAKE_LEFT));
-            ep.waiters.wake_one(false);
+            ep.waiters.wake_up(false);
         }
     }
     result

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What bindgen made of `bindings.h`: the functions and constants that `kernel::bindings` lacks.
+//! Functions and constants that `kernel::bindings` lacks: bindgen's output for `bindings/bindings.h`.
 
 #![allow(
     clippy::all,
@@ -16,4 +16,7 @@
     unused_imports
 )]
 
-include!(env!("REPOLL_BINDINGS"));
+include!(concat!(
+    env!("CRATE_OBJ"),
+    "/kernel_ext/bindings_generated.rs"
+));

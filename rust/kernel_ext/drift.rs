@@ -4,7 +4,7 @@
 //!
 //! The kernel crate has no stable API. Where one form serves all kernels, it is used. Elsewhere
 //! `rust/Makefile` looks at build time for what the kernel's source has, and passes a `cfg` for it
-//! (`REPOLL_KERNEL_HAS_...`); the other form is here, or in a module of its own that is built only if
+//! (`KERNEL_HAS_...`); the other form is here, or in a module of its own that is built only if
 //! needed. Nothing asks for a kernel's version. To leave an old kernel behind, delete its probe, and
 //! what the compiler then finds unused.
 //!
@@ -30,7 +30,7 @@ pub(crate) fn parameter<T: Copy>(value: impl Borrow<T>) -> T {
 }
 
 /// Errors that the kernel crate has not always had.
-#[cfg(REPOLL_KERNEL_HAS_ALL_ERRNOS)]
+#[cfg(KERNEL_HAS_ALL_ERRNOS)]
 pub(crate) mod errno {
     pub(crate) use kernel::error::code::{
         ELOOP,
@@ -38,7 +38,7 @@ pub(crate) mod errno {
         EOPNOTSUPP, //
     };
 }
-#[cfg(not(REPOLL_KERNEL_HAS_ALL_ERRNOS))]
+#[cfg(not(KERNEL_HAS_ALL_ERRNOS))]
 pub(crate) mod errno {
     use kernel::{
         bindings,
@@ -59,12 +59,12 @@ pub(crate) mod errno {
     declare!(ELOOP, ENOTCONN, EOPNOTSUPP);
 }
 
-#[cfg(not(REPOLL_KERNEL_HAS_SPINLOCK_IRQ))]
+#[cfg(not(KERNEL_HAS_SPINLOCK_IRQ))]
 pub(crate) use super::spinlock_irq::{
     new_spinlock_irq,
     SpinLockIrq, //
 };
-#[cfg(REPOLL_KERNEL_HAS_SPINLOCK_IRQ)]
+#[cfg(KERNEL_HAS_SPINLOCK_IRQ)]
 pub(crate) use kernel::sync::{
     new_spinlock_irq,
     SpinLockIrq, //

@@ -59,8 +59,8 @@ use super::{
         Atomic, //
     },
     bindings as ext,
+    hrtimeout::Deadline,
     task,
-    time::Deadline,
     wait_queue::Entry, //
 };
 use crate::trace::trace;

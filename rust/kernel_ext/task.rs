@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The current task: its signals.
+//! The current task.
+//!
+//! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
 use super::{
     bindings as ext,
-    user_args, //
+    signal::fatal_signal_pending, //
 };
 use kernel::{
     bindings,
@@ -40,17 +42,6 @@ pub(super) fn set_running() {
     unsafe { ext::set_current_state(bindings::TASK_RUNNING) };
 }
 
-/// Whether the current task has a signal to handle. Process context.
-pub(crate) fn signal_pending() -> bool {
-    current!().signal_pending()
-}
-
-/// Whether the current task is being killed. Process context.
-pub(crate) fn fatal_signal_pending() -> bool {
-    // SAFETY: Only reads the current task's own state.
-    unsafe { ext::fatal_signal_pending() }
-}
-
 /// Yields the CPU if another task is due; EINTR if the current task is being killed.
 ///
 /// A walk whose length a user chooses calls this every few steps. Process context, sleeps.
@@ -61,33 +52,4 @@ pub(crate) fn yield_or_die() -> Result {
     // SAFETY: Process context, where sleeping is allowed.
     unsafe { ext::cond_resched() };
     Ok(())
-}
-
-/// Calls `wait` with the current task's signal mask replaced by the one at `address`, of `size` bytes
-/// (bit 0 is signal 1; SIGKILL and SIGSTOP can't be blocked); or just calls it if the address is 0. As
-/// `set_user_sigmask()` and `restore_saved_sigmask_unless()`.
-///
-/// EINVAL if the size is not that of a mask, EFAULT if it can't be read. If `wait` fails with EINTR or
-/// ERESTARTNOHAND the old mask comes back only after the handlers of the signals that the new one lets
-/// through have been called, on the way to userspace. Process context; not nested.
-pub(crate) fn with_user_sigmask<R>(
-    address: u64,
-    size: u64,
-    wait: impl FnOnce() -> Result<R>,
-) -> Result<R> {
-    if address == 0 {
-        return wait();
-    }
-    if size != size_of::<u64>() as u64 {
-        return Err(EINVAL);
-    }
-    let mask: u64 = user_args::read(address as usize, size_of::<u64>())?;
-    // SAFETY: Only changes the current task's mask.
-    unsafe { ext::set_wait_sigmask(mask) };
-    let result = wait();
-    if !matches!(result, Err(e) if e == EINTR || e == ERESTARTNOHAND) {
-        // SAFETY: As above.
-        unsafe { ext::restore_sigmask() };
-    }
-    result
 }

@@ -7,7 +7,7 @@ use super::{
         ordering::Relaxed,
         Atomic, //
     },
-    time, //
+    hrtimeout, //
 };
 
 /// A pace for pieces of work that several interrupts do, on any CPUs.
@@ -58,7 +58,7 @@ impl Throttle {
     /// Begins a piece of work. In a rest the error is the number of nanoseconds until the rest
     /// ends. Any context.
     pub(crate) fn begin(&self) -> Result<Work<'_>, i64> {
-        let began = time::now();
+        let began = hrtimeout::now();
         let paid = self.paid.load(Relaxed);
         if paid & RESTS != 0 && began < paid {
             return Err(paid - began);
@@ -80,7 +80,7 @@ pub(crate) struct Work<'a> {
 impl Work<'_> {
     /// Ends the work. Returns the number of nanoseconds for which no other may begin. Any context.
     pub(crate) fn end(self) -> i64 {
-        let now = time::now();
+        let now = hrtimeout::now();
         let took = now.saturating_sub(self.began).clamp(0, LONGEST);
         let word = &self.throttle.paid;
         let mut old = word.load(Relaxed);

@@ -10,13 +10,12 @@ use super::{
         Atomic, //
     },
     bindings as ext,
-    time::Deadline, //
+    hrtimeout::Deadline, //
 };
-use core::{marker::PhantomData, ptr};
+use core::ptr;
 use kernel::{
     bindings,
     ffi::{c_int, c_uint, c_void},
-    fs::LocalFile,
     prelude::*,
     sync::{
         rcu,
@@ -71,6 +70,11 @@ impl WaitQueue {
         })
     }
 
+    /// The C structure, for [`PollTable::register`](super::poll_table::PollTable::register).
+    pub(super) fn as_ptr(&self) -> *mut bindings::wait_queue_head {
+        self.head.get()
+    }
+
     /// Whether anyone is in the queue. Any context.
     ///
     /// Between what the caller changed, and this, a full barrier must come, such as
@@ -103,7 +107,7 @@ impl WaitQueue {
     /// Wakes one sleeper that came by [`WaitQueue::sleep_exclusive`]: the one that came last.
     /// `sync` says that the waker is about to sleep itself. Returns whether there was one to wake, as
     /// far as is known: a `sync` wake-up does not tell, and is taken to have found one. Any context.
-    pub(crate) fn wake_one(&self, sync: bool) -> bool {
+    pub(crate) fn wake_up(&self, sync: bool) -> bool {
         let head = self.head.get();
         // SAFETY: The queue is initialised, by the type's invariants.
         unsafe {
@@ -118,7 +122,7 @@ impl WaitQueue {
 
     /// Wakes all sleepers, and tells all pollers, the exclusive ones too, that `events` are there. Any
     /// context.
-    pub(crate) fn wake_all(&self, events: u32) {
+    pub(crate) fn wake_up_all(&self, events: u32) {
         let key = ptr::without_provenance_mut(events as usize);
         // SAFETY: The queue is initialised, by the type's invariants. The key is no pointer.
         unsafe { bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 0, key) };
@@ -128,17 +132,17 @@ impl WaitQueue {
     ///
     /// If this is called by an entry of a queue of the same kind, `depth` is that queue's
     /// [`WaitQueue::depth`]; else it is 0, or 1 under the lock of a queue of another kind.
-    pub(crate) fn wake_pollers(&self, events: u32, depth: u32) {
+    pub(crate) fn wake_up_poll(&self, events: u32, depth: u32) {
         // SAFETY: The queue is initialised, by the type's invariants; `depth` is accessed under its
         // lock only.
-        unsafe { ext::wake_pollers(self.head.get(), events, depth, self.depth.get()) };
+        unsafe { ext::wake_up_poll(self.head.get(), events, depth, self.depth.get()) };
     }
 
     /// How deep in queues that wake each other those are that this queue wakes.
     ///
     /// # Guarantees
     ///
-    /// Right in an entry's function that [`WaitQueue::wake_pollers`] calls; else any number. It is for
+    /// Right in an entry's function that [`WaitQueue::wake_up_poll`] calls; else any number. It is for
     /// lockdep alone.
     pub(crate) fn depth(&self) -> u32 {
         // SAFETY: The cell is initialised. A concurrent write, under the lock that the caller may not
@@ -215,58 +219,6 @@ unsafe extern "C" fn wake_and_remove(
         let woken = bindings::default_wake_function(entry, mode, sync, key);
         ext::list_del_init_careful(&raw mut (*entry).entry);
         woken
-    }
-}
-
-/// The `poll_table` of someone who polls one of our files.
-pub(crate) struct PollTable<'a> {
-    file: *mut bindings::file,
-    table: *mut bindings::poll_table_struct,
-    _call: PhantomData<&'a ()>,
-}
-
-impl<'a> PollTable<'a> {
-    /// # Safety
-    ///
-    /// `table` is null or valid for `'a`, and `file` is the file that it was made to poll.
-    pub(crate) unsafe fn from_raw(
-        file: &'a LocalFile,
-        table: *mut bindings::poll_table_struct,
-    ) -> Self {
-        Self {
-            file: file.as_ptr(),
-            table,
-            _call: PhantomData,
-        }
-    }
-
-    /// Whether the poller wants to be woken, and not only to look. As `poll_does_not_wait()`.
-    pub(crate) fn waits(&self) -> bool {
-        // SAFETY: The table is null or valid.
-        unsafe { self.table.as_ref() }.is_some_and(|table| table._qproc.is_some())
-    }
-
-    /// What the file is ready for, as its driver says, which registers its wait queues by this table.
-    pub(crate) fn poll_file(&self) -> u32 {
-        // SAFETY: The file is alive, and the table is null or valid.
-        unsafe { ext::vfs_poll(self.file, self.table) }
-    }
-
-    /// The file that is polled.
-    pub(crate) fn file(&self) -> &LocalFile {
-        // SAFETY: The file is alive for `'a`, and so for less.
-        unsafe { LocalFile::from_raw_file(self.file) }
-    }
-
-    /// Has the poller woken through `queue`.
-    ///
-    /// # Safety
-    ///
-    /// The queue must belong to the polled file, in the sense of the invariants of [`WaitQueue`].
-    pub(crate) unsafe fn register(&self, queue: &WaitQueue) {
-        // SAFETY: The table is null or valid; file and queue are valid, and the queue lives as long
-        // as the file.
-        unsafe { bindings::poll_wait(self.file, queue.head.get(), self.table) };
     }
 }
 
@@ -391,12 +343,4 @@ impl Entry {
             (*this).head.store(ptr::null_mut(), Release);
         }
     }
-}
-
-/// What `file` is ready for now, of `events` (`EPOLL*` bits, a hint to its driver). Process context,
-/// sleeps.
-#[inline]
-pub(crate) fn poll_now(file: &LocalFile, events: u32) -> u32 {
-    // SAFETY: The file is alive. vfs_poll() itself deals with files without `->poll`.
-    unsafe { ext::poll_now(file.as_ptr(), events) }
 }

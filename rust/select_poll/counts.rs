@@ -4,9 +4,9 @@
 
 #![forbid(unsafe_code)]
 
-pub(crate) use crate::kernel_ext::user_args::repoll_counts as Counts;
+pub(crate) use crate::uapi::args::repoll_counts as Counts;
 
-use crate::kernel_ext::user_args::write;
+use crate::uapi::args::write;
 use kernel::prelude::*;
 
 /// Calls `body`, which counts; writes what it counted to the caller's structure at `address`, of

@@ -23,26 +23,28 @@ use crate::uapi::epoll::{
 };
 use crate::{
     kernel_ext::{
-        files::{
+        fdget::{
             self,
             Files, //
         },
-        user_args::{
-            read,
-            repoll_poll, //
-        },
-        user_array::{
-            write_revents,
+        uaccess::{
+            write_revents, //
             Array,
-            PollFd, //
         }, //
     },
-    select_poll::counts::Counts,
-    select_poll::select_loop::{
-        scan,
-        Call,
-        Pass,
-        Timeout, //
+    select_poll::{
+        counts::Counts,
+        select_loop::{
+            scan,
+            Call,
+            Pass,
+            Timeout, //
+        }, //
+    },
+    uapi::args::{
+        read,
+        repoll_poll, //
+        PollFd,
     }, //
 };
 use core::mem::{
@@ -87,7 +89,7 @@ pub(crate) fn poll(arg: usize, size: usize) -> Result<isize> {
 }
 
 fn poll_array(call: &Call, address: u64, timeout: &Timeout, counts: &mut Counts) -> Result<usize> {
-    if u64::from(call.nfds) > files::limit() {
+    if u64::from(call.nfds) > fdget::limit() {
         return Err(EINVAL);
     }
     let mut room = [const { MaybeUninit::uninit() }; ON_STACK];

@@ -22,23 +22,25 @@ use crate::uapi::epoll::{
 };
 use crate::{
     kernel_ext::{
-        files::Files,
-        user_args::{
-            read,
-            repoll_select, //
-        },
-        user_array::{
+        fdget::Files,
+        uaccess::{
             read_words,
             write_words,
             zeroed, //
         }, //
     },
-    select_poll::counts::Counts,
-    select_poll::select_loop::{
-        scan,
-        Call,
-        Pass,
-        Timeout, //
+    select_poll::{
+        counts::Counts,
+        select_loop::{
+            scan,
+            Call,
+            Pass,
+            Timeout, //
+        }, //
+    },
+    uapi::args::{
+        read,
+        repoll_select, //
     }, //
 };
 use core::mem::offset_of;

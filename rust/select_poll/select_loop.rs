@@ -14,16 +14,17 @@
 use crate::trace::trace;
 use crate::{
     kernel_ext::{
-        files::Files,
+        fdget::Files,
+        hrtimeout::Deadline,
         poll_wqueues::PollWqueues,
+        signal,
         task,
-        time::Deadline,
-        user_array::write_words, //
-    }, //
-    select_poll::counts::{
-        reported,
-        Counts, //
+        uaccess::write_words, //
     },
+    select_poll::counts::{
+        reported, //
+        Counts,
+    }, //
 };
 use kernel::prelude::*;
 
@@ -96,7 +97,7 @@ impl Call {
     ) -> Result<usize> {
         let timeout = Timeout::after(self.timeout);
         let mut result =
-            task::with_user_sigmask(self.sigmask, self.sigsetsize, || body(&timeout, counts));
+            signal::with_user_sigmask(self.sigmask, self.sigsetsize, || body(&timeout, counts));
         if let Timeout::At(deadline) = &timeout {
             let written = !task::sticky_timeouts()
                 && write_words(self.timeout_address, &[deadline.left() as u64]).is_ok();
@@ -200,7 +201,7 @@ fn scan_with(
         if ready != 0 {
             break Ok(ready);
         }
-        if task::signal_pending() {
+        if signal::signal_pending() {
             break Err(ERESTARTNOHAND);
         }
         if queues.is_out_of_memory() {

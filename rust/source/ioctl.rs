@@ -7,22 +7,24 @@ use super::{
     timer::Running,
     Source, //
 };
-use crate::kernel_ext::{
-    drift::errno::ENOTCONN,
-    net::Attachment,
-    user_args::{
+use crate::uapi::{
+    self,
+    FIONREAD, //
+};
+use crate::{
+    kernel_ext::{
+        drift::errno::ENOTCONN,
+        net::Attachment,
+        uaccess::write_int, //
+    },
+    uapi::args::{
         read,
         repoll_source_attach,
         repoll_source_setup,
         repoll_source_status,
         repoll_source_timer,
-        write,
-        write_int, //
+        write, //
     }, //
-};
-use crate::uapi::{
-    self,
-    FIONREAD, //
 };
 use kernel::{
     ioctl::{

@@ -37,35 +37,37 @@
 //! message, and of room only when there was none before: as with a pipe.
 
 use super::ring::Ring;
-use crate::kernel_ext::{
-    atomic::ordering::Relaxed,
-    drift::{
-        new_spinlock_irq,
-        SpinLockIrq, //
-    },
-    fasync::{
-        Band,
-        Fasync, //
-    },
-    time,
-    user::{
-        Account,
-        BytesCharge,
-        User, //
-    },
-    user_args::{
-        repoll_source_header,
-        repoll_source_setup,
-        repoll_source_status, //
-    },
-    wait_queue::{
-        new_wait_queue,
-        WaitQueue, //
-    }, //
-};
 use crate::trace::{
     constants,
     trace, //
+};
+use crate::{
+    kernel_ext::{
+        atomic::ordering::Relaxed,
+        drift::{
+            new_spinlock_irq,
+            SpinLockIrq, //
+        },
+        fasync::{
+            Band,
+            Fasync, //
+        },
+        hrtimeout,
+        user::{
+            Account,
+            BytesCharge,
+            User, //
+        },
+        wait_queue::{
+            new_wait_queue,
+            WaitQueue, //
+        }, //
+    },
+    uapi::args::{
+        repoll_source_header,
+        repoll_source_setup,
+        repoll_source_status, //
+    }, //
 };
 
 use crate::uapi;
@@ -350,9 +352,9 @@ impl Queue {
             self.fasync.signal(Band::Hup);
         }
         // It concerns all of them, not one.
-        self.readers.wake_all(0);
-        self.writers.wake_all(0);
-        self.pollers.wake_all(EPOLLHUP | EPOLLIN | EPOLLOUT);
+        self.readers.wake_up_all(0);
+        self.writers.wake_up_all(0);
+        self.pollers.wake_up_all(EPOLLHUP | EPOLLIN | EPOLLOUT);
     }
 
     /// Undoes a hang-up. Returns whether there was one. Process context.
@@ -422,10 +424,10 @@ impl Queue {
             self.fasync.signal(band);
         }
         if asleep {
-            sleepers.wake_one(false);
+            sleepers.wake_up(false);
         }
         if pollers {
-            self.pollers.wake_pollers(events, 0);
+            self.pollers.wake_up_poll(events, 0);
         }
     }
 
@@ -486,7 +488,7 @@ impl Reserved<'_> {
         state.arrived = number;
         buffer.number = number;
         buffer.kind = kind;
-        buffer.time = time::now();
+        buffer.time = hrtimeout::now();
         state.queued.push_back(buffer);
         // Under the lock, so that it comes before what a reader of the message records.
         trace!(source_arrive(
@@ -524,7 +526,7 @@ impl Taken<'_> {
     pub(super) fn header(&self) -> Option<repoll_source_header> {
         let buffer = self.buffer.as_ref().filter(|_| self.headers)?;
         Some(repoll_source_header {
-            time: time::in_namespace(buffer.time) as u64,
+            time: hrtimeout::in_namespace(buffer.time) as u64,
             length: buffer.length as u32,
             kind: buffer.kind as u32,
         })

@@ -30,19 +30,21 @@ use super::queue::{
     Kind,
     Queue, //
 };
-use crate::kernel_ext::{
-    atomic::{
-        ordering::Relaxed,
-        Atomic, //
-    },
-    user::{
-        Account,
-        TimerCharge,
-        User, //
-    },
-    user_args::repoll_source_timer, //
-};
 use crate::uapi;
+use crate::{
+    kernel_ext::{
+        atomic::{
+            ordering::Relaxed, //
+            Atomic,
+        },
+        user::{
+            Account,
+            TimerCharge,
+            User, //
+        }, //
+    },
+    uapi::args::repoll_source_timer, //
+};
 use kernel::{
     impl_has_hr_timer,
     prelude::*,

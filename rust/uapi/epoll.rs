@@ -4,6 +4,8 @@
 //!
 //! Those of the user interface are documented in epoll(7) and epoll_ctl(2).
 
+#![forbid(unsafe_code)]
+
 pub(crate) use crate::kernel_ext::bindings::{
     EPIOCGPARAMS,
     EPIOCSPARAMS,

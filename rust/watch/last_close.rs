@@ -49,8 +49,12 @@ mod hook;
 
 use crate::kernel_ext::{
     atomic::{
-        ordering::{Acquire, Relaxed, Release},
-        Atomic, //
+        ordering::{
+            Acquire,
+            Relaxed,
+            Release, //
+        }, //
+        Atomic,
     },
     bindings as ext,
     drift::errno::EOPNOTSUPP, //

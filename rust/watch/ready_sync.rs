@@ -7,8 +7,12 @@
 
 use crate::kernel_ext::{
     atomic::{
-        ordering::{Acquire, Full, Relaxed},
-        Atomic, //
+        ordering::{
+            Acquire,
+            Full,
+            Relaxed, //
+        }, //
+        Atomic,
     },
     bindings as ext, //
 };

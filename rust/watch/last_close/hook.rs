@@ -39,8 +39,12 @@
 use super::on_last_close;
 use crate::kernel_ext::{
     atomic::{
-        ordering::{Acquire, Relaxed, Release},
-        Atomic, //
+        ordering::{
+            Acquire,
+            Relaxed,
+            Release, //
+        }, //
+        Atomic,
     },
     bindings as ext, //
 };

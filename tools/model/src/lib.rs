@@ -5,7 +5,7 @@
 //!
 //! There is nothing here but tests. Four files of the module are compiled from their own source:
 //! `ready_queue.rs` (`tests.rs`; `weakened.rs`; `random.rs`, larger, over shuttle's atomics),
-//! `stack.rs` (`closed.rs`), `limits.rs` and `throttle.rs` (`numbers.rs`). What needs the kernel has a twin:
+//! `llist.rs` (`closed.rs`), `limits.rs` and `throttle.rs` (`numbers.rs`). What needs the kernel has a twin:
 //! `rearm.rs`, `pollwake.rs`, `pollfree.rs`, `last_close.rs`, `order_by_lock.rs`, `publish.rs`. Each
 //! model has variants with one order less, which must fail. `Documentation/explanation/ordering.rst`
 //! is the table of all; it says where the kernel's memory model differs from C11's.
@@ -46,14 +46,14 @@ mod ready_sync;
 #[cfg(test)]
 mod rearm;
 #[cfg(test)]
-#[path = "../../../rust/kernel_ext/stack.rs"]
-mod stack;
+#[path = "../../../rust/kernel_ext/llist.rs"]
+mod llist;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 #[path = "../../../rust/kernel_ext/throttle.rs"]
 mod throttle;
 #[cfg(test)]
-mod time;
+mod hrtimeout;
 #[cfg(test)]
 mod weakened;

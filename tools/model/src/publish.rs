@@ -2,7 +2,7 @@
 
 //! Flags that publish earlier writes, and the end of the last-close hook.
 //!
-//! Twins of `Registration::live` of `rust/kernel_ext/device.rs`, `READY` of `user.rs`, the table's state
+//! Twins of `Registration::live` of `rust/kernel_ext/miscdevice.rs`, `READY` of `user.rs`, the table's state
 //! and `Registration::attached` of `last_close.rs`, and `Inside` of `last_close/hook.rs`, which need the
 //! kernel. If one of them is changed there, change it here.
 

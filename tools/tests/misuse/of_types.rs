@@ -2,7 +2,7 @@
 //! Must not compile as a module of repoll's crate: see tools/harness/cmd/check. `//~` names the errors.
 
 use crate::kernel_ext::{
-    files::Files,
+    fdget::Files,
     net::Net,
     poll_wqueues::PollWqueues, //
 };

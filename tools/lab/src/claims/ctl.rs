@@ -35,7 +35,7 @@ pub fn mechanism() -> Mechanism {
                 text: "epoll finds a descriptor in O(log n)",
                 expected: Verdict::Holds,
                 because: "Both keep a red-black tree.",
-                source: "fs/eventpoll.c:1464, ep_find(); rust/kernel_ext/tree.rs",
+                source: "fs/eventpoll.c:1464, ep_find(); rust/kernel_ext/rbtree.rs",
                 experiment: logarithmic,
             },
             Claim {

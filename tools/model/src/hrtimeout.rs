@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kernel_ext::time`: a clock that only a test moves.
+//! `kernel_ext::hrtimeout`: a clock that only a test moves.
 
 use std::cell::Cell;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* See spinlock_irq.rs. */
+/* See ../spinlock_irq.rs. */
 #include <linux/irqflags.h>
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
@@ -40,13 +40,13 @@ static void interrupts_on(void)
 
 #endif
 
-void repoll_helper_spin_lock_irq_disable(spinlock_t *lock)
+void kernel_ext_spin_lock_irq_disable(spinlock_t *lock)
 {
 	interrupts_off();
 	spin_lock(lock);
 }
 
-bool repoll_helper_spin_trylock_irq_disable(spinlock_t *lock)
+bool kernel_ext_spin_trylock_irq_disable(spinlock_t *lock)
 {
 	interrupts_off();
 	if (spin_trylock(lock))
@@ -55,7 +55,7 @@ bool repoll_helper_spin_trylock_irq_disable(spinlock_t *lock)
 	return false;
 }
 
-void repoll_helper_spin_unlock_irq_enable(spinlock_t *lock)
+void kernel_ext_spin_unlock_irq_enable(spinlock_t *lock)
 {
 	/* Preemption goes on last: with interrupts off it would miss its moment. */
 	preempt_disable();

@@ -5,7 +5,7 @@
 //! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h),
 //! [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
 //!
-//! As `kernel::miscdevice`, which has no `->poll` and no `->fasync` yet. What a [`Device`] leaves out
+//! As `kernel::miscdevice`, which has no `->poll` and no `->fasync` yet. What a [`MiscDevice`] leaves out
 //! is a null pointer in its `struct file_operations`, so it costs nothing.
 //!
 //! # Examples
@@ -21,7 +21,7 @@
 //! }
 //!
 //! #[vtable]
-//! impl Device for Counter {
+//! impl MiscDevice for Counter {
 //!     const NAME: &'static CStr = c"counter";
 //!
 //!     fn open() -> Result<Arc<Self>> {
@@ -42,7 +42,7 @@
 //!
 //!     fn ioctl(this: ArcBorrow<'_, Self>, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
 //!         this.count.add(1, Relaxed);
-//!         this.pollers.wake_pollers(EPOLLIN, 0);
+//!         this.pollers.wake_up_poll(EPOLLIN, 0);
 //!         Ok(0)
 //!     }
 //! }
@@ -56,23 +56,21 @@ use super::{
     bindings as ext,
     drift::THIS_MODULE,
     fasync::Fasync,
-    files::Files,
-    wait_queue::{
-        PollTable,
-        WaitQueue, //
-    }, //
+    poll_table::PollTable,
+    wait_queue::WaitQueue, //
 };
-use core::{marker::PhantomData, ptr::NonNull};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
-    error::VTABLE_DEFAULT_ERROR,
     error::{
-        from_err_ptr,
-        to_result, //
+        to_result,
+        VTABLE_DEFAULT_ERROR, //
     },
     ffi::{c_int, c_long, c_uint, c_ulong, c_void},
     fs::{
-        file::FileDescriptorReservation,
         File,
         LocalFile, //
     },
@@ -83,7 +81,6 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     sync::{
-        aref::ARef,
         Arc,
         ArcBorrow, //
     },
@@ -101,7 +98,7 @@ use kernel::{
 /// nothing to do must not sleep if it was asked not to (`nonblock`: `O_NONBLOCK`, `RWF_NOWAIT`,
 /// io_uring). So io_uring needs no worker thread for it.
 #[vtable]
-pub(crate) trait Device: Sized + Send + Sync + 'static {
+pub(crate) trait MiscDevice: Sized + Send + Sync + 'static {
     /// The device's name in `/dev`.
     const NAME: &'static CStr;
 
@@ -149,74 +146,17 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     }
 }
 
-/// Makes a file descriptor, of the current task, of an anonymous file that is `device`, and that has
-/// `name` in `/proc/PID/fd`.
-///
-/// `flags` may have `O_CLOEXEC`. EMFILE, ENFILE or ENOMEM; then `device` is released.
-pub(crate) fn anon_fd<T: Device>(
-    _files: &Files,
-    device: Arc<T>,
-    name: &'static CStr,
-    flags: u32,
-) -> Result<c_int> {
-    // Unlike `open`, this sets nothing up for streams and signals.
-    const { assert!(!FileOps::<T>::IS_STREAM && !T::HAS_FASYNC) };
-    let fd = match FileDescriptorReservation::get_unused_fd_flags(flags) {
-        Ok(fd) => fd,
-        Err(e) => {
-            T::release(device);
-            return Err(e);
-        }
-    };
-    let private = device.into_foreign();
-    // SAFETY: The name and the operations are static; the operations expect `private`.
-    let file = from_err_ptr(unsafe {
-        ext::anon_inode_getfile(
-            name.as_char_ptr(),
-            FileOps::<T>::build(),
-            private,
-            (bindings::O_RDWR | flags) as c_int,
-        )
-    })
-    .and_then(|file| NonNull::new(file).ok_or(ENOMEM));
-    match file {
-        Ok(file) => {
-            let number = fd.reserved_fd() as c_int;
-            // SAFETY: The reference is ours, and the file is new: nobody has called fdget_pos().
-            fd.fd_install(unsafe { ARef::from_raw(file.cast()) });
-            Ok(number)
-        }
-        Err(e) => {
-            // SAFETY: No file took `private` over.
-            T::release(unsafe { <Arc<T> as ForeignOwnable>::from_foreign(private) });
-            Err(e)
-        }
-    }
-}
-
 /// What `file` is, if it is of this kind.
-pub(crate) fn get<T: Device>(file: &LocalFile) -> Option<ArcBorrow<'_, T>> {
+pub(crate) fn get<T: MiscDevice>(file: &LocalFile) -> Option<ArcBorrow<'_, T>> {
     // SAFETY: The file is alive, and its operations do not change.
     let ours = core::ptr::eq(unsafe { (*file.as_ptr()).f_op }, FileOps::<T>::build());
     // SAFETY: It is an open file of this kind for as long as it is borrowed.
     ours.then(|| unsafe { FileOps::<T>::device(file.as_ptr()) })
 }
 
-/// Whether `file` can be polled: its driver has `->poll`. (The others are always ready.)
-pub(crate) fn can_poll(file: &LocalFile) -> bool {
-    // SAFETY: The file is alive.
-    unsafe { ext::file_can_poll(file.as_ptr()) }
-}
-
-/// Whether `file` is a C epoll. Files of the kind `T` may have the same name, but are none.
-pub(crate) fn is_c_epoll<T: Device>(file: &LocalFile) -> bool {
-    // SAFETY: The file is alive.
-    get::<T>(file).is_none() && unsafe { ext::file_is_c_epoll(file.as_ptr()) }
-}
-
 /// Has a poller of `device`'s file woken through the queue that `queue` finds in it. Does nothing if
 /// the table is that of another file.
-pub(crate) fn register<T: Device>(
+pub(crate) fn register<T: MiscDevice>(
     table: &PollTable<'_>,
     device: &T,
     queue: for<'a> fn(&'a T) -> &'a WaitQueue,
@@ -234,12 +174,12 @@ pub(crate) fn register<T: Device>(
 /// # Invariants
 ///
 /// `fasync` is borrowed from `device`, which is shared, and lives as long as this does.
-struct Opened<T: Device> {
+struct Opened<T: MiscDevice> {
     device: Arc<T>,
     fasync: NonNull<Fasync>,
 }
 
-struct FileOps<T: Device>(PhantomData<T>);
+pub(super) struct FileOps<T: MiscDevice>(PhantomData<T>);
 
 /// `function`, if `implemented`.
 macro_rules! optional {
@@ -252,8 +192,8 @@ macro_rules! optional {
     };
 }
 
-impl<T: Device> FileOps<T> {
-    const IS_STREAM: bool = T::HAS_READ_ITER || T::HAS_WRITE_ITER;
+impl<T: MiscDevice> FileOps<T> {
+    pub(super) const IS_STREAM: bool = T::HAS_READ_ITER || T::HAS_WRITE_ITER;
 
     const OPS: bindings::file_operations = bindings::file_operations {
         owner: THIS_MODULE,
@@ -276,7 +216,7 @@ impl<T: Device> FileOps<T> {
     /// The table: one per kind, so that [`get`] knows a file by it. (It is this function's constant, and
     /// the kernel compiles a crate as one unit of code. A second copy would make an instance pass for
     /// a foreign file, which the tests of nesting would see.)
-    const fn build() -> &'static bindings::file_operations {
+    pub(super) const fn build() -> &'static bindings::file_operations {
         &Self::OPS
     }
 
@@ -316,12 +256,12 @@ impl<T: Device> FileOps<T> {
     /// # Safety
     ///
     /// Called by `misc_open()` for a file that is being opened, whose private data is the device
-    /// that a [`Registration`] registered.
+    /// that a [`MiscDeviceRegistration`] registered.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // CAST: The device is the first field of a `Registration`, which is `repr(C)`.
+        // CAST: The device is the first field of a `MiscDeviceRegistration`, which is `repr(C)`.
         // SAFETY: It is not deregistered, nor its memory freed, during the call: see
-        // `Registration`.
-        let registration = unsafe { &*(*file).private_data.cast::<Registration<T>>() };
+        // `MiscDeviceRegistration`.
+        let registration = unsafe { &*(*file).private_data.cast::<MiscDeviceRegistration<T>>() };
         if !registration.live.load(Acquire) {
             return ENODEV.to_errno();
         }
@@ -346,7 +286,7 @@ impl<T: Device> FileOps<T> {
     ///
     /// Called by the VFS, once, for a file of this kind that nobody uses any more.
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: The private data is what `open` or `anon_fd` put there, and nobody borrows it.
+        // SAFETY: The private data is what `open` or `anon_inode::getfd` put there, and nobody borrows it.
         T::release(unsafe { Self::from_private((*file).private_data) });
         0
     }
@@ -355,7 +295,7 @@ impl<T: Device> FileOps<T> {
     ///
     /// `file` is an open file of this kind, and stays so for `'a`.
     unsafe fn device<'a>(file: *mut bindings::file) -> ArcBorrow<'a, T> {
-        // SAFETY: The private data is what `open` or `anon_fd` put there.
+        // SAFETY: The private data is what `open` or `anon_inode::getfd` put there.
         unsafe {
             let private = (*file).private_data;
             if T::HAS_FASYNC {
@@ -465,7 +405,7 @@ impl<T: Device> FileOps<T> {
 /// An open in the middle of the module's initialisation takes a reference to the module. That does
 /// not help if the initialisation fails: the kernel then frees the module whatever its count is. So
 ///
-/// - opens fail with ENODEV, as if the device did not exist yet, until [`Registration::go_live`],
+/// - opens fail with ENODEV, as if the device did not exist yet, until [`MiscDeviceRegistration::go_live`],
 ///   which the module calls after the last step that can fail;
 /// - the drop, in an initialisation, waits until the module's count is that of the initialisation
 ///   alone. `misc_open()` takes its reference, and calls our `open`, under the mutex that
@@ -482,7 +422,7 @@ impl<T: Device> FileOps<T> {
 /// `device` is first, and registered.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
-pub(crate) struct Registration<T: Device> {
+pub(crate) struct MiscDeviceRegistration<T: MiscDevice> {
     #[pin]
     device: Opaque<bindings::miscdevice>,
     live: Atomic<bool>,
@@ -490,13 +430,13 @@ pub(crate) struct Registration<T: Device> {
 }
 
 // SAFETY: May be deregistered by another thread than it was registered by.
-unsafe impl<T: Device> Send for Registration<T> {}
+unsafe impl<T: MiscDevice> Send for MiscDeviceRegistration<T> {}
 // SAFETY: Nothing can be done with a shared reference.
-unsafe impl<T: Device> Sync for Registration<T> {}
+unsafe impl<T: MiscDevice> Sync for MiscDeviceRegistration<T> {}
 
-impl<T: Device> Registration<T> {
+impl<T: MiscDevice> MiscDeviceRegistration<T> {
     /// Makes the device, which only its owner may open; udev, or another program, may change that.
-    /// Opens fail before [`Registration::go_live`].
+    /// Opens fail before [`MiscDeviceRegistration::go_live`].
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // Initialised before the device, which can be found as soon as it is registered.
@@ -526,7 +466,7 @@ impl<T: Device> Registration<T> {
 }
 
 #[pinned_drop]
-impl<T: Device> PinnedDrop for Registration<T> {
+impl<T: MiscDevice> PinnedDrop for MiscDeviceRegistration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: The device is registered, by the type's invariants.
         unsafe { bindings::misc_deregister(self.device.get()) };

@@ -43,7 +43,7 @@ impl Files {
     /// To be dropped before the system call returns, and before anything closes a descriptor of the
     /// current process: nothing in this module does.
     #[inline]
-    pub(crate) fn get(&self, fd: i32) -> Result<HeldFile> {
+    pub(crate) fn get(&self, fd: i32) -> Result<FdGuard> {
         // SAFETY: Process context, and the task has a table, by the type's invariants. A negative
         // descriptor becomes one that nobody has.
         let fd = unsafe { bindings::fdget(fd as u32) };
@@ -51,7 +51,7 @@ impl Files {
             return Err(EBADF);
         }
         // INVARIANT: There is a file.
-        Ok(HeldFile {
+        Ok(FdGuard {
             fd,
             _task: NotThreadSafe,
         })
@@ -78,19 +78,19 @@ impl Files {
 /// # Invariants
 ///
 /// `fd` is what `fdget()` returned to the current task, with a file, and has not been put.
-pub(crate) struct HeldFile {
+pub(crate) struct FdGuard {
     fd: bindings::fd,
     _task: NotThreadSafe,
 }
 
-impl HeldFile {
+impl FdGuard {
     fn file(&self) -> *mut bindings::file {
         let flags = (bindings::FDPUT_FPUT | bindings::FDPUT_POS_UNLOCK) as c_ulong;
         (self.fd.word & !flags) as *mut bindings::file
     }
 }
 
-impl Deref for HeldFile {
+impl Deref for FdGuard {
     type Target = LocalFile;
 
     #[inline]
@@ -101,7 +101,7 @@ impl Deref for HeldFile {
     }
 }
 
-impl Drop for HeldFile {
+impl Drop for FdGuard {
     #[inline]
     fn drop(&mut self) {
         if self.fd.word & bindings::FDPUT_FPUT as c_ulong != 0 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What bindgen reads. See the allow list in ../Makefile. */
+/* Read by bindgen. See the allow list in rust/Makefile. */
 #include <linux/hrtimer_types.h>
 #include <linux/fs.h>
 #include <linux/uaccess.h>
@@ -12,5 +12,3 @@
 #include <linux/rtnetlink.h>
 #include <linux/wait.h>
 #include "helpers.h"
-#include "repoll.h"
-#include "repoll_trace.h"

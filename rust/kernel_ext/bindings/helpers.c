@@ -24,7 +24,7 @@
 #include <net/net_namespace.h>
 #include "helpers.h"
 
-__poll_t repoll_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
+__poll_t kernel_ext_vfs_poll(struct file *file, struct poll_table_struct *pt)
 {
 	return vfs_poll(file, pt);
 }
@@ -35,7 +35,7 @@ __poll_t repoll_helper_vfs_poll(struct file *file, struct poll_table_struct *pt)
  * stays that of some struct file (SLAB_TYPESAFE_BY_RCU); a reference to another
  * one is given back.
  */
-struct file *repoll_helper_file_get_active(struct file **slot)
+struct file *kernel_ext_file_get_active(struct file **slot)
 {
 	struct file *file;
 
@@ -52,14 +52,14 @@ struct file *repoll_helper_file_get_active(struct file **slot)
 }
 
 /* vfs_poll() that only looks. */
-__poll_t repoll_helper_poll_now(struct file *file, __poll_t events)
+__poll_t kernel_ext_poll_now(struct file *file, __poll_t events)
 {
 	struct poll_table_struct pt = { ._key = events };
 
 	return vfs_poll(file, &pt);
 }
 
-bool repoll_helper_file_can_poll(struct file *file)
+bool kernel_ext_file_can_poll(struct file *file)
 {
 	return file_can_poll(file);
 }
@@ -69,7 +69,7 @@ bool repoll_helper_file_can_poll(struct file *file)
  * of the name "[eventpoll]"; userspace can't make another file of that kind
  * with that name. Should this ever match too much, a watch is refused.
  */
-bool repoll_helper_file_is_c_epoll(struct file *file)
+bool kernel_ext_file_is_epoll(struct file *file)
 {
 	static const char name[] = "[eventpoll]";
 	const struct qstr *its = &file->f_path.dentry->d_name;
@@ -79,31 +79,31 @@ bool repoll_helper_file_is_c_epoll(struct file *file)
 	       !memcmp(its->name, name, sizeof(name));
 }
 
-u64 repoll_helper_file_ino(struct file *file)
+u64 kernel_ext_file_ino(struct file *file)
 {
 	return file_inode(file)->i_ino;
 }
 
-u32 repoll_helper_file_dev(struct file *file)
+u32 kernel_ext_file_dev(struct file *file)
 {
 	return file_inode(file)->i_sb->s_dev;
 }
 
-void repoll_helper_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc,
+void kernel_ext_init_poll_funcptr(struct poll_table_struct *pt, poll_queue_proc qproc,
 				     __poll_t key)
 {
 	init_poll_funcptr(pt, qproc);
 	pt->_key = key;
 }
 
-void repoll_helper_init_waitqueue_func_entry(struct wait_queue_entry *entry,
+void kernel_ext_init_waitqueue_func_entry(struct wait_queue_entry *entry,
 					     wait_queue_func_t func)
 {
 	init_waitqueue_func_entry(entry, func);
 }
 
 /* An entry for the current task to sleep with. */
-void repoll_helper_init_wait_func(struct wait_queue_entry *entry, wait_queue_func_t func)
+void kernel_ext_init_wait_func(struct wait_queue_entry *entry, wait_queue_func_t func)
 {
 	init_wait_func(entry, func);
 }
@@ -112,7 +112,7 @@ void repoll_helper_init_wait_func(struct wait_queue_entry *entry, wait_queue_fun
  * prepare_to_wait_exclusive() at the head of the queue: who came last is woken
  * first, its caches are the warmest. As ep_poll().
  */
-void repoll_helper_prepare_to_wait_first(struct wait_queue_head *wq, struct wait_queue_entry *entry)
+void kernel_ext_prepare_to_wait_first(struct wait_queue_head *wq, struct wait_queue_entry *entry)
 {
 	unsigned long flags;
 
@@ -122,18 +122,18 @@ void repoll_helper_prepare_to_wait_first(struct wait_queue_head *wq, struct wait
 	spin_unlock_irqrestore(&wq->lock, flags);
 }
 
-void repoll_helper_list_del_init(struct list_head *entry)
+void kernel_ext_list_del_init(struct list_head *entry)
 {
 	list_del_init(entry);
 }
 
-void repoll_helper_list_del_init_careful(struct list_head *entry)
+void kernel_ext_list_del_init_careful(struct list_head *entry)
 {
 	list_del_init_careful(entry);
 }
 
 /* Whether @wq has fewer than @max entries with another function than @except. */
-bool repoll_helper_wait_queue_has_room(struct wait_queue_head *wq, unsigned int max,
+bool kernel_ext_wait_queue_has_room(struct wait_queue_head *wq, unsigned int max,
 				       wait_queue_func_t except)
 {
 	struct wait_queue_entry *entry;
@@ -155,7 +155,7 @@ bool repoll_helper_wait_queue_has_room(struct wait_queue_head *wq, unsigned int 
  * lock class, as ep_poll_safewake(): lockdep wants to know how deep we are.
  * *next_depth is for those entries to read.
  */
-void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, unsigned int depth,
+void kernel_ext_wake_up_poll(struct wait_queue_head *wq, unsigned int key, unsigned int depth,
 				unsigned int *next_depth)
 {
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
@@ -171,29 +171,17 @@ void repoll_helper_wake_pollers(struct wait_queue_head *wq, unsigned int key, un
 #endif
 }
 
-void repoll_helper_mutex_lock_nested(struct mutex *lock, unsigned int subclass)
+void kernel_ext_mutex_lock_nested(struct mutex *lock, unsigned int subclass)
 {
 	mutex_lock_nested(lock, subclass);
 }
 
-int repoll_helper_mutex_lock_killable(struct mutex *lock)
+int kernel_ext_mutex_lock_killable(struct mutex *lock)
 {
 	return mutex_lock_killable(lock);
 }
 
-static DEFINE_MUTEX(repoll_topology);
-
-int repoll_helper_topology_lock(void)
-{
-	return mutex_lock_killable(&repoll_topology);
-}
-
-void repoll_helper_topology_unlock(void)
-{
-	mutex_unlock(&repoll_topology);
-}
-
-void repoll_helper_cond_resched(void)
+void kernel_ext_cond_resched(void)
 {
 	cond_resched();
 }
@@ -202,7 +190,7 @@ void repoll_helper_cond_resched(void)
  * Copies @words words from userspace. Structures of the user interface are a few
  * words: that is no work for copy_from_user(). False if they can't be read.
  */
-bool repoll_helper_read_words(u64 *to, unsigned long from, unsigned int words)
+bool kernel_ext_read_words(u64 *to, unsigned long from, unsigned int words)
 {
 	const u64 __user *user = (const u64 __user *)from;
 	unsigned int i;
@@ -219,7 +207,7 @@ fault:
 }
 
 /* As epoll_put_uevent(). False if the event can't be written. */
-bool repoll_helper_put_event(unsigned long to, u32 events, u64 data)
+bool kernel_ext_put_event(unsigned long to, u32 events, u64 data)
 {
 	struct epoll_event __user *user = (struct epoll_event __user *)to;
 
@@ -238,7 +226,7 @@ fault:
  * Writes the field revents of @count struct pollfd, and nothing else of them.
  * The kernel's poll bits are userspace's on the machines that we build for.
  */
-bool repoll_helper_put_revents(unsigned long to, const u64 *pollfds, unsigned int count)
+bool kernel_ext_put_revents(unsigned long to, const u64 *pollfds, unsigned int count)
 {
 	const struct pollfd *from = (const struct pollfd *)pollfds;
 	struct pollfd __user *user = (struct pollfd __user *)to;
@@ -266,7 +254,7 @@ fault:
 	return false;
 }
 
-bool repoll_helper_access_ok(unsigned long address, size_t size)
+bool kernel_ext_access_ok(unsigned long address, size_t size)
 {
 	return access_ok((void __user *)address, size);
 }
@@ -275,7 +263,7 @@ bool repoll_helper_access_ok(unsigned long address, size_t size)
  * Whether @module's initialisation has yet to succeed, and there are references
  * to the module besides the initialisation's own.
  */
-bool repoll_helper_module_init_is_shared(struct module *module)
+bool kernel_ext_module_init_is_shared(struct module *module)
 {
 #ifdef CONFIG_MODULE_UNLOAD
 	return module && module->state == MODULE_STATE_COMING && module_refcount(module) > 1;
@@ -285,13 +273,13 @@ bool repoll_helper_module_init_is_shared(struct module *module)
 }
 
 /* An exiting task has no files any more. */
-bool repoll_helper_has_files(void)
+bool kernel_ext_has_files(void)
 {
 	return current->files;
 }
 
 /* How many descriptors the current task's table has room for. It does not shrink. */
-unsigned int repoll_helper_max_fds(void)
+unsigned int kernel_ext_max_fds(void)
 {
 	unsigned int max;
 
@@ -302,7 +290,7 @@ unsigned int repoll_helper_max_fds(void)
 }
 
 /* Which of the descriptors 64 * @word to 64 * @word + 63 are open. */
-u64 repoll_helper_open_fds(unsigned int word)
+u64 kernel_ext_open_fds(unsigned int word)
 {
 	struct fdtable *fdt;
 	u64 open = 0;
@@ -316,22 +304,22 @@ u64 repoll_helper_open_fds(unsigned int word)
 	return open;
 }
 
-unsigned long repoll_helper_nofile_limit(void)
+unsigned long kernel_ext_nofile_limit(void)
 {
 	return rlimit(RLIMIT_NOFILE);
 }
 
-void repoll_helper_set_current_state(unsigned int state)
+void kernel_ext_set_current_state(unsigned int state)
 {
 	set_current_state(state);
 }
 
-bool repoll_helper_sticky_timeouts(void)
+bool kernel_ext_sticky_timeouts(void)
 {
 	return current->personality & STICKY_TIMEOUTS;
 }
 
-bool repoll_helper_fatal_signal_pending(void)
+bool kernel_ext_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);
 }
@@ -340,7 +328,7 @@ bool repoll_helper_fatal_signal_pending(void)
  * What set_user_sigmask() does, which is not exported, once it has the mask.
  * sigprocmask() would also block SIGKILL and SIGSTOP.
  */
-void repoll_helper_set_wait_sigmask(u64 mask)
+void kernel_ext_set_wait_sigmask(u64 mask)
 {
 	sigset_t set = { .sig = { mask } };
 
@@ -352,7 +340,7 @@ void repoll_helper_set_wait_sigmask(u64 mask)
 }
 
 /* restore_saved_sigmask(), which needs __set_current_blocked(). */
-void repoll_helper_restore_sigmask(void)
+void kernel_ext_restore_sigmask(void)
 {
 	if (test_and_clear_restore_sigmask())
 		sigprocmask(SIG_SETMASK, &current->saved_sigmask, NULL);
@@ -364,7 +352,7 @@ void repoll_helper_restore_sigmask(void)
  * slack. A task without slack has none here either: a real-time task, or the
  * child of one by SCHED_RESET_ON_FORK.
  */
-u64 repoll_helper_timer_slack(s64 wait_ns)
+u64 kernel_ext_timer_slack(s64 wait_ns)
 {
 	u64 slack;
 
@@ -380,7 +368,7 @@ u64 repoll_helper_timer_slack(s64 wait_ns)
  * may have no namespaces any more: it gets the host's time. Only the task itself
  * changes its nsproxy, so it needs no lock here.
  */
-s64 repoll_helper_monotonic_offset(void)
+s64 kernel_ext_monotonic_offset(void)
 {
 #ifdef CONFIG_TIME_NS
 	struct nsproxy *namespaces = current->nsproxy;
@@ -391,7 +379,7 @@ s64 repoll_helper_monotonic_offset(void)
 	return 0;
 }
 
-void *repoll_helper_ftrace_first_argument(struct ftrace_regs *regs)
+void *kernel_ext_ftrace_first_argument(struct ftrace_regs *regs)
 {
 	return (void *)ftrace_regs_get_argument(regs, 0);
 }
@@ -450,49 +438,49 @@ asm (
 #ifdef REPOLL_HAS_DIRECT_CALL
 void repoll_direct_call(void);
 
-int repoll_helper_register_direct_call(struct ftrace_ops *ops)
+int kernel_ext_register_direct_call(struct ftrace_ops *ops)
 {
 	return register_ftrace_direct(ops, (unsigned long)repoll_direct_call);
 }
 
-int repoll_helper_unregister_direct_call(struct ftrace_ops *ops)
+int kernel_ext_unregister_direct_call(struct ftrace_ops *ops)
 {
 	return unregister_ftrace_direct(ops, (unsigned long)repoll_direct_call, false);
 }
 #else
-int repoll_helper_register_direct_call(struct ftrace_ops *ops)
+int kernel_ext_register_direct_call(struct ftrace_ops *ops)
 {
 	return -EOPNOTSUPP;
 }
 
-int repoll_helper_unregister_direct_call(struct ftrace_ops *ops)
+int kernel_ext_unregister_direct_call(struct ftrace_ops *ops)
 {
 	return -EOPNOTSUPP;
 }
 #endif
 
-void repoll_helper_synchronize_rcu_tasks(void)
+void kernel_ext_synchronize_rcu_tasks(void)
 {
 	synchronize_rcu_tasks();
 }
 
-void repoll_helper_preempt_disable(void)
+void kernel_ext_preempt_disable(void)
 {
 	preempt_disable();
 }
 
-void repoll_helper_preempt_enable(void)
+void kernel_ext_preempt_enable(void)
 {
 	preempt_enable();
 }
 
-struct user_struct *repoll_helper_get_current_user(void)
+struct user_struct *kernel_ext_get_current_user(void)
 {
 	return get_current_user();
 }
 
 /* Counts a watch against the user, as ep_alloc_epitem() does; false if over @max. */
-bool repoll_helper_user_charge_watch(struct user_struct *user, s64 max)
+bool kernel_ext_user_charge_watch(struct user_struct *user, s64 max)
 {
 	if (percpu_counter_compare(&user->epoll_watches, max) >= 0)
 		return false;
@@ -500,13 +488,13 @@ bool repoll_helper_user_charge_watch(struct user_struct *user, s64 max)
 	return true;
 }
 
-void repoll_helper_user_uncharge_watch(struct user_struct *user)
+void kernel_ext_user_uncharge_watch(struct user_struct *user)
 {
 	percpu_counter_dec(&user->epoll_watches);
 }
 
 /* eventpoll_init()'s rule: 4 % of low memory, in watches of @cost bytes. */
-s64 repoll_helper_default_max_user_watches(s64 cost)
+s64 kernel_ext_default_max_user_watches(s64 cost)
 {
 	struct sysinfo si;
 
@@ -515,28 +503,28 @@ s64 repoll_helper_default_max_user_watches(s64 cost)
 }
 
 /* A reference to the network namespace of the current task; an exiting one has none. */
-struct net *repoll_helper_get_current_net(void)
+struct net *kernel_ext_get_current_net(void)
 {
 	return current->nsproxy ? get_net(current->nsproxy->net_ns) : NULL;
 }
 
-void repoll_helper_put_net(struct net *net)
+void kernel_ext_put_net(struct net *net)
 {
 	put_net(net);
 }
 
-bool repoll_helper_net_capable_raw(struct net *net)
+bool kernel_ext_net_capable_raw(struct net *net)
 {
 	return ns_capable(net->user_ns, CAP_NET_RAW);
 }
 
 /* Whether its frames begin with an Ethernet header. The loopback's do too. */
-bool repoll_helper_is_ethernet(struct net_device *dev)
+bool kernel_ext_is_ethernet(struct net_device *dev)
 {
 	return dev->type == ARPHRD_ETHER || dev->type == ARPHRD_LOOPBACK;
 }
 
-struct net_device *repoll_helper_notified_device(void *info)
+struct net_device *kernel_ext_notified_device(void *info)
 {
 	return netdev_notifier_info_to_dev(info);
 }
@@ -545,24 +533,24 @@ struct net_device *repoll_helper_notified_device(void *info)
  * Length of the MAC header, which is before the data that a packet handler
  * gets; 0 if there is none there. It is in the linear part, as skb->data is.
  */
-static u32 repoll_mac_length(struct sk_buff *skb)
+static u32 mac_length(struct sk_buff *skb)
 {
 	if (!skb_mac_header_was_set(skb) || skb_mac_header(skb) > skb->data)
 		return 0;
 	return skb->data - skb_mac_header(skb);
 }
 
-u32 repoll_helper_frame_length(struct sk_buff *skb)
+u32 kernel_ext_frame_length(struct sk_buff *skb)
 {
-	return repoll_mac_length(skb) + skb->len;
+	return mac_length(skb) + skb->len;
 }
 
 /* The frame may be shared: it is only read. */
-bool repoll_helper_frame_copy(struct sk_buff *skb, void *to, u32 length)
+bool kernel_ext_frame_copy(struct sk_buff *skb, void *to, u32 length)
 {
-	u32 mac = min(length, repoll_mac_length(skb));
+	u32 mac = min(length, mac_length(skb));
 
-	memcpy(to, skb->data - repoll_mac_length(skb), mac);
+	memcpy(to, skb->data - mac_length(skb), mac);
 	return !skb_copy_bits(skb, 0, to + mac, length - mac);
 }
 
@@ -571,18 +559,18 @@ bool repoll_helper_frame_copy(struct sk_buff *skb, void *to, u32 length)
  * has an Ethernet header: the type of an interface can change, and one without
  * headers can be given that type.
  */
-bool repoll_helper_frame_is_ours(struct sk_buff *skb)
+bool kernel_ext_frame_is_ours(struct sk_buff *skb)
 {
-	return skb->pkt_type != PACKET_LOOPBACK && repoll_helper_is_ethernet(skb->dev) &&
-	       repoll_mac_length(skb) >= ETH_HLEN;
+	return skb->pkt_type != PACKET_LOOPBACK && kernel_ext_is_ethernet(skb->dev) &&
+	       mac_length(skb) >= ETH_HLEN;
 }
 
-void repoll_helper_consume_skb(struct sk_buff *skb)
+void kernel_ext_consume_skb(struct sk_buff *skb)
 {
 	consume_skb(skb);
 }
 
-u16 repoll_helper_htons(u16 value)
+u16 kernel_ext_htons(u16 value)
 {
 	return (__force u16)htons(value);
 }

@@ -4,12 +4,12 @@
 //!
 //! # Ordering
 //!
-//! A push writes the element's link, then is a `cmpxchg()` with release. [`Stack::take`] is an
+//! A push writes the element's link, then is a `cmpxchg()` with release. [`LList::take`] is an
 //! `xchg()` with acquire, which reads what the last push stored: so it sees that push's element. The
 //! elements below were pushed earlier. Each later push read the word and wrote it in one step, so
 //! the release of the earlier one reaches the take through them (a release sequence in C11,
 //! `rmw-sequence` in the kernel's model). Two things need no order. A push compares the first element
-//! and does not follow it. [`Stack::is_empty`] is a hint: a caller that must not miss an element
+//! and does not follow it. [`LList::is_empty`] is a hint: a caller that must not miss an element
 //! that was pushed before is ordered after that push by a lock.
 //!
 //! The model checker compiles this file over loom's atomics (`tools/model/src/closed.rs`).
@@ -20,7 +20,7 @@ use super::atomic::{
 };
 use core::ptr;
 
-/// An element of a [`Stack`].
+/// An element of a [`LList`].
 ///
 /// # Safety
 ///
@@ -36,11 +36,11 @@ pub(crate) unsafe trait HasLink: Sized {
 ///
 /// `first` is null or the first of a list, through the links, of elements that are valid until they
 /// are taken. Their links are the stack's.
-pub(crate) struct Stack<T: HasLink> {
+pub(crate) struct LList<T: HasLink> {
     first: Atomic<*mut T>,
 }
 
-impl<T: HasLink> Stack<T> {
+impl<T: HasLink> LList<T> {
     /// An empty stack.
     pub(crate) fn new() -> Self {
         Self {
@@ -83,11 +83,11 @@ impl<T: HasLink> Stack<T> {
     }
 }
 
-/// The elements that were on a [`Stack`]. Each that comes out of the iterator is the caller's.
+/// The elements that were on a [`LList`]. Each that comes out of the iterator is the caller's.
 ///
 /// # Invariants
 ///
-/// As those of [`Stack`]. No other thread accesses the links.
+/// As those of [`LList`]. No other thread accesses the links.
 pub(crate) struct Taken<T: HasLink>(*mut T);
 
 impl<T: HasLink> Iterator for Taken<T> {

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The structures of the user interface, and events for userspace.
+
+#![forbid(unsafe_code)]
+
+use super::bindings as uapi;
+use crate::kernel_ext::uaccess::{
+    access_ok,
+    put_epoll_event,
+    UserArg, //
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+pub(crate) use crate::kernel_ext::uaccess::{
+    read,
+    write,
+    PollFd, //
+};
+pub(crate) use uapi::{
+    repoll_counts, repoll_create, repoll_ctl, repoll_poll, repoll_select, repoll_source_attach,
+    repoll_source_header, repoll_source_setup, repoll_source_status, repoll_source_timer,
+    repoll_wait,
+};
+
+impl UserArg for repoll_counts {}
+impl UserArg for repoll_create {}
+impl UserArg for repoll_ctl {}
+impl UserArg for repoll_poll {}
+impl UserArg for repoll_select {}
+impl UserArg for repoll_source_attach {}
+impl UserArg for repoll_source_header {}
+impl UserArg for repoll_source_setup {}
+impl UserArg for repoll_source_status {}
+impl UserArg for repoll_source_timer {}
+impl UserArg for repoll_wait {
+    const MIN_SIZE: usize = uapi::REPOLL_WAIT_SIZE_VER0 as usize;
+}
+
+/// The caller's array of `struct epoll_event`, filled from its start.
+#[derive(Clone, Copy)]
+pub(crate) struct EventWriter {
+    address: usize,
+    left: u32,
+    max: u32,
+}
+
+impl EventWriter {
+    /// The most events that an array can have: `EP_MAX_EVENTS`.
+    pub(crate) const MAX_EVENTS: i32 = i32::MAX / size_of::<bindings::epoll_event>() as i32;
+
+    /// An array of `max` events; EINVAL if there are none or too many.
+    pub(crate) fn new(address: u64, max: i32) -> Result<Self> {
+        if max <= 0 || max > Self::MAX_EVENTS {
+            return Err(EINVAL);
+        }
+        let length = max as usize * size_of::<bindings::epoll_event>();
+        if !access_ok(address as usize, length) {
+            return Err(EFAULT);
+        }
+        Ok(Self {
+            address: address as usize,
+            left: max as u32,
+            max: max as u32,
+        })
+    }
+
+    /// The number of events that have been written.
+    #[inline]
+    pub(crate) fn written(&self) -> usize {
+        (self.max.wrapping_sub(self.left)) as usize
+    }
+
+    /// Whether the array has no more room.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Appends one event; EFAULT if the memory can't be written. Process context.
+    #[inline]
+    pub(crate) fn write(&mut self, events: u32, data: u64) -> Result {
+        put_epoll_event(self.address, events, data)?;
+        self.address = self
+            .address
+            .wrapping_add(size_of::<bindings::epoll_event>());
+        self.left = self.left.wrapping_sub(1);
+        Ok(())
+    }
+}
