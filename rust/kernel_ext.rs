@@ -44,6 +44,7 @@ pub(crate) mod signal;
 mod spinlock_irq;
 pub(crate) mod task;
 pub(crate) mod throttle;
+pub(crate) mod tracepoint;
 pub(crate) mod uaccess;
 pub(crate) mod user;
 pub(crate) mod wait_queue;
