@@ -63,10 +63,12 @@ use super::{
     task,
     wait_queue::Entry, //
 };
-use crate::trace::trace;
 use core::{
     cell::{Cell, UnsafeCell},
-    marker::PhantomPinned,
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
     mem::MaybeUninit,
     ptr, //
 };
@@ -77,6 +79,7 @@ use kernel::{
     fs::LocalFile,
     prelude::*,
     sync::aref::ARef,
+    task::Pid,
     types::Opaque, //
 };
 use pin_init::stack_pin_init;
@@ -87,17 +90,42 @@ const INLINE: usize =
 /// As many as fit into a page, with what else is in a [`Page`].
 const PER_PAGE: usize = (bindings::PAGE_SIZE - 16) / size_of::<PollEntry>();
 
+/// A wake-up of one of the entries, for [`Observer`].
+#[derive(Clone, Copy)]
+pub(crate) struct EntryWakeUp {
+    /// The task that the call belongs to, as [`task::pid`].
+    pub(crate) pid: Pid,
+    /// The descriptor that the file was polled by.
+    pub(crate) fd: i32,
+    /// The `EPOLL*` bits that the waker gave; 0 if it did not say which.
+    pub(crate) events: u32,
+    /// Whether the file was polled for any of these events.
+    pub(crate) matches: bool,
+}
+
+/// Sees the wake-ups of a call, for a tracepoint.
+pub(crate) trait Observer: 'static {
+    /// An entry was called. Any context, under the lock of the file's wait queue: must not sleep,
+    /// nor take a lock under which a wait queue is woken elsewhere.
+    fn called(wake: EntryWakeUp);
+}
+
+impl Observer for () {
+    #[inline]
+    fn called(_: EntryWakeUp) {}
+}
+
 /// The wait queues that one call of one task waits on; see the [module](self).
 ///
 /// # Invariants
 ///
-/// - `table` is first. Its queue function is [`add_entry`], or none.
+/// - `table` is first. Its queue function is [`add_entry::<O>`](add_entry), or none.
 /// - `waiter.task` is the task that made this, which does not go away before it is dropped: only
 ///   [`PollWqueues::with`] makes one, on that task's stack, and drops it before it returns.
 /// - The entries in `inline` and `pages` may be in wait queues; they and `waiter` stay in place.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
-pub(crate) struct PollWqueues {
+pub(crate) struct PollWqueues<O: Observer = ()> {
     #[pin]
     table: Opaque<bindings::poll_table_struct>,
     waiter: Waiter,
@@ -108,6 +136,7 @@ pub(crate) struct PollWqueues {
     inline: Entries<INLINE>,
     /// The page that is being filled, and from it the full ones.
     pages: Cell<Option<KBox<Page>>>,
+    _observer: PhantomData<fn() -> O>,
     #[pin]
     _pin: PhantomPinned,
 }
@@ -115,7 +144,7 @@ pub(crate) struct PollWqueues {
 /// What the callbacks need: any context, at any time while there are entries.
 struct Waiter {
     task: *mut bindings::task_struct,
-    pid: i32,
+    pid: Pid,
     triggered: Atomic<u32>,
     wakeups: Atomic<u32>,
 }
@@ -209,7 +238,7 @@ impl Page {
     }
 }
 
-impl PollWqueues {
+impl<O: Observer> PollWqueues<O> {
     /// Calls `call` with new wait queues for the current task, which have no entries yet. Process
     /// context.
     #[inline]
@@ -223,7 +252,7 @@ impl PollWqueues {
             // INVARIANT: The queue function is `add_entry`; it is the current task.
             table <- Opaque::ffi_init(|table| {
                 // SAFETY: `table` is valid for writes.
-                unsafe { ext::init_poll_funcptr(table, Some(add_entry), 0) };
+                unsafe { ext::init_poll_funcptr(table, Some(add_entry::<O>), 0) };
             }),
             waiter: Waiter {
                 task: current!().as_ptr(),
@@ -236,6 +265,7 @@ impl PollWqueues {
             out_of_memory: Cell::new(false),
             inline: Entries::new(),
             pages: Cell::new(None),
+            _observer: PhantomData,
             _pin: PhantomPinned,
         })
     }
@@ -318,7 +348,7 @@ impl PollWqueues {
 }
 
 #[pinned_drop]
-impl PinnedDrop for PollWqueues {
+impl<O: Observer> PinnedDrop for PollWqueues<O> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: Nothing is moved.
         let this = unsafe { self.get_unchecked_mut() };
@@ -337,13 +367,13 @@ impl PinnedDrop for PollWqueues {
 /// # Safety
 ///
 /// Called by a file's `->poll`, in process context, with the table of a [`PollWqueues`].
-unsafe extern "C" fn add_entry(
+unsafe extern "C" fn add_entry<O: Observer>(
     file: *mut bindings::file,
     head: *mut bindings::wait_queue_head,
     table: *mut bindings::poll_table_struct,
 ) {
     // CAST: The table is the first field of a `PollWqueues`, which is `repr(C)`.
-    let table = table.cast::<PollWqueues>();
+    let table = table.cast::<PollWqueues<O>>();
     // SAFETY: It is valid, by the contract, and pinned; its fields can be used through a shared
     // reference, but for `table`, which nobody writes to meanwhile.
     let (this, events) = unsafe { (&*table, (*(*table).table.get())._key) };
@@ -366,7 +396,7 @@ unsafe extern "C" fn add_entry(
     // SAFETY: The entry is new. It and the waiter stay in place until it is removed, when `this` is
     // dropped. Until then it holds the file, and with it the queue, unless that goes away before the
     // file, with POLLFREE.
-    unsafe { Entry::add(entry, head, Some(wake), waiter.cast::<c_void>(), false) };
+    unsafe { Entry::add(entry, head, Some(wake::<O>), waiter.cast::<c_void>(), false) };
 }
 
 /// The entries' function, `pollwake()`.
@@ -374,7 +404,7 @@ unsafe extern "C" fn add_entry(
 /// # Safety
 ///
 /// Called by a wait queue, with its lock held, for an entry that `add_entry` added.
-unsafe extern "C" fn wake(
+unsafe extern "C" fn wake<O: Observer>(
     entry: *mut bindings::wait_queue_entry,
     mode: c_uint,
     sync: c_int,
@@ -391,7 +421,12 @@ unsafe extern "C" fn wake(
         )
     };
     let matches = key == 0 || key & this.events != 0;
-    trace!(select_wake(waiter.pid, this.fd, key, matches.into()));
+    O::called(EntryWakeUp {
+        pid: waiter.pid,
+        fd: this.fd,
+        events: key,
+        matches,
+    });
     let woken = if matches {
         // SAFETY: The task is in the call that the entry is a part of.
         unsafe { waiter.wake(mode, sync) }

@@ -16,7 +16,7 @@ use crate::{
     kernel_ext::{
         fdget::Files,
         hrtimeout::Deadline,
-        poll_wqueues::PollWqueues,
+        poll_wqueues::{EntryWakeUp, Observer, PollWqueues},
         signal,
         task,
         uaccess::write_words, //
@@ -126,10 +126,25 @@ impl Call {
     }
 }
 
+/// Traces the wake-ups of a call.
+struct Traced;
+
+impl Observer for Traced {
+    #[inline]
+    fn called(wake: EntryWakeUp) {
+        trace!(select_wake(
+            wake.pid,
+            wake.fd,
+            wake.events,
+            wake.matches.into()
+        ));
+    }
+}
+
 /// One way through the files.
 pub(crate) struct Pass<'a> {
     files: &'a Files,
-    queues: Pin<&'a PollWqueues>,
+    queues: Pin<&'a PollWqueues<Traced>>,
     polled: u32,
     ready: usize,
 }
@@ -169,7 +184,7 @@ pub(crate) fn scan(
 
 #[inline]
 fn scan_with(
-    queues: Pin<&PollWqueues>,
+    queues: Pin<&PollWqueues<Traced>>,
     files: &Files,
     timeout: &Timeout,
     counts: &mut Counts,

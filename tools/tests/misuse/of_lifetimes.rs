@@ -7,6 +7,6 @@ use kernel::prelude::*;
 /// They end with the call that they are lent to.
 fn wait_queues_kept() {
     let mut kept = None;
-    PollWqueues::with(|queues| kept = Some(queues)); //~ E0521
+    PollWqueues::<()>::with(|queues| kept = Some(queues)); //~ E0521
     let _ = kept.map(|queues: Pin<&PollWqueues>| queues.added());
 }

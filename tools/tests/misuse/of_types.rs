@@ -10,7 +10,7 @@ use kernel::prelude::*;
 
 /// Entries would wake a task that is gone.
 fn wait_queues_off_the_stack() {
-    let _ = KBox::pin_init(PollWqueues::new(), GFP_KERNEL); //~ E0624
+    let _ = KBox::pin_init(PollWqueues::<()>::new(), GFP_KERNEL); //~ E0624
 }
 
 /// The table is that of the task that asked for it, while its call lasts.
