@@ -39,12 +39,12 @@ use crate::trace::{
     constants,
     trace, //
 };
-use crate::watch::last_close::FileId;
 use crate::watch::ready_queue::{
     Consumer,
     ReadyQueue, //
 };
 use crate::watch::ClosedList;
+use crate::watch::FileId;
 
 use crate::uapi::epoll::{
     EPOLLERR,

@@ -29,6 +29,7 @@ pub(crate) mod bindings;
 pub(crate) mod drift;
 pub(crate) mod fasync;
 pub(crate) mod fdget;
+pub(crate) mod ftrace;
 pub(crate) mod hrtimeout;
 pub(crate) mod limits;
 pub(crate) mod llist;

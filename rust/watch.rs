@@ -24,18 +24,18 @@
 //! Either way all entries are out of their queues when it has happened, so no callback runs any
 //! more. No reference to the file is held; [`Watch::file`] takes one for as long as it is polled.
 
+mod closed_list;
+mod file_table;
 pub(crate) mod last_close;
 pub(crate) mod ready_queue;
 mod ready_sync;
 pub(crate) mod topology;
 
+pub(crate) use file_table::FileId;
+
 use crate::kernel_ext::{
     bindings as ext,
-    llist::{
-        HasLink,
-        LList,
-        Taken, //
-    },
+    llist::HasLink,
     poll_table::PollTable,
     rbtree::{
         HasNode,
@@ -47,18 +47,6 @@ use crate::kernel_ext::{
         WakeUp, //
     }, //
 };
-use crate::watch::last_close::{
-    FileId,
-    LastClose,
-    Registration,
-    SameFile, //
-};
-use crate::watch::ready_queue::{
-    Consumer,
-    HasLinks,
-    Links,
-    ReadyQueue, //
-};
 use core::{
     any::TypeId,
     cell::UnsafeCell,
@@ -68,6 +56,10 @@ use core::{
     },
     mem::offset_of,
     ops::Deref, //
+};
+use file_table::{
+    Registration,
+    SameFile, //
 };
 use kernel::{
     bindings,
@@ -81,6 +73,19 @@ use kernel::{
         UniqueArc, //
     }, //
 };
+use last_close::LastClose;
+use ready_queue::{
+    Consumer,
+    HasLinks,
+    Links,
+    ReadyQueue, //
+};
+
+/// A [`closed_list::Closed`] watch with a value of the type `T`.
+pub(crate) type Closed<T> = closed_list::Closed<Watch<T>>;
+
+/// A [`closed_list::ClosedList`] of watches with values of the type `T`.
+pub(crate) type ClosedList<T> = closed_list::ClosedList<Watch<T>>;
 
 /// What a user of [`Watch`] does about events.
 pub(crate) trait WatchOps: Sized + Send + Sync + 'static {
@@ -149,6 +154,15 @@ unsafe impl<T: WatchOps> Sync for Watch<T> {}
 unsafe impl<T: WatchOps> HasLinks for Watch<T> {
     fn links(&self) -> &Links<Self> {
         &self.links
+    }
+}
+
+// SAFETY: It is a field of the registration, whose pointer to a registration is one to a watch. A
+// registration that is not linked in the table leaves it to its owner.
+unsafe impl<T: WatchOps> HasLink for Watch<T> {
+    fn link(&self) -> *mut *mut Self {
+        // CAST: The registration is the watch's first field.
+        self.registration.next().cast()
     }
 }
 
@@ -483,107 +497,6 @@ unsafe fn closed<T: WatchOps>(registration: *mut Registration) {
     // the reference is ours to pass on.
     unsafe {
         (*watch).remove_entries();
-        T::closed(Closed(Arc::from_raw(watch)));
-    }
-}
-
-/// A watch whose file has been closed for the last time, and the reference that it owned.
-///
-/// # Invariants
-///
-/// Nobody else accesses the registration's `next`.
-pub(crate) struct Closed<T: WatchOps>(Arc<Watch<T>>);
-
-impl<T: WatchOps> Deref for Closed<T> {
-    type Target = Watch<T>;
-    fn deref(&self) -> &Watch<T> {
-        &self.0
-    }
-}
-
-/// Where [`WatchOps::closed`] puts watches, until someone comes who may sleep.
-///
-/// # Invariants
-///
-/// What is on the stack are the registrations of watches of the kind `T`. Of each watch the list owns
-/// a reference, and the pointer is that of [`Arc::into_raw`].
-pub(crate) struct ClosedList<T: WatchOps> {
-    stack: LList<Registration>,
-    _kind: PhantomData<Arc<Watch<T>>>,
-}
-
-// SAFETY: It is a field of the registration.
-unsafe impl HasLink for Registration {
-    fn link(&self) -> *mut *mut Self {
-        self.next()
-    }
-}
-
-impl<T: WatchOps> ClosedList<T> {
-    /// An empty list.
-    pub(crate) fn new() -> Self {
-        Self {
-            stack: LList::new(),
-            _kind: PhantomData,
-        }
-    }
-
-    /// Any context.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.stack.is_empty()
-    }
-
-    /// Puts `watch` into the list. Any context.
-    pub(crate) fn push(&self, watch: Closed<T>) {
-        // INVARIANT: The list owns the reference.
-        let watch = Arc::into_raw(watch.0).cast_mut();
-        // CAST: The registration is the watch's first field.
-        // SAFETY: The watch is valid while the list owns the reference. Its `next` is ours, by the
-        // invariants of `Closed`.
-        unsafe { self.stack.push(watch.cast()) };
-    }
-
-    /// Takes all watches out of the list, the last one that came first. Process context.
-    pub(crate) fn take(&self) -> ClosedIter<T> {
-        ClosedIter {
-            taken: self.stack.take(),
-            _kind: PhantomData,
-        }
-    }
-}
-
-impl<T: WatchOps> Drop for ClosedList<T> {
-    fn drop(&mut self) {
-        drop(self.take());
-    }
-}
-
-/// The watches of a [`ClosedList`].
-///
-/// # Invariants
-///
-/// As [`ClosedList`].
-pub(crate) struct ClosedIter<T: WatchOps> {
-    taken: Taken<Registration>,
-    _kind: PhantomData<Arc<Watch<T>>>,
-}
-
-impl<T: WatchOps> Iterator for ClosedIter<T> {
-    type Item = Arc<Watch<T>>;
-
-    fn next(&mut self) -> Option<Arc<Watch<T>>> {
-        // CAST: The registration is the first field of a `Watch<T>`, by the invariants.
-        let watch = self.taken.next()?.cast::<Watch<T>>();
-        // SAFETY: The list owned a reference to the watch, which is handed out.
-        Some(unsafe { Arc::from_raw(watch) })
-    }
-}
-
-impl<T: WatchOps> Drop for ClosedIter<T> {
-    fn drop(&mut self) {
-        for watch in self {
-            drop(watch);
-        }
+        T::closed(Closed::new(Arc::from_raw(watch)));
     }
 }

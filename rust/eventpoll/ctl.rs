@@ -33,11 +33,11 @@ use crate::uapi::epoll::{
     EPOLL_CTL_MOD,
     EP_ALWAYS_BITS, //
 };
-use crate::watch::last_close::FileId;
 use crate::watch::ready_queue::{
     Consumer,
     Push, //
 };
+use crate::watch::FileId;
 use crate::watch::{
     poll_file,
     Watch, //

@@ -33,8 +33,8 @@ use crate::uapi::epoll::{
     EPOLL_URING_WAKE,
     EP_PRIVATE_BITS, //
 };
-use crate::watch::last_close::FileId;
 use crate::watch::ready_queue::Push;
+use crate::watch::FileId;
 use crate::watch::{
     Closed,
     Others,

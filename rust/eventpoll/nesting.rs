@@ -47,7 +47,7 @@ use super::{
     Eventpoll,
     Locked, //
 };
-use crate::watch::last_close::FileId;
+use crate::watch::FileId;
 use crate::{
     kernel_ext::{
         atomic::{

@@ -385,67 +385,67 @@ void *kernel_ext_ftrace_first_argument(struct ftrace_regs *regs)
 }
 
 /*
- * repoll_direct_call() is what ftrace calls from the entry of a function: it
+ * kernel_ext_direct_call() is what ftrace calls from the entry of a function: it
  * passes the function's first argument on, keeps it, and returns to the
  * function, which begins then. Other registers of arguments are not kept. As in
  * samples/ftrace/ftrace-direct.c. Aligned, since an odd address would have
  * ftrace jump to it instead of calling it.
  */
 #if defined(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) && defined(CONFIG_X86_64)
-#define REPOLL_HAS_DIRECT_CALL
+#define KERNEL_EXT_HAS_DIRECT_CALL
 /* On the stack: the return into the function, and below it that to its caller. */
 asm (
 "	.pushsection .text, \"ax\", @progbits\n"
 "	.balign 16\n"
-"	.type repoll_direct_call, @function\n"
-"	.globl repoll_direct_call\n"
-"repoll_direct_call:\n"
+"	.type kernel_ext_direct_call, @function\n"
+"	.globl kernel_ext_direct_call\n"
+"kernel_ext_direct_call:\n"
 	ASM_ENDBR
 "	pushq %rbp\n"
 "	movq %rsp, %rbp\n"
 	CALL_DEPTH_ACCOUNT
 "	pushq %rdi\n"
-"	call repoll_called_directly\n"
+"	call kernel_ext_called_directly\n"
 "	popq %rdi\n"
 "	leave\n"
 	ASM_RET
-"	.size repoll_direct_call, .-repoll_direct_call\n"
+"	.size kernel_ext_direct_call, .-kernel_ext_direct_call\n"
 "	.popsection\n"
 );
 #elif defined(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) && defined(CONFIG_ARM64)
-#define REPOLL_HAS_DIRECT_CALL
+#define KERNEL_EXT_HAS_DIRECT_CALL
 /* x30: the return into the function; x9: that to its caller, which the function wants in x30. */
 asm (
 "	.pushsection .text, \"ax\", @progbits\n"
 "	.balign 16\n"
-"	.type repoll_direct_call, @function\n"
-"	.globl repoll_direct_call\n"
-"repoll_direct_call:\n"
+"	.type kernel_ext_direct_call, @function\n"
+"	.globl kernel_ext_direct_call\n"
+"kernel_ext_direct_call:\n"
 "	hint 34\n" /* bti c */
 "	sub sp, sp, #32\n"
 "	stp x9, x30, [sp]\n"
 "	str x0, [sp, #16]\n"
-"	bl repoll_called_directly\n"
+"	bl kernel_ext_called_directly\n"
 "	ldp x30, x9, [sp]\n"
 "	ldr x0, [sp, #16]\n"
 "	add sp, sp, #32\n"
 "	ret x9\n"
-"	.size repoll_direct_call, .-repoll_direct_call\n"
+"	.size kernel_ext_direct_call, .-kernel_ext_direct_call\n"
 "	.popsection\n"
 );
 #endif
 
-#ifdef REPOLL_HAS_DIRECT_CALL
-void repoll_direct_call(void);
+#ifdef KERNEL_EXT_HAS_DIRECT_CALL
+void kernel_ext_direct_call(void);
 
 int kernel_ext_register_direct_call(struct ftrace_ops *ops)
 {
-	return register_ftrace_direct(ops, (unsigned long)repoll_direct_call);
+	return register_ftrace_direct(ops, (unsigned long)kernel_ext_direct_call);
 }
 
 int kernel_ext_unregister_direct_call(struct ftrace_ops *ops)
 {
-	return unregister_ftrace_direct(ops, (unsigned long)repoll_direct_call, false);
+	return unregister_ftrace_direct(ops, (unsigned long)kernel_ext_direct_call, false);
 }
 #else
 int kernel_ext_register_direct_call(struct ftrace_ops *ops)

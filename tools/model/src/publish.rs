@@ -3,7 +3,7 @@
 //! Flags that publish earlier writes, and the end of the last-close hook.
 //!
 //! Twins of `Registration::live` of `rust/kernel_ext/miscdevice.rs`, `READY` of `user.rs`, the table's state
-//! and `Registration::attached` of `last_close.rs`, and `Inside` of `last_close/hook.rs`, which need the
+//! and `Registration::attached` of `file_table.rs`, and `Inside` of `kernel_ext/ftrace.rs`, which need the
 //! kernel. If one of them is changed there, change it here.
 
 use super::check::{check, join};
