@@ -27,6 +27,7 @@
 mod closed_list;
 mod file_table;
 pub(crate) mod last_close;
+mod ready_list;
 pub(crate) mod ready_queue;
 mod ready_sync;
 pub(crate) mod topology;
@@ -200,7 +201,7 @@ impl<T: WatchOps> Watch<T> {
                 registration: Registration::new(),
                 entry: Entry::new(),
                 further: UnsafeCell::new(None),
-                links: Links::new(queue),
+                links: queue.new_links(),
                 node: Node::new(),
                 value,
                 _pin: PhantomPinned,

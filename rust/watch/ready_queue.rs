@@ -2,66 +2,87 @@
 
 //! The ready queue: many producers that must not wait, in any context, and one consumer at a time.
 //!
-//! # The idea
+//! # Contract
+//!
+//! - An item is *enrolled* by the consumer ([`Consumer::enrol`]) before it can be queued, and
+//!   removed by it ([`Consumer::remove`]). In between the queue owns a reference to it.
+//! - [`ReadyQueue::push`] queues an enrolled item, unless it is queued. It takes no lock, and waits
+//!   for nobody.
+//! - A caller of `push` must then wake those who wait for the queue, whatever `push` returned.
+//! - [`ReadyQueue::is_empty`] is false from the end of a push until a scan has dealt with the item.
+//! - [`Consumer::scan`] takes the items in order of arrival. An event that comes after [`Scan::next`]
+//!   has returned its item queues the item anew. So no event is lost if the consumer polls the item
+//!   after `next`.
+//! - An item is in the queue once. An item or a consumer of another queue is refused: a bug of the
+//!   caller, but not unsound.
+//!
+//! # Implementation
 //!
 //! Each item has a *queued* bit. A producer (a wait-queue callback, perhaps in hard interrupt) that
 //! finds it clear sets it and pushes the item on a stack, with one compare-and-exchange loop: a
-//! producer that is interrupted half-way stalls nobody. The consumer, who holds the instance's
-//! mutex, takes the whole stack with one exchange, reverses it, and so has a queue in order of
-//! arrival (the *list*), which is its own. It clears an item's bit *before* it polls the item's file
-//! again, so an event that comes during or after the poll queues the item anew. Hence no second
+//! producer that is interrupted half-way stalls nobody. The consumer, who holds the instance's mutex,
+//! takes the whole stack with one exchange and reverses it. So it has the items in order of arrival,
+//! in a list that is its own. It clears an item's bit *before* it polls the item's file again, so an
+//! event that comes during or after the poll queues the item anew. Hence there is no second
 //! "overflow" list, as `fs/eventpoll.c` needs, and no lock in the callback.
 //!
 //! # The word
 //!
 //! The stack's head is a pointer and one bit, [`BUSY`]: the consumer is scanning, or holds items in
-//! its list. Every move of a ready item is one atomic change of this word: from the stack to the
-//! consumer, the pointer goes and `BUSY` comes in the same exchange; while the consumer has the item
-//! `BUSY` stays; and if a callback pushed it anew meanwhile, the pointer is back before `BUSY` goes.
-//! So a single load tells whether there is anything to wait for ([`ReadyQueue::is_empty`]). With two
-//! fields, a reader that looks at the mark and then at the stack would miss an item that went from the
-//! one to the other in between.
+//! its lists. Every move of a ready item is one atomic change of this word:
+//!
+//! - from the stack to the consumer, the pointer goes and `BUSY` comes in the same exchange;
+//! - while the consumer has the item, `BUSY` stays;
+//! - if a callback pushed the item anew meanwhile, the pointer is back before `BUSY` goes.
+//!
+//! So a single load says whether there is anything to wait for ([`ReadyQueue::is_empty`]). With two
+//! fields, a reader that loads the mark and then the stack would miss an item that moved from one to
+//! the other in between.
 //!
 //! # No event is lost
 //!
-//! A producer changes the file's state, then exchanges the bit, which is a full barrier. If it found
-//! the bit clear, it pushes. If it found it set, then the consumer has yet to exchange it; that
-//! exchange follows the producer's in the order of the bit's changes, so it sees all that the
-//! producer did before, and the poll that follows it finds the event. An unconditional exchange is
-//! needed for that: a plain load, or a compare-and-exchange that fails, orders nothing.
+//! A producer changes the file's state, then exchanges the bit, which is a full barrier. If the bit
+//! was clear, it pushes. If it was set, the consumer has yet to exchange it. That exchange follows the
+//! producer's in the order of the bit's changes. So the consumer sees all that the producer did
+//! before, and the poll after the exchange finds the event. The exchange must be unconditional: a
+//! plain load, or a compare-and-exchange that fails, orders nothing.
 //!
 //! Between a producer's exchange and its push, a second producer of the same item may find the bit
-//! set and wake a consumer that sees an empty queue and sleeps again. The first producer's own
-//! wake-up, which comes after its push, makes that good: whoever pushes must wake. A consumer that does
-//! not sleep finds nothing, as if it had come before the first producer's event, though it may know of the
-//! second one's.
+//! set, and wake a consumer that sees an empty queue and sleeps again. The first producer's own
+//! wake-up, which comes after its push, makes up for that. A consumer that does not sleep finds
+//! nothing, as if it had come before the first producer's event, though it may know of the second
+//! event.
 //!
-//! A consumer that wants to queue an item anew, and finds its bit set, must not take that for "it is in
-//! the queue" while the producer is in that gap: the word would be zero though an item is ready. So
-//! it waits for the push ([`Consumer::await_push`]). The consumer may wait, the producer never does:
-//! it is on another CPU, a few instructions from its push, and, while it is traced, the records that it
-//! makes there; none of that waits for us.
+//! A consumer that wants to queue an item anew, and finds its bit set, must not conclude that the item
+//! is in the queue while the producer is in that gap: the word would be zero though an item is ready.
+//! So it waits for the push ([`Consumer::await_push`]). The consumer may wait, the producer never
+//! does. The producer is on another CPU, a few instructions from its push, and its trace records if it
+//! is traced; none of that waits for the consumer.
 //!
-//! The producer can't be preempted in the gap, so the wait ends, and soon. A callback holds a wait
-//! queue's spinlock. On a PREEMPT_RT kernel that is not enough: a consumer of a higher priority would
-//! spin for as long as its producer has no CPU, or for ever on the producer's own. So the exchange is
-//! made, there, by one who holds an [`Unpreempted`], until after the push. An interrupt may still come
-//! into the gap, on either kernel; it waits for no consumer.
+//! The producer can't be preempted in the gap, so the wait ends soon. A callback holds a wait queue's
+//! spinlock, which disables preemption, except on a PREEMPT_RT kernel. There a consumer of a higher
+//! priority would spin while its producer has no CPU, forever on the producer's own CPU. So on that
+//! kernel the producer holds an [`Unpreempted`] from the exchange to the push. An interrupt may still
+//! come into the gap, on either kernel; it waits for no consumer.
 //!
 //! # Ownership
 //!
-//! The queue owns a reference to each item that is *enrolled*, from [`Consumer::enrol`] to
-//! [`Consumer::remove`], be it queued or not: so neither a push nor a scan counts references. An item
-//! that is not enrolled has its bit set, by nobody who will push it, and so can't be queued.
+//! The queue owns a reference to each enrolled item, queued or not. So neither a push nor a scan counts
+//! references. An item that is not enrolled has its bit set, and nobody will push it: so it can't be
+//! queued.
 //!
-//! The links of an enrolled item belong to whoever set its bit, up to the push; then to the consumer.
+//! The links of an enrolled item belong to the thread that set its bit, up to the push; then to the
+//! consumer.
 
+use super::ready_list::{
+    List,
+    QueueId,
+    QueueState, //
+};
 use super::ready_sync::{
     relax,
-    unique_number,
     Arc,
     Flag,
-    Slot,
     Unpreempted,
     Word, //
 };
@@ -70,91 +91,16 @@ use core::{
     ptr, //
 };
 
-/// In the queue's word: the consumer is scanning, or has items in its list.
+pub(crate) use super::ready_list::{
+    HasLinks,
+    Links, //
+};
+
+/// In the queue's word: the consumer is scanning, or has items in its lists.
 const BUSY: usize = 1;
 
-/// The name of a queue, which no other has, ever: so many have 48 bits that a million queues a second
-/// use them up in nine years. In halfwords, to be small where it is kept in each item.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Number([u16; 3]);
-
-impl Number {
-    /// That of no queue.
-    const NONE: Self = Self([0; 3]);
-
-    fn new() -> Self {
-        let number = unique_number();
-        Self([number as u16, (number >> 16) as u16, (number >> 32) as u16])
-    }
-}
-
-/// Where an item is, as far as the consumer knows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Not enrolled.
-    Out,
-    /// Enrolled; perhaps on the stack.
-    Enrolled,
-    /// Enrolled, and in one of the consumer's lists.
-    Listed,
-}
-
-/// The part of an item that the queue uses.
-///
-/// # Invariants
-///
-/// `queued` is set while the item is not enrolled, and from before it enters the queue of the number
-/// `queue` until after it left it. `next` and `prev` belong to whoever changed `queued` from clear to
-/// set, until the item is on the stack; from then on to the consumer. `place` is the consumer's. Unless
-/// it is `Out`, the queue owns a reference to the item.
-pub(crate) struct Links<T> {
-    next: Slot<*const T>,
-    prev: Slot<*const T>,
-    queue: Number,
-    queued: Flag,
-    place: Slot<Place>,
-}
-
-// SAFETY: The links are accessed by one thread at a time, by the type's invariants, and the
-// references that they own are those of `T`s that may be used and dropped anywhere.
-unsafe impl<T: Send + Sync> Send for Links<T> {}
-// SAFETY: As above.
-unsafe impl<T: Send + Sync> Sync for Links<T> {}
-
-impl<T: HasLinks> Links<T> {
-    /// Links of an item that is to be queued on `queue`, and on no other.
-    pub(crate) fn new(queue: &ReadyQueue<T>) -> Self {
-        // INVARIANT: Not enrolled.
-        Self {
-            next: Slot::new(ptr::null()),
-            prev: Slot::new(ptr::null()),
-            queue: queue.number,
-            queued: Flag::new(true),
-            place: Slot::new(Place::Out),
-        }
-    }
-}
-
-impl<T> Links<T> {
-    /// Sets the bit, and returns whether it was set. If it was not, the caller must push the item while
-    /// `_unpreempted` is there.
-    #[inline(always)]
-    fn claim_for_push(&self, _unpreempted: &Unpreempted) -> bool {
-        self.queued.exchange(true)
-    }
-}
-
-/// An item that can be in a ready queue.
-///
-/// # Safety
-///
-/// `links()` must always return the same links, which are a part of `self`.
-pub(crate) unsafe trait HasLinks: Sized + Send + Sync {
-    /// The item's links.
-    fn links(&self) -> &Links<Self>;
-}
-
-/// What [`ReadyQueue::push`] did.
+/// The result of [`ReadyQueue::push`].
+#[must_use = "the caller must wake those who wait for the queue, whatever the result"]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Push {
     /// The item is in the queue now.
@@ -167,13 +113,14 @@ pub(crate) enum Push {
 ///
 /// # Invariants
 ///
-/// `head` without [`BUSY`] is null or the first item of a stack, linked through `next`, of items that
-/// are enrolled and whose `queued` bit is set. All were made for this queue, whose `number` no other
-/// has. `claimed` is set when it has its one consumer.
+/// - `head` without [`BUSY`] is null or the first item of a stack, linked through `next`, of items that
+///   are enrolled and whose `queued` bit is set. All were made for this queue.
+/// - No other queue has this `id`.
+/// - `has_consumer` is set when the queue has its one consumer.
 pub(crate) struct ReadyQueue<T: HasLinks> {
     head: Word,
-    number: Number,
-    claimed: Flag,
+    id: QueueId,
+    has_consumer: Flag,
     _items: PhantomData<Arc<T>>,
 }
 
@@ -182,10 +129,15 @@ impl<T: HasLinks> ReadyQueue<T> {
     pub(crate) fn new() -> Self {
         Self {
             head: Word::new(),
-            number: Number::new(),
-            claimed: Flag::new(false),
+            id: QueueId::new(),
+            has_consumer: Flag::new(false),
             _items: PhantomData,
         }
+    }
+
+    /// Links of an item that may be queued on this queue, and on no other.
+    pub(crate) fn new_links(&self) -> Links<T> {
+        Links::new(self.id)
     }
 
     /// Whether no item is ready: none on the stack, none with the consumer. Any context.
@@ -196,12 +148,12 @@ impl<T: HasLinks> ReadyQueue<T> {
 
     /// Puts `item` into the queue, unless it is there. Any context, no lock.
     ///
-    /// `queued` is called if it is not, before anybody can take the item from the queue: so what it
-    /// records comes before what the consumer records of the item. The consumer may wait for it: it must
-    /// be short, not sleep, take no lock, and not wait for the consumer. Preemption may be off.
+    /// `queued` is called if it is not, before the consumer can take the item: so the producer's
+    /// records of the item come before the consumer's. The consumer may wait for `queued`: it must be
+    /// short, not sleep, take no lock, and not wait for the consumer. Preemption may be off.
     ///
-    /// In either case it ends with a full barrier; the caller must then wake whoever waits for the
-    /// queue. An item of another queue is refused, as if it were there already: that is a bug of the caller.
+    /// In either case it ends with a full barrier; the caller must then wake those who wait for the
+    /// queue. An item of another queue is refused, as if it were there already: a bug of the caller.
     #[inline]
     pub(crate) fn push(&self, item: &T, queued: impl FnOnce()) -> Push {
         let links = item.links();
@@ -209,7 +161,7 @@ impl<T: HasLinks> ReadyQueue<T> {
             return Push::Already;
         }
         let unpreempted = Unpreempted::new();
-        if links.claim_for_push(&unpreempted) {
+        if links.set_queued_to_push(&unpreempted) {
             return Push::Already;
         }
         queued();
@@ -230,8 +182,9 @@ impl<T: HasLinks> ReadyQueue<T> {
         }
     }
 
+    /// Whether `item` was made for this queue.
     fn owns(&self, item: &T) -> bool {
-        item.links().queue == self.number
+        item.links().queue == self.id
     }
 
     /// Takes all items off the stack, in order of arrival, and sets [`BUSY`] in the same step.
@@ -245,8 +198,8 @@ impl<T: HasLinks> ReadyQueue<T> {
         while !next.is_null() {
             let item = next;
             // SAFETY: The stack's items are valid, since the queue owns a reference to each, and
-            // theirs is the bit. The exchange made us the only one to access their links, and it saw all that
-            // was published by their pushes.
+            // their bits are set. The exchange made this thread the only one to access their links,
+            // and it saw all that was published by their pushes.
             next = unsafe { (*item).links().next.get() };
             // SAFETY: The item is enrolled, and its links are ours, as above.
             unsafe { list.push_front(item) };
@@ -254,8 +207,8 @@ impl<T: HasLinks> ReadyQueue<T> {
         list
     }
 
-    /// Clears [`BUSY`]. Only for the consumer, when its list is empty.
-    fn rest(&self) {
+    /// Clears [`BUSY`]. Only for the consumer, when its lists are empty.
+    fn clear_busy(&self) {
         let mut head = self.head.load();
         while let Err(now) = self.head.compare_exchange(head, head & !BUSY) {
             head = now;
@@ -263,23 +216,23 @@ impl<T: HasLinks> ReadyQueue<T> {
     }
 }
 
-/// The consumer's side: what it took off the stack and has not dealt with yet.
+/// The consumer's side: the items that it took off the stack and has not dealt with yet.
 ///
-/// A queue's only one, kept under the lock that makes the consumer unique.
+/// A queue has one, kept under the lock that makes the consumer unique.
 ///
 /// # Invariants
 ///
-/// `queue` is none, and the lists are empty; or it is the number of the queue that this is the only
-/// consumer of, to which all items of the lists belong. The queue's [`BUSY`] is set while the lists are
-/// not all empty.
+/// - `queue` is none, and the lists are empty; or this is the only consumer of `queue`, to which all
+///   items of the lists belong.
+/// - The queue's [`BUSY`] is set while the lists are not all empty.
 pub(crate) struct Consumer<T: HasLinks> {
-    /// What was there when the scan began, and has not been taken.
-    list: List<T>,
-    /// What came during the scan.
-    late: List<T>,
-    /// What the scan queues again.
-    level: List<T>,
-    queue: Number,
+    /// Items that were there when the scan began, and have not been taken.
+    scanning: List<T>,
+    /// Items that came during the scan.
+    arrived: List<T>,
+    /// Items that the scan queues for the next scan.
+    requeued: List<T>,
+    queue: QueueId,
 }
 
 // SAFETY: The consumer has items that may be used and dropped on any thread.
@@ -289,19 +242,19 @@ impl<T: HasLinks> Consumer<T> {
     /// The consumer of the queue that it is first used with, if that has no other.
     pub(crate) fn new() -> Self {
         Self {
-            list: List::new(),
-            late: List::new(),
-            level: List::new(),
-            queue: Number::NONE,
+            scanning: List::new(),
+            arrived: List::new(),
+            requeued: List::new(),
+            queue: QueueId::NONE,
         }
     }
 
     /// Ties the consumer to its queue. False for a second queue, or a second consumer.
     fn is_of(&mut self, queue: &ReadyQueue<T>) -> bool {
-        if self.queue == Number::NONE && !queue.claimed.exchange(true) {
-            self.queue = queue.number;
+        if self.queue == QueueId::NONE && !queue.has_consumer.exchange(true) {
+            self.queue = queue.id;
         }
-        self.queue == queue.number
+        self.queue == queue.id
     }
 
     /// Has the queue own a reference to `item`, which may be queued from now on, until
@@ -311,12 +264,12 @@ impl<T: HasLinks> Consumer<T> {
         if !self.is_of(queue) || !queue.owns(&item) {
             return;
         }
-        // SAFETY: `place` is the consumer's, which we are: the item is of our queue.
+        // SAFETY: `state` is the consumer's, which we are: the item is of our queue.
         unsafe {
-            if item.links().place.get() != Place::Out {
+            if item.links().state.get() != QueueState::Out {
                 return;
             }
-            item.links().place.set(Place::Enrolled);
+            item.links().state.set(QueueState::Enrolled);
         }
         // INVARIANT: The queue owns the reference from now on. `remove` makes it of the item's
         // address.
@@ -326,14 +279,14 @@ impl<T: HasLinks> Consumer<T> {
         unsafe { (*item).links().queued.exchange(false) };
     }
 
-    /// Begins a scan of all that is ready now. `None` if `queue` has another consumer.
+    /// Begins a scan of all items that are ready now. `None` if `queue` has another consumer.
     #[inline]
     pub(crate) fn scan<'a>(&'a mut self, queue: &'a ReadyQueue<T>) -> Option<Scan<'a, T>> {
         if !self.is_of(queue) {
             return None;
         }
         // A scan that was not ended by its drop may have left something.
-        self.gather(queue);
+        self.merge_lists(queue);
         // INVARIANT: It is the queue's consumer.
         Some(Scan {
             queue,
@@ -341,8 +294,8 @@ impl<T: HasLinks> Consumer<T> {
         })
     }
 
-    /// Ends what [`Consumer::enrol`] began: takes `item` out of the queue, wherever it is in it, and
-    /// gives back the reference. From now on the item can't be queued. `None` if it is not enrolled.
+    /// Ends [`Consumer::enrol`]: takes `item` out of the queue, wherever it is in it, and gives the
+    /// reference back. From now on the item can't be queued. `None` if it is not enrolled.
     pub(crate) fn remove(&mut self, queue: &ReadyQueue<T>, item: &T) -> Option<Arc<T>> {
         if !self.is_enrolled(queue, item) {
             return None;
@@ -350,28 +303,30 @@ impl<T: HasLinks> Consumer<T> {
         if item.links().queued.exchange(true) {
             // It is in the queue, or a producer is about to push it.
             self.await_listed(queue, item);
-            self.gather(queue);
-            // SAFETY: It is in one of our lists, and after `gather` all that is in them is in this
-            // one.
-            unsafe { self.list.unlink(item) };
-            self.settle(queue);
+            self.merge_lists(queue);
+            // SAFETY: It is in one of our lists, and after `merge_lists` all of their items are in
+            // this one.
+            unsafe { self.scanning.unlink(item) };
+            self.clear_busy_if_drained(queue);
         }
         // INVARIANT: The bit is set, and the queue gives its reference away.
-        // SAFETY: `place` is the consumer's, which we are; the queue owned this reference.
+        // SAFETY: `state` is the consumer's, which we are; the queue owned this reference.
         unsafe {
-            item.links().place.set(Place::Out);
+            item.links().state.set(QueueState::Out);
             let address = ptr::from_ref(item).addr();
             Some(Arc::from_raw(ptr::with_exposed_provenance(address)))
         }
     }
 
     fn is_enrolled(&mut self, queue: &ReadyQueue<T>, item: &T) -> bool {
-        // SAFETY: `place` is the consumer's, which we are: the item is of our queue.
-        self.is_of(queue) && queue.owns(item) && unsafe { item.links().place.get() } != Place::Out
+        // SAFETY: `state` is the consumer's, which we are: the item is of our queue.
+        self.is_of(queue)
+            && queue.owns(item)
+            && unsafe { item.links().state.get() } != QueueState::Out
     }
 
-    /// Waits until an `item` whose bit was found set is in the queue for all to see, should its
-    /// producer be between setting the bit and the push.
+    /// Waits until an `item` whose bit was found set is in the queue for all to see. Its producer may
+    /// be between setting the bit and the push.
     #[cold]
     pub(crate) fn await_push(&mut self, queue: &ReadyQueue<T>, item: &T) {
         if self.is_enrolled(queue, item) && item.links().queued.get() {
@@ -383,33 +338,33 @@ impl<T: HasLinks> Consumer<T> {
     /// be: nobody else clears the bit.
     fn await_listed(&mut self, queue: &ReadyQueue<T>, item: &T) {
         loop {
-            self.late.append(&mut queue.take());
-            // SAFETY: `place` is the consumer's, which we are: the item is of our queue.
-            if unsafe { item.links().place.get() } == Place::Listed {
+            self.arrived.append(&mut queue.take());
+            // SAFETY: `state` is the consumer's, which we are: the item is of our queue.
+            if unsafe { item.links().state.get() } == QueueState::Listed {
                 return;
             }
             relax();
         }
     }
 
-    /// Puts all that the queue has in order, into `list`: what was not taken, what came meanwhile, and
-    /// what was queued again.
-    fn gather(&mut self, queue: &ReadyQueue<T>) {
-        self.late.append(&mut queue.take());
-        self.list.append(&mut self.late);
-        self.list.append(&mut self.level);
+    /// Moves all items into `scanning`, in order: those that were not taken, those that arrived
+    /// meanwhile, those that were requeued.
+    fn merge_lists(&mut self, queue: &ReadyQueue<T>) {
+        self.arrived.append(&mut queue.take());
+        self.scanning.append(&mut self.arrived);
+        self.scanning.append(&mut self.requeued);
     }
 
-    /// Ends a change of the lists.
-    fn settle(&mut self, queue: &ReadyQueue<T>) {
-        if self.list.is_empty() {
-            queue.rest();
+    /// Clears the queue's [`BUSY`] if no item is left. Call it after [`Consumer::merge_lists`].
+    fn clear_busy_if_drained(&mut self, queue: &ReadyQueue<T>) {
+        if self.scanning.is_empty() {
+            queue.clear_busy();
         }
     }
 }
 
-/// A pass over the ready items, in order. Ends when it is dropped: then the queue holds what was not
-/// taken, what came meanwhile, and what was put into it again for the next pass, in this order.
+/// A pass over the ready items, in order. Ends when it is dropped. Then the queue holds the items that
+/// were not taken, those that arrived meanwhile, and those that were requeued, in this order.
 ///
 /// # Invariants
 ///
@@ -424,16 +379,17 @@ impl<'a, T: HasLinks> Scan<'a, T> {
     /// the item does not find queues the item anew.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<&'a T> {
-        let item = self.consumer.list.pop_front();
+        let item = self.consumer.scanning.pop_front();
         // SAFETY: The item is enrolled, so the queue owns a reference to it, until `remove` is called
         // with the consumer, which is borrowed for `'a`.
         unsafe { item.as_ref() }
     }
 
-    /// Whether `item` is to be put into one of our lists: its bit was clear, and is ours now. Else it
-    /// is in the queue when this returns, if it is enrolled.
+    /// Sets the bit of `item`. Returns whether it was clear: then the caller must put the item into
+    /// one of our lists. Else the item is in the queue when this returns, if it is enrolled.
+    #[must_use = "the item must be put into a list if the bit was clear"]
     #[inline]
-    fn claim(&mut self, item: &T) -> bool {
+    fn set_queued(&mut self, item: &T) -> bool {
         if !self.queue.owns(item) {
             return false;
         }
@@ -444,25 +400,25 @@ impl<'a, T: HasLinks> Scan<'a, T> {
         false
     }
 
-    /// Queues `item` again behind all others, for the next scan, unless a producer has queued it. Returns
-    /// whether it did.
+    /// Queues `item` again behind all others, for the next scan, unless a producer has queued it.
+    /// Returns whether it did.
     #[inline]
     pub(crate) fn requeue(&mut self, item: &T) -> bool {
-        let is_ours = self.claim(item);
+        let is_ours = self.set_queued(item);
         if is_ours {
             // SAFETY: The bit was clear, so the item is enrolled; it is set, so the links are ours.
-            unsafe { self.consumer.level.push_back(item) };
+            unsafe { self.consumer.requeued.push_back(item) };
         }
         is_ours
     }
 
-    /// Puts `item` back to the front, as if it had not been taken, unless a producer has queued it. Returns
-    /// whether it did.
+    /// Puts `item` back to the front, as if it had not been taken, unless a producer has queued it.
+    /// Returns whether it did.
     pub(crate) fn put_back(&mut self, item: &T) -> bool {
-        let is_ours = self.claim(item);
+        let is_ours = self.set_queued(item);
         if is_ours {
             // SAFETY: The bit was clear, so the item is enrolled; it is set, so the links are ours.
-            unsafe { self.consumer.list.push_front(item) };
+            unsafe { self.consumer.scanning.push_front(item) };
         }
         is_ours
     }
@@ -470,131 +426,7 @@ impl<'a, T: HasLinks> Scan<'a, T> {
 
 impl<T: HasLinks> Drop for Scan<'_, T> {
     fn drop(&mut self) {
-        self.consumer.gather(self.queue);
-        self.consumer.settle(self.queue);
-    }
-}
-
-/// A doubly linked list of items.
-///
-/// # Invariants
-///
-/// `first` and `last` are both null, or the ends of a list, linked through `next` and `prev` with
-/// nulls at the ends, of enrolled items. Each has its `queued` bit set, and is `Listed`. Nobody else
-/// accesses their links.
-struct List<T: HasLinks> {
-    first: *const T,
-    last: *const T,
-}
-
-impl<T: HasLinks> List<T> {
-    fn new() -> Self {
-        Self {
-            first: ptr::null(),
-            last: ptr::null(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first.is_null()
-    }
-
-    /// # Safety
-    ///
-    /// `item` is enrolled, its bit is set, and its links are the caller's.
-    unsafe fn push_front(&mut self, item: *const T) {
-        // SAFETY: `item` and the list's first item are valid, and their links are ours, by the
-        // contract and the type's invariants.
-        unsafe {
-            (*item).links().prev.set(ptr::null());
-            (*item).links().next.set(self.first);
-            (*item).links().place.set(Place::Listed);
-            match self.first.as_ref() {
-                Some(first) => first.links().prev.set(item),
-                None => self.last = item,
-            }
-        }
-        self.first = item;
-    }
-
-    /// # Safety
-    ///
-    /// As [`List::push_front`].
-    unsafe fn push_back(&mut self, item: *const T) {
-        // SAFETY: As in `push_front`, for the last item.
-        unsafe {
-            (*item).links().next.set(ptr::null());
-            (*item).links().prev.set(self.last);
-            (*item).links().place.set(Place::Listed);
-            match self.last.as_ref() {
-                Some(last) => last.links().next.set(item),
-                None => self.first = item,
-            }
-        }
-        self.last = item;
-    }
-
-    /// Moves all of `other` to our end.
-    #[inline]
-    fn append(&mut self, other: &mut List<T>) {
-        if other.is_empty() {
-            return;
-        }
-        if self.is_empty() {
-            self.first = other.first;
-        } else {
-            // SAFETY: The ends of both lists are valid and their links are ours, by the invariants.
-            unsafe {
-                (*self.last).links().next.set(other.first);
-                (*other.first).links().prev.set(self.last);
-            }
-        }
-        self.last = other.last;
-        // INVARIANT: `other` is empty now.
-        other.first = ptr::null();
-        other.last = ptr::null();
-    }
-
-    /// Takes the first item, and clears its bit, with a full barrier. Null if there is none.
-    #[inline]
-    fn pop_front(&mut self) -> *const T {
-        let first = self.first;
-        // SAFETY: Items of the list are valid, and their links are ours, by the invariants.
-        unsafe {
-            let Some(item) = first.as_ref() else {
-                return first;
-            };
-            item.links().place.set(Place::Enrolled);
-            self.first = item.links().next.get();
-            match self.first.as_ref() {
-                Some(first) => first.links().prev.set(ptr::null()),
-                None => self.last = ptr::null(),
-            }
-            // From here on the links are those of whoever sets the bit next.
-            item.links().queued.exchange(false);
-        }
-        first
-    }
-
-    /// Takes `item` out. Its bit stays set.
-    ///
-    /// # Safety
-    ///
-    /// It is in this list.
-    unsafe fn unlink(&mut self, item: &T) {
-        let links = item.links();
-        // SAFETY: The item's links are ours, by the invariants, and its neighbours are valid.
-        unsafe {
-            links.place.set(Place::Enrolled);
-            let (prev, next) = (links.prev.get(), links.next.get());
-            match prev.as_ref() {
-                Some(prev) => prev.links().next.set(next),
-                None => self.first = next,
-            }
-            match next.as_ref() {
-                Some(next) => next.links().prev.set(prev),
-                None => self.last = prev,
-            }
-        }
+        self.consumer.merge_lists(self.queue);
+        self.consumer.clear_busy_if_drained(self.queue);
     }
 }

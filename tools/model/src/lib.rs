@@ -3,8 +3,8 @@
 //! Model checking of what the module shares without a lock, over loom's atomics: all interleavings,
 //! with all values that a load may return in the C11 memory model.
 //!
-//! There is nothing here but tests. Four files of the module are compiled from their own source:
-//! `ready_queue.rs` (`tests.rs`; `weakened.rs`; `random.rs`, larger, over shuttle's atomics),
+//! There is nothing here but tests. Five files of the module are compiled from their own source:
+//! `ready_queue.rs` and `ready_list.rs` (`tests.rs`; `weakened.rs`; `random.rs`, larger, over shuttle's atomics),
 //! `llist.rs` (`closed.rs`), `limits.rs` and `throttle.rs` (`numbers.rs`). What needs the kernel has a twin:
 //! `rearm.rs`, `pollwake.rs`, `pollfree.rs`, `last_close.rs`, `order_by_lock.rs`, `publish.rs`. Each
 //! model has variants with one order less, which must fail. `Documentation/explanation/ordering.rst`
@@ -38,6 +38,9 @@ mod publish;
 #[cfg(test)]
 #[expect(clippy::duplicate_mod, reason = "the same source over other atomics")]
 mod random;
+#[cfg(test)]
+#[path = "../../../rust/watch/ready_list.rs"]
+mod ready_list;
 #[cfg(test)]
 #[path = "../../../rust/watch/ready_queue.rs"]
 mod ready_queue;

@@ -19,13 +19,15 @@
 //! | the callback wakes before it pushes, or not if it has pushed | `a_level_reaches_all_waiters`, `level_triggered`, `edge_triggered`, `oneshot`, `all_triggers_and_a_delete` |
 //! | `deliver()` does not wake the next one | `a_level_reaches_all_waiters` |
 //! | `requeue()` and `put_back()` do not ask what the bit was | `a_level_is_never_missed`, `level_triggered`, `edge_triggered`, `oneshot`, `all_triggers_and_a_delete` |
-//! | `rest()` stores instead of compare-and-exchange | `level_triggered`, `edge_triggered`, `oneshot`, `all_triggers_and_a_delete` |
+//! | `clear_busy()` stores instead of compare-and-exchange | `level_triggered`, `edge_triggered`, `oneshot`, `all_triggers_and_a_delete` |
 //! | `BUSY` is cleared before the level-triggered are appended | `a_level_is_never_missed`, `a_level_reaches_all_waiters`, `level_triggered`, `all_triggers_and_a_delete` |
 //!
 //! Not found: `push()` that returns early if a plain load finds the bit set (a matter of memory
 //! order, for loom), and `requeue()` and `put_back()` that do not wait for a push (loom's tests
 //! find it).
 
+#[path = "../../../rust/watch/ready_list.rs"]
+mod ready_list;
 #[path = "../../../rust/watch/ready_queue.rs"]
 mod ready_queue;
 mod ready_sync;
@@ -156,7 +158,7 @@ impl Instance {
     /// Adds an item with nothing to read.
     fn item(&self, id: usize, trigger: Trigger, drops: &Arc<AtomicUsize>) -> Arc<Item> {
         let item = Arc::new(Item {
-            links: Links::new(&self.ready),
+            links: self.ready.new_links(),
             id,
             trigger,
             count: AtomicUsize::new(0),

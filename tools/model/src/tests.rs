@@ -166,7 +166,7 @@ pub(crate) fn items<const N: usize>(ep: &Arc<Instance>) -> Items<N> {
 /// Makes an item that is not enrolled.
 fn new_item(queue: &ReadyQueue<Item>, id: usize) -> Arc<Item> {
     Arc::new(Item {
-        links: Links::new(queue),
+        links: queue.new_links(),
         id,
         file: [AtomicBool::new(false), AtomicBool::new(false)],
     })
