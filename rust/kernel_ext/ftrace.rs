@@ -11,26 +11,26 @@
 //! with preemption off.
 //!
 //! [`Means::Direct`] is a direct call: ftrace turns the function's first instruction into a call of
-//! a stub (`bindings/helpers.c`), which calls the hook and returns into the function. A function can
-//! have one direct call, and BPF's fentry programs are direct calls too. With another tracer on the
-//! function, ftrace goes to the stub after that tracer, and with preemption on again. So the hook may
-//! sleep where the function may.
+//! a stub (`bindings/helpers.c`), which calls the hook and returns into the function. A function
+//! can have one direct call, and BPF's fentry programs are direct calls too. With another tracer on
+//! the function, ftrace goes to the stub after that tracer, and with preemption on again. So the
+//! hook may sleep where the function may.
 //!
 //! # The end
 //!
 //! No task may be in the hook when its code is freed. Neither means counts its callers. To
 //! unregister patches the function, and then waits for a grace period of Tasks RCU, in which each
 //! task has left the hook or has gone to sleep. A task that sleeps does not count as a reader:
-//! `rcu_tasks_is_holdout()` looks at `on_rq` only, and a wait for a spinlock of PREEMPT_RT takes the
-//! task off its run queue. So [`Inside`] counts the tasks that may sleep:
+//! `rcu_tasks_is_holdout()` looks at `on_rq` only, and a wait for a spinlock of PREEMPT_RT takes
+//! the task off its run queue. So [`Inside`] counts the tasks that may sleep:
 //!
 //! 1. Tasks that have reached the stub, but not the count, have not slept since. The first grace
 //!    period waits for them: they have left, or are counted, and the count is visible.
 //!    `ftrace_shutdown()` has that grace period, as the operations are not in the kernel's own data
 //!    (`FTRACE_OPS_FL_DYNAMIC`).
 //! 2. No task enters any more. The count falls to 0 when all have left the part that may sleep.
-//! 3. Some of those may be preempted, or run, in the hook's last instructions, where nothing sleeps.
-//!    The second grace period waits for them.
+//! 3. Some of those may be preempted, or run, in the hook's last instructions, where nothing
+//!    sleeps. The second grace period waits for them.
 //!
 //! `kernel/bpf/trampoline.c` frees its trampolines so: `bpf_tramp_image_put()`.
 //! `tools/model/src/publish.rs` has a twin: change both.
@@ -201,8 +201,8 @@ impl<H: EntryHook> Hook<H> {
     ///
     /// # Errors
     ///
-    /// - EBUSY if there is a hook with this `state`, or ftrace is switched off, or, for a direct call,
-    ///   if the function has one or a livepatch;
+    /// - EBUSY if there is a hook with this `state`, or ftrace is switched off, or, for a direct
+    ///   call, if the function has one or a livepatch;
     /// - EINVAL if this kernel has no such function, or it can't be traced;
     /// - ENODEV if ftrace has shut itself down;
     /// - EOPNOTSUPP without direct calls.
@@ -212,8 +212,8 @@ impl<H: EntryHook> Hook<H> {
     /// - The function has a first argument that `H::called` may be called with. It has no other
     ///   arguments if `means` is [`Means::Direct`], or does without them: the stub keeps the first.
     /// - For [`Means::Direct`], the module's [`direct_callee!`] is `H`.
-    /// - For [`Means::Ops`], the hook does not sleep. For [`Means::Direct`], it sleeps only while it
-    ///   is [`Inside`] of `state`.
+    /// - For [`Means::Ops`], the hook does not sleep. For [`Means::Direct`], it sleeps only while
+    ///   it is [`Inside`] of `state`.
     pub(crate) unsafe fn new(
         state: &'static HookState,
         function: &CStr,

@@ -26,8 +26,8 @@ const SET: u32 = 2;
 /// # Invariants
 ///
 /// `state` goes from [`EMPTY`] to [`BUSY`], and back if the initialisation fails, or on to [`SET`],
-/// where it stays. `value` belongs to the thread that made it `BUSY`; when it is `SET`, the value is
-/// initialised, pinned, and shared.
+/// where it stays. `value` belongs to the thread that made it `BUSY`; when it is `SET`, the value
+/// is initialised, pinned, and shared.
 ///
 /// # Examples
 ///
@@ -50,8 +50,8 @@ pub(crate) struct SetOnce<T> {
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-// SAFETY: A thread that did not initialise the value gets a shared reference to it; the value is not
-// dropped.
+// SAFETY: A thread that did not initialise the value gets a shared reference to it; the value is
+// not dropped.
 unsafe impl<T: Send + Sync> Sync for SetOnce<T> {}
 
 impl<T> SetOnce<T> {

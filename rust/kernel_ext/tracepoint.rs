@@ -5,9 +5,9 @@
 //! C header: [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h)
 //!
 //! `kernel::declare_trace!` serves only tracepoints that are in the kernel's own bindings, and is
-//! unsafe to call. It evaluates the arguments also while a tracepoint is off: the branch is opaque to
-//! the compiler, which can't move the loads behind it. Here the branch is a function of its own, so a
-//! caller can evaluate the arguments behind it, as the macros of C do.
+//! unsafe to call. It evaluates the arguments also while a tracepoint is off: the branch is opaque
+//! to the compiler, which can't move the loads behind it. Here the branch is a function of its own,
+//! so a caller can evaluate the arguments behind it, as the macros of C do.
 
 /// An argument that a tracepoint can take from safe code.
 ///
@@ -33,9 +33,9 @@ pub(crate) const fn check<T: TraceArg>(_: &T) {}
 /// Declares tracepoints: the module `is_on` has a function for each that says whether anybody
 /// listens, and the module `record` one that records.
 ///
-/// `declare_trace!` is invoked in the parent of the module `$bindings`, which is bindgen's output for
-/// the header that declares them. That header is included with `CREATE_RUST_TRACE_POINTS` by a C
-/// file of the same module.
+/// `declare_trace!` is invoked in the parent of the module `$bindings`, which is bindgen's output
+/// for the header that declares them. That header is included with `CREATE_RUST_TRACE_POINTS` by a
+/// C file of the same module.
 ///
 /// # Examples
 ///

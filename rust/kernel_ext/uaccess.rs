@@ -112,8 +112,8 @@ fn read_odd(address: usize, size: usize, known: &mut [u8]) -> Result {
 }
 
 /// Writes a result whose size is `size` bytes in the caller's version: bytes that the caller does
-/// not know are left out, bytes past the known size are zero. EINVAL if it is shorter than its first
-/// version, EFAULT if it can't be written. Process context.
+/// not know are left out, bytes past the known size are zero. EINVAL if it is shorter than its
+/// first version, EFAULT if it can't be written. Process context.
 pub(crate) fn write<T: UserArg>(address: usize, size: usize, value: &T) -> Result {
     if size < T::MIN_SIZE {
         return Err(EINVAL);

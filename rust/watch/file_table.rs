@@ -20,10 +20,10 @@
 //!
 //! # PREEMPT_RT
 //!
-//! These locks sleep there, and boost their holder to the priority of a waiter. Nothing above relies
-//! on a holder that can't be preempted: the one load without the lock is ordered by the file's
-//! reference count. A task that sleeps in the hook is counted, so that an unload waits for it
-//! ([`Inside`](crate::kernel_ext::ftrace::Inside)).
+//! These locks sleep there, and boost their holder to the priority of a waiter. Nothing above
+//! relies on a holder that can't be preempted: the one load without the lock is ordered by the
+//! file's reference count. A task that sleeps in the hook is counted, so that an unload waits for
+//! it ([`Inside`](crate::kernel_ext::ftrace::Inside)).
 
 use crate::kernel_ext::{
     atomic::{
@@ -87,8 +87,8 @@ impl FileId {
 ///
 /// # Invariants
 ///
-/// `first` is null or the first of a list, through `next` and `prev`, of registrations that are alive
-/// and whose `linked` is true. It is written under `lock`.
+/// `first` is null or the first of a list, through `next` and `prev`, of registrations that are
+/// alive and whose `linked` is true. It is written under `lock`.
 #[pin_data]
 struct Bucket {
     first: Atomic<*mut Registration>,
@@ -154,8 +154,8 @@ impl Table {
         buckets.any(|bucket| !bucket.first.load(Relaxed).is_null())
     }
 
-    /// Checks that watches of the kind `id` can be registered: EINVAL for another kind, ENODEV before
-    /// [`Claim::publish`].
+    /// Checks that watches of the kind `id` can be registered: EINVAL for another kind, ENODEV
+    /// before [`Claim::publish`].
     fn check_kind(&self, id: TypeId) -> Result {
         if self.state.load(Acquire) != READY {
             return Err(ENODEV);
@@ -169,9 +169,9 @@ impl Table {
 
     /// The index of the bucket of `file`.
     ///
-    /// Relaxed: the seed was stored before the state in which watches are registered. The hook for a
-    /// watched file is ordered after the registration by the file's count of references; for another
-    /// file any bucket will do.
+    /// Relaxed: the seed was stored before the state in which watches are registered. The hook for
+    /// a watched file is ordered after the registration by the file's count of references; for
+    /// another file any bucket will do.
     fn index(&self, file: *mut bindings::file) -> usize {
         let hash = (file as u64 ^ self.seed.load(Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> (u64::BITS - BUCKET_BITS)) as usize
@@ -234,8 +234,8 @@ impl Table {
 /// # Invariants
 ///
 /// - `index` is [`UNPREPARED`] until it is set, once. `attached` is false until it is set, once.
-/// - `linked`, `next` and `prev` are accessed under the bucket's lock; `next` of a registration that
-///   is not linked any more belongs to the task that unlinked it.
+/// - `linked`, `next` and `prev` are accessed under the bucket's lock; `next` of a registration
+///   that is not linked any more belongs to the task that unlinked it.
 /// - While `linked`, `file` points at a file whose last close has not reached the hook; when it is
 ///   not, `file` is null. It is written under the bucket's lock.
 pub(super) struct Registration {
@@ -339,13 +339,13 @@ impl Registration {
         TABLE.bucket(self.index.load(Relaxed) as usize)
     }
 
-    /// Links the registration into the bucket of `file`, if `admit` agrees. `admit` is called under the
-    /// bucket's lock, with the file's existing registrations; its error is returned.
+    /// Links the registration into the bucket of `file`, if `admit` agrees. `admit` is called under
+    /// the bucket's lock, with the file's existing registrations; its error is returned.
     ///
     /// # Safety
     ///
-    /// - `this` is valid, is in place until it is unlinked, was prepared for `file`, with its own kind,
-    ///   and was never registered.
+    /// - `this` is valid, is in place until it is unlinked, was prepared for `file`, with its own
+    ///   kind, and was never registered.
     /// - The kind's `closed` may be called for it until it is unlinked.
     pub(super) unsafe fn register(
         this: *mut Self,
@@ -364,8 +364,8 @@ impl Registration {
             file,
             _lock: PhantomData,
         })?;
-        // SAFETY: Linked registrations are alive, and we hold the lock of their bucket, which is that
-        // of `this`, too.
+        // SAFETY: Linked registrations are alive, and we hold the lock of their bucket, which is
+        // that of `this`, too.
         unsafe {
             // INVARIANT: The caller holds a reference to the file, so its last close is to come.
             // Release: a task that follows the pointer sees the initialised file.
@@ -382,8 +382,8 @@ impl Registration {
         Ok(())
     }
 
-    /// Locks the bucket. `None` if the registration is not linked: then the hook, or another task that
-    /// unlinked it, is done with it.
+    /// Locks the bucket. `None` if the registration is not linked: then the hook, or another task
+    /// that unlinked it, is done with it.
     ///
     /// Must not be called under a bucket's lock, or a wait queue's.
     pub(super) fn lock(&self) -> Option<Linked<'_>> {
@@ -398,11 +398,11 @@ impl Registration {
         })
     }
 
-    /// Calls `f` with the registrations of `file`, all of watches of the kind `id`, under the lock of
-    /// the bucket. Does not call it if the bucket is empty.
+    /// Calls `f` with the registrations of `file`, all of watches of the kind `id`, under the lock
+    /// of the bucket. Does not call it if the bucket is empty.
     ///
-    /// That check is made without the lock. It sees each registration whose maker took, after it made
-    /// it, a lock that the caller has taken since: the topology's, for ADD.
+    /// That check is made without the lock. It sees each registration whose maker took, after it
+    /// made it, a lock that the caller has taken since: the topology's, for ADD.
     pub(super) fn with_all_of(file: FileId, id: TypeId, f: impl FnOnce(SameFile<'_>)) -> Result {
         TABLE.check_kind(id)?;
         let file = file.0 as *mut bindings::file;
@@ -424,9 +424,9 @@ impl Registration {
     /// Any context in which the reference may be dropped.
     #[inline]
     pub(super) fn file(&self) -> Option<ARef<LocalFile>> {
-        // SAFETY: `file` is null or points at a file that is not freed before it is null. If the hook
-        // did not make it null, the hook has read, with acquire, that the bucket's first entry is
-        // another, which `unlink` stores with release after the null.
+        // SAFETY: `file` is null or points at a file that is not freed before it is null. If the
+        // hook did not make it null, the hook has read, with acquire, that the bucket's first entry
+        // is another, which `unlink` stores with release after the null.
         let file = unsafe { ext::file_get_active(self.file.as_ptr()) };
         // SAFETY: A reference was taken, and is handed over. No fdget_pos() is involved.
         Some(unsafe { ARef::from_raw(ptr::NonNull::new(file)?.cast()) })
@@ -450,16 +450,16 @@ impl Linked<'_> {
 }
 
 impl Registration {
-    /// Returns the pointer by which it was linked. `tools/model/src/last_close.rs` is a twin of this, of
-    /// `register`, `file` and [`Table::end_watches`]: change both.
+    /// Returns the pointer by which it was linked. `tools/model/src/last_close.rs` is a twin of
+    /// this, of `register`, `file` and [`Table::end_watches`]: change both.
     ///
     /// # Safety
     ///
     /// `self` is linked in `bucket`, whose lock is held.
     unsafe fn unlink(&self, bucket: &Bucket) -> *mut Registration {
-        // INVARIANT: Not linked, as below. From here on `file()` finds nothing. This comes before the
-        // hook may see that there is no watch: so when the file is freed, a reader of its address here
-        // did so in an RCU section that began before.
+        // INVARIANT: Not linked, as below. From here on `file()` finds nothing. This comes before
+        // the hook may see that there is no watch: so when the file is freed, a reader of its
+        // address here did so in an RCU section that began before.
         self.file.store(ptr::null_mut(), Release);
         // SAFETY: Neighbours in the list are alive, and we hold the lock.
         unsafe {
@@ -518,8 +518,8 @@ impl Claim {
     /// # Safety
     ///
     /// `closed` may be called for each registration that is prepared as of the kind `id`. The hook
-    /// is in place, and nobody else calls [`Table::end_watches`] for a file that is watched. Not called
-    /// before.
+    /// is in place, and nobody else calls [`Table::end_watches`] for a file that is watched. Not
+    /// called before.
     pub(super) unsafe fn publish(&mut self, id: TypeId, closed: unsafe fn(*mut Registration)) {
         // SAFETY: In the state `VERIFYING` nobody else reads the kind, nor is a watch registered.
         unsafe { *TABLE.kind.get() = Some(Kind { id, closed }) };

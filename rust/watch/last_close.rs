@@ -2,26 +2,27 @@
 
 //! The hook that ends the watches of a file at the file's last close.
 //!
-//! `__fput()` notifies the C epoll of a file's last close through `file->f_ep`, which a module can't
-//! use. A multiplexer needs that notice, since the file's wait queues go away with the file. And it
-//! must not hold a reference to the file to prevent that, or a peer would never see the end of file.
+//! `__fput()` notifies the C epoll of a file's last close through `file->f_ep`, which a module
+//! can't use. A multiplexer needs that notice, since the file's wait queues go away with the file.
+//! And it must not hold a reference to the file to prevent that, or a peer would never see the end
+//! of file.
 //!
 //! The hook is a call from the entry of `security_file_release()`, which `__fput()` calls once for
-//! each file, in process context, after the last reference is gone and before `->release()`. A kernel
-//! without `CONFIG_SECURITY` has no such function; there it is `locks_remove_file()`, called just
-//! before. [`kernel_ext::ftrace`](crate::kernel_ext::ftrace) makes the function call the hook. On a
-//! PREEMPT_RT kernel spinlocks sleep, so the hook must be a direct call there. Elsewhere it is an
-//! `ftrace_ops`, which leaves the function to BPF programs.
+//! each file, in process context, after the last reference is gone and before `->release()`. A
+//! kernel without `CONFIG_SECURITY` has no such function; there it is `locks_remove_file()`, called
+//! just before. [`kernel_ext::ftrace`](crate::kernel_ext::ftrace) makes the function call the hook.
+//! On a PREEMPT_RT kernel spinlocks sleep, so the hook must be a direct call there. Elsewhere it is
+//! an `ftrace_ops`, which leaves the function to BPF programs.
 //!
 //! A function that exists may still not be called: both are external functions, but a kernel built
-//! with LTO has inlined copies in `__fput()`. A notice that never comes is a use after free. So a hook
-//! is relied on only after it was seen to work: [`LastClose::register`] watches a file of its own,
-//! closes it, and checks that the watch has ended. It takes the first function that passes, or fails.
-//! With LTO it always fails: there one notice of a close says nothing about other closes.
+//! with LTO has inlined copies in `__fput()`. A notice that never comes is a use after free. So a
+//! hook is relied on only after it was seen to work: [`LastClose::register`] watches a file of its
+//! own, closes it, and checks that the watch has ended. It takes the first function that passes, or
+//! fails. With LTO it always fails: there one notice of a close says nothing about other closes.
 //!
-//! The hook takes spinlocks, and drops nothing that might sleep. It can't recurse on a CPU, nor in a
-//! task, and so is never left out as a recursion: it runs in process context only, and nothing that
-//! it calls closes a file.
+//! The hook takes spinlocks, and drops nothing that might sleep. It can't recurse on a CPU, nor in
+//! a task, and so is never left out as a recursion: it runs in process context only, and nothing
+//! that it calls closes a file.
 
 use super::file_table::{
     Claim,
@@ -69,7 +70,8 @@ impl EntryHook for CloseHook {
 
 direct_callee!(CloseHook);
 
-/// Watches are ended at the last close of their files from its making to its drop. There can be one.
+/// Watches are ended at the last close of their files from its making to its drop. There can be
+/// one.
 ///
 /// It must outlive all watches. It is the module's, which can't be unloaded while there is an
 /// instance, and watches are an instance's.
@@ -80,8 +82,8 @@ pub(crate) struct LastClose {
 }
 
 /// The functions that the hook can be on. `__fput()` calls the latter two, whose only argument is a
-/// `struct file *`. The first one is for tests of a hook that gives no notice: its first argument is
-/// a `struct file *`, and it uses no other.
+/// `struct file *`. The first one is for tests of a hook that gives no notice: its first argument
+/// is a `struct file *`, and it uses no other.
 const FUNCTIONS: [&CStr; 3] = [
     c"noop_llseek",
     c"security_file_release",
@@ -100,9 +102,9 @@ impl LastClose {
     /// functions, the default ones are tried. Sleeps, some 75 ms for each. EBUSY if there is a
     /// `LastClose`.
     ///
-    /// The hook calls `closed` for a registration that it has just unlinked, under the bucket's lock,
-    /// with the pointer that was given to [`Registration::register`]. `closed` must not sleep, and
-    /// takes over the registration's owner.
+    /// The hook calls `closed` for a registration that it has just unlinked, under the bucket's
+    /// lock, with the pointer that was given to [`Registration::register`]. `closed` must not
+    /// sleep, and takes over the registration's owner.
     ///
     /// # Safety
     ///
@@ -154,7 +156,8 @@ fn hook_first_of(functions: u32) -> Result<Hook<CloseHook>> {
             continue;
         }
         // SAFETY: See `FUNCTIONS`. The hook is this module's callee of direct calls. It sleeps only
-        // for a bucket's lock on PREEMPT_RT, and is `Inside` then; there the means is a direct call.
+        // for a bucket's lock on PREEMPT_RT, and is `Inside` then; there the means is a direct
+        // call.
         let hook = unsafe { Hook::new(&HOOK, function, means) };
         match hook.and_then(|hook| Ok((verify()?, hook))) {
             Ok((true, hook)) => return Ok(hook),
@@ -191,8 +194,8 @@ fn refuse(error: Option<Error>, means: Means) -> Error {
 
 /// Whether the last close of a file ends a watch of it.
 ///
-/// The file is new and has one reference, so its last close happens here; unless another task, which
-/// looks up another file by a pointer that has become this one, holds it for a moment. Hence
+/// The file is new and has one reference, so its last close happens here; unless another task,
+/// which looks up another file by a pointer that has become this one, holds it for a moment. Hence
 /// three attempts.
 fn verify() -> Result<bool> {
     for _ in 0..3 {

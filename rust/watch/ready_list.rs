@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The links of the items of a [`ready_queue`](super::ready_queue), and the consumer's lists of them.
+//! The links of the items of a [`ready_queue`](super::ready_queue), and the consumer's lists of
+//! them.
 
 use super::ready_sync::{
     unique_number,
@@ -12,8 +13,8 @@ use core::ptr;
 
 /// Identifies a queue; never reused (48 bits last nine years at a million queues a second).
 ///
-/// In halfwords, to be small where each item keeps it. The address of the queue can't serve: a queue
-/// moves, and its address is reused while items and a consumer of it may still exist.
+/// In halfwords, to be small where each item keeps it. The address of the queue can't serve: a
+/// queue moves, and its address is reused while items and a consumer of it may still exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct QueueId([u16; 3]);
 
@@ -45,8 +46,8 @@ pub(super) enum QueueState {
 ///
 /// - `queued` is set while the item is not enrolled, and from before it enters the queue `queue`
 ///   until after it left it.
-/// - `next` and `prev` belong to the thread that changed `queued` from clear to set, until the item is
-///   on the stack; from then on to the consumer.
+/// - `next` and `prev` belong to the thread that changed `queued` from clear to set, until the item
+///   is on the stack; from then on to the consumer.
 /// - `state` is the consumer's. Unless it is `Out`, the queue owns a reference to the item.
 pub(crate) struct Links<T> {
     pub(super) next: Slot<*const T>,
@@ -75,8 +76,8 @@ impl<T> Links<T> {
         }
     }
 
-    /// Sets the *queued* bit, and returns whether it was set. If it was not, the caller must push the
-    /// item while `_unpreempted` exists.
+    /// Sets the *queued* bit, and returns whether it was set. If it was not, the caller must push
+    /// the item while `_unpreempted` exists.
     #[must_use = "the item must be pushed if the bit was clear"]
     #[inline(always)]
     pub(super) fn set_queued_to_push(&self, _unpreempted: &Unpreempted) -> bool {
@@ -99,8 +100,8 @@ pub(crate) unsafe trait HasLinks: Sized + Send + Sync {
 /// # Invariants
 ///
 /// `first` and `last` are both null, or the ends of a list, linked through `next` and `prev` with
-/// nulls at the ends, of enrolled items. Each has its `queued` bit set, and is `Listed`. Nobody else
-/// accesses their links.
+/// nulls at the ends, of enrolled items. Each has its `queued` bit set, and is `Listed`. Nobody
+/// else accesses their links.
 pub(super) struct List<T: HasLinks> {
     first: *const T,
     last: *const T,

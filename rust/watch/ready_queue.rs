@@ -10,9 +10,9 @@
 //!   for nobody.
 //! - A caller of `push` must then wake those who wait for the queue, whatever `push` returned.
 //! - [`ReadyQueue::is_empty`] is false from the end of a push until a scan has dealt with the item.
-//! - [`Consumer::scan`] takes the items in order of arrival. An event that comes after [`Scan::next`]
-//!   has returned its item queues the item anew. So no event is lost if the consumer polls the item
-//!   after `next`.
+//! - [`Consumer::scan`] takes the items in order of arrival. An event that comes after
+//!   [`Scan::next`] has returned its item queues the item anew. So no event is lost if the consumer
+//!   polls the item after `next`.
 //! - An item is in the queue once. An item or a consumer of another queue is refused: a bug of the
 //!   caller, but not unsound.
 //!
@@ -20,11 +20,11 @@
 //!
 //! Each item has a *queued* bit. A producer (a wait-queue callback, perhaps in hard interrupt) that
 //! finds it clear sets it and pushes the item on a stack, with one compare-and-exchange loop: a
-//! producer that is interrupted half-way stalls nobody. The consumer, who holds the instance's mutex,
-//! takes the whole stack with one exchange and reverses it. So it has the items in order of arrival,
-//! in a list that is its own. It clears an item's bit *before* it polls the item's file again, so an
-//! event that comes during or after the poll queues the item anew. Hence there is no second
-//! "overflow" list, as `fs/eventpoll.c` needs, and no lock in the callback.
+//! producer that is interrupted half-way stalls nobody. The consumer, who holds the instance's
+//! mutex, takes the whole stack with one exchange and reverses it. So it has the items in order of
+//! arrival, in a list that is its own. It clears an item's bit *before* it polls the item's file
+//! again, so an event that comes during or after the poll queues the item anew. Hence there is no
+//! second "overflow" list, as `fs/eventpoll.c` needs, and no lock in the callback.
 //!
 //! # The word
 //!
@@ -36,14 +36,14 @@
 //! - if a callback pushed the item anew meanwhile, the pointer is back before `BUSY` goes.
 //!
 //! So a single load says whether there is anything to wait for ([`ReadyQueue::is_empty`]). With two
-//! fields, a reader that loads the mark and then the stack would miss an item that moved from one to
-//! the other in between.
+//! fields, a reader that loads the mark and then the stack would miss an item that moved from one
+//! to the other in between.
 //!
 //! # No event is lost
 //!
 //! A producer changes the file's state, then exchanges the bit, which is a full barrier. If the bit
-//! was clear, it pushes. If it was set, the consumer has yet to exchange it. That exchange follows the
-//! producer's in the order of the bit's changes. So the consumer sees all that the producer did
+//! was clear, it pushes. If it was set, the consumer has yet to exchange it. That exchange follows
+//! the producer's in the order of the bit's changes. So the consumer sees all that the producer did
 //! before, and the poll after the exchange finds the event. The exchange must be unconditional: a
 //! plain load, or a compare-and-exchange that fails, orders nothing.
 //!
@@ -53,23 +53,23 @@
 //! nothing, as if it had come before the first producer's event, though it may know of the second
 //! event.
 //!
-//! A consumer that wants to queue an item anew, and finds its bit set, must not conclude that the item
-//! is in the queue while the producer is in that gap: the word would be zero though an item is ready.
-//! So it waits for the push ([`Consumer::await_push`]). The consumer may wait, the producer never
-//! does. The producer is on another CPU, a few instructions from its push, and its trace records if it
-//! is traced; none of that waits for the consumer.
+//! A consumer that wants to queue an item anew, and finds its bit set, must not conclude that the
+//! item is in the queue while the producer is in that gap: the word would be zero though an item is
+//! ready. So it waits for the push ([`Consumer::await_push`]). The consumer may wait, the producer
+//! never does. The producer is on another CPU, a few instructions from its push, and its trace
+//! records if it is traced; none of that waits for the consumer.
 //!
-//! The producer can't be preempted in the gap, so the wait ends soon. A callback holds a wait queue's
-//! spinlock, which disables preemption, except on a PREEMPT_RT kernel. There a consumer of a higher
-//! priority would spin while its producer has no CPU, forever on the producer's own CPU. So on that
-//! kernel the producer holds an [`Unpreempted`] from the exchange to the push. An interrupt may still
-//! come into the gap, on either kernel; it waits for no consumer.
+//! The producer can't be preempted in the gap, so the wait ends soon. A callback holds a wait
+//! queue's spinlock, which disables preemption, except on a PREEMPT_RT kernel. There a consumer of
+//! a higher priority would spin while its producer has no CPU, forever on the producer's own CPU.
+//! So on that kernel the producer holds an [`Unpreempted`] from the exchange to the push. An
+//! interrupt may still come into the gap, on either kernel; it waits for no consumer.
 //!
 //! # Ownership
 //!
-//! The queue owns a reference to each enrolled item, queued or not. So neither a push nor a scan counts
-//! references. An item that is not enrolled has its bit set, and nobody will push it: so it can't be
-//! queued.
+//! The queue owns a reference to each enrolled item, queued or not. So neither a push nor a scan
+//! counts references. An item that is not enrolled has its bit set, and nobody will push it: so it
+//! can't be queued.
 //!
 //! The links of an enrolled item belong to the thread that set its bit, up to the push; then to the
 //! consumer.
@@ -113,8 +113,8 @@ pub(crate) enum Push {
 ///
 /// # Invariants
 ///
-/// - `head` without [`BUSY`] is null or the first item of a stack, linked through `next`, of items that
-///   are enrolled and whose `queued` bit is set. All were made for this queue.
+/// - `head` without [`BUSY`] is null or the first item of a stack, linked through `next`, of items
+///   that are enrolled and whose `queued` bit is set. All were made for this queue.
 /// - No other queue has this `id`.
 /// - `has_consumer` is set when the queue has its one consumer.
 pub(crate) struct ReadyQueue<T: HasLinks> {
@@ -149,11 +149,12 @@ impl<T: HasLinks> ReadyQueue<T> {
     /// Puts `item` into the queue, unless it is there. Any context, no lock.
     ///
     /// `queued` is called if it is not, before the consumer can take the item: so the producer's
-    /// records of the item come before the consumer's. The consumer may wait for `queued`: it must be
-    /// short, not sleep, take no lock, and not wait for the consumer. Preemption may be off.
+    /// records of the item come before the consumer's. The consumer may wait for `queued`: it must
+    /// be short, not sleep, take no lock, and not wait for the consumer. Preemption may be off.
     ///
     /// In either case it ends with a full barrier; the caller must then wake those who wait for the
-    /// queue. An item of another queue is refused, as if it were there already: a bug of the caller.
+    /// queue. An item of another queue is refused, as if it were there already: a bug of the
+    /// caller.
     #[inline]
     pub(crate) fn push(&self, item: &T, queued: impl FnOnce()) -> Push {
         let links = item.links();
@@ -170,8 +171,8 @@ impl<T: HasLinks> ReadyQueue<T> {
             // SAFETY: The item is enrolled, since its bit was clear, and this thread has set it: so
             // nobody else accesses the links before the item is on the stack.
             unsafe { links.next.set((head & !BUSY) as *const T) };
-            // INVARIANT: The item is enrolled, and stays so until the consumer has it: `remove` waits
-            // for this.
+            // INVARIANT: The item is enrolled, and stays so until the consumer has it: `remove`
+            // waits for this.
             match self
                 .head
                 .compare_exchange(head, ptr::from_ref(item) as usize | (head & BUSY))
@@ -222,8 +223,8 @@ impl<T: HasLinks> ReadyQueue<T> {
 ///
 /// # Invariants
 ///
-/// - `queue` is none, and the lists are empty; or this is the only consumer of `queue`, to which all
-///   items of the lists belong.
+/// - `queue` is none, and the lists are empty; or this is the only consumer of `queue`, to which
+///   all items of the lists belong.
 /// - The queue's [`BUSY`] is set while the lists are not all empty.
 pub(crate) struct Consumer<T: HasLinks> {
     /// Items that were there when the scan began, and have not been taken.
@@ -258,8 +259,8 @@ impl<T: HasLinks> Consumer<T> {
     }
 
     /// Has the queue own a reference to `item`, which may be queued from now on, until
-    /// [`Consumer::remove`]; an item that is never removed is never freed. An item of another queue, or
-    /// one that is enrolled, is refused: a bug of the caller.
+    /// [`Consumer::remove`]; an item that is never removed is never freed. An item of another
+    /// queue, or one that is enrolled, is refused: a bug of the caller.
     pub(crate) fn enrol(&mut self, queue: &ReadyQueue<T>, item: Arc<T>) {
         if !self.is_of(queue) || !queue.owns(&item) {
             return;
@@ -325,8 +326,8 @@ impl<T: HasLinks> Consumer<T> {
             && unsafe { item.links().state.get() } != QueueState::Out
     }
 
-    /// Waits until an `item` whose bit was found set is in the queue for all to see. Its producer may
-    /// be between setting the bit and the push.
+    /// Waits until an `item` whose bit was found set is in the queue for all to see. Its producer
+    /// may be between setting the bit and the push.
     #[cold]
     pub(crate) fn await_push(&mut self, queue: &ReadyQueue<T>, item: &T) {
         if self.is_enrolled(queue, item) && item.links().queued.get() {
@@ -334,8 +335,8 @@ impl<T: HasLinks> Consumer<T> {
         }
     }
 
-    /// Waits until `item`, of our queue and enrolled, whose bit is set, is in one of our lists. It will
-    /// be: nobody else clears the bit.
+    /// Waits until `item`, of our queue and enrolled, whose bit is set, is in one of our lists. It
+    /// will be: nobody else clears the bit.
     fn await_listed(&mut self, queue: &ReadyQueue<T>, item: &T) {
         loop {
             self.arrived.append(&mut queue.take());
@@ -363,8 +364,8 @@ impl<T: HasLinks> Consumer<T> {
     }
 }
 
-/// A pass over the ready items, in order. Ends when it is dropped. Then the queue holds the items that
-/// were not taken, those that arrived meanwhile, and those that were requeued, in this order.
+/// A pass over the ready items, in order. Ends when it is dropped. Then the queue holds the items
+/// that were not taken, those that arrived meanwhile, and those that were requeued, in this order.
 ///
 /// # Invariants
 ///
@@ -375,13 +376,13 @@ pub(crate) struct Scan<'a, T: HasLinks> {
 }
 
 impl<'a, T: HasLinks> Scan<'a, T> {
-    /// Takes the next item out of the queue, with a full barrier: an event that the caller's poll of
-    /// the item does not find queues the item anew.
+    /// Takes the next item out of the queue, with a full barrier: an event that the caller's poll
+    /// of the item does not find queues the item anew.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<&'a T> {
         let item = self.consumer.scanning.pop_front();
-        // SAFETY: The item is enrolled, so the queue owns a reference to it, until `remove` is called
-        // with the consumer, which is borrowed for `'a`.
+        // SAFETY: The item is enrolled, so the queue owns a reference to it, until `remove` is
+        // called with the consumer, which is borrowed for `'a`.
         unsafe { item.as_ref() }
     }
 

@@ -2,8 +2,8 @@
 
 //! The lock of the graph that instances form by watching each other, and values that it protects.
 //!
-//! [`Topology`] serializes the walks that look for cycles in the graph. A [`TopologyCell`] is a part
-//! of an instance, and is accessed by the task that has the lock.
+//! [`Topology`] serializes the walks that look for cycles in the graph. A [`TopologyCell`] is a
+//! part of an instance, and is accessed by the task that has the lock.
 
 use crate::kernel_ext::{
     mutex::lock_killable,
