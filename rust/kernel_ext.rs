@@ -18,8 +18,7 @@
 //! | [`net`] | frames of a network interface, until it goes away |
 //! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
 //! | [`user_array`] | arrays from and to userspace |
-//! | [`user`] | the usage of a user: watches, timers, memory |
-//! | [`throttle`] | a pace for work in interrupts |
+//! | [`user`] | users, and the count of their watches |
 //! | [`task`], [`time`] | the current task's signals; clocks, sleeping with a time limit |
 //! | [`drift`] | the differences between the kernels that the module is built for |
 
@@ -44,7 +43,6 @@ pub(crate) mod signal;
 #[cfg(not(KERNEL_HAS_SPINLOCK_IRQ))]
 mod spinlock_irq;
 pub(crate) mod task;
-pub(crate) mod throttle;
 pub(crate) mod tracepoint;
 pub(crate) mod uaccess;
 pub(crate) mod user;

@@ -177,10 +177,7 @@ use kernel_ext::{
     },
     drift::parameter,
     miscdevice::MiscDeviceRegistration,
-    user::{
-        self,
-        User, //
-    }, //
+    user::User, //
 };
 
 use source::Source;
@@ -210,9 +207,6 @@ module! {
 /// How many watches a user may have. Set before the devices go live, which orders it before all uses.
 static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
 
-/// The most bytes of memory of a user's event sources. Set before the devices go live, as above.
-static MAX_USER_SOURCE_BYTES: Atomic<u64> = Atomic::new(0);
-
 /// What there is while the module is loaded. Dropped in this order: no new instance can be opened
 /// when the hook goes; and none is left, since each holds a reference to the module. Made in the
 /// reverse order: the devices can be opened only when all is made, so a load that fails leaves
@@ -233,11 +227,10 @@ impl kernel::InPlaceModule for Repoll {
             _ => User::default_max_watches(size_of::<Epitem>()),
         };
         MAX_USER_WATCHES.store(max, Relaxed);
-        let max = parameter(module_parameters::max_user_source_bytes.value());
-        MAX_USER_SOURCE_BYTES.store(max, Relaxed);
+        let max_user_source_bytes = parameter(module_parameters::max_user_source_bytes.value());
         try_pin_init!(Self {
             last_close: {
-                user::init()?;
+                source::init(max_user_source_bytes)?;
                 topology::init()?;
                 Epitem::notice_last_close(parameter(
                     module_parameters::last_close_functions.value(),

@@ -1,11 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The event source: the other side of a wait queue.
+//! The event source: a file that wakes its pollers, where [`eventpoll`](crate::eventpoll) is woken.
 //!
-//! [`eventpoll`](crate::eventpoll) watches; this is watched. An open `/dev/repoll-source` is a [`Source`]: a
-//! bounded queue of messages ([`queue`]) that programs write to and read from, that a timer
-//! ([`timer`]) and a network interface ([`nic`]) feed from interrupts, and that can be waited for in
-//! all five ways: see `Documentation/reference/source.rst`, which is also the way to read these files.
+//! An open `/dev/repoll-source` is a [`Source`]: a bounded queue of messages ([`queue`]). Programs
+//! write and read messages; a timer ([`timer`]) and a network interface ([`nic`]) feed the queue from
+//! interrupts. All five I/O models can wait for it: see `Documentation/reference/source.rst`, which
+//! also has the order in which to read these files.
+//!
+//! # Locking
+//!
+//! From the outer to the inner lock:
+//!
+//! ```text
+//!   Source::feeds          mutex, one per open file: the feeds of its queue
+//!   > RTNL                 the kernel's mutex of network interfaces: to attach and detach
+//!     > Queue::state       spinlock with interrupts off, any context: the places of the buffers
+//!
+//!   Source::arrival        mutex, one per open file: held from the count of the pollers until one
+//!                          more is registered
+//!   > pollers              as below
+//!
+//!   Queue::readers, writers, pollers
+//!                          wait queues' locks, any context; taken with no other lock of a source
+//!                          held but `arrival`, or RTNL and the mutex around it
+//! ```
+//!
+//! - A feed (the timer's interrupt, the packet handler, the notifier of unregistered interfaces, which
+//!   runs under RTNL) takes `Queue::state` and the wait queues' locks, one after the other. It never
+//!   takes `feeds`, so the drop of a feed can wait for it under `feeds`.
+//! - User memory is copied with none of these held: [`queue`] has the reasons.
+//! - `Queue::state` protects the buffers and the counts. The owner of a buffer has its bytes.
+//!   `Source::feeds` protects the timer and the attachment.
 
 #![forbid(unsafe_code)]
 
@@ -13,17 +38,19 @@ mod ioctl;
 mod nic;
 mod queue;
 mod ring;
+mod throttle;
 mod timer;
+mod usage;
 
 use crate::kernel_ext::{
     atomic::{
-        ordering::Relaxed, //
-        Atomic,
+        ordering::Relaxed,
+        Atomic, //
     },
     fasync::Fasync,
     miscdevice::{
-        register, //
-        MiscDevice,
+        register,
+        MiscDevice, //
     },
     net::{
         Attachment,
@@ -34,12 +61,14 @@ use crate::kernel_ext::{
     wait_queue::WaitQueue, //
 };
 use crate::trace::trace;
-use crate::uapi;
-use crate::uapi::epoll::{
-    EPOLLERR,
-    EPOLLHUP,
-    EPOLLIN,
-    EPOLLOUT, //
+use crate::uapi::{
+    epoll::{
+        EPOLLERR,
+        EPOLLHUP,
+        EPOLLIN,
+        EPOLLOUT, //
+    },
+    REPOLL_SOURCE_MAX_POLLERS, //
 };
 use kernel::{
     fs::File,
@@ -62,40 +91,41 @@ use queue::{
     Queue, //
 };
 
+pub(crate) use usage::init;
+
 /// The private data of an open `/dev/repoll-source`.
 #[pin_data]
 pub(crate) struct Source {
-    /// The messages, and who waits for them. What feeds it has references of its own.
+    /// The messages and those that wait for them. The feeds have references of their own.
     queue: Arc<Queue>,
-    /// Set once one poller too many has come; `poll` then returns `EPOLLERR` for good. Any context.
-    /// Relaxed: the poller that is refused sees what it stored, and others may see it late.
-    crowded: Atomic<bool>,
-    /// Held from the count of the pollers until one more is registered.
+    /// Set when a poller finds no room; `poll` then returns `EPOLLERR` for good, to all pollers: the
+    /// refused poller can't be woken, and can't know that. Any context. Relaxed: the refused poller
+    /// sees its own store, and others may see it late.
+    poller_limit_hit: Atomic<bool>,
+    /// Held from the count of the pollers until one more is registered, which may sleep.
     #[pin]
     arrival: Mutex<()>,
     /// The opener's network namespace. Does not change.
     net: Arc<Net>,
-    /// What feeds the queue besides writers.
+    /// The feeds of the queue besides writers.
     #[pin]
     feeds: Mutex<Feeds>,
 }
 
-/// What feeds a queue from interrupts. Each ends when it is dropped, and no interrupt of it is under
-/// way any more then: so the end of the file ends all of it.
+/// The feeds of a queue that run in interrupts. Each ends when it is dropped, and its interrupt is not
+/// running any more then: so the release of the file ends all of them.
 #[derive(Default)]
 struct Feeds {
     timer: Option<timer::Running>,
     nic: Option<Pin<KBox<Attachment<nic::Frames>>>>,
 }
 
-/// The most entries of pollers of a source: watches of instances and of the C epoll, elements of a
-/// poll(2) array, requests of io_uring. Each message calls each entry, perhaps in a hard interrupt.
-/// An entry takes 125 to 320 instructions; this number of the dearest ones takes 1.6 million.
+/// The most pollers of a source: watches of instances and of the C epoll, elements of a poll(2)
+/// array, requests of io_uring. Each message calls each poller's entry, perhaps in a hard interrupt.
+/// A call takes 125 to 320 instructions; at the limit, the dearest entries take 1.6 million.
 ///
-/// It is the last resort: a user's watches by instances have a lower limit of their own. A poller
-/// that finds no room can't be woken, and can't know that, so `poll` reports an error to all, for
-/// good.
-const MAX_POLLERS: u32 = uapi::REPOLL_SOURCE_MAX_POLLERS;
+/// It is the last resort: a lower limit of its own applies to a user's watches by instances.
+const MAX_POLLERS: u32 = REPOLL_SOURCE_MAX_POLLERS;
 
 /// Numbers the open files, for the tracepoints.
 static SOURCES: Atomic<u32> = Atomic::new(0);
@@ -111,7 +141,7 @@ impl MiscDevice for Source {
         Arc::pin_init(
             pin_init!(Self {
                 queue,
-                crowded: Atomic::new(false),
+                poller_limit_hit: Atomic::new(false),
                 net,
                 arrival <- new_mutex!((), "Source::arrival"),
                 feeds <- new_mutex!(Feeds::default(), "Source::feeds"),
@@ -121,20 +151,20 @@ impl MiscDevice for Source {
     }
 
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
-        // First into the wait queue, then a look at the state: a message that comes in between wakes
-        // the poller, one that came before is seen.
-        let crowded = || this.crowded.load(Relaxed);
+        // Register first, then look at the state: a message that comes in between wakes the poller,
+        // and an earlier one is seen.
+        let limit_hit = || this.poller_limit_hit.load(Relaxed);
         if table.waits() {
-            // One poller at a time: to register may sleep, after the count.
+            // One poller at a time: the registration may sleep, after the count.
             let _arrival = this.arrival.lock();
             // After one refusal the entries are not counted again.
-            if !crowded() && this.queue.pollers.has_room(MAX_POLLERS) {
+            if !limit_hit() && this.queue.pollers.has_room(MAX_POLLERS) {
                 register(table, &*this, |source| &source.queue.pollers);
             } else {
-                this.crowded.store(true, Relaxed);
+                this.poller_limit_hit.store(true, Relaxed);
             }
         }
-        let events = if crowded() {
+        let events = if limit_hit() {
             EPOLLERR
         } else {
             this.queue.events()
@@ -152,7 +182,7 @@ impl MiscDevice for Source {
         trace!(source_read(
             this.queue.id,
             nonblock.into(),
-            outcome(&result)
+            length_or_errno(&result)
         ));
         result
     }
@@ -166,7 +196,7 @@ impl MiscDevice for Source {
         trace!(source_write(
             this.queue.id,
             nonblock.into(),
-            outcome(&result)
+            length_or_errno(&result)
         ));
         result
     }
@@ -176,7 +206,7 @@ impl MiscDevice for Source {
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
-        ioctl::ioctl(&this, cmd, arg)
+        this.run_ioctl(cmd, arg)
     }
 
     fn show_fdinfo(this: ArcBorrow<'_, Self>, out: &SeqFile) {
@@ -195,7 +225,7 @@ impl MiscDevice for Source {
     }
 }
 
-/// Takes one message out of the queue: all of it, or nothing.
+/// Reads one message: all of it, or nothing.
 fn read(queue: &Queue, nonblock: bool, to: &mut IovIterDest<'_>) -> Result<usize> {
     let room = to.len();
     if room == 0 {
@@ -204,7 +234,7 @@ fn read(queue: &Queue, nonblock: bool, to: &mut IovIterDest<'_>) -> Result<usize
     let message = wait_for(queue, &queue.readers, nonblock, Direction::Read, || {
         queue.take(room)
     })?;
-    // Copied with no lock held, since the copy may sleep. Nobody else has the message meanwhile.
+    // No lock is held, since the copy may sleep. The message belongs to this reader meanwhile.
     let mut length = 0;
     if let Some(header) = message.header() {
         let header = header.as_bytes();
@@ -222,7 +252,7 @@ fn read(queue: &Queue, nonblock: bool, to: &mut IovIterDest<'_>) -> Result<usize
     Ok(length)
 }
 
-/// Puts one message into the queue.
+/// Writes one message.
 fn write(queue: &Queue, nonblock: bool, from: &mut IovIterSource<'_>) -> Result<usize> {
     let length = from.len();
     if length == 0 {
@@ -244,11 +274,11 @@ enum Direction {
     Write,
 }
 
-/// Attempts until it is not EAGAIN; sleeps in between among `sleepers`, unless `nonblock`.
+/// Repeats `attempt` while it returns EAGAIN; sleeps in between among `sleepers`, unless `nonblock`.
 ///
-/// A sleeper that a wake-up took out of the line attempts before it looks for a signal, so no wake-up
-/// is lost to one that is being interrupted. If it can't use what it was woken for (EMSGSIZE), the
-/// next in line is woken for it.
+/// A sleeper that a wake-up took out of the queue attempts before it looks for a signal, so no wake-up
+/// is lost to a sleeper that is interrupted. A sleeper that can't use its wake-up (EMSGSIZE) wakes the
+/// next one.
 fn wait_for<T>(
     queue: &Queue,
     sleepers: &WaitQueue,
@@ -280,8 +310,8 @@ fn wait_for<T>(
     }
 }
 
-/// A result as the tracepoints have it.
-fn outcome(result: &Result<usize>) -> i64 {
+/// A result as the tracepoints record it: a length, or a negative errno.
+fn length_or_errno(result: &Result<usize>) -> i64 {
     match result {
         Ok(length) => *length as i64,
         Err(e) => e.to_errno().into(),

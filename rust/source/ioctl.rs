@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be asked of a source besides reading and writing.
+//! The ioctls of a source.
 
 use super::{
     nic::Frames,
     timer::Running,
     Source, //
 };
-use crate::uapi::{
-    self,
-    FIONREAD, //
-};
-use crate::{
-    kernel_ext::{
-        drift::errno::ENOTCONN,
-        net::Attachment,
-        uaccess::write_int, //
-    },
-    uapi::args::{
+use crate::kernel_ext::{
+    drift::errno::ENOTCONN,
+    net::Attachment,
+    uaccess::{
         read,
+        write,
+        write_int, //
+    }, //
+};
+use crate::uapi::{
+    args::{
         repoll_source_attach,
         repoll_source_setup,
         repoll_source_status,
-        repoll_source_timer,
-        write, //
-    }, //
+        repoll_source_timer, //
+    },
+    FIONREAD,
+    REPOLL_IOC_MAGIC,
+    REPOLL_SOURCE_ATTACHED,
+    REPOLL_SOURCE_HUNG_UP, //
 };
 use kernel::{
     ioctl::{
@@ -41,48 +43,49 @@ use kernel::{
     }, //
 };
 
-/// The calls, as `uapi/repoll.h` numbers them.
+// The numbers of the calls in `uapi/repoll.h`.
 const SETUP: u32 = 0x20;
 const STATUS: u32 = 0x21;
 const TIMER_SET: u32 = 0x22;
 const ATTACH: u32 = 0x23;
 const DETACH: u32 = 0x24;
 
-pub(super) fn ioctl(source: &Source, cmd: u32, arg: usize) -> Result<isize> {
-    if cmd == FIONREAD {
-        write_int(arg, source.queue.next_length() as i32)?;
-        return Ok(0);
-    }
-    if _IOC_TYPE(cmd) != uapi::REPOLL_IOC_MAGIC {
-        return Err(ENOTTY);
-    }
-    let size = _IOC_SIZE(cmd);
-    match (_IOC_NR(cmd), _IOC_DIR(cmd)) {
-        (SETUP, _IOC_WRITE) => {
-            source
-                .queue
-                .set_up(&read::<repoll_source_setup>(arg, size)?)?;
-        }
-        (STATUS, _IOC_READ) => write(arg, size, &source.status())?,
-        (TIMER_SET, _IOC_WRITE) => source.set_timer(&read(arg, size)?)?,
-        (ATTACH, _IOC_WRITE) => source.attach(&read(arg, size)?)?,
-        (DETACH, _IOC_NONE) => source.detach()?,
-        _ => return Err(ENOTTY),
-    }
-    Ok(0)
-}
-
 impl Source {
+    /// Runs the request `cmd` with the argument `arg`. Process context, sleeps.
+    pub(super) fn run_ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+        if cmd == FIONREAD {
+            write_int(arg, self.queue.next_length() as i32)?;
+            return Ok(0);
+        }
+        if _IOC_TYPE(cmd) != REPOLL_IOC_MAGIC {
+            return Err(ENOTTY);
+        }
+        let size = _IOC_SIZE(cmd);
+        match (_IOC_NR(cmd), _IOC_DIR(cmd)) {
+            (SETUP, _IOC_WRITE) => self
+                .queue
+                .set_up(&read::<repoll_source_setup>(arg, size)?)?,
+            (STATUS, _IOC_READ) => write(arg, size, &self.status())?,
+            (TIMER_SET, _IOC_WRITE) => self.set_timer(&read(arg, size)?)?,
+            (ATTACH, _IOC_WRITE) => self.attach(&read(arg, size)?)?,
+            (DETACH, _IOC_NONE) => self.detach()?,
+            _ => return Err(ENOTTY),
+        }
+        Ok(0)
+    }
+
+    /// Reads sizes, state and counters.
     pub(super) fn status(&self) -> repoll_source_status {
         let feeds = self.feeds.lock();
         let mut status = self.queue.status();
-        if feeds.nic.is_some() && status.flags & uapi::REPOLL_SOURCE_HUNG_UP == 0 {
-            status.flags |= uapi::REPOLL_SOURCE_ATTACHED;
+        if feeds.nic.is_some() && status.flags & REPOLL_SOURCE_HUNG_UP == 0 {
+            status.flags |= REPOLL_SOURCE_ATTACHED;
         }
         status.period = feeds.timer.as_ref().map_or(0, |timer| timer.period);
         status
     }
 
+    /// Starts the timer again, or ends it.
     fn set_timer(&self, setting: &repoll_source_timer) -> Result {
         let mut feeds = self.feeds.lock();
         if setting.period == 0 {
@@ -92,7 +95,7 @@ impl Source {
         Running::start(&self.queue, setting, &mut feeds.timer)
     }
 
-    /// The RTNL mutex is taken in here, inside of `feeds`.
+    /// Attaches the source to a network interface. Takes the RTNL mutex, inside of `feeds`.
     fn attach(&self, args: &repoll_source_attach) -> Result {
         if args.flags != 0 {
             return Err(EINVAL);
@@ -106,8 +109,8 @@ impl Source {
         if feeds.nic.is_some() && !self.queue.is_hung_up() {
             return Err(EBUSY);
         }
-        // Before there is an interface that could hang up.
-        let was_hung_up = self.queue.revive();
+        // Before an interface is attached that could hang up.
+        let was_hung_up = self.queue.clear_hangup();
         let frames = Frames(self.queue.clone());
         match Attachment::new(self.net.clone(), name, ethertype, frames) {
             Ok(attachment) => {
@@ -123,12 +126,13 @@ impl Source {
         }
     }
 
+    /// Ends the attachment, or the hang-up after its interface was unregistered.
     fn detach(&self) -> Result {
         let mut feeds = self.feeds.lock();
         // No frame comes after this.
         let attached = feeds.nic.take().ok_or(ENOTCONN)?;
         drop(attached);
-        self.queue.revive();
+        self.queue.clear_hangup();
         Ok(())
     }
 }

@@ -2,12 +2,12 @@
 
 //! A network interface that feeds a queue, from the softirq of its interrupt.
 //!
-//! No socket, and no protocol: NAPI polls the driver, which hands the frame over, which goes to
-//! whoever has asked for its EtherType. That is us.
+//! There is no socket and no protocol: NAPI polls the driver, the driver hands the frame over, and
+//! the kernel passes it to the handlers of its EtherType, such as this one.
 //!
-//! The end, by the program or by the interface, is in [`kernel_ext::net`](crate::kernel_ext::net). A frame that
-//! is under way on another CPU while the interface goes away finds the queue hung up, and is dropped:
-//! a reader that was told of the end never sees one.
+//! [`kernel_ext::net`](crate::kernel_ext::net) describes the end, by the program or by the interface.
+//! A frame that arrives on another CPU while the interface is unregistered finds the queue hung up,
+//! and is dropped: a reader that has seen the end never gets a frame.
 
 use super::queue::{
     Kind,

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The queue of messages, and who waits for it.
+//! The queue of messages, and those that wait for it.
 //!
 //! # Why a message is read whole, and once
 //!
-//! All memory for messages is there from the start, in *buffers*. A buffer is in one place at a time:
+//! All memory for messages is allocated at the start, as *buffers*. A buffer is in one place at a
+//! time:
 //!
 //! ```text
 //!                reserve                    commit
@@ -17,101 +18,114 @@
 //!                             done
 //! ```
 //!
-//! To move it is a few words under a spinlock, so it can be done in any context. To copy a message from
-//! or to user memory may sleep, so that is done between two moves, with no lock held, by whoever
-//! *owns* the buffer then: [`Reserved`] or [`Taken`]. Both give it back when they are dropped. So a read that
-//! fails with EFAULT leaves the message where it was, first in the queue; two readers never have the same
-//! one; and neither a slow page fault nor a killed task holds anybody up, or loses a buffer.
+//! A move changes a few words under a spinlock, so it works in any context. A copy from or to user
+//! memory may sleep, so it comes between two moves, with no lock held: the caller *owns* the buffer
+//! then, as [`Reserved`] or [`Taken`]. Both return it when they are dropped. So a read that fails with
+//! EFAULT leaves the message where it was, first in the queue; two readers never have the same
+//! message; and neither a slow page fault nor a killed task blocks another caller or loses a buffer.
 //!
-//! In the meantime the queue is as if that message were not there, for `poll` too. When it is put
-//! back, it arrives anew as far as those who wait are concerned. (If two reads fail at the same time, their
-//! messages may change places.)
+//! Meanwhile the queue is as if that message did not exist, for `poll` too. A message that is put back
+//! wakes waiters as a new one does. (If two reads fail at the same time, their messages may change
+//! places.)
 //!
 //! # Why no wake-up is lost
 //!
-//! Who waits is in a wait queue *before* it looks at the state, under the lock; who changes the state does
-//! so under the lock, and looks for waiters after. Whichever of the two has the lock first, the
-//! other sees what it did.
+//! A waiter enters a wait queue *before* it looks at the state, under the lock. A change of the state
+//! is made under the lock, and the look for waiters comes after it. The side that has the lock second
+//! sees what the first one did.
 //!
-//! Each message, and each buffer that becomes free, wakes one sleeper. Pollers are told of each
-//! message, and of room only when there was none before: as with a pipe.
+//! Each message, and each buffer that becomes free, wakes one sleeper. Pollers are woken for each
+//! message, and for room only when there was none before: as with a pipe.
 
-use super::ring::Ring;
+use super::{
+    ring::Ring,
+    usage::{
+        Account,
+        BytesCharge, //
+    }, //
+};
+use crate::kernel_ext::{
+    drift::{
+        new_spinlock_irq,
+        SpinLockIrq, //
+    },
+    fasync::{
+        Band,
+        Fasync, //
+    },
+    hrtimeout,
+    wait_queue::{
+        new_wait_queue,
+        WaitQueue, //
+    }, //
+};
 use crate::trace::{
-    constants,
+    constants::{
+        REPOLL_DROP_FULL,
+        REPOLL_DROP_OTHER,
+        REPOLL_DROP_TOO_LONG, //
+    },
     trace, //
 };
-use crate::{
-    kernel_ext::{
-        atomic::ordering::Relaxed,
-        drift::{
-            new_spinlock_irq,
-            SpinLockIrq, //
-        },
-        fasync::{
-            Band,
-            Fasync, //
-        },
-        hrtimeout,
-        user::{
-            Account,
-            BytesCharge,
-            User, //
-        },
-        wait_queue::{
-            new_wait_queue,
-            WaitQueue, //
-        }, //
-    },
-    uapi::args::{
+use crate::uapi::{
+    args::{
         repoll_source_header,
         repoll_source_setup,
         repoll_source_status, //
-    }, //
-};
-
-use crate::uapi;
-use crate::uapi::epoll::{
-    EPOLLHUP,
-    EPOLLIN,
-    EPOLLOUT,
-    EPOLLRDNORM,
-    EPOLLWRNORM, //
+    },
+    epoll::{
+        EPOLLHUP,
+        EPOLLIN,
+        EPOLLOUT,
+        EPOLLRDNORM,
+        EPOLLWRNORM, //
+    },
+    REPOLL_SOURCE_DEFAULT_MESSAGES,
+    REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE,
+    REPOLL_SOURCE_FLAGS,
+    REPOLL_SOURCE_FRAME,
+    REPOLL_SOURCE_HEADERS,
+    REPOLL_SOURCE_HUNG_UP,
+    REPOLL_SOURCE_MAX_BYTES,
+    REPOLL_SOURCE_MAX_MESSAGES,
+    REPOLL_SOURCE_MAX_MESSAGE_SIZE,
+    REPOLL_SOURCE_MIN_MESSAGE_SIZE,
+    REPOLL_SOURCE_TIMER,
+    REPOLL_SOURCE_WRITE, //
 };
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
 
-/// Where a message came from.
+/// The origin of a message.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(super) enum Kind {
-    Write = uapi::REPOLL_SOURCE_WRITE,
-    Timer = uapi::REPOLL_SOURCE_TIMER,
-    Frame = uapi::REPOLL_SOURCE_FRAME,
+    Write = REPOLL_SOURCE_WRITE,
+    Timer = REPOLL_SOURCE_TIMER,
+    Frame = REPOLL_SOURCE_FRAME,
 }
 
-/// The memory for one message, and the message if there is one in it.
+/// The memory for one message, and perhaps a message.
 struct Buffer {
     /// As long as a message may be.
     bytes: KVVec<u8>,
-    /// How much of that the message is.
+    /// The length of the message.
     length: usize,
-    /// Which message of its file it is, the first one being 1. For the tracepoints.
+    /// The number of the message, from 1, for the tracepoints.
     number: u64,
     kind: Kind,
-    /// When it entered the queue, on the monotonic clock in nanoseconds.
+    /// The time at which the message entered the queue: monotonic clock, nanoseconds.
     time: i64,
 }
 
-/// A bounded queue of messages: what an open file is, without what feeds it.
+/// A bounded queue of messages: an open file without its feeds.
 #[pin_data]
 pub(super) struct Queue {
-    /// For the tracepoints. Does not change.
+    /// Identifies the queue in the tracepoints. Does not change.
     pub(super) id: u32,
-    /// The account of the user who opened the file, which is charged for its memory. Does not
-    /// change.
+    /// The account of the user who opened the file: its memory is charged there. Does not change.
     account: Account,
     /// Any context.
     #[pin]
@@ -122,25 +136,25 @@ pub(super) struct Queue {
     /// Tasks that sleep in a write, until there is room.
     #[pin]
     pub(super) writers: WaitQueue,
-    /// Those who poll the file: select(2), poll(2), the C epoll, repoll, io_uring.
+    /// Pollers of the file: select(2), poll(2), the C epoll, repoll, io_uring.
     #[pin]
     pub(super) pollers: WaitQueue,
-    /// Those who want a signal.
+    /// Processes that get a signal (`O_ASYNC`).
     pub(super) fasync: Fasync,
 }
 
-/// What the queue's lock protects.
+/// The state that the queue's lock protects.
 struct State {
     free: Ring<Buffer>,
     queued: Ring<Buffer>,
     /// The charge of the rings, and of all buffers wherever they are.
     _charge: BytesCharge,
-    /// How many buffers there are: free, queued, and owned by readers and writers.
+    /// The number of buffers: free, queued, and owned by readers and writers.
     messages: u32,
     message_size: u32,
-    /// Whether a header is read before each message.
+    /// read(2) returns a header before each message.
     headers: bool,
-    /// The network interface that fed the queue is gone.
+    /// The network interface that fed the queue was unregistered.
     hung_up: bool,
     arrived: u64,
     read: u64,
@@ -148,11 +162,11 @@ struct State {
     too_long: u64,
 }
 
-/// The memory of an open file besides rings and buffers: its own structures, its timer's and its
-/// attachment's.
+/// The memory of an open file besides rings and buffers: its own structures, and those of its timer
+/// and its attachment.
 const BYTES_PER_FILE: usize = 2048;
 
-/// The memory of a queue of these sizes, as the allocator rounds it up.
+/// The memory of a queue of these sizes, rounded up as the allocator does.
 fn memory(messages: usize, message_size: usize) -> usize {
     let buffers = messages * message_size.next_power_of_two();
     let ring = (messages * size_of::<Option<Buffer>>()).next_power_of_two();
@@ -160,21 +174,21 @@ fn memory(messages: usize, message_size: usize) -> usize {
 }
 
 impl State {
-    /// Free buffers, charged to `account`. EINVAL for sizes out of range; ENOSPC if the user would
-    /// have too much memory, before any is allocated; ENOMEM.
+    /// Allocates free buffers, charged to `account`. EINVAL for sizes out of range; ENOSPC, before any
+    /// allocation, if the user would have too much memory; ENOMEM.
     fn new(setup: &repoll_source_setup, account: &Account) -> Result<Self> {
-        let sizes = uapi::REPOLL_SOURCE_MIN_MESSAGE_SIZE..=uapi::REPOLL_SOURCE_MAX_MESSAGE_SIZE;
-        if !(1..=uapi::REPOLL_SOURCE_MAX_MESSAGES).contains(&setup.messages)
+        let sizes = REPOLL_SOURCE_MIN_MESSAGE_SIZE..=REPOLL_SOURCE_MAX_MESSAGE_SIZE;
+        if !(1..=REPOLL_SOURCE_MAX_MESSAGES).contains(&setup.messages)
             || !sizes.contains(&setup.message_size)
-            || setup.messages > uapi::REPOLL_SOURCE_MAX_BYTES / setup.message_size
-            || setup.flags & !uapi::REPOLL_SOURCE_FLAGS != 0
+            || setup.messages > REPOLL_SOURCE_MAX_BYTES / setup.message_size
+            || setup.flags & !REPOLL_SOURCE_FLAGS != 0
             || setup.__pad != 0
         {
             return Err(EINVAL);
         }
         let messages = setup.messages as usize;
         let bytes = memory(messages, setup.message_size as usize) as u64;
-        let charge = account.charge_bytes(bytes, crate::MAX_USER_SOURCE_BYTES.load(Relaxed))?;
+        let charge = account.charge_bytes(bytes)?;
         let mut free = Ring::new(messages)?;
         for _ in 0..messages {
             let bytes = KVVec::from_elem(0, setup.message_size as usize, GFP_KERNEL_ACCOUNT)?;
@@ -192,7 +206,7 @@ impl State {
             _charge: charge,
             messages: setup.messages,
             message_size: setup.message_size,
-            headers: setup.flags & uapi::REPOLL_SOURCE_HEADERS != 0,
+            headers: setup.flags & REPOLL_SOURCE_HEADERS != 0,
             hung_up: false,
             arrived: 0,
             read: 0,
@@ -203,12 +217,12 @@ impl State {
 }
 
 impl Queue {
-    /// An empty queue of the default size, of the current user. Process context, sleeps.
+    /// Makes an empty queue of the default size, charged to the current user. Process context, sleeps.
     pub(super) fn new(id: u32) -> Result<Arc<Self>> {
-        let account = Account::of(User::current()?)?;
+        let account = Account::of_current_user()?;
         let setup = repoll_source_setup {
-            messages: uapi::REPOLL_SOURCE_DEFAULT_MESSAGES,
-            message_size: uapi::REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE,
+            messages: REPOLL_SOURCE_DEFAULT_MESSAGES,
+            message_size: REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE,
             flags: 0,
             __pad: 0,
         };
@@ -227,14 +241,14 @@ impl Queue {
         )
     }
 
-    /// Other sizes, and whether there are headers. EBUSY if there are messages, or reads or writes
-    /// that are about one. Process context, sleeps.
+    /// Changes the sizes and the headers. EBUSY if a message is queued, or is being read or written.
+    /// Process context, sleeps.
     ///
-    /// Both the old and the new buffers are charged while both are there.
+    /// Both the old and the new buffers are charged while both exist.
     pub(super) fn set_up(&self, setup: &repoll_source_setup) -> Result {
         let mut new = State::new(setup, &self.account)?;
         let mut state = self.state.lock();
-        // All buffers are free: so nobody waits for room either.
+        // If all buffers are free, no writer waits for room either.
         if state.free.len() != state.messages as usize {
             return Err(EBUSY);
         }
@@ -244,12 +258,12 @@ impl Queue {
         new.dropped = state.dropped;
         new.too_long = state.too_long;
         core::mem::swap(&mut *state, &mut new);
-        // What was there is freed without the lock, which has interrupts off.
+        // The old buffers are freed without the lock, which has interrupts off.
         drop(state);
         Ok(())
     }
 
-    /// What the file is ready for: `EPOLL*` bits. Any context.
+    /// The file's events: `EPOLL*` bits. Any context.
     pub(super) fn events(&self) -> u32 {
         let state = self.state.lock();
         let mut events = 0;
@@ -257,7 +271,7 @@ impl Queue {
             events |= EPOLLIN | EPOLLRDNORM;
         }
         if state.hung_up {
-            // Not both: poll(2).
+            // EPOLLHUP excludes EPOLLOUT: poll(2).
             events |= EPOLLHUP;
         } else if !state.free.is_empty() {
             events |= EPOLLOUT | EPOLLWRNORM;
@@ -265,8 +279,8 @@ impl Queue {
         events
     }
 
-    /// A buffer for a message of `length` bytes. EMSGSIZE if that is too long, EAGAIN if there is no room,
-    /// ENODEV after a hang-up. Any context.
+    /// Takes a buffer for a message of `length` bytes. EMSGSIZE if that is too long, EAGAIN without
+    /// room, ENODEV after a hang-up. Any context.
     pub(super) fn reserve(&self, length: usize) -> Result<Reserved<'_>> {
         let mut state = self.state.lock();
         if state.hung_up {
@@ -283,8 +297,8 @@ impl Queue {
         })
     }
 
-    /// The first message, if it fits into `room` bytes, header included. EMSGSIZE if it does not; EAGAIN
-    /// if there is none, ENODEV if that is after a hang-up. Any context.
+    /// Takes the first message, if it fits into `room` bytes, header included. EMSGSIZE if it does not;
+    /// EAGAIN without a message, ENODEV if that is after a hang-up. Any context.
     pub(super) fn take(&self, room: usize) -> Result<Taken<'_>> {
         let mut state = self.state.lock();
         let Some(first) = state.queued.front() else {
@@ -303,8 +317,8 @@ impl Queue {
         })
     }
 
-    /// A message from an interrupt, which `fill` copies into the queue, and which is dropped if there is no
-    /// room: those that are queued are older. `fill` returns false if it can't. Any context.
+    /// Queues a message from an interrupt, which `fill` copies into the queue; `fill` returns false if
+    /// it can't. Without room the new message is dropped, not an older one. Any context.
     pub(super) fn arrive(&self, kind: Kind, length: usize, fill: impl FnOnce(&mut [u8]) -> bool) {
         let result = match self.reserve(length) {
             Ok(mut message) => {
@@ -322,20 +336,21 @@ impl Queue {
         let mut state = self.state.lock();
         let reason = if error == EMSGSIZE {
             state.too_long = state.too_long.wrapping_add(1);
-            constants::REPOLL_DROP_TOO_LONG
+            REPOLL_DROP_TOO_LONG
         } else {
             state.dropped = state.dropped.wrapping_add(1);
             if error == EAGAIN {
-                constants::REPOLL_DROP_FULL
+                REPOLL_DROP_FULL
             } else {
-                constants::REPOLL_DROP_OTHER
+                REPOLL_DROP_OTHER
             }
         };
         drop(state);
         trace!(source_drop(self.id, kind as u32, length as u32, reason));
     }
 
-    /// The network interface is gone: messages can still be read, then there are none. Any context.
+    /// Ends the queue: its network interface was unregistered. The queued messages can still be read.
+    /// Any context.
     pub(super) fn hang_up(&self) {
         self.state.lock().hung_up = true;
         let signal = self.fasync.has_entries();
@@ -351,25 +366,25 @@ impl Queue {
         if signal {
             self.fasync.signal(Band::Hup);
         }
-        // It concerns all of them, not one.
+        // A hang-up concerns all sleepers.
         self.readers.wake_up_all(0);
         self.writers.wake_up_all(0);
         self.pollers.wake_up_all(EPOLLHUP | EPOLLIN | EPOLLOUT);
     }
 
     /// Undoes a hang-up. Returns whether there was one. Process context.
-    pub(super) fn revive(&self) -> bool {
+    pub(super) fn clear_hangup(&self) -> bool {
         let mut state = self.state.lock();
         let was = core::mem::replace(&mut state.hung_up, false);
         let room = !state.free.is_empty();
         drop(state);
         if was && room {
-            self.tell(&self.writers, EPOLLOUT | EPOLLWRNORM, true, Band::Out);
+            self.notify(&self.writers, EPOLLOUT | EPOLLWRNORM, true, Band::Out);
         }
         was
     }
 
-    /// Whether the network interface is gone. Any context.
+    /// Whether the network interface was unregistered. Any context.
     pub(super) fn is_hung_up(&self) -> bool {
         self.state.lock().hung_up
     }
@@ -389,7 +404,7 @@ impl Queue {
             message_size: state.message_size,
             queued: state.queued.len() as u32,
             flags: if state.hung_up {
-                uapi::REPOLL_SOURCE_HUNG_UP
+                REPOLL_SOURCE_HUNG_UP
             } else {
                 0
             },
@@ -401,13 +416,14 @@ impl Queue {
         }
     }
 
-    /// Tells one of `sleepers`, the pollers if `polled`, and who wants a signal, of `events`.
+    /// Wakes one of `sleepers` for `events`. If `polled`, also wakes the pollers, and signals the
+    /// processes that want a signal.
     ///
-    /// No lock is held here: those of the wait queues nest inside of nothing of ours, and whoever is
-    /// woken may take the queue's lock at once. Our caller had it, which is all the order that
-    /// [`WaitQueue::has_entries`] and [`Fasync::has_entries`] need: an entry whose owner looked before
-    /// that is seen. `tools/model/src/order_by_lock.rs` has a twin: change both.
-    fn tell(&self, sleepers: &WaitQueue, events: u32, polled: bool, band: Band) {
+    /// No lock is held here: the wait queues' locks nest inside none of ours, and a woken task may take
+    /// the queue's lock at once. The caller has held that lock before, which is all the order that
+    /// [`WaitQueue::has_entries`] and [`Fasync::has_entries`] need: they see an entry whose owner
+    /// looked at the state before that. `tools/model/src/order_by_lock.rs` has a twin: change both.
+    fn notify(&self, sleepers: &WaitQueue, events: u32, polled: bool, band: Band) {
         let asleep = sleepers.has_entries();
         let pollers = polled && self.pollers.has_entries();
         let signal = polled && self.fasync.has_entries();
@@ -431,10 +447,11 @@ impl Queue {
         }
     }
 
-    fn tell_readers(&self) {
-        self.tell(&self.readers, EPOLLIN | EPOLLRDNORM, true, Band::In);
+    fn notify_readers(&self) {
+        self.notify(&self.readers, EPOLLIN | EPOLLRDNORM, true, Band::In);
     }
 
+    /// Returns a buffer to the free ones; `read` if its message was read.
     fn free(&self, buffer: Buffer, read: bool) {
         let mut state = self.state.lock();
         let was_full = state.free.is_empty();
@@ -443,7 +460,7 @@ impl Queue {
             state.read = state.read.wrapping_add(1);
         }
         drop(state);
-        self.tell(&self.writers, EPOLLOUT | EPOLLWRNORM, was_full, Band::Out);
+        self.notify(&self.writers, EPOLLOUT | EPOLLWRNORM, was_full, Band::Out);
     }
 }
 
@@ -457,14 +474,14 @@ impl State {
     }
 }
 
-/// A buffer for a message that is on its way in. Free again if it is dropped.
+/// A buffer for a message that is being written. Its drop frees the buffer.
 pub(super) struct Reserved<'a> {
     queue: &'a Queue,
     buffer: Option<Buffer>,
 }
 
 impl Reserved<'_> {
-    /// What is to become the message.
+    /// The bytes of the message, to be filled.
     pub(super) fn bytes(&mut self) -> &mut [u8] {
         self.buffer.as_mut().map_or(&mut [], |buffer| {
             let length = buffer.length;
@@ -472,11 +489,11 @@ impl Reserved<'_> {
         })
     }
 
-    /// Puts it into the queue. ENODEV if that was hung up meanwhile. Any context.
+    /// Puts the message into the queue. ENODEV after a hang-up meanwhile. Any context.
     pub(super) fn commit(mut self, kind: Kind) -> Result {
         let mut state = self.queue.state.lock();
         if state.hung_up {
-            // A reader may have been told that there is nothing more to come.
+            // A reader may have seen the end of the queue already.
             drop(state);
             return Err(ENODEV);
         }
@@ -490,7 +507,7 @@ impl Reserved<'_> {
         buffer.kind = kind;
         buffer.time = hrtimeout::now();
         state.queued.push_back(buffer);
-        // Under the lock, so that it comes before what a reader of the message records.
+        // Under the lock, so that this record comes before a reader's record of the message.
         trace!(source_arrive(
             self.queue.id,
             kind as u32,
@@ -499,7 +516,7 @@ impl Reserved<'_> {
             state.queued.len() as u32
         ));
         drop(state);
-        self.queue.tell_readers();
+        self.queue.notify_readers();
         Ok(())
     }
 }
@@ -512,7 +529,7 @@ impl Drop for Reserved<'_> {
     }
 }
 
-/// A message that is on its way out. First in the queue again if it is dropped before it is
+/// A message that is being read. Its drop puts it back, first in the queue, unless it is
 /// [`done`](Taken::done).
 pub(super) struct Taken<'a> {
     queue: &'a Queue,
@@ -521,8 +538,8 @@ pub(super) struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    /// The header before the message, if the queue has headers. The time is that of the reader's
-    /// time namespace: process context.
+    /// The header of the message, if the queue has headers. Its time is that of the reader's time
+    /// namespace. Process context.
     pub(super) fn header(&self) -> Option<repoll_source_header> {
         let buffer = self.buffer.as_ref().filter(|_| self.headers)?;
         Some(repoll_source_header {
@@ -532,14 +549,14 @@ impl Taken<'_> {
         })
     }
 
-    /// The message.
+    /// The bytes of the message.
     pub(super) fn bytes(&self) -> &[u8] {
         self.buffer
             .as_ref()
             .map_or(&[], |buffer| &buffer.bytes[..buffer.length])
     }
 
-    /// It has been read.
+    /// Ends the read: the message was copied.
     pub(super) fn done(mut self) {
         if let Some(buffer) = self.buffer.take() {
             self.queue.free(buffer, true);
@@ -551,7 +568,7 @@ impl Drop for Taken<'_> {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
             self.queue.state.lock().queued.push_front(buffer);
-            self.queue.tell_readers();
+            self.queue.notify_readers();
         }
     }
 }

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A queue of a fixed length, which never allocates once it is made.
+//! A queue of a fixed length, which allocates only when it is made.
 
 use kernel::{
     alloc::AllocError,
     prelude::*, //
 };
 
-/// Up to a fixed number of values; the first one comes out first.
+/// Up to a fixed number of values, first in, first out.
 pub(super) struct Ring<T> {
     places: KVVec<Option<T>>,
     /// The place of the first value.
     first: usize,
-    /// How many there are.
+    /// The number of values.
     len: usize,
 }
 
 impl<T> Ring<T> {
-    /// An empty ring with this many places, at least one. Process context, sleeps.
+    /// Makes an empty ring with this number of places, at least one. Process context, sleeps.
     pub(super) fn new(places: usize) -> Result<Self, AllocError> {
         let mut ring = Self {
             places: KVVec::with_capacity(places, GFP_KERNEL_ACCOUNT)?,
@@ -38,7 +38,7 @@ impl<T> Ring<T> {
         self.len == 0
     }
 
-    /// The value that comes out next.
+    /// The first value.
     pub(super) fn front(&self) -> Option<&T> {
         self.places.get(self.first)?.as_ref()
     }
@@ -51,20 +51,20 @@ impl<T> Ring<T> {
         Some(value)
     }
 
-    /// Adds a value that comes out last. There must be a place for it.
+    /// Adds a last value. There must be a free place.
     pub(super) fn push_back(&mut self, value: T) {
         let place = self.place(self.len);
         self.put(place, value);
     }
 
-    /// Adds a value that comes out first. There must be a place for it.
+    /// Adds a first value. There must be a free place.
     pub(super) fn push_front(&mut self, value: T) {
         let place = self.place(self.places.len() - 1);
         self.put(place, value);
         self.first = place;
     }
 
-    /// The place that is so many after the first; at most as many as there are places.
+    /// The place `after` places behind the first one; `after` is at most the number of places.
     fn place(&self, after: usize) -> usize {
         (self.first + after) % self.places.len()
     }

@@ -2,48 +2,49 @@
 
 //! A timer that feeds a queue, from its interrupt: a hard interrupt, or a softirq on PREEMPT_RT.
 //!
-//! Unlike a timerfd, which counts what was not read, each expiry is a message: which one it is, from 1. An
-//! expiry that came too late to be told from the next one is skipped, and leaves a gap in the numbers; so
-//! does one for which there was no room.
+//! Unlike a timerfd, which counts unread expiries, each expiry is a message: its number, from 1. An
+//! expiry that is late by a whole period or more is skipped, and leaves a gap in the numbers; so does
+//! an expiry without room in the queue.
 //!
 //! # The pace
 //!
-//! An expiry wakes all pollers of the file in its interrupt. No process is charged for that
-//! time: the one that started the timer may sleep. So all timers of a user share a [`Throttle`]: an
-//! expiry that comes in a rest puts itself off until the end of the rest, and does nothing else. It
-//! is then late, or is skipped if the next one is due as well.
+//! An expiry wakes all pollers of the file in its interrupt. No process is charged for that time: the
+//! process that started the timer may sleep. So all timers of a user share a [`Throttle`]: an expiry
+//! that comes in a rest is postponed to the end of the rest. It is then late, or is skipped if the
+//! next one is due as well.
 //!
-//! The timer is set again *after* the work, to a time later than the end of the work. Else, with
-//! work that takes longer than the period, `hrtimer_interrupt()` would find the timer due again and
-//! repeat it in the same interrupt, up to three times.
+//! The timer is set again *after* the work, to a time after the end of the work. Otherwise, with work
+//! that takes longer than the period, `hrtimer_interrupt()` would find the timer due again and run it
+//! again in the same interrupt, up to three times.
 //!
-//! [`Throttle`]: crate::kernel_ext::throttle::Throttle
+//! [`Throttle`]: super::throttle::Throttle
 //!
 //! # The end
 //!
-//! A timer does not change: another period makes another timer. [`Running`] is the one reference to it
-//! besides the interrupt's own, and its drop waits until the interrupt, if it is running, has
-//! returned, as `timerfd_release()` does with `hrtimer_cancel()`. It waits under `Source::feeds`, which
-//! the interrupt never takes.
+//! A timer does not change: a new period makes a new timer. [`Running`] is the one reference to it
+//! besides the interrupt's own. Its drop waits until a running interrupt has returned, as
+//! `timerfd_release()` does with `hrtimer_cancel()`. It waits under `Source::feeds`, which the
+//! interrupt never takes.
 
-use super::queue::{
-    Kind,
-    Queue, //
-};
-use crate::uapi;
-use crate::{
-    kernel_ext::{
-        atomic::{
-            ordering::Relaxed, //
-            Atomic,
-        },
-        user::{
-            Account,
-            TimerCharge,
-            User, //
-        }, //
+use super::{
+    queue::{
+        Kind,
+        Queue, //
     },
-    uapi::args::repoll_source_timer, //
+    throttle::Turn,
+    usage::{
+        Account,
+        TimerCharge, //
+    }, //
+};
+use crate::kernel_ext::atomic::{
+    ordering::Relaxed,
+    Atomic, //
+};
+use crate::uapi::{
+    args::repoll_source_timer,
+    REPOLL_SOURCE_MAX_TIMERS,
+    REPOLL_SOURCE_MIN_PERIOD, //
 };
 use kernel::{
     impl_has_hr_timer,
@@ -68,7 +69,7 @@ use kernel::{
     }, //
 };
 
-/// A timer that runs, or has come to its end.
+/// A timer that runs, or has reached its last expiry.
 pub(super) struct Running {
     /// Ends the timer. Dropped first.
     _handle: ArcHrTimerHandle<Timer>,
@@ -80,20 +81,20 @@ pub(super) struct Running {
 impl Running {
     /// Starts a timer that feeds `queue`, in place of the `previous` one. `period` must not be 0.
     ///
-    /// EINVAL if the period is more than 292 years, ENOSPC if the user has too many timers, ENOMEM; then
-    /// the previous timer goes on. Process context, sleeps.
+    /// EINVAL if the period is more than 292 years, ENOSPC if the user has too many timers, ENOMEM. On
+    /// an error the previous timer keeps running. Process context, sleeps.
     pub(super) fn start(
         queue: &Arc<Queue>,
         setting: &repoll_source_timer,
         previous: &mut Option<Running>,
     ) -> Result {
-        let period = setting.period.max(uapi::REPOLL_SOURCE_MIN_PERIOD.into());
+        let period = setting.period.max(REPOLL_SOURCE_MIN_PERIOD.into());
         let delta = Delta::from_nanos(i64::try_from(period).map_err(|_| EINVAL)?);
         let charge = match previous {
             Some(running) => running.charge.clone(),
             None => {
-                let account = Account::of(User::current()?)?;
-                let charge = account.charge_timer(uapi::REPOLL_SOURCE_MAX_TIMERS.into())?;
+                let account = Account::of_current_user()?;
+                let charge = account.charge_timer(REPOLL_SOURCE_MAX_TIMERS.into())?;
                 Arc::new(charge, GFP_KERNEL_ACCOUNT)?
             }
         };
@@ -129,13 +130,14 @@ struct Timer {
     /// Dropped in process context, as the timer is: the interrupt has no reference of its own.
     charge: Arc<TimerCharge>,
     period: Delta,
-    /// How often it is to expire; 0 for no end.
+    /// The number of expiries after which it ends; 0 for no end.
     count: u64,
-    /// How often it has. Only the interrupt uses it: on one CPU at a time, and each is ordered after
-    /// the one before by the lock of the timer base, which `hrtimer` takes before and after.
+    /// The number of expiries so far. Only the interrupt uses it: on one CPU at a time, and each is
+    /// ordered after the previous one by the lock of the timer base, which `hrtimer` takes before and
+    /// after.
     expired: Atomic<u64>,
-    /// The number of nanoseconds that the next message has been put off: it was due that long
-    /// before the time that the timer is set to. Only the interrupt uses it, as above.
+    /// The number of nanoseconds by which the next message is postponed: it was due that long before
+    /// the time that the timer is set to. Only the interrupt uses it, as above.
     late: Atomic<i64>,
 }
 
@@ -148,7 +150,7 @@ impl Timer {
 
     /// Sets the timer to a time that is `after` nanoseconds after the next message was due, and is
     /// in the future. That message is due then, or was due `late` nanoseconds before.
-    fn put_off(
+    fn postpone(
         &self,
         context: &mut HrTimerCallbackContext<'_, Self>,
         now: Instant<Monotonic>,
@@ -176,18 +178,17 @@ impl HrTimerCallback for Timer {
         this: ArcBorrow<'_, Self>,
         mut context: HrTimerCallbackContext<'_, Self>,
     ) -> HrTimerRestart {
-        let throttle = &this.charge.usage().throttle;
-        let work = match throttle.begin() {
-            Ok(work) => work,
-            Err(rest) => {
+        let work = match this.charge.throttle().begin() {
+            Turn::Work(work) => work,
+            Turn::Rest(rest) => {
                 let now = Instant::now();
                 let after = this.overdue(now).saturating_add(rest);
-                this.put_off(&mut context, now, after, after);
+                this.postpone(&mut context, now, after, after);
                 return HrTimerRestart::Restart;
             }
         };
         let period = this.period.as_nanos();
-        // This expiry, and those that were skipped.
+        // This expiry and the skipped ones.
         let passed = this.overdue(Instant::now()) / period + 1;
         let mut expired = this.expired.load(Relaxed).wrapping_add(passed as u64);
         if this.count != 0 {
@@ -202,11 +203,11 @@ impl HrTimerCallback for Timer {
         if expired == this.count {
             return HrTimerRestart::NoRestart;
         }
-        // The first multiple of the period that is later than now, and than the end of the rest.
+        // The first multiple of the period after now, and after the end of the rest.
         let now = Instant::now();
         let periods = (this.overdue(now).saturating_add(rest) / period + 1).max(passed);
         let late = (periods - passed).saturating_mul(period);
-        this.put_off(&mut context, now, periods.saturating_mul(period), late);
+        this.postpone(&mut context, now, periods.saturating_mul(period), late);
         HrTimerRestart::Restart
     }
 }

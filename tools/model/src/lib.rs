@@ -54,9 +54,14 @@ mod llist;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-#[path = "../../../rust/kernel_ext/throttle.rs"]
+#[path = "../../../rust/source/throttle.rs"]
 mod throttle;
 #[cfg(test)]
 mod hrtimeout;
+/// The paths under which `throttle.rs` finds its modules.
+#[cfg(test)]
+mod kernel_ext {
+    pub(crate) use crate::{atomic, hrtimeout};
+}
 #[cfg(test)]
 mod weakened;
