@@ -4,6 +4,7 @@
 
 pub(crate) mod args;
 pub(crate) mod bindings;
+pub(crate) mod counts;
 pub(crate) mod epoll;
 
 pub(crate) use crate::kernel_ext::bindings::{

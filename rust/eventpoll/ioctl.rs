@@ -7,11 +7,11 @@ use super::{
     wait::wait,
     Eventpoll, //
 };
-use crate::select_poll::counts::{
-    reported,
+use crate::trace::trace;
+use crate::uapi::counts::{
+    with_counts,
     Counts, //
 };
-use crate::trace::trace;
 use crate::uapi::epoll::{
     EPIOCGPARAMS,
     EPIOCSPARAMS, //
@@ -155,7 +155,7 @@ fn wait_for(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
 /// With a signal mask, or counts, or both.
 #[inline(never)]
 fn special_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
-    reported(args.counts, args.counts_size, |counts| {
+    with_counts(args.counts, args.counts_size, |counts| {
         signal::with_user_sigmask(args.sigmask, args.sigsetsize, || {
             plain_wait(ep, args, Some(counts))
         })

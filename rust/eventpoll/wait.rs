@@ -7,11 +7,11 @@ use super::{
     Eventpoll, //
 };
 
-use crate::select_poll::counts::Counts;
 use crate::trace::{
     constants,
     trace, //
 };
+use crate::uapi::counts::Counts;
 use crate::uapi::epoll::{
     EPOLLET,
     EPOLLONESHOT, //

@@ -1,50 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! POLL: what poll(2) and ppoll(2) do, over an array of descriptors.
+//! POLL: poll(2) and ppoll(2), over an array of descriptors.
 //!
 //! The C side is `do_sys_poll()` in `fs/select.c`.
 
-#![forbid(unsafe_code)]
-
-use crate::trace::constants;
-use crate::uapi::epoll::{
-    EPOLLERR,
-    EPOLLHUP,
-    EPOLLIN,
-    EPOLLMSG,
-    EPOLLNVAL,
-    EPOLLOUT,
-    EPOLLPRI,
-    EPOLLRDBAND,
-    EPOLLRDHUP,
-    EPOLLRDNORM,
-    EPOLLWRBAND,
-    EPOLLWRNORM, //
+use super::select_loop::{
+    poll_until_ready,
+    Call,
+    CallKind,
+    Pass,
+    Timeout, //
 };
-use crate::{
-    kernel_ext::{
-        fdget::{
-            self,
-            Files, //
-        },
-        uaccess::{
-            write_revents, //
-            Array,
-        }, //
+use crate::kernel_ext::{
+    fdget::{
+        self,
+        Files, //
     },
-    select_poll::{
-        counts::Counts,
-        select_loop::{
-            scan,
-            Call,
-            Pass,
-            Timeout, //
-        }, //
-    },
-    uapi::args::{
+    uaccess::{
         read,
-        repoll_poll, //
-        PollFd,
+        write_revents,
+        Array,
+        PollFd, //
+    }, //
+};
+use crate::uapi::{
+    args::repoll_poll,
+    counts::Counts,
+    epoll::{
+        EPOLLERR,
+        EPOLLHUP,
+        EPOLLIN,
+        EPOLLMSG,
+        EPOLLNVAL,
+        EPOLLOUT,
+        EPOLLPRI,
+        EPOLLRDBAND,
+        EPOLLRDHUP,
+        EPOLLRDNORM,
+        EPOLLWRBAND,
+        EPOLLWRNORM,
+        EP_ALWAYS_BITS, //
     }, //
 };
 use core::mem::{
@@ -53,8 +48,8 @@ use core::mem::{
 };
 use kernel::prelude::*;
 
-/// What can be asked for.
-const ALL: u32 = EPOLLIN
+/// The events that a caller may ask for.
+const ALL_EVENTS: u32 = EPOLLIN
     | EPOLLPRI
     | EPOLLOUT
     | EPOLLERR
@@ -67,15 +62,15 @@ const ALL: u32 = EPOLLIN
     | EPOLLMSG
     | EPOLLRDHUP;
 
-/// How many descriptors are kept on the stack, as `fs/select.c` does with so many bytes.
+/// The number of descriptors that are kept on the stack: the same bytes as in `fs/select.c`.
 const ON_STACK: usize = 256 / size_of::<PollFd>();
 
-/// The ioctl; see `uapi/repoll.h`. Not inlined: the other ioctls need none of its stack.
+/// Runs the ioctl; see `uapi/repoll.h`. Not inlined: the other ioctls need none of its stack.
 #[inline(never)]
 pub(crate) fn poll(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_poll = read(arg, size)?;
     let call = Call {
-        kind: constants::REPOLL_CALL_POLL,
+        kind: CallKind::Poll,
         nfds: args.nfds,
         flags: args.flags,
         timeout: args.timeout,
@@ -85,7 +80,7 @@ pub(crate) fn poll(arg: usize, size: usize) -> Result<isize> {
         counts: args.counts,
         counts_size: args.counts_size,
     };
-    call.make(|timeout, counts| poll_array(&call, args.fds, timeout, counts))
+    call.run(|timeout, counts| poll_array(&call, args.fds, timeout, counts))
 }
 
 fn poll_array(call: &Call, address: u64, timeout: &Timeout, counts: &mut Counts) -> Result<usize> {
@@ -97,25 +92,25 @@ fn poll_array(call: &Call, address: u64, timeout: &Timeout, counts: &mut Counts)
     counts.bytes_in = size_of_val(&*fds) as u64;
     call.trace_setup(counts.bytes_in);
     let files = Files::current()?;
-    let result = scan(&files, timeout, counts, |pass| {
+    let result = poll_until_ready(&files, timeout, counts, |pass| {
         for fd in fds.iter_mut() {
             poll_one(pass, fd);
         }
     });
-    // Whatever the result is: with a signal they are all zero.
+    // Whatever the result is: after a signal they are all zero.
     write_revents(address, &fds)?;
     counts.bytes_out = (fds.len() * size_of::<u16>()) as u64;
     result
 }
 
-/// Finds out one file's events. A negative descriptor has none; one that is not open has POLLNVAL.
+/// Polls one file. A negative descriptor has no events; one that is not open has POLLNVAL.
 #[inline]
 fn poll_one(pass: &mut Pass<'_>, fd: &mut PollFd) {
     fd.revents = 0;
     if fd.fd < 0 {
         return;
     }
-    let wanted = u32::from(fd.events) & ALL | EPOLLERR | EPOLLHUP;
+    let wanted = u32::from(fd.events) & ALL_EVENTS | EP_ALWAYS_BITS;
     let ready = pass
         .poll(fd.fd, wanted)
         .map_or(EPOLLNVAL, |ready| ready & wanted);

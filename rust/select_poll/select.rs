@@ -1,77 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! SELECT: what select(2) and pselect(2) do, over three sets of descriptors.
+//! SELECT: select(2) and pselect(2), over three sets of descriptors.
 //!
-//! The C side is `core_sys_select()` in `fs/select.c`. A set is of any size: the 1024 of `FD_SETSIZE`
+//! The C side is `core_sys_select()` in `fs/select.c`. A set has any size: the 1024 of `FD_SETSIZE`
 //! are the C library's.
 
-#![forbid(unsafe_code)]
-
-use crate::trace::constants;
-use crate::uapi::epoll::{
-    EPOLLERR,
-    EPOLLHUP,
-    EPOLLIN,
-    EPOLLNVAL,
-    EPOLLOUT,
-    EPOLLPRI,
-    EPOLLRDBAND,
-    EPOLLRDNORM,
-    EPOLLWRBAND,
-    EPOLLWRNORM, //
+use super::select_loop::{
+    poll_until_ready,
+    Call,
+    CallKind,
+    Pass,
+    Timeout, //
 };
-use crate::{
-    kernel_ext::{
-        fdget::Files,
-        uaccess::{
-            read_words,
-            write_words,
-            zeroed, //
-        }, //
-    },
-    select_poll::{
-        counts::Counts,
-        select_loop::{
-            scan,
-            Call,
-            Pass,
-            Timeout, //
-        }, //
-    },
-    uapi::args::{
+use crate::kernel_ext::{
+    fdget::Files,
+    uaccess::{
         read,
-        repoll_select, //
+        read_words,
+        write_words,
+        zeroed, //
+    }, //
+};
+use crate::uapi::{
+    args::repoll_select,
+    counts::Counts,
+    epoll::{
+        EPOLLERR,
+        EPOLLHUP,
+        EPOLLIN,
+        EPOLLNVAL,
+        EPOLLOUT,
+        EPOLLPRI,
+        EPOLLRDBAND,
+        EPOLLRDNORM,
+        EPOLLWRBAND,
+        EPOLLWRNORM, //
     }, //
 };
 use core::mem::offset_of;
 use kernel::prelude::*;
 
-/// What counts as readable, writable, exceptional; in the order of the sets. A descriptor that was
-/// closed meanwhile is all of them.
-const KINDS: [u32; 3] = [
+/// The events of each set: readable, writable, exceptional. A descriptor that was closed meanwhile is
+/// in each.
+const EVENTS: [u32; 3] = [
     EPOLLRDNORM | EPOLLRDBAND | EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLNVAL,
     EPOLLWRBAND | EPOLLWRNORM | EPOLLOUT | EPOLLERR | EPOLLNVAL,
     EPOLLPRI | EPOLLNVAL,
 ];
 
-/// How many words are kept on the stack, for three sets in and three out.
+/// The number of words that are kept on the stack, for three sets in and three sets out.
 const ON_STACK: usize = 256 / size_of::<u64>();
 
 /// One word of each of the three sets.
 type Words = [u64; 3];
 
-/// The three sets, as words that belong together: what is asked, and the answer.
+/// The three sets of the caller, and the three sets of the result.
 struct Sets<'a> {
     asked: [&'a mut [u64]; 3],
     ready: [&'a mut [u64]; 3],
 }
 
-/// The ioctl; see `uapi/repoll.h`. Not inlined: the other ioctls need none of its stack.
+/// Runs the ioctl; see `uapi/repoll.h`. Not inlined: the other ioctls need none of its stack.
 #[inline(never)]
 pub(crate) fn select(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_select = read(arg, size)?;
     let call = Call {
-        kind: constants::REPOLL_CALL_SELECT,
+        kind: CallKind::Select,
         nfds: args.nfds as u32,
         flags: args.flags,
         timeout: args.timeout,
@@ -82,7 +76,7 @@ pub(crate) fn select(arg: usize, size: usize) -> Result<isize> {
         counts_size: args.counts_size,
     };
     let sets = [args.readfds, args.writefds, args.exceptfds];
-    call.make(|timeout, counts| select_sets(&call, args.nfds, sets, timeout, counts))
+    call.run(|timeout, counts| select_sets(&call, args.nfds, sets, timeout, counts))
 }
 
 fn select_sets(
@@ -107,7 +101,7 @@ fn select_sets(
     }
     let words = sets.check(&files, nfds)?;
     call.trace_setup(counts.bytes_in);
-    let ready = scan(&files, timeout, counts, |pass| {
+    let ready = poll_until_ready(&files, timeout, counts, |pass| {
         for word in 0..words {
             sets.poll_word(pass, word);
         }
@@ -122,7 +116,7 @@ fn select_sets(
 }
 
 impl<'a> Sets<'a> {
-    /// Sets of so many words, in memory for six of them.
+    /// Sets of `words` words each, in `memory` of six times as many.
     fn new(memory: &'a mut [u64], words: usize) -> Self {
         let mut rest = memory;
         let mut next = || {
@@ -140,7 +134,7 @@ impl<'a> Sets<'a> {
         [0, 1, 2].map(|set: usize| self.asked[set][word])
     }
 
-    /// Forgets the bits from `nfds` on. EBADF if a descriptor in a set is not open. Returns the number
+    /// Clears the bits from `nfds` on. EBADF if a descriptor in a set is not open. Returns the number
     /// of words up to the last one that has a bit.
     fn check(&mut self, files: &Files, nfds: usize) -> Result<usize> {
         if nfds % 64 != 0 {
@@ -162,7 +156,7 @@ impl<'a> Sets<'a> {
         Ok(used)
     }
 
-    /// Finds out about the 64 files of a word.
+    /// Polls the 64 files of a word.
     #[inline]
     fn poll_word(&mut self, pass: &mut Pass<'_>, word: usize) {
         let asked = self.asked(word);
@@ -173,17 +167,17 @@ impl<'a> Sets<'a> {
             let bit = 1 << index;
             rest &= !bit;
             let wants = |set: usize| asked[set] & bit != 0;
-            // As in C: the exceptional ones are always asked for, and wake the call.
-            let mut events = KINDS[2];
+            // As in C: exceptional events are always asked for, and wake the call.
+            let mut events = EVENTS[2];
             for set in [0, 1] {
                 if wants(set) {
-                    events |= KINDS[set];
+                    events |= EVENTS[set];
                 }
             }
             let fd = (word * 64) as i32 + index as i32;
             let ready = pass.poll(fd, events).unwrap_or(EPOLLNVAL);
             for set in [0, 1, 2] {
-                if wants(set) && ready & KINDS[set] != 0 {
+                if wants(set) && ready & EVENTS[set] != 0 {
                     found[set] |= bit;
                     pass.found();
                 }

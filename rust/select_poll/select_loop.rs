@@ -1,40 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What SELECT and POLL share: they go through all files, sleep, and go through all of them again.
+//! The loop that SELECT and POLL share: poll all files, sleep, poll all files again.
 //!
-//! This is what the two older multiplexers cost: per call, whatever is ready, the caller's whole list
-//! is copied in, each file is polled, an entry is put into its wait queue, each file is polled again
-//! after each wake-up, and the entries are taken out again. [`Counts`] has the numbers.
+//! This is the cost of the two older multiplexers. Each call, however many files are ready, copies
+//! the caller's whole list in, polls each file, adds an entry to its wait queue, polls each file again
+//! after each wake-up, and removes the entries. [`Counts`] has the numbers.
 //!
 //! The C side is `do_select()` and `do_poll()` in `fs/select.c`. Busy polling of network devices is
 //! left out.
 
-#![forbid(unsafe_code)]
-
-use crate::trace::trace;
-use crate::{
-    kernel_ext::{
-        fdget::Files,
-        hrtimeout::Deadline,
-        poll_wqueues::{EntryWakeUp, Observer, PollWqueues},
-        signal,
-        task,
-        uaccess::write_words, //
+use crate::kernel_ext::{
+    fdget::Files,
+    hrtimeout::Deadline,
+    poll_wqueues::{
+        EntryWakeUp,
+        Observer,
+        PollWqueues, //
     },
-    select_poll::counts::{
-        reported, //
-        Counts,
-    }, //
+    signal,
+    task,
+    uaccess::write_words, //
+};
+use crate::trace::{
+    constants::{
+        REPOLL_CALL_POLL,
+        REPOLL_CALL_SELECT, //
+    },
+    trace, //
+};
+use crate::uapi::counts::{
+    with_counts,
+    Counts, //
 };
 use kernel::prelude::*;
 
-/// How long a call waits at the most.
-pub(crate) enum Timeout {
-    /// It only looks.
+/// The time that a call may wait.
+pub(super) enum Timeout {
+    /// It does not sleep.
     Zero,
-    /// Until then.
+    /// Until this deadline.
     At(Deadline),
-    /// For ever.
+    /// Without limit.
     Never,
 }
 
@@ -55,42 +61,49 @@ impl Timeout {
     }
 }
 
+/// A call, as the tracepoints name it.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(super) enum CallKind {
+    Select = REPOLL_CALL_SELECT,
+    Poll = REPOLL_CALL_POLL,
+}
+
 /// The arguments that both calls have.
-pub(crate) struct Call {
-    /// Which one it is, for the tracepoints.
-    pub(crate) kind: u32,
-    pub(crate) nfds: u32,
-    pub(crate) flags: u32,
-    pub(crate) timeout: i64,
-    /// Where userspace has its `timeout`.
-    pub(crate) timeout_address: u64,
-    pub(crate) sigmask: u64,
-    pub(crate) sigsetsize: u64,
-    pub(crate) counts: u64,
-    pub(crate) counts_size: u64,
+pub(super) struct Call {
+    pub(super) kind: CallKind,
+    pub(super) nfds: u32,
+    pub(super) flags: u32,
+    pub(super) timeout: i64,
+    /// The address of the caller's `timeout`.
+    pub(super) timeout_address: u64,
+    pub(super) sigmask: u64,
+    pub(super) sigsetsize: u64,
+    pub(super) counts: u64,
+    pub(super) counts_size: u64,
 }
 
 impl Call {
-    /// Makes the call, of which `body` is the part that is not the same for both.
+    /// Runs the call: `body` is the part that differs between the two.
     ///
-    /// A signal ends it with ERESTARTNOHAND: EINTR if a handler runs; else the kernel makes the whole
-    /// call again, with the time limit that is in the caller's memory then. So what is left of it is
-    /// written there. (poll(2) does this by a restart function instead, which must not be in a module:
-    /// it may be called after the module is gone.)
-    pub(crate) fn make(
+    /// A signal ends it with ERESTARTNOHAND: EINTR if a handler runs, else the kernel restarts the
+    /// whole call, with the timeout that is in the caller's memory then. So the remaining time is
+    /// written there. (poll(2) uses a restart function instead. A module must not: the function may be
+    /// called after the module is gone.)
+    pub(super) fn run(
         &self,
         body: impl FnOnce(&Timeout, &mut Counts) -> Result<usize>,
     ) -> Result<isize> {
         if self.flags != 0 {
             return Err(EINVAL);
         }
-        reported(self.counts, self.counts_size, |counts| {
-            self.counted(counts, body)
+        with_counts(self.counts, self.counts_size, |counts| {
+            self.run_counted(counts, body)
         })
         .map(|ready| ready as isize)
     }
 
-    fn counted(
+    fn run_counted(
         &self,
         counts: &mut Counts,
         body: impl FnOnce(&Timeout, &mut Counts) -> Result<usize>,
@@ -107,18 +120,18 @@ impl Call {
         }
         trace!(select_result(
             task::pid(),
-            self.kind,
+            self.kind as u32,
             result.map_or_else(|e| e.to_errno(), |ready| ready as i32),
             counts,
         ));
         result
     }
 
-    /// Tells the tracepoint that all is read, and that the files are next.
-    pub(crate) fn trace_setup(&self, bytes_in: u64) {
+    /// Records that the arguments are read, and that the files are polled next.
+    pub(super) fn trace_setup(&self, bytes_in: u64) {
         trace!(select_setup(
             task::pid(),
-            self.kind,
+            self.kind as u32,
             self.nfds,
             bytes_in,
             self.timeout
@@ -126,7 +139,7 @@ impl Call {
     }
 }
 
-/// Traces the wake-ups of a call.
+/// Records the wake-ups of a call's entries.
 struct Traced;
 
 impl Observer for Traced {
@@ -141,8 +154,8 @@ impl Observer for Traced {
     }
 }
 
-/// One way through the files.
-pub(crate) struct Pass<'a> {
+/// One pass over the files.
+pub(super) struct Pass<'a> {
     files: &'a Files,
     queues: Pin<&'a PollWqueues<Traced>>,
     polled: u32,
@@ -150,10 +163,10 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// What the file that is open as `fd` is ready for, of `events` and perhaps more; `None` if there
-    /// is no such file.
+    /// Polls the file that is open as `fd` for `events`. The result may have other events too; `None`
+    /// if no such file is open.
     #[inline]
-    pub(crate) fn poll(&mut self, fd: i32, events: u32) -> Option<u32> {
+    pub(super) fn poll(&mut self, fd: i32, events: u32) -> Option<u32> {
         let file = self.files.get(fd).ok()?;
         let ready = self.queues.poll(&file, fd, events);
         trace!(select_poll(task::pid(), fd, events, ready));
@@ -161,29 +174,30 @@ impl Pass<'_> {
         Some(ready)
     }
 
-    /// Something is ready: so the call will not sleep, and needs no further entries.
+    /// Counts a result. So the call will not sleep, and needs no further entries.
     #[inline]
-    pub(crate) fn found(&mut self) {
+    pub(super) fn found(&mut self) {
         self.ready += 1;
         self.queues.stop_adding();
     }
 }
 
-/// Goes through the files by `pass` until it has [found](Pass::found) something; returns how much.
+/// Makes passes over the files until one has [found](Pass::found) a result; returns the number of
+/// results.
 ///
-/// 0 when the time is up, ERESTARTNOHAND on a signal, ENOMEM if there is no memory for the entries. What
-/// is ready comes before all these. Process context, sleeps.
-pub(crate) fn scan(
+/// 0 at the time-out, ERESTARTNOHAND on a signal, ENOMEM without memory for the entries. A result
+/// takes precedence over all these. Process context, sleeps.
+pub(super) fn poll_until_ready(
     files: &Files,
     timeout: &Timeout,
     counts: &mut Counts,
     pass: impl FnMut(&mut Pass<'_>),
 ) -> Result<usize> {
-    PollWqueues::with(|queues| scan_with(queues, files, timeout, counts, pass))
+    PollWqueues::with(|queues| poll_with(queues, files, timeout, counts, pass))
 }
 
 #[inline]
-fn scan_with(
+fn poll_with(
     queues: Pin<&PollWqueues<Traced>>,
     files: &Files,
     timeout: &Timeout,
@@ -202,7 +216,7 @@ fn scan_with(
             ready: 0,
         };
         pass(&mut this);
-        // All files have had their chance.
+        // Each file has its entries now.
         queues.stop_adding();
         let Pass { polled, ready, .. } = this;
         counts.passed(polled as usize, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The structures of the user interface, and events for userspace.
+//! The arguments of the ioctls, and the events that WAIT writes to user memory.
 
 #![forbid(unsafe_code)]
 
@@ -15,11 +15,6 @@ use kernel::{
     prelude::*, //
 };
 
-pub(crate) use crate::kernel_ext::uaccess::{
-    read,
-    write,
-    PollFd, //
-};
 pub(crate) use uapi::{
     repoll_counts, repoll_create, repoll_ctl, repoll_poll, repoll_select, repoll_source_attach,
     repoll_source_header, repoll_source_setup, repoll_source_status, repoll_source_timer,
@@ -49,10 +44,14 @@ pub(crate) struct EventWriter {
 }
 
 impl EventWriter {
+    /// The size of an event.
+    pub(crate) const EVENT_SIZE: usize = size_of::<bindings::epoll_event>();
+
     /// The most events that an array can have: `EP_MAX_EVENTS`.
     pub(crate) const MAX_EVENTS: i32 = i32::MAX / size_of::<bindings::epoll_event>() as i32;
 
-    /// An array of `max` events; EINVAL if there are none or too many.
+    /// Makes a writer to an array of `max` events at `address`. EINVAL for no event or too many, EFAULT
+    /// for an address outside of user memory.
     pub(crate) fn new(address: u64, max: i32) -> Result<Self> {
         if max <= 0 || max > Self::MAX_EVENTS {
             return Err(EINVAL);

@@ -1,31 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a call did, in numbers, for callers that ask.
+//! Counts the work of one call, for callers that ask for it.
 
-#![forbid(unsafe_code)]
-
-pub(crate) use crate::uapi::args::repoll_counts as Counts;
-
-use crate::uapi::args::write;
+use crate::kernel_ext::uaccess::write;
 use kernel::prelude::*;
 
-/// Calls `body`, which counts; writes what it counted to the caller's structure at `address`, of
-/// `size` bytes, whatever its result.
+pub(crate) use super::args::repoll_counts as Counts;
+
+/// Runs `body`, which counts, and writes the counts to the caller's structure at `address`, of `size`
+/// bytes, whatever the result of `body` is. Without a structure (`address` 0) it just runs `body`.
 ///
-/// The structure is cleared first. So what can be wrong with it (EINVAL, EFAULT) is told before
-/// anything is done; if it can't be written later the result still stands, since it may be events that
-/// are told only once. Process context.
-pub(crate) fn reported<R>(
+/// The structure is cleared first, so a bad one (EINVAL, EFAULT) is refused before anything is done.
+/// If it can't be written at the end, the result still stands: it may be events that are reported
+/// only once. Process context, sleeps.
+pub(crate) fn with_counts<R>(
     address: u64,
     size: u64,
     body: impl FnOnce(&mut Counts) -> Result<R>,
 ) -> Result<R> {
-    const LIMIT: usize = 4096;
+    const MAX_SIZE: usize = 4096;
     let address = address as usize;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let mut counts = Counts::default();
     if address != 0 {
-        if size > LIMIT {
+        if size > MAX_SIZE {
             return Err(EINVAL);
         }
         write(address, size, &counts)?;
@@ -38,7 +36,7 @@ pub(crate) fn reported<R>(
 }
 
 impl Counts {
-    /// The call has gone through its files: so many were polled, so many bytes written.
+    /// Counts a pass over the files that polled `polled` of them and wrote `bytes_out` bytes.
     pub(crate) fn passed(&mut self, polled: usize, bytes_out: usize) {
         let polled = polled as u64;
         if self.passes == 0 {
@@ -50,7 +48,7 @@ impl Counts {
         self.bytes_out += bytes_out as u64;
     }
 
-    /// It slept; whether it was woken, rather than out of time.
+    /// Counts a sleep, which ended with a wake-up if `woken`, else with a time-out.
     pub(crate) fn slept(&mut self, woken: bool) {
         self.sleeps += 1;
         self.wakeups += u64::from(woken);
