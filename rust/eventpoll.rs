@@ -1,60 +1,173 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The multiplexer: what epoll(7) does, over a device.
+//! The multiplexer: epoll(7) as a device.
 //!
-//! An [`Eventpoll`] is one instance: an interest list, and a ready queue. [`ctl`] changes the
-//! former, the watched files' callbacks ([`item`]) fill the latter, [`wait`] empties it.
+//! An open `/dev/repoll` is an [`Eventpoll`]: an interest list of watched files, and a ready queue.
+//! ADD puts an entry into each wait queue of a file; the entry has a callback of ours and no
+//! process. When the file wakes its queue, the callback (in the context of the wake-up) puts the
+//! item into the ready queue and wakes one waiter. WAIT takes items from the ready queue, polls each
+//! file again, and copies the events that it finds to userspace.
 //!
-//! The locks, who may touch what, and why nothing is lost are told in the opening comment of
-//! `repoll_main.rs`.
+//! | file | what it does |
+//! |---|---|
+//! | [`callback`] | a wake-up: match, queue, wake, `EPOLLEXCLUSIVE`; the last close of a file |
+//! | [`wait`] | WAIT: sleep, drain the ready queue, copy the events out |
+//! | [`ctl`] | ADD, MOD and DEL |
+//! | [`poll`] | an instance that is polled itself |
+//! | [`item`] | an item: its interest, and the poll of its file |
+//! | [`nesting`], [`topology`] | instances that watch instances |
+//! | [`fanout`] | limits on the callbacks of one wake-up |
+//! | [`ioctl`] | the open file: system calls to the functions above |
+//! | [`trace`](mod@trace) | the values that the tracepoints record |
+//!
+//! This comment follows the opening comment of `fs/eventpoll.c`, which does the same in C.
+//!
+//! # Locking
+//!
+//! From the outer to the inner lock:
+//!
+//! ```text
+//!   Eventpoll::locked      mutex, one per instance: interest list, consumer of the ready queue
+//!   > Topology             mutex, global, killable: ADD of an instance, or to a nested instance
+//!     > bucket             spinlock, process context only: one bucket of the table of watched files
+//!       > whead->lock      spinlock of a watched file's wait queue: not ours, any context
+//!         > waiters, pollers   locks of our own wait queues: any context
+//! ```
+//!
+//! - `locked` is a mutex because delivery writes to user memory, and a file's `->poll` may sleep.
+//! - Under the topology's lock, mutexes of other instances are only tried ([`nesting`]). Nothing
+//!   under it waits for a user.
+//! - The callback runs under `whead->lock`, perhaps in a hard interrupt. Of our locks it takes only
+//!   those of the wait queues that it wakes: the ready queue has no lock.
+//! - A bucket's lock is outside of `whead->lock`, since entries are removed from wait queues under
+//!   it. It leaves interrupts on: the last-close hook takes it in process context, and nothing takes
+//!   it in an interrupt.
+//! - A poller of an instance is woken through `pollers`, under `whead->lock`. If the poller is an
+//!   instance too, `pollers` is its `whead->lock`: these locks nest, from the innermost instance to
+//!   the outermost. The mutexes nest the other way, when an instance is polled that watches another.
+//!   [`nesting`] refuses cycles and more than four levels. lockdep knows the level as a subclass.
+//! - Other pollers of an instance (the C epoll, say) take their own locks below `pollers` and never
+//!   call us back: an instance watches no C epoll, and io_uring and aio defer what a wake-up makes
+//!   them do with an eventfd.
+//! - The last-close hook runs wherever a file is closed for the last time, so under any mutex of any
+//!   subsystem. It takes no mutex.
+//! - On a PREEMPT_RT kernel all these spinlocks sleep, and "any context" is a task, a softirq, or
+//!   an interrupt's thread. The order is the same, and no argument here rests on a context or a CPU:
+//!   see Documentation/explanation/architecture.rst, "PREEMPT_RT".
+//!
+//! # Fields
+//!
+//! | field | protected by |
+//! |---|---|
+//! | `Eventpoll::locked` | itself: the interest list, the ready queue's consumer |
+//! | `Eventpoll::ready` | no lock: see [`ready_queue`](crate::watch::ready_queue) |
+//! | `Eventpoll::closed` | no lock to fill it, `locked` to empty it |
+//! | `Eventpoll::waiters`, `pollers` | their own locks |
+//! | `Eventpoll::poller_limit`, `poller_limit_hit` | no lock: they change in one direction only |
+//! | `Eventpoll::topology`: results of a walk | the topology's lock |
+//! | `Item::events` | `locked` to write; the callback reads it without: `Item::set_interest` |
+//! | `Item::data` | `locked` |
+//! | an item's node in the interest list | `locked` |
+//! | a watch's entries | ADD until it returns; then the bucket's lock |
+//! | a watch's links in the table of watched files | the bucket's lock |
+//! | a watch's file pointer | the bucket's lock to write; RCU to take a reference through it |
+//! | an item's links in the ready queue | the thread that set its *queued* bit; then the consumer |
+//!
+//! # States of an item
+//!
+//! ```text
+//!             callback, ADD or MOD: ready         WAIT takes it, clears the bit, polls
+//!   (idle) ---------------------------------> (queued) ----------------------------------> (taken)
+//!      ^                                         ^                                            |
+//!      |                                         |  level-triggered: queued again, last       |
+//!      |                                         |  buffer can't be written: queued again, first
+//!      |                                         +--------------------------------------------+
+//!      +--------------------------------------------------------------------------------------+
+//!                       not ready after all; edge-triggered; ONESHOT: disarmed as well
+//! ```
+//!
+//! The bit is cleared *before* the poll, so an event that the poll misses queues the item again.
+//! [`ready_queue`](crate::watch::ready_queue) argues why no event and no wake-up is lost.
+//!
+//! # Adding
+//!
+//! ADD, under `locked`, puts the item into the interest list and its watch into the table of watched
+//! files, and enrols the item in the ready queue. No callback can come yet, so it checks the item's
+//! paths next. Last it polls the file, which puts the entries into the file's wait queues. ADD holds
+//! the file meanwhile, so its last close can't come in between. Callbacks may come from the first
+//! entry on: they queue the item, and no consumer takes it before `locked` is free. A step that
+//! fails undoes the earlier ones in the reverse order.
+//!
+//! An instance that is added is not polled under the topology's lock: its `pollers` get the entry
+//! there, and it is polled after the lock is released.
+//!
+//! # Removal
+//!
+//! Three paths remove an item:
+//!
+//! - **A**, DEL: under `locked`, holding a reference to the file;
+//! - **B**, the last close of the instance: [`Eventpoll::release`], when nobody else uses it;
+//! - **C**, the last close of the watched file: the hook, which has no reference to anything and
+//!   can't sleep ([`last_close`](crate::watch::last_close)).
+//!
+//! Each path ends the watch under the lock of the file's bucket; the first one does, the others find
+//! it ended. An ended watch is off the table, its file pointer is cleared, and its entries are out of
+//! the wait queues, so no callback runs any more ([`watch`](crate::watch)). The watch's reference to
+//! the item then goes:
+//!
+//! - A and B drop it: they may sleep. They also remove the item from the ready queue and the interest
+//!   list, each of which owns a reference.
+//! - C puts it on [`Eventpoll::closed`] before it releases the bucket's lock. The next thread that
+//!   takes `locked` removes the item from queue and list ([`Locked::reap`]). B takes each item's
+//!   bucket lock before it looks at `closed`, so it leaves no item there.
+//!
+//! A and C exclude each other, since A holds a reference to the file. WAIT may meet an item whose
+//! file C is closing. It polls through a reference that it gets only while the pointer is not cleared
+//! and the file's count is not zero; else it skips the item.
+//!
+//! # POLLFREE
+//!
+//! Some wait queues go away before their file does (signalfd's, binder's). Their owner wakes the
+//! entries with POLLFREE, and frees the queue an RCU grace period later at the earliest. The callback
+//! removes its entry from the queue, then stores a null queue with release, and does not touch the
+//! entry after that. The thread that ends the watch loads the queue with acquire in an RCU section.
+//! See [`Entry`](crate::kernel_ext::wait_queue::Entry).
 
 #![forbid(unsafe_code)]
 
-pub(crate) mod crowd;
-pub(crate) mod ctl;
-pub(crate) mod ioctl;
-pub(crate) mod item;
-pub(crate) mod nesting;
-pub(crate) mod wait;
+mod callback;
+mod ctl;
+mod fanout;
+mod ioctl;
+mod item;
+mod nesting;
+mod poll;
+mod topology;
+mod trace;
+mod wait;
 
 use crate::kernel_ext::{
     atomic::{
-        ordering::Relaxed, //
-        Atomic,
+        ordering::Relaxed,
+        Atomic, //
     },
-    miscdevice::register,
-    mutex::lock_nested,
-    poll_table::PollTable,
-    rbtree::{
-        HasNode,
-        Tree, //
-    },
+    limits::Limit,
+    rbtree::Tree,
     user::User,
     wait_queue::{
         new_wait_queue,
         WaitQueue, //
-    }, //
+    },
 };
-use crate::trace::{
-    constants,
-    trace, //
-};
-use crate::watch::ready_queue::{
-    Consumer,
-    ReadyQueue, //
-};
-use crate::watch::ClosedList;
-use crate::watch::FileId;
-
-use crate::uapi::epoll::{
-    EPOLLERR,
-    EPOLLIN,
-    EPOLLRDNORM, //
-};
-use crowd::Crowd;
-use item::{
-    Epitem, //
-    Item,
+use crate::trace::trace;
+use crate::watch::{
+    ready_queue::{
+        Consumer,
+        ReadyQueue, //
+    },
+    ClosedList,
+    FileId,
+    Watch, //
 };
 use kernel::{
     new_mutex,
@@ -66,59 +179,93 @@ use kernel::{
         Mutex, //
     }, //
 };
+use topology::TopologyState;
 
-/// What an item is found by, as in epoll: the file, and the descriptor that it was added with. So
-/// two descriptors of one file can be watched, each with its own events.
+pub(crate) use ioctl::init;
+
+/// One instance: the private data of an open `/dev/repoll`. The [module](self) has the locks.
+#[pin_data]
+pub(crate) struct Eventpoll {
+    /// Identifies the instance in the tracepoints. Does not change.
+    id: u32,
+    /// The user whose quota the watches are charged to. Does not change.
+    user: User,
+    /// The state that one task at a time may use.
+    #[pin]
+    locked: Mutex<Locked>,
+    /// Items that may have events. Any context; its consumer is in `locked`.
+    ready: ReadyQueue<Epitem>,
+    /// Items whose files were closed. The last-close hook fills it.
+    closed: ClosedList<Item>,
+    /// Tasks in WAIT.
+    #[pin]
+    waiters: WaitQueue,
+    /// Pollers of the instance: other instances, poll(2), select(2), the C epoll, io_uring.
+    #[pin]
+    pollers: WaitQueue,
+    /// The number of pollers that are no instances of ours is at most this: [`fanout`]. Only lowered.
+    poller_limit: Limit,
+    /// Set when a poller is refused; poll then reports `EPOLLERR` for good, to all pollers. Relaxed:
+    /// the refused poller sees its own store, and others may see it late.
+    poller_limit_hit: Atomic<bool>,
+    /// Held from the count of the pollers until one more is registered, which may sleep.
+    #[pin]
+    arrival: Mutex<()>,
+    /// The instance's place among instances that watch each other.
+    topology: TopologyState,
+}
+
+/// The part of an instance that [`Eventpoll::locked`] protects.
+struct Locked {
+    /// The interest list.
+    interest: Tree<Epitem>,
+    /// Takes items from [`Eventpoll::ready`].
+    consumer: Consumer<Epitem>,
+}
+
+/// An item together with its watch of the file.
+type Epitem = Watch<Item>;
+
+/// A descriptor in the interest list, with the events of interest.
 ///
-/// A file's identity is used again after its last close, when the item that has it is on
-/// [`Eventpoll::closed`], or done with: so [`Locked::reap`] comes before each look-up.
+/// The item holds a reference to its instance, and the instance's interest list one to the item: a
+/// cycle, which ends when the item is removed, at the latest when the instance is released.
+struct Item {
+    /// Does not change.
+    ep: Arc<Eventpoll>,
+    /// Identifies the item in the tracepoints. Unique. Does not change.
+    id: u64,
+    /// With `fd`, the item's [`Key`]. Does not change.
+    file: FileId,
+    fd: i32,
+    /// The watched instance, if the file is one. Does not change.
+    inner: Option<Inner>,
+    /// `EPOLL*` bits: events and flags. See [`Item::set_interest`].
+    events: Atomic<u32>,
+    /// The caller's word, which comes back with each event.
+    data: Atomic<u64>,
+}
+
+/// Identifies an item, as in epoll: the file, and the descriptor that it was added with. So two
+/// descriptors of one file can be watched, each for its own events.
+///
+/// A file's identity is reused after its last close. The item that has it is on
+/// [`Eventpoll::closed`] then, or is removed: so [`Locked::reap`] comes before each look-up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
+struct Key {
     file: FileId,
     fd: i32,
 }
 
-/// One instance: the private data of an open `/dev/repoll`.
-#[pin_data]
-pub(crate) struct Eventpoll {
-    /// For the tracepoints. Does not change.
-    pub(crate) id: u32,
-    /// Whose watches they are. Does not change.
-    pub(crate) user: User,
-    /// What only one task at a time may do.
-    #[pin]
-    pub(crate) locked: Mutex<Locked>,
-    /// Items that may have events. Any context; the consumer is in `locked`.
-    pub(crate) ready: ReadyQueue<Epitem>,
-    /// Items whose files have been closed. Filled by the last-close hook, emptied under `locked`.
-    pub(crate) closed: ClosedList<Item>,
-    /// Tasks in WAIT.
-    #[pin]
-    pub(crate) waiters: WaitQueue,
-    /// Those who poll the instance: poll(2), select(2), the C epoll, io_uring.
-    #[pin]
-    pub(crate) pollers: WaitQueue,
-    /// Limits the outsiders that poll the instance. Any context.
-    #[pin]
-    pub(crate) crowd: Crowd,
-    /// Where it is among instances that watch each other.
-    pub(crate) place: nesting::Place,
-}
+/// A watched instance: while this exists, [`TopologyState`] counts it as nested.
+struct Inner(Arc<Eventpoll>);
 
-/// The part of an instance that [`Eventpoll::locked`] protects.
-pub(crate) struct Locked {
-    /// The interest list.
-    pub(crate) interest: Tree<Epitem>,
-    /// Takes items from [`Eventpoll::ready`].
-    pub(crate) consumer: Consumer<Epitem>,
-}
-
-/// Numbers instances, for the tracepoints.
+/// Numbers the instances.
 static INSTANCES: Atomic<u32> = Atomic::new(0);
 
 impl Eventpoll {
-    /// An instance that watches nothing, of the current user.
-    pub(crate) fn new() -> Result<Arc<Self>> {
+    /// Makes an instance of the current user that watches nothing.
+    fn new() -> Result<Arc<Self>> {
         let user = User::current()?;
         let ep = Arc::pin_init(
             pin_init!(Self {
@@ -132,8 +279,10 @@ impl Eventpoll {
                 closed: ClosedList::new(),
                 waiters <- new_wait_queue!("Eventpoll::waiters"),
                 pollers <- new_wait_queue!("Eventpoll::pollers"),
-                crowd <- Crowd::new(),
-                place: nesting::Place::new(),
+                poller_limit: Limit::new(Self::MAX_OUTSIDERS),
+                poller_limit_hit: Atomic::new(false),
+                arrival <- new_mutex!((), "Eventpoll::arrival"),
+                topology: TopologyState::new(),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -141,135 +290,54 @@ impl Eventpoll {
         Ok(ep)
     }
 
-    /// Whether [`Eventpoll::wake`] would find anyone to wake. To be asked right after a push, which is
-    /// the full barrier between the queue and this look. Any context.
-    #[inline]
-    pub(crate) fn has_sleepers(&self) -> bool {
-        self.waiters.has_entries() || self.pollers.has_entries()
-    }
-
-    /// Tells waiters and pollers that the ready queue has something. Whoever queued an item, or found
-    /// it queued, must call this after: a push is the full barrier between the queue and the look for
-    /// sleepers. Any context.
-    ///
-    /// `events` is what a poller may want to know of the event besides `EPOLLIN`; `depth` is as for
-    /// [`WaitQueue::wake_up_poll`]. Returns whether a waiter was woken.
-    #[inline]
-    pub(crate) fn wake(&self, sync: bool, events: u32, depth: u32) -> bool {
-        let waiters = self.waiters.has_entries();
-        let pollers = self.pollers.has_entries();
-        if waiters || pollers {
-            trace!(wake(
-                self.id,
-                waiters.into(),
-                pollers.into(),
-                constants::REPOLL_WAKE_EVENT
-            ));
-        }
-        let woken = waiters && self.waiters.wake_up(sync);
-        if pollers {
-            self.pollers.wake_up_poll(EPOLLIN | events, depth);
-        }
-        woken
-    }
-
-    /// Polls the instance for an outsider: poll(2), select(2), the C epoll, io_uring.
-    ///
-    /// Once one outsider too many has come ([`Crowd`]), the instance stays in error, to all.
-    pub(crate) fn poll(&self, table: &PollTable<'_>) -> u32 {
-        if table.waits() && !self.crowd.register(self, table) {
-            trace!(limit(self.id, -1, constants::REPOLL_LIMIT_POLLERS, 0));
-        }
-        if self.crowd.has_refused() {
-            return EPOLLERR;
-        }
-        self.ready_events(0)
-    }
-
-    /// Registers the poller of `table`, to be woken by the instance's events. Does not sleep.
-    pub(crate) fn register(&self, table: &PollTable<'_>) {
-        register(table, self, |ep| &ep.pollers);
-    }
-
-    /// The instance as a watched file: readable while WAIT would deliver something.
-    ///
-    /// Items that turn out not to be ready leave the ready queue, as in `__ep_eventpoll_poll()`: else
-    /// poll(2) would say "ready", and WAIT would find nothing, for ever.
-    ///
-    /// `depth` is the number of instances whose mutexes the caller holds: those that watch this one,
-    /// and each other. Process context, sleeps.
-    pub(crate) fn ready_events(&self, depth: u32) -> u32 {
-        let mut locked = lock_nested(&self.locked, depth);
-        locked.reap(self);
-        let Some(mut scan) = locked.consumer.scan(&self.ready) else {
-            return 0;
-        };
-        trace!(scan_begin(self.id, constants::REPOLL_SCAN_POLL));
-        let mut taken = 0;
-        let mut ready = 0;
-        while let Some(item) = scan.next() {
-            taken += 1;
-            if item.poll_now(depth + 1) != 0 {
-                scan.put_back(item);
-                ready = EPOLLIN | EPOLLRDNORM;
-                break;
+    /// Ends all watches. The instance's file was closed for the last time: nobody waits on, polls or
+    /// changes the instance any more.
+    fn release(&self) {
+        trace!(release(self.id));
+        self.wake_up_released();
+        self.topology.set_file(FileId::NONE);
+        let mut locked = self.locked.lock();
+        // End all callbacks first, then take the items out of queue and list.
+        for item in locked.interest.iter() {
+            // False: the hook has ended the watch, and has put it on `closed` by now.
+            if item.detach() {
+                item.trace_released();
             }
         }
-        trace!(scan_end(self.id, taken, (ready != 0).into()));
-        ready
+        locked.reap(self);
+        let Locked { interest, consumer } = &mut *locked;
+        for item in interest.iter() {
+            consumer.remove(&self.ready, item);
+        }
+        *interest = Tree::new();
     }
 
-    /// The interest list, in the format of the C epoll's.
-    pub(crate) fn show_fdinfo(&self, out: &SeqFile) {
+    /// Prints the interest list in the format of the C epoll.
+    fn show_fdinfo(&self, out: &SeqFile) {
         let mut locked = self.locked.lock();
         locked.reap(self);
-        for watched in locked.interest.iter() {
-            let Some(file) = watched.file_info() else {
+        for item in locked.interest.iter() {
+            let Some(file) = item.file_info() else {
                 continue;
             };
             seq_print!(
                 out,
                 "tfd: {:8} events: {:8x} data: {:16x}  pos:{} ino:{:x} sdev:{:x}\n",
-                watched.key().fd,
-                watched.events(),
-                watched.data(),
+                item.fd,
+                item.events(),
+                item.data(),
                 file.pos,
                 file.ino,
                 file.dev,
             );
         }
     }
-
-    /// Ends all watches. The instance's file has been closed for the last time: nobody waits, polls
-    /// or controls it any more.
-    pub(crate) fn release(&self) {
-        trace!(release(self.id));
-        if self.pollers.has_entries() {
-            trace!(wake(self.id, 0, 1, constants::REPOLL_WAKE_RELEASE));
-            self.pollers.wake_up_poll(EPOLLIN, 0);
-        }
-        self.place.set_file(FileId::NONE);
-        let mut locked = self.locked.lock();
-        // First end all callbacks, then take the items out of the queue and the list.
-        for watched in locked.interest.iter() {
-            // False: the hook has ended it, and has put it on `closed` by now.
-            if watched.detach() {
-                watched.trace_remove(item::Removal::Release);
-            }
-        }
-        locked.reap(self);
-        let Locked { interest, consumer } = &mut *locked;
-        for watched in interest.iter() {
-            consumer.remove(&self.ready, watched);
-        }
-        *interest = Tree::new();
-    }
 }
 
 impl Locked {
-    /// Deals with items whose files have been closed, before anything else is done.
+    /// Removes the items whose files were closed. Comes before every other use of the lists.
     #[inline]
-    pub(crate) fn reap(&mut self, ep: &Eventpoll) {
+    fn reap(&mut self, ep: &Eventpoll) {
         if !ep.closed.is_empty() {
             self.reap_closed(ep);
         }
@@ -277,9 +345,9 @@ impl Locked {
 
     #[cold]
     fn reap_closed(&mut self, ep: &Eventpoll) {
-        for watched in ep.closed.take() {
-            self.interest.remove(&watched.key());
-            self.consumer.remove(&ep.ready, &watched);
+        for item in ep.closed.take() {
+            self.interest.remove(&item.key());
+            self.consumer.remove(&ep.ready, &item);
         }
     }
 }

@@ -1,61 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Changes of the interest list, as epoll_ctl(2).
+//! CTL: changes the interest list, as epoll_ctl(2).
+//!
+//! [`Request::parse`] checks the arguments; then the instance adds, modifies or deletes an item.
 
 use super::{
-    item::{
-        Epitem, //
-        Item,
-        Reason,
-        Removal,
-    },
     nesting::{
         self,
         Held,
-        Inner,
+        PathCheck,
         Stop, //
     },
+    trace::{
+        LimitKind,
+        QueueReason, //
+    },
+    Epitem,
     Eventpoll,
+    Inner,
+    Item,
     Key,
     Locked, //
 };
-
-use crate::trace::{
-    constants,
-    trace, //
+use crate::kernel_ext::{
+    anon_inode::is_epoll,
+    drift::errno::ELOOP,
+    fdget::Files,
+    miscdevice,
+    poll_table::{
+        can_poll,
+        PollTable, //
+    },
+    task, //
 };
-use crate::uapi::epoll::{
-    EPOLLEXCLUSIVE,
-    EPOLLEXCLUSIVE_OK_BITS,
-    EPOLLWAKEUP,
-    EPOLL_CTL_ADD,
-    EPOLL_CTL_DEL,
-    EPOLL_CTL_MOD,
-    EP_ALWAYS_BITS, //
+use crate::trace::trace;
+use crate::uapi::{
+    args::repoll_ctl,
+    epoll::{
+        EPOLLEXCLUSIVE,
+        EPOLLEXCLUSIVE_OK_BITS,
+        EPOLLWAKEUP,
+        EPOLL_CTL_ADD,
+        EPOLL_CTL_DEL,
+        EPOLL_CTL_MOD,
+        EP_ALWAYS_BITS, //
+    }, //
 };
-use crate::watch::ready_queue::{
-    Consumer,
-    Push, //
-};
-use crate::watch::FileId;
 use crate::watch::{
     poll_file,
-    Watch, //
-};
-use crate::{
-    kernel_ext::{
-        anon_inode,
-        drift::errno::ELOOP,
-        fdget::Files,
-        miscdevice,
-        poll_table::{
-            self,
-            PollTable, //
-        },
-        task, //
+    ready_queue::{
+        Consumer,
+        Push, //
     },
-    uapi::args::repoll_ctl,
-    watch::topology::Topology, //
+    topology::Topology,
+    FileId,
+    Watch, //
 };
 use kernel::{
     fs::{
@@ -70,9 +69,9 @@ use kernel::{
     }, //
 };
 
-/// `REPOLL_CTL` on the instance `ep`, which is the file `own`. Errors, and their order, are those of
+/// `REPOLL_CTL` on the instance `ep`, whose own file is `own`. Errors and their order are those of
 /// `do_epoll_ctl()`. Process context, sleeps.
-pub(crate) fn ctl(
+pub(super) fn ctl(
     ep: ArcBorrow<'_, Eventpoll>,
     own: &File,
     args: &repoll_ctl,
@@ -98,117 +97,118 @@ fn change(
 ) -> Result {
     // Held to the end, so the file's last close can't come while the item is being listed.
     let file = Files::current()?.get(args.fd)?;
-    let has_events = args.op != EPOLL_CTL_DEL;
-    if !poll_table::can_poll(&file) {
-        return Err(EPERM);
-    }
-    if core::ptr::eq(file.as_ptr(), own.as_ptr()) {
-        return Err(EINVAL);
-    }
-    let target = miscdevice::get::<Eventpoll>(&file);
-    let is_c_epoll = args.op == EPOLL_CTL_ADD && anon_inode::is_epoll::<Eventpoll>(&file);
-    if has_events && args.events & EPOLLEXCLUSIVE != 0 {
-        // Entries are added to wait queues by ADD alone, exclusively or not.
-        let refused = args.op == EPOLL_CTL_ADD
-            && (target.is_some() || is_c_epoll || args.events & !EPOLLEXCLUSIVE_OK_BITS != 0);
-        if refused || args.op == EPOLL_CTL_MOD {
-            return Err(EINVAL);
+    match Request::parse(args, &file, own)? {
+        Request::Add(request) => {
+            ep.topology.set_file(FileId::of(own));
+            request.add(ep, max_user_watches)
         }
-    }
-    let key = Key {
-        file: FileId::of(&file),
-        fd: args.fd,
-    };
-    let wanted = args.events & !EPOLLWAKEUP | EP_ALWAYS_BITS;
-    match args.op {
-        EPOLL_CTL_ADD => {
-            // The C epoll does not see our watches when it looks for cycles, so a cycle through one
-            // could be made: it would hang the machine.
-            if is_c_epoll {
-                return Err(ELOOP);
-            }
-            ep.place.set_file(FileId::of(own));
-            let new = New {
-                file: &file,
-                key,
-                target: target.map(|inner| Inner::new(inner.into())),
-                wanted,
-                data: args.data,
-                max_user_watches,
-            };
-            new.add(ep)
-        }
-        EPOLL_CTL_MOD => {
-            let mut locked = ep.locked.lock();
-            locked.reap(&ep);
-            let Locked { interest, consumer } = &mut *locked;
-            let item = interest.get(&key).ok_or(ENOENT)?;
-            if item.events() & EPOLLEXCLUSIVE != 0 {
-                return Err(EINVAL);
-            }
-            item.set_interest(wanted, args.data);
-            // What is there already is reported at once.
-            if item.poll_file(&file, 1) != 0 {
-                queue(&ep, consumer, &item, Reason::Mod);
-            }
-            Ok(())
-        }
-        EPOLL_CTL_DEL => {
-            let mut locked = ep.locked.lock();
-            locked.reap(&ep);
-            locked.delete(&ep, &key)
-        }
-        _ => Err(EINVAL),
+        Request::Modify { key, events, data } => ep.modify(&file, &key, events, data),
+        Request::Delete { key } => ep.delete(&key),
     }
 }
 
-/// What ADD is to add.
-struct New<'a> {
+/// A valid request.
+enum Request<'a> {
+    Add(AddRequest<'a>),
+    Modify { key: Key, events: u32, data: u64 },
+    Delete { key: Key },
+}
+
+/// The item that ADD is to make.
+struct AddRequest<'a> {
     file: &'a LocalFile,
     key: Key,
-    target: Option<Inner>,
-    wanted: u32,
+    /// The watched instance, if the file is one.
+    inner: Option<Inner>,
+    events: u32,
     data: u64,
-    max_user_watches: i64,
 }
 
-impl New<'_> {
-    fn add(self, ep: ArcBorrow<'_, Eventpoll>) -> Result {
-        if self.target.is_some() {
-            return self.nest(ep);
+impl<'a> Request<'a> {
+    /// Checks `args`, which are about `file`, against the rules of epoll_ctl(2) that need no lock.
+    fn parse(args: &repoll_ctl, file: &'a LocalFile, own: &File) -> Result<Self> {
+        if !can_poll(file) {
+            return Err(EPERM);
         }
-        let (file, key, wanted) = (self.file, self.key, self.wanted);
+        if core::ptr::eq(file.as_ptr(), own.as_ptr()) {
+            return Err(EINVAL);
+        }
+        let is_exclusive = args.events & EPOLLEXCLUSIVE != 0;
+        let key = Key {
+            file: FileId::of(file),
+            fd: args.fd,
+        };
+        let events = args.events & !EPOLLWAKEUP | EP_ALWAYS_BITS;
+        let data = args.data;
+        match args.op {
+            EPOLL_CTL_ADD => {
+                let inner = miscdevice::get::<Eventpoll>(file);
+                let is_c_epoll = is_epoll::<Eventpoll>(file);
+                let is_allowed =
+                    inner.is_none() && !is_c_epoll && args.events & !EPOLLEXCLUSIVE_OK_BITS == 0;
+                if is_exclusive && !is_allowed {
+                    return Err(EINVAL);
+                }
+                // The C epoll does not see our watches when it looks for cycles. A cycle through a C
+                // epoll would hang the machine.
+                if is_c_epoll {
+                    return Err(ELOOP);
+                }
+                Ok(Self::Add(AddRequest {
+                    file,
+                    key,
+                    inner: inner.map(|inner| Inner::new(inner.into())),
+                    events,
+                    data,
+                }))
+            }
+            // Only ADD adds entries to wait queues, exclusive or not.
+            EPOLL_CTL_MOD if is_exclusive => Err(EINVAL),
+            EPOLL_CTL_MOD => Ok(Self::Modify { key, events, data }),
+            EPOLL_CTL_DEL => Ok(Self::Delete { key }),
+            _ => Err(EINVAL),
+        }
+    }
+}
+
+impl AddRequest<'_> {
+    /// Adds the item to `ep`.
+    fn add(self, ep: ArcBorrow<'_, Eventpoll>, max_user_watches: i64) -> Result {
+        if self.inner.is_some() {
+            return self.add_instance(ep, max_user_watches);
+        }
+        let (file, key, events) = (self.file, self.key, self.events);
         let mut locked = ep.locked.lock();
         locked.reap(&ep);
-        // The watch is in the table before it is checked: `nesting` explains the reason.
+        // The watch is in the table before this check: `nesting` explains the reason.
         let check = || {
-            if !ep.place.is_nested() {
+            if !ep.topology.is_nested() {
                 return Ok(());
             }
-            let few = nesting::check_file(&mut Topology::lock()?, key.file)?;
-            check_paths(&ep, &key, few)
+            let paths = nesting::check_file(&mut Topology::lock()?, key.file)?;
+            check_paths(&ep, &key, paths)
         };
-        let item = || self.item(ep);
-        let (item, ready) = locked.insert(&ep, &key, item, (file, wanted), check, poll_file)?;
-        locked.report(&ep, &item, ready);
+        let item = || self.into_item(ep, max_user_watches);
+        let (item, ready) = locked.insert(&ep, &key, item, (file, events), check, poll_file)?;
+        locked.finish_add(&ep, &item, ready);
         Ok(())
     }
 
-    /// ADD of an instance.
-    fn nest(self, ep: ArcBorrow<'_, Eventpoll>) -> Result {
+    /// Adds an item that watches an instance.
+    fn add_instance(self, ep: ArcBorrow<'_, Eventpoll>, max_user_watches: i64) -> Result {
         let outer: Arc<Eventpoll> = ep.into();
-        let inner = Arc::clone(self.target.as_ref().ok_or(EINVAL)?);
-        let (file, key, wanted) = (self.file, self.key, self.wanted);
+        let inner = Arc::clone(self.inner.as_ref().ok_or(EINVAL)?);
+        let (file, key, events) = (self.file, self.key, self.events);
         // Before any lock: an allocation that is charged to a memory cgroup may sleep for long.
-        let item = self.item(ep);
+        let item = self.into_item(ep, max_user_watches);
         let mut busy: Option<Arc<Eventpoll>> = None;
-        let (mut locked, topology, few_paths) = loop {
+        let (mut locked, topology, paths) = loop {
             task::yield_or_die()?;
             let other = busy.take();
             let held = other.as_ref().map(Held::lock).transpose()?;
             let mut locked = match held {
                 None => outer.locked.lock(),
-                // Never wait for one instance with another one locked.
+                // Never wait for an instance while another one is locked.
                 Some(_) => match outer.locked.try_lock() {
                     Some(locked) => locked,
                     None => continue,
@@ -222,11 +222,11 @@ impl New<'_> {
             }
             let mut topology = Topology::lock()?;
             match nesting::check_instance(&mut topology, &outer, &inner, held) {
-                Ok(few_paths) => break (locked, topology, few_paths),
+                Ok(paths) => break (locked, topology, paths),
                 Err(Stop::Busy(other)) => busy = Some(other),
                 Err(Stop::Error(e)) => {
                     if e == ELOOP {
-                        trace_limit(&outer, &key, constants::REPOLL_LIMIT_DEPTH, e);
+                        outer.trace_limit(key.fd, LimitKind::Depth, Some(e));
                     }
                     return Err(e);
                 }
@@ -235,102 +235,125 @@ impl New<'_> {
         // The user's quota comes before the paths, as in C.
         let item = || {
             let item = item?;
-            check_paths(&outer, &key, few_paths)?;
+            check_paths(&outer, &key, paths)?;
             Ok(item)
         };
         let check = || {
-            outer.crowd.nest(&outer).inspect_err(|e| {
-                trace_limit(&outer, &key, constants::REPOLL_LIMIT_POLLERS, *e);
+            outer.limit_nested_outsiders().inspect_err(|e| {
+                outer.trace_limit(key.fd, LimitKind::Pollers, Some(*e));
             })
         };
-        // `inner` is not polled yet: to poll it may wait for its users.
+        // `inner` is not polled yet: its poll may wait for its users.
         let register = |table: &PollTable<'_>| {
             inner.register(table);
             0
         };
-        let (item, _) = locked.insert(&outer, &key, item, (file, wanted), check, register)?;
+        let (item, _) = locked.insert(&outer, &key, item, (file, events), check, register)?;
         drop(topology);
         let ready = inner.ready_events(1);
-        locked.report(&outer, &item, ready);
+        locked.finish_add(&outer, &item, ready);
         Ok(())
     }
 
-    /// Makes the item, and counts it for the user.
-    fn item(self, ep: ArcBorrow<'_, Eventpoll>) -> Result<Pin<UniqueArc<Epitem>>> {
+    /// Makes the item, charged to the user.
+    fn into_item(
+        self,
+        ep: ArcBorrow<'_, Eventpoll>,
+        max_user_watches: i64,
+    ) -> Result<Pin<UniqueArc<Epitem>>> {
         let item = Item::new(
             ep.into(),
-            self.max_user_watches,
+            max_user_watches,
             self.key,
-            self.target,
-            self.wanted,
+            self.inner,
+            self.events,
             self.data,
         )?;
         Watch::new(item, &ep.ready)
     }
 }
 
-/// Returns EINVAL unless there are `few` enough paths.
-fn check_paths(ep: &Eventpoll, key: &Key, few: bool) -> Result {
-    if !few {
-        trace_limit(ep, key, constants::REPOLL_LIMIT_PATHS, EINVAL);
-        return Err(EINVAL);
+/// EINVAL if there are too many paths to the item of `key`.
+fn check_paths(ep: &Eventpoll, key: &Key, paths: PathCheck) -> Result {
+    match paths {
+        PathCheck::WithinLimits => Ok(()),
+        PathCheck::TooMany => {
+            ep.trace_limit(key.fd, LimitKind::Paths, Some(EINVAL));
+            Err(EINVAL)
+        }
     }
-    Ok(())
 }
 
-fn trace_limit(ep: &Eventpoll, key: &Key, which: u32, error: Error) {
-    trace!(limit(ep.id, key.fd, which, error.to_errno()));
+impl Eventpoll {
+    /// Changes the interest of an item whose file is `file`.
+    fn modify(&self, file: &LocalFile, key: &Key, events: u32, data: u64) -> Result {
+        let mut locked = self.locked.lock();
+        locked.reap(self);
+        let Locked { interest, consumer } = &mut *locked;
+        let item = interest.get(key).ok_or(ENOENT)?;
+        if item.events() & EPOLLEXCLUSIVE != 0 {
+            return Err(EINVAL);
+        }
+        // An event that is there already is reported at once.
+        if Item::set_interest(&item, events, data).poll_file(file, 1) != 0 {
+            queue(self, consumer, &item, QueueReason::Mod);
+        }
+        Ok(())
+    }
+
+    /// Removes an item.
+    fn delete(&self, key: &Key) -> Result {
+        let mut locked = self.locked.lock();
+        locked.reap(self);
+        let item = locked.interest.remove(key).ok_or(ENOENT)?;
+        // After this no callback queues the item again, so out of the queue it stays out.
+        item.detach();
+        locked.consumer.remove(&self.ready, &item);
+        item.trace_deleted();
+        Ok(())
+    }
 }
 
 impl Locked {
     /// Adds the result of `item`, and returns it with the events that `poll` found. Callbacks may
-    /// queue it at once; only the holder of the lock takes it from the queue.
+    /// queue the item at once; only the holder of the lock takes it from the queue.
     fn insert(
         &mut self,
         ep: &Eventpoll,
         key: &Key,
         item: impl FnOnce() -> Result<Pin<UniqueArc<Epitem>>>,
-        (file, wanted): (&LocalFile, u32),
+        (file, events): (&LocalFile, u32),
         check: impl FnOnce() -> Result,
         poll: impl FnOnce(&PollTable<'_>) -> u32,
     ) -> Result<(Arc<Epitem>, u32)> {
         let vacancy = self.interest.vacancy(key).ok_or(EEXIST)?;
         let item = vacancy.insert(item()?);
-        let exclusive = wanted & EPOLLEXCLUSIVE != 0;
+        let exclusive = events & EPOLLEXCLUSIVE != 0;
         let queue = (&ep.ready, &mut self.consumer);
-        let attached = Watch::attach(&item, queue, file, (wanted, exclusive), check, poll);
+        let attached = Watch::attach(&item, queue, file, (events, exclusive), check, poll);
         let ready = attached.inspect_err(|_| {
             self.interest.remove(key);
         })?;
         Ok((item, ready))
     }
 
-    /// Ends an ADD that has succeeded: queues the item if the events in `ready` are of interest.
-    fn report(&mut self, ep: &Eventpoll, item: &Epitem, ready: u32) {
+    /// Ends an ADD that has succeeded: queues the item if an event in `ready` is of interest.
+    fn finish_add(&mut self, ep: &Eventpoll, item: &Epitem, ready: u32) {
         item.trace_add();
         item.trace_poll(ready);
         if ready & item.events() != 0 {
-            queue(ep, &mut self.consumer, item, Reason::Add);
+            queue(ep, &mut self.consumer, item, QueueReason::Add);
         }
-    }
-
-    fn delete(&mut self, ep: &Eventpoll, key: &Key) -> Result {
-        let item = self.interest.remove(key).ok_or(ENOENT)?;
-        // After this no callback queues it again, so once out of the queue it stays out.
-        item.detach();
-        self.consumer.remove(&ep.ready, &item);
-        item.trace_remove(Removal::Del);
-        Ok(())
     }
 }
 
 /// Queues an item that was found ready, and wakes, unless a callback did both.
-fn queue(ep: &Eventpoll, consumer: &mut Consumer<Epitem>, item: &Epitem, reason: Reason) {
+fn queue(ep: &Eventpoll, consumer: &mut Consumer<Epitem>, item: &Epitem, reason: QueueReason) {
     match ep.ready.push(item, || item.trace_queue(reason)) {
         Push::Queued => {
-            ep.wake(false, 0, 0);
+            ep.wake_up(false, 0, 0);
         }
-        // The caller is promised that the next WAIT finds it.
+        // The caller may rely on the next WAIT to find the item.
         Push::Already => consumer.await_push(&ep.ready, item),
     }
 }

@@ -1,42 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The instance as an open file: `/dev/repoll`, and what `REPOLL_CREATE` makes.
+//! The instance as an open file: `/dev/repoll`, and the file that `REPOLL_CREATE` makes.
 
 use super::{
     ctl::ctl,
     wait::wait,
+    Epitem,
     Eventpoll, //
 };
-use crate::trace::trace;
-use crate::uapi::counts::{
-    with_counts,
-    Counts, //
-};
-use crate::uapi::epoll::{
-    EPIOCGPARAMS,
-    EPIOCSPARAMS, //
-};
-use crate::uapi::{
-    self,
-    O_CLOEXEC, //
-};
-use crate::{
-    kernel_ext::{
-        anon_inode::getfd,
-        atomic::ordering::Relaxed,
-        drift::errno::EOPNOTSUPP,
-        fdget::Files,
-        miscdevice::MiscDevice,
-        poll_table::PollTable,
-        signal, //
+use crate::kernel_ext::{
+    anon_inode::getfd,
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
     },
-    uapi::args::{
-        read,
+    drift::errno::EOPNOTSUPP,
+    fdget::Files,
+    miscdevice::MiscDevice,
+    poll_table::PollTable,
+    signal,
+    uaccess::read,
+    user::User, //
+};
+use crate::select_poll;
+use crate::trace::trace;
+use crate::uapi::{
+    args::{
         repoll_create,
         repoll_ctl,
-        repoll_wait, //
-        EventWriter,
-    }, //
+        repoll_wait,
+        EventWriter, //
+    },
+    counts::{
+        with_counts,
+        Counts, //
+    },
+    epoll::{
+        EPIOCGPARAMS,
+        EPIOCSPARAMS, //
+    },
+    O_CLOEXEC,
+    REPOLL_IOC_MAGIC, //
+};
+use crate::watch::{
+    last_close::LastClose,
+    topology, //
 };
 use kernel::{
     fs::File,
@@ -51,10 +59,15 @@ use kernel::{
     sync::{
         Arc,
         ArcBorrow, //
+    },
+    uapi::{
+        _IOC_NONE,
+        _IOC_READ,
+        _IOC_WRITE, //
     }, //
 };
 
-/// The calls, as `uapi/repoll.h` numbers them.
+// The numbers of the calls in `uapi/repoll.h`.
 const NOP: u32 = 0;
 const CREATE: u32 = 1;
 const CTL: u32 = 2;
@@ -62,7 +75,24 @@ const WAIT: u32 = 3;
 const POLL: u32 = 4;
 const SELECT: u32 = 5;
 
-const IOWR: u32 = kernel::uapi::_IOC_WRITE | kernel::uapi::_IOC_READ;
+const IOWR: u32 = _IOC_WRITE | _IOC_READ;
+
+/// The most watches of a user. Set before the device goes live, which orders it before all uses.
+static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
+
+/// Prepares the multiplexer. A user may have `max_user_watches` watches; 0 is the C epoll's limit.
+/// `last_close_functions` is as for [`Watch::register_last_close`], whose result it returns. Sleeps.
+///
+/// [`Watch::register_last_close`]: crate::watch::Watch::register_last_close
+pub(crate) fn init(max_user_watches: i64, last_close_functions: u32) -> Result<LastClose> {
+    let max = match max_user_watches {
+        max if max > 0 => max,
+        _ => User::default_max_watches(size_of::<Epitem>()),
+    };
+    MAX_USER_WATCHES.store(max, Relaxed);
+    topology::init()?;
+    Epitem::notice_last_close(last_close_functions)
+}
 
 #[vtable]
 impl MiscDevice for Eventpoll {
@@ -87,34 +117,35 @@ impl MiscDevice for Eventpoll {
     #[inline]
     fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let size = _IOC_SIZE(cmd);
-        if _IOC_TYPE(cmd) != uapi::REPOLL_IOC_MAGIC {
-            return Err(foreign(cmd));
+        if _IOC_TYPE(cmd) != REPOLL_IOC_MAGIC {
+            return Err(error_of_other_type(cmd));
         }
         match (_IOC_NR(cmd), _IOC_DIR(cmd)) {
-            (NOP, kernel::uapi::_IOC_NONE) => Ok(0),
-            (CREATE, kernel::uapi::_IOC_WRITE) => create(arg, size),
-            (CTL, kernel::uapi::_IOC_WRITE) => control(this, file, arg, size),
-            (WAIT, kernel::uapi::_IOC_WRITE) => wait_for(&this, arg, size),
-            (POLL, IOWR) => crate::select_poll::poll::poll(arg, size),
-            (SELECT, IOWR) => crate::select_poll::select::select(arg, size),
+            (NOP, _IOC_NONE) => Ok(0),
+            (CREATE, _IOC_WRITE) => run_create(arg, size),
+            (CTL, _IOC_WRITE) => run_ctl(this, file, arg, size),
+            (WAIT, _IOC_WRITE) => run_wait(&this, arg, size),
+            (POLL, IOWR) => select_poll::poll::poll(arg, size),
+            (SELECT, IOWR) => select_poll::select::select(arg, size),
             _ => Err(EINVAL),
         }
     }
 }
 
-// Each call is a function of its own, so that none pays for another's registers and stack.
-
-/// The error of an unknown request: that of the C epoll in a kernel without busy polling.
+/// The error of a request of another type: that of the C epoll in a kernel without busy polling.
 #[cold]
-fn foreign(cmd: u32) -> Error {
+fn error_of_other_type(cmd: u32) -> Error {
     match cmd {
         EPIOCSPARAMS | EPIOCGPARAMS => EOPNOTSUPP,
         _ => EINVAL,
     }
 }
 
+// Each call is a function that is not inlined, so no call pays for the registers and the stack of
+// another.
+
 #[inline(never)]
-fn create(arg: usize, size: usize) -> Result<isize> {
+fn run_create(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_create = read(arg, size)?;
     if args.flags & !O_CLOEXEC != 0 || args.__pad != 0 {
         return Err(EINVAL);
@@ -125,25 +156,25 @@ fn create(arg: usize, size: usize) -> Result<isize> {
 }
 
 #[inline(never)]
-fn control(ep: ArcBorrow<'_, Eventpoll>, file: &File, arg: usize, size: usize) -> Result<isize> {
+fn run_ctl(ep: ArcBorrow<'_, Eventpoll>, file: &File, arg: usize, size: usize) -> Result<isize> {
     let args: repoll_ctl = read(arg, size)?;
     if args.flags != 0 {
         return Err(EINVAL);
     }
-    ctl(ep, file, &args, crate::MAX_USER_WATCHES.load(Relaxed))?;
+    ctl(ep, file, &args, MAX_USER_WATCHES.load(Relaxed))?;
     Ok(0)
 }
 
 #[inline(never)]
-fn wait_for(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
+fn run_wait(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
     let args: repoll_wait = read(arg, size)?;
     trace!(wait_enter(ep.id, args.maxevents, args.timeout));
     let result = if args.flags != 0 {
         Err(EINVAL)
     } else if args.sigmask | args.counts == 0 {
-        plain_wait(ep, &args, None)
+        run_plain_wait(ep, &args, None)
     } else {
-        special_wait(ep, &args)
+        run_counted_wait(ep, &args)
     };
     trace!(wait_exit(
         ep.id,
@@ -152,18 +183,22 @@ fn wait_for(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
     result.map(|n| n as isize)
 }
 
-/// With a signal mask, or counts, or both.
+/// A wait with a signal mask, or counts, or both.
 #[inline(never)]
-fn special_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
+fn run_counted_wait(ep: &Eventpoll, args: &repoll_wait) -> Result<usize> {
     with_counts(args.counts, args.counts_size, |counts| {
         signal::with_user_sigmask(args.sigmask, args.sigsetsize, || {
-            plain_wait(ep, args, Some(counts))
+            run_plain_wait(ep, args, Some(counts))
         })
     })
 }
 
 #[inline]
-fn plain_wait(ep: &Eventpoll, args: &repoll_wait, counts: Option<&mut Counts>) -> Result<usize> {
+fn run_plain_wait(
+    ep: &Eventpoll,
+    args: &repoll_wait,
+    counts: Option<&mut Counts>,
+) -> Result<usize> {
     let out = EventWriter::new(args.events, args.maxevents)?;
     wait(ep, out, args.timeout, counts)
 }

@@ -3,15 +3,15 @@
 //! Instances that watch instances: no cycles, not too deep, not too many paths for one wake-up.
 //!
 //! An event at the bottom wakes all instances above it, each under the wait-queue lock of the one
-//! below. A cycle would never end; a deep chain would exhaust the stack; many paths upwards would take
-//! for ever, with interrupts off. So ADD refuses them, by the rules and the numbers of
-//! `fs/eventpoll.c`: at most [`MAX_NESTS`] levels (ELOOP), at most [`PATH_LIMITS`] paths (EINVAL).
+//! below. A cycle would never end; a deep chain would exhaust the stack; many paths upwards would keep
+//! interrupts off for long. So ADD refuses them, by the rules and the numbers of `fs/eventpoll.c`: at
+//! most [`MAX_NESTS`] levels (ELOOP), and limited numbers of paths ([`PathCounter`], EINVAL).
 //!
 //! # The walks
 //!
-//! [`Walk`] visits each instance once: it keeps its result in the instance's [`Place`] until the
-//! next walk. Downwards, from the inner instance of a new link, it follows interest lists. Upwards
-//! it follows the table of watched files, which knows the watches of an instance's file
+//! A [`Walk`] visits each instance once: it keeps its result in the instance's [`TopologyState`]
+//! until the next walk. Downwards, from the inner instance of a new link, it follows interest lists.
+//! Upwards it follows the table of watched files, which knows the watches of an instance's file
 //! ([`Watch::for_each_of`]). So a walk is linear in the links that it meets. It ends early when the
 //! task is killed.
 //!
@@ -29,13 +29,13 @@
 //!
 //! - *Both nest.* The second one walks when the first one's watch is in the table already.
 //! - *One nests `inner`, the other adds a plain file to an instance `x`, at or below `inner`.* The
-//!   nesting ADD counts itself in [`Place::outers`] of `inner`, then locks `x` to read its list.
-//!   The other looks at `outers` with `x` locked, until its item is in the list. By the order in
-//!   which the two have that mutex, the list has the file, or `outers` is not zero. (Below `inner`
-//!   it is not zero anyway.) In the latter case the other takes [`Topology`] and checks its file,
-//!   and the nesting ADD finds `x` busy until that is done.
+//!   nesting ADD counts itself in `inner`'s `TopologyState::outers`, then locks `x` to read its list.
+//!   The other reads `outers` with `x` locked, and keeps `x` locked until its item is in the list. By
+//!   the order in which the two have that mutex, the list has the file, or `outers` is not zero.
+//!   (Below `inner` it is not zero anyway.) If it is not zero, the other takes [`Topology`] and checks
+//!   its file, and the nesting ADD finds `x` busy until that is done.
 //! - *Both add one file to two nested instances.* Each puts its watch into the table before it
-//!   checks, so the check that comes second sees both.
+//!   checks, so the later check sees both.
 //!
 //! `tools/model/src/order_by_lock.rs` has a twin of the latter two: change both.
 //!
@@ -43,26 +43,25 @@
 //! than the limits allow, not even while an ADD is being refused.
 
 use super::{
-    item::Epitem,
+    topology::{
+        new_walk,
+        Above,
+        Depth,
+        PathCounter, //
+    },
+    Epitem,
     Eventpoll,
+    Inner,
     Locked, //
 };
-use crate::watch::FileId;
-use crate::{
-    kernel_ext::{
-        atomic::{
-            ordering::Relaxed, //
-            Atomic,
-        },
-        drift::errno::ELOOP,
-        mutex::lock_killable,
-        rbtree::HasNode,
-        task, //
-    },
-    watch::topology::{
-        Topology,
-        TopologyCell, //
-    }, //
+use crate::kernel_ext::{
+    drift::errno::ELOOP,
+    mutex::lock_killable,
+    task, //
+};
+use crate::watch::{
+    topology::Topology,
+    FileId, //
 };
 use core::ops::Deref;
 use kernel::{
@@ -77,80 +76,29 @@ use kernel::{
     }, //
 };
 
+pub(super) use super::topology::PathCheck;
+
 #[cfg(doc)]
-use crate::watch::Watch;
+use {super::topology::TopologyState, crate::watch::Watch};
 
-/// How many instances may be above or below another: `EP_MAX_NESTS`.
+/// The most instances above or below another: `EP_MAX_NESTS`.
 const MAX_NESTS: u32 = 4;
-
-/// The most paths with 0, 1, ... instances between a file and an outermost instance. The first
-/// number is not used: any number of instances may watch a file directly.
-const PATH_LIMITS: [u32; 5] = [1000, 500, 100, 50, 10];
 
 /// Allocation flags of a walk's lists, which may be long. Without memory the ADD fails, and the
 /// kernel log stays empty. The lists are not charged to a memory cgroup: a task over its group's
-/// limit would sleep, with [`Topology`] held. They are a twentieth of the size of the watches,
+/// limit would sleep with [`Topology`] held. They are a twentieth of the size of the watches,
 /// which are charged, and are freed with the walk.
 fn flags() -> Flags {
     GFP_KERNEL | __GFP_NOWARN
 }
 
-/// The number of items between two checks whether the task is killed.
+/// The number of items between two checks for a fatal signal.
 const STEPS: usize = 256;
-
-/// An instance's place in the topology.
-pub(crate) struct Place {
-    /// The instance's own file, once it has watched something. Relaxed: who finds the instance by its
-    /// watch in the table is ordered after the ADD's store by the bucket's lock. A release may be seen
-    /// late: then a walk counts the watches of a file that has the address now, and may refuse too much.
-    file: Atomic<usize>,
-    /// The number of items of other instances that watch this one, or are about to. Relaxed: who adds
-    /// one locks this instance's mutex after that, and who looks does so under it. (Below the inner
-    /// instance of a link the walk has found a link, whose ADD had added one under the mutex above.)
-    outers: Atomic<u32>,
-    /// The levels of instances below or above, and the number of the walk that found them. One
-    /// field is enough: a walk that meets an instance in both directions has found a cycle.
-    depth: TopologyCell<(u64, Depth)>,
-    /// The paths upwards, and the number of the walk that found them.
-    paths: TopologyCell<(u64, Paths)>,
-}
-
-/// Numbers walks.
-static WALKS: TopologyCell<u64> = TopologyCell::new(0);
-
-impl Place {
-    pub(crate) fn new() -> Self {
-        Self {
-            file: Atomic::new(FileId::NONE.to_bits()),
-            outers: Atomic::new(0),
-            depth: TopologyCell::new((0, Depth::NONE)),
-            paths: TopologyCell::new((0, Paths::NONE)),
-        }
-    }
-
-    /// The instance is the file `file`, and is about to watch something; or is no file any more.
-    pub(crate) fn set_file(&self, file: FileId) {
-        self.file.store(file.to_bits(), Relaxed);
-    }
-
-    fn file(&self) -> FileId {
-        FileId::from_bits(self.file.load(Relaxed))
-    }
-
-    /// Whether another instance watches this one, so that the paths of its files must be counted.
-    /// Call it with the instance's mutex held.
-    pub(crate) fn is_nested(&self) -> bool {
-        self.outers.load(Relaxed) != 0
-    }
-}
-
-/// The instance that an item watches, or is about to: it is nested while this lives.
-pub(crate) struct Inner(Arc<Eventpoll>);
 
 impl Inner {
     /// Counts one more watch of `ep` by another instance.
-    pub(crate) fn new(ep: Arc<Eventpoll>) -> Self {
-        ep.place.outers.fetch_add(1, Relaxed);
+    pub(super) fn new(ep: Arc<Eventpoll>) -> Self {
+        ep.topology.add_outer();
         Self(ep)
     }
 }
@@ -165,95 +113,12 @@ impl Deref for Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Minus one.
-        self.0.place.outers.fetch_add(u32::MAX, Relaxed);
-    }
-}
-
-/// A result of a walk upwards: that of an instance is made of the results of its watchers.
-trait Above: Copy {
-    /// The result of a file that no instance watches.
-    const NONE: Self;
-
-    /// The cell that keeps the result.
-    fn cell(place: &Place) -> &TopologyCell<(u64, Self)>;
-
-    /// Adds the result of one more instance that watches the file.
-    fn add(&mut self, outer: Self);
-
-    /// Turns the result of an instance's file into that of the instance.
-    fn of_instance(self) -> Self;
-}
-
-/// A number of levels of instances.
-#[derive(Clone, Copy)]
-struct Depth(u32);
-
-impl Above for Depth {
-    const NONE: Self = Self(0);
-
-    fn cell(place: &Place) -> &TopologyCell<(u64, Self)> {
-        &place.depth
-    }
-
-    fn add(&mut self, outer: Self) {
-        self.0 = self.0.max(outer.0 + 1);
-    }
-
-    fn of_instance(self) -> Self {
-        self
-    }
-}
-
-/// The numbers of paths up to outermost instances, by the number of instances in between.
-#[derive(Clone, Copy)]
-struct Paths {
-    count: [u32; PATH_LIMITS.len()],
-    /// There are longer paths.
-    too_long: bool,
-}
-
-impl Above for Paths {
-    const NONE: Self = Self {
-        count: [0; PATH_LIMITS.len()],
-        too_long: false,
-    };
-
-    fn cell(place: &Place) -> &TopologyCell<(u64, Self)> {
-        &place.paths
-    }
-
-    fn add(&mut self, outer: Self) {
-        for (count, more) in self.count.iter_mut().zip(outer.count) {
-            *count = count.saturating_add(more);
-        }
-        self.too_long |= outer.too_long;
-    }
-
-    fn of_instance(self) -> Self {
-        let mut paths = Self::NONE;
-        if self.count == Self::NONE.count && !self.too_long {
-            // An outermost instance.
-            paths.count[0] = 1;
-        } else {
-            let [first, second, third, fourth, last] = self.count;
-            paths.count = [0, first, second, third, fourth];
-            paths.too_long = self.too_long || last != 0;
-        }
-        paths
-    }
-}
-
-impl Paths {
-    /// Whether a file may have these paths. (Any number of instances may watch the file directly.)
-    fn are_few(&self) -> bool {
-        let mut limits = self.count.iter().zip(PATH_LIMITS).skip(1);
-        !self.too_long && limits.all(|(&count, limit)| count <= limit)
+        self.0.topology.remove_outer();
     }
 }
 
 /// The reason why a walk has no result.
-pub(crate) enum Stop {
+pub(super) enum Stop {
     /// This instance is locked: wait for its mutex, with no other lock held, and walk again.
     Busy(Arc<Eventpoll>),
     /// An error of the link (ELOOP), or of the walk (ENOMEM, EINTR).
@@ -272,8 +137,8 @@ impl From<kernel::alloc::AllocError> for Stop {
     }
 }
 
-/// An instance below a new link. It was busy, and is locked now.
-pub(crate) struct Held<'a> {
+/// An instance below a new link, which a walk found busy. It is locked now.
+pub(super) struct Held<'a> {
     ep: &'a Arc<Eventpoll>,
     locked: MutexGuard<'a, Locked>,
 }
@@ -281,7 +146,7 @@ pub(crate) struct Held<'a> {
 impl<'a> Held<'a> {
     /// Waits for `ep`, with no other lock held; EINTR if the current task is killed. Process
     /// context.
-    pub(crate) fn lock(ep: &'a Arc<Eventpoll>) -> Result<Self> {
+    pub(super) fn lock(ep: &'a Arc<Eventpoll>) -> Result<Self> {
         let mut locked = lock_killable(&ep.locked)?;
         locked.reap(ep);
         Ok(Self { ep, locked })
@@ -289,16 +154,16 @@ impl<'a> Held<'a> {
 }
 
 /// Checks whether `inner` may be added to `outer`: ELOOP if that makes a cycle, or too long a
-/// chain; `Ok(false)` if a file below `inner` gets too many paths upwards.
+/// chain. The result is about the paths upwards of the files below `inner`.
 ///
 /// `outer` is locked, and so is `held`, which an earlier walk found busy. The caller has made the
 /// [`Inner`] before it took `topology`. Process context, sleeps.
-pub(crate) fn check_instance(
+pub(super) fn check_instance(
     topology: &mut Topology,
     outer: &Arc<Eventpoll>,
     inner: &Arc<Eventpoll>,
     held: Option<Held<'_>>,
-) -> Result<bool, Stop> {
+) -> Result<PathCheck, Stop> {
     let mut walk = Walk::new(topology, Some(Link { inner, outer }), held);
     let Depth(below) = walk.depth_below(inner, 0)?;
     // There is no cycle, so the new link is not above `outer`.
@@ -306,14 +171,14 @@ pub(crate) fn check_instance(
     if below + 1 + above > MAX_NESTS {
         return Err(ELOOP.into());
     }
-    walk.files_ok()
+    walk.paths_ok()
 }
 
-/// Whether `file` has few enough paths upwards. It is no instance, and a nested instance watches
-/// it. Process context, sleeps.
-pub(crate) fn check_file(topology: &mut Topology, file: FileId) -> Result<bool> {
-    let paths: Paths = Walk::new(topology, None, None).above_file(file, 0)?;
-    Ok(paths.are_few())
+/// Checks the paths upwards of `file`, which is no instance, and which a nested instance watches.
+/// Process context, sleeps.
+pub(super) fn check_file(topology: &mut Topology, file: FileId) -> Result<PathCheck> {
+    let paths: PathCounter = Walk::new(topology, None, None).above_file(file, 0)?;
+    Ok(paths.check())
 }
 
 /// The new link.
@@ -350,8 +215,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(topology: &'a mut Topology, link: Option<Link<'a>>, held: Option<Held<'a>>) -> Self {
-        let number = WALKS.get(topology).wrapping_add(1);
-        WALKS.set(topology, number);
+        let number = new_walk(topology);
         Self {
             topology,
             number,
@@ -383,7 +247,7 @@ impl<'a> Walk<'a> {
             }
         };
         if !ep.closed.is_empty() {
-            // Closed items do not count; but to reap them here may take long.
+            // Closed items do not count; to reap them here may take long.
             return Err(busy());
         }
         let mut depth = Depth::NONE;
@@ -392,13 +256,13 @@ impl<'a> Walk<'a> {
         // only tried, so their order does not matter.
         for item in locked.interest.iter() {
             self.steps.count()?;
-            match item.target() {
+            match item.inner() {
                 Some(inner) => {
                     depth.add(self.depth_below(inner, level + 1)?);
                     in_run = false;
                 }
                 None => {
-                    let file = item.key().file;
+                    let file = item.file;
                     if !in_run {
                         self.runs.push(self.files.len(), flags())?;
                         in_run = true;
@@ -412,8 +276,8 @@ impl<'a> Walk<'a> {
         Ok(self.keep(ep, depth))
     }
 
-    /// Whether each of the collected files has few enough paths.
-    fn files_ok(mut self) -> Result<bool, Stop> {
+    /// Checks the paths of each of the collected files.
+    fn paths_ok(mut self) -> Result<PathCheck, Stop> {
         let files = self.sorted_files()?;
         let mut previous = None;
         for &file in &files {
@@ -421,12 +285,12 @@ impl<'a> Walk<'a> {
                 continue;
             }
             self.steps.count()?;
-            let paths: Paths = self.above_file(file, 0)?;
-            if !paths.are_few() {
-                return Ok(false);
+            let paths: PathCounter = self.above_file(file, 0)?;
+            if paths.check() == PathCheck::TooMany {
+                return Ok(PathCheck::TooMany);
             }
         }
-        Ok(true)
+        Ok(PathCheck::WithinLimits)
     }
 
     /// Sorts the files: merges the runs in pairs until one is left. (The standard library's sort
@@ -460,14 +324,13 @@ impl<'a> Walk<'a> {
         Ok(files)
     }
 
-    /// The result for `ep`, if this walk has visited it.
+    /// The result for `ep`, if this walk has visited the instance.
     fn known<A: Above>(&self, ep: &Eventpoll) -> Option<A> {
-        let (number, known) = A::cell(&ep.place).get(self.topology);
-        (number == self.number).then_some(known)
+        ep.topology.known(self.topology, self.number)
     }
 
     fn keep<A: Above>(&mut self, ep: &Eventpoll, found: A) -> A {
-        A::cell(&ep.place).set(self.topology, (self.number, found));
+        ep.topology.keep(self.topology, self.number, found);
         found
     }
 
@@ -479,7 +342,7 @@ impl<'a> Walk<'a> {
         if level > MAX_NESTS {
             return Err(ELOOP);
         }
-        let mut found: A = self.above_file(ep.place.file(), level + 1)?;
+        let mut found: A = self.above_file(ep.topology.file(), level + 1)?;
         let new = self
             .link
             .as_ref()
@@ -492,8 +355,8 @@ impl<'a> Walk<'a> {
 
     /// Finds the result for `file`, from all instances that watch it.
     ///
-    /// A watch that is added meanwhile is not counted: its ADD checks it after us, if it has more
-    /// than the one path that is not limited.
+    /// A watch that is added meanwhile is not counted: its ADD checks it later, if it has more than
+    /// the one path that is not limited.
     fn above_file<A: Above>(&mut self, file: FileId, level: u32) -> Result<A> {
         let mut unknown: KVVec<Arc<Eventpoll>> = KVVec::new();
         let mut sum = loop {
@@ -511,7 +374,8 @@ impl<'a> Walk<'a> {
                 break sum;
             }
             unknown.clear();
-            // Twice as many: so this is repeated a few times only, however many come meanwhile.
+            // Twice as many: so the loop repeats only a few times, however many watches are added
+            // meanwhile.
             unknown.reserve(2 * missing, flags())?;
         };
         for ep in &unknown {
