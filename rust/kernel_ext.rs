@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel crate lacks: safe wrappers, shaped as if to be sent upstream.
+//! Safe wrappers that the kernel crate lacks, named and shaped as if to be sent upstream.
 //!
-//! All unsafe code of the module lives here.
-//!
-//! | module | what it wraps |
+//! | module | contents |
 //! |---|---|
+//! | [`anon_inode`] | anonymous files of the kind of a misc device |
 //! | [`atomic`] | the kernel crate's atomics, inline |
-//! | [`limits`] | a count with a limit, and a limit that is only lowered, without a lock |
-//! | [`nested`] | locks of one class inside of each other |
-//! | [`wait_queue`] | wait queues of our own: to be polled, to sleep on, to wake |
-//! | [`poll_wqueues`] | entries in the wait queues of many files, for one call of select(2) or poll(2) |
-//! | [`files`] | the current task's open files |
-//! | [`device`] | a misc device whose files can be polled, and anonymous files of its kind |
-//! | [`tree`] | a red-black tree whose nodes are part of its items |
-//! | [`fasync`] | signals to those who asked to be told by signal |
-//! | [`net`] | frames of a network interface, until it goes away |
-//! | [`user_args`] | ioctl arguments that are versioned by their size, and events for userspace |
-//! | [`user_array`] | arrays from and to userspace |
-//! | [`user`] | users, and the count of their watches |
-//! | [`task`], [`time`] | the current task's signals; clocks, sleeping with a time limit |
 //! | [`drift`] | the differences between the kernels that the module is built for |
+//! | [`fasync`] | signals that a file is ready |
+//! | [`fdget`] | the current task's open files |
+//! | [`ftrace`] | a call at the entry of a kernel function |
+//! | [`hrtimeout`] | the monotonic clock, and sleeping with a time limit |
+//! | [`limits`] | a count with a limit, and a limit that is only lowered |
+//! | [`llist`] | a lock-free list that is taken whole |
+//! | [`miscdevice`] | a misc device whose files can be polled |
+//! | [`mutex`] | nested and killable locking |
+//! | [`net`] | frames of a network interface, until it is unregistered |
+//! | [`poll_table`] | polling a file, and being polled |
+//! | [`poll_wqueues`] | entries in the wait queues of many files, for one call of select(2) or poll(2) |
+//! | [`rbtree`] | a red-black tree whose nodes are part of its items |
+//! | [`set_once`] | a static that is initialised in place, once |
+//! | [`signal`], [`task`] | the current task and its signals |
+//! | [`tracepoint`] | a module's own tracepoints |
+//! | [`uaccess`] | structures and arrays from and to userspace |
+//! | [`user`] | users, and the count of their watches |
+//! | [`wait_queue`] | sleeping, waking, and entries in other wait queues |
+//!
+//! [`bindings`] are the raw functions and constants that these wrap.
 
 pub(crate) mod anon_inode;
 pub(crate) mod atomic;

@@ -6,8 +6,8 @@
 //!
 //! # The raw API
 //!
-//! `vfs_poll()` with a queue function: the file's `->poll` hands each wait queue that it has to that
-//! function, which adds an entry. A wake-up of the queue then calls the entry's function, in
+//! `vfs_poll()` with a queue function: the file's `->poll` hands each wait queue that it has to
+//! that function, which adds an entry. A wake-up of the queue then calls the entry's function, in
 //! whatever context it comes from, hard interrupt included, under the queue's lock. A file may have
 //! several queues.
 //!
@@ -112,8 +112,8 @@ pub(crate) trait WatchOps: Sized + Send + Sync + 'static {
 
     /// The file has been closed for the last time, and the watch has ended.
     ///
-    /// Process context, under a spinlock: must not sleep. To drop the reference may sleep, so it must
-    /// be put away, in a [`ClosedList`].
+    /// Process context, under a spinlock: must not sleep. To drop the reference may sleep, so it
+    /// must be put away, in a [`ClosedList`].
     fn closed(this: Closed<Self>);
 }
 
@@ -122,9 +122,9 @@ pub(crate) trait WatchOps: Sized + Send + Sync + 'static {
 /// # Invariants
 ///
 /// While an entry is in a wait queue, the watch owns a reference to the [`Arc`] that it is in.
-/// `entry` and the list of `further` ones belong to [`Watch::attach`] until `registration` is attached;
-/// then to the holder of the lock of the registration's bucket, until it is unlinked. When it is not
-/// linked, none of them is in a wait queue.
+/// `entry` and the list of `further` ones belong to [`Watch::attach`] until `registration` is
+/// attached; then to the holder of the lock of the registration's bucket, until it is unlinked.
+/// When it is not linked, none of them is in a wait queue.
 #[repr(C)]
 #[pin_data]
 pub(crate) struct Watch<T: WatchOps> {
@@ -145,8 +145,8 @@ struct Further {
     next: Option<KBox<Further>>,
 }
 
-// SAFETY: What has interior mutability is protected as the invariants say; the value is of a type that
-// can be used on any thread.
+// SAFETY: What has interior mutability is protected as the invariants say; the value is of a type
+// that can be used on any thread.
 unsafe impl<T: WatchOps> Send for Watch<T> {}
 // SAFETY: As above.
 unsafe impl<T: WatchOps> Sync for Watch<T> {}
@@ -186,8 +186,8 @@ impl<T: WatchOps> Deref for Watch<T> {
 
 impl<T: WatchOps> Watch<T> {
     /// Has the last close of files noticed, which this kind of watch needs, while the result lives.
-    /// There can be one kind. `functions` says which of the kernel's functions may give the notice, as
-    /// for [`LastClose::register`]; 0 for the default. Sleeps, some 75 ms.
+    /// There can be one kind. `functions` says which of the kernel's functions may give the notice,
+    /// as for [`LastClose::register`]; 0 for the default. Sleeps, some 75 ms.
     pub(crate) fn notice_last_close(functions: u32) -> Result<LastClose> {
         // SAFETY: `attach` registers, for this type, registrations of watches of this type.
         unsafe { LastClose::register(TypeId::of::<T>(), closed::<T>, functions) }
@@ -210,9 +210,10 @@ impl<T: WatchOps> Watch<T> {
         )
     }
 
-    /// Starts to watch `file`, as an item of `queue`, and returns what it is ready for, of `events` (`EPOLL*` bits, a hint
-    /// to the file's driver as in poll(2)). Callbacks may come at once. Of several `exclusive` watches
-    /// of the file, a wake-up calls as many as it takes until one has used it.
+    /// Starts to watch `file`, as an item of `queue`, and returns what it is ready for, of `events`
+    /// (`EPOLL*` bits, a hint to the file's driver as in poll(2)). Callbacks may come at once. Of
+    /// several `exclusive` watches of the file, a wake-up calls as many as it takes until one has
+    /// used it.
     ///
     /// `poll` polls the file; [`poll_file`] does so for files that need nothing special. `check`
     /// runs first and may refuse the watch: [`Watch::for_each_of`] finds the watch by then, but no
@@ -282,8 +283,8 @@ impl<T: WatchOps> Watch<T> {
     /// returns it has ended: no callback runs, and [`WatchOps::closed`] has been called if it was
     /// the file's last close that ended it.
     ///
-    /// Returns whether it was this call. Process context; not under a lock that [`WatchOps::closed`]
-    /// takes.
+    /// Returns whether it was this call. Process context; not under a lock that
+    /// [`WatchOps::closed`] takes.
     pub(crate) fn detach(&self) -> bool {
         if !self.registration.is_attached() {
             return false;
@@ -291,8 +292,8 @@ impl<T: WatchOps> Watch<T> {
         let Some(linked) = self.registration.lock() else {
             return false;
         };
-        // First the entries, then the table: the hook, if it finds no watch in the bucket, does not take
-        // the lock, and the file and its wait queues go away.
+        // First the entries, then the table: the hook, if it finds no watch in the bucket, does not
+        // take the lock, and the file and its wait queues go away.
         // SAFETY: The registration is linked, and we hold the bucket's lock.
         unsafe { self.remove_entries() };
         // CAST: The registration is the watch's first field. The pointer is the one that `attach`
@@ -317,8 +318,8 @@ impl<T: WatchOps> Watch<T> {
         }
     }
 
-    /// The file, held so that its last close does not come meanwhile; `None` if it is closed, or the
-    /// watch has ended. Process context.
+    /// The file, held so that its last close does not come meanwhile; `None` if it is closed, or
+    /// the watch has ended. Process context.
     #[inline]
     pub(crate) fn file(&self) -> Option<ARef<LocalFile>> {
         self.registration.file()
@@ -331,8 +332,8 @@ impl<T: WatchOps> Watch<T> {
     pub(crate) fn for_each_of(file: FileId, mut f: impl FnMut(ArcBorrow<'_, Self>)) -> Result {
         Registration::with_all_of(file, TypeId::of::<T>(), |registrations| {
             for registration in registrations {
-                // SAFETY: It is the registration of a `Watch<T>`, as `attach` says. It is linked, so
-                // the watch owns a reference to itself.
+                // SAFETY: It is the registration of a `Watch<T>`, as `attach` says. It is linked,
+                // so the watch owns a reference to itself.
                 f(unsafe { ArcBorrow::from_raw(registration.cast::<Self>()) });
             }
         })
@@ -446,9 +447,10 @@ unsafe extern "C" fn add_entry<T: WatchOps>(
     } else {
         &watch.entry
     };
-    // SAFETY: The entry is new. It stays in place, inside of the watch or of a box of the watch's, and
-    // is removed by `attach`, or when the watch is unlinked, while it owns a reference to itself. The queue belongs
-    // to the file, whose last close comes before it goes away, or its owner tells by POLLFREE.
+    // SAFETY: The entry is new. It stays in place, inside of the watch or of a box of the watch's,
+    // and is removed by `attach`, or when the watch is unlinked, while it owns a reference to
+    // itself. The queue belongs to the file, whose last close comes before it goes away, or its
+    // owner tells by POLLFREE.
     unsafe {
         Entry::add(
             entry,

@@ -3,6 +3,18 @@
 //! Anonymous files of the same kind as a misc device's.
 //!
 //! C header: [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::{anon_inode, fdget::Files, miscdevice::MiscDevice};
+//!
+//! /// As opening the device again, with a descriptor that exec(2) closes.
+//! fn another<T: MiscDevice>() -> Result<i32> {
+//!     let flags = kernel::bindings::O_CLOEXEC;
+//!     anon_inode::getfd(&Files::current()?, T::open()?, c"[another]", flags)
+//! }
+//! ```
 
 use super::{
     bindings as ext,
@@ -33,14 +45,15 @@ use kernel::{
 /// Makes a file descriptor of the current task for an anonymous file. The file is `device`, and
 /// `/proc/PID/fd` shows `name`.
 ///
-/// `flags` may have `O_CLOEXEC`. EMFILE, ENFILE or ENOMEM; then `device` is released.
+/// `flags` may have `O_CLOEXEC`. The errors are EMFILE, ENFILE and ENOMEM; `device` is released
+/// then.
 pub(crate) fn getfd<T: MiscDevice>(
     _files: &Files,
     device: Arc<T>,
     name: &'static CStr,
     flags: u32,
 ) -> Result<c_int> {
-    // Unlike `open`, this sets nothing up for streams and signals.
+    // Unlike `open`, this does no set-up of streams and signals.
     const { assert!(!FileOps::<T>::IS_STREAM && !T::HAS_FASYNC) };
     let fd = match FileDescriptorReservation::get_unused_fd_flags(flags) {
         Ok(fd) => fd,

@@ -4,17 +4,42 @@
 //!
 //! C header: [`include/linux/atomic.h`](srctree/include/linux/atomic.h)
 //!
-//! `kernel::sync::atomic` is made of C functions, which a module calls one by one, even for a relaxed
-//! load: some six instructions instead of one, and most of what an event would cost. Here are the
-//! operations that the module needs, as the kernel's own macros expand to on x86-64 and arm64, behind
-//! the names of the kernel crate. Elsewhere they *are* the kernel crate's.
+//! The operations of `kernel::sync::atomic` are C functions. A module calls one even for a relaxed
+//! load: some six instructions instead of one. Here are the operations that the module needs, as
+//! the kernel's own macros expand on x86-64 and arm64, with the names of the kernel crate. On other
+//! architectures they *are* the kernel crate's.
 //!
 //! # The memory model
 //!
-//! It is the kernel's (`tools/memory-model`), not that of `core::sync::atomic`, which does not mix
-//! with it. `READ_ONCE()` and `WRITE_ONCE()`, here the relaxed loads and stores, are volatile accesses
-//! on both architectures (with LTO arm64 has stronger ones; the module refuses such a kernel). The
-//! other operations, and why they are what the model asks for, are in the architectures' files.
+//! It is the kernel's (`tools/memory-model`), not that of `core::sync::atomic`; the two must not be
+//! mixed. `READ_ONCE()` and `WRITE_ONCE()`, here the relaxed loads and stores, are volatile
+//! accesses on both architectures (with LTO arm64 has stronger ones; a kernel with LTO must not be
+//! used). The architectures' files have the other operations, and argue that they follow the model.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::atomic::{
+//!     ordering::{Acquire, Relaxed, Release},
+//!     Atomic,
+//! };
+//!
+//! struct Mailbox {
+//!     message: Atomic<u64>,
+//!     is_full: Atomic<bool>,
+//! }
+//!
+//! impl Mailbox {
+//!     fn put(&self, message: u64) {
+//!         self.message.store(message, Relaxed);
+//!         self.is_full.store(true, Release);
+//!     }
+//!
+//!     fn get(&self) -> Option<u64> {
+//!         self.is_full.load(Acquire).then(|| self.message.load(Relaxed))
+//!     }
+//! }
+//! ```
 
 #[cfg(CONFIG_ARM64)]
 #[path = "atomic/arm64.rs"]

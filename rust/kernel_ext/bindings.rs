@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Functions and constants that `kernel::bindings` lacks: bindgen's output for `bindings/bindings.h`.
+//! Functions and constants that `kernel::bindings` lacks: bindgen's output for
+//! `bindings/bindings.h`.
 
 #![allow(
     clippy::all,

@@ -5,8 +5,8 @@
 //! The kernel crate has no stable API. Where one form serves all kernels, it is used. Elsewhere
 //! `rust/Makefile` looks at build time for what the kernel's source has, and passes a `cfg` for it
 //! (`KERNEL_HAS_...`); the other form is here, or in a module of its own that is built only if
-//! needed. Nothing asks for a kernel's version. To leave an old kernel behind, delete its probe, and
-//! what the compiler then finds unused.
+//! needed. Nothing asks for a kernel's version. To leave an old kernel behind, delete its probe,
+//! and what the compiler then finds unused.
 //!
 //! | what differs | where it is used |
 //! |---|---|

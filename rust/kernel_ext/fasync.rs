@@ -1,9 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signals to those who asked to be told by signal that a file is ready (`O_ASYNC`).
+//! Signals that a file is ready, to the owners of open files (`O_ASYNC`).
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h); see `F_SETOWN` and `F_SETSIG` in
 //! fcntl(2)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::fasync::{Band, Fasync};
+//!
+//! /// A part of a device whose `MiscDevice::fasync()` returns `signals`.
+//! struct Input {
+//!     signals: Fasync,
+//! }
+//!
+//! impl Input {
+//!     fn has_arrived(&self) {
+//!         if self.signals.has_entries() {
+//!             self.signals.signal(Band::In);
+//!         }
+//!     }
+//! }
+//! ```
 
 use super::bindings as ext;
 use core::ptr;
@@ -13,7 +32,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// The files that are to send signals: for a driver with one queue per open file, at most that one.
+/// The list of open files that send signals. A driver with one queue per open file has at most one.
 ///
 /// # Invariants
 ///
@@ -25,14 +44,14 @@ unsafe impl Send for Fasync {}
 // SAFETY: `fasync_helper()` and `kill_fasync()` have a lock, and RCU, for it.
 unsafe impl Sync for Fasync {}
 
-/// What a signal is about: `si_code`, and by that `si_band`.
+/// The event of a signal: its `si_code`, which determines its `si_band`.
 #[derive(Clone, Copy)]
 pub(crate) enum Band {
     /// `POLL_IN`: there is something to read.
     In,
     /// `POLL_OUT`: there is room to write.
     Out,
-    /// `POLL_HUP`: the other side is gone.
+    /// `POLL_HUP`: the peer has hung up.
     Hup,
 }
 
@@ -43,13 +62,14 @@ impl Fasync {
         Self(Opaque::new(ptr::null_mut()))
     }
 
-    /// Whether there is anyone to send a signal to. Any context.
+    /// Whether the list has an entry. Any context.
     ///
-    /// Orders nothing. A caller who has just changed the file's state under a lock sees whoever was on
-    /// the list before they looked at the state under that lock.
+    /// Orders nothing. A caller that has changed the file's state under a lock sees each task that
+    /// entered the list before it read the state under that lock.
     #[inline]
     pub(crate) fn has_entries(&self) -> bool {
-        // SAFETY: The pointer is of a word, and never torn: as kill_fasync()'s own first look.
+        // SAFETY: The pointer is a word, and never torn: kill_fasync() itself begins with this
+        // load.
         !unsafe { self.0.get().read_volatile() }.is_null()
     }
 
@@ -60,16 +80,16 @@ impl Fasync {
             Band::Out => ext::BAND_OUT,
             Band::Hup => ext::BAND_HUP,
         };
-        // SAFETY: The list is valid, by the type's invariants; its files have not been released, and
-        // who is taken off the list meanwhile is freed an RCU grace period later.
+        // SAFETY: The list is valid, by the type's invariants; its files have not been released. An
+        // entry that is taken off the list meanwhile is freed an RCU grace period later.
         unsafe { bindings::kill_fasync(self.0.get(), bindings::SIGIO as c_int, band as c_int) };
     }
 
-    /// Puts a file on the list, or takes it off. Process context.
+    /// Adds a file to the list, or removes it. Process context.
     ///
     /// # Safety
     ///
-    /// `file` is valid, and taken off the list before it is released.
+    /// `file` is valid, and is removed from the list before it is released.
     pub(super) unsafe fn change(&self, fd: c_int, file: *mut bindings::file, on: c_int) -> c_int {
         // INVARIANT: By the contract.
         // SAFETY: The list is valid, by the type's invariants, and the file by the contract.

@@ -4,6 +4,18 @@
 //!
 //! C headers: [`include/linux/file.h`](srctree/include/linux/file.h),
 //! [`include/linux/fdtable.h`](srctree/include/linux/fdtable.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::fdget::Files;
+//!
+//! /// Whether two descriptors of the current task refer to one open file.
+//! fn same_file(a: i32, b: i32) -> Result<bool> {
+//!     let files = Files::current()?;
+//!     Ok(core::ptr::eq(files.get(a)?.as_ptr(), files.get(b)?.as_ptr()))
+//! }
+//! ```
 
 use super::bindings as ext;
 use core::ops::Deref;
@@ -19,14 +31,14 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The current task has a table, and keeps one while this is there. It is not `Send`, so it stays
-/// in the call that made it; only the task itself gives its table back, when it exits, which is not
-/// in the middle of a call.
+/// The current task has a table, and keeps one while this exists. It is not `Send`, so it stays in
+/// the call that made it. Only the task itself puts its table, when it exits, which is not in the
+/// middle of a call.
 pub(crate) struct Files(NotThreadSafe);
 
 impl Files {
-    /// ESRCH in an exiting task that has given its table back already; a file's last close may run
-    /// in such a task. Process context.
+    /// The current task's table. ESRCH in an exiting task that has put its table already; a file's
+    /// last close may run in such a task. Process context.
     #[inline]
     pub(crate) fn current() -> Result<Self> {
         // SAFETY: Only looks at the current task.
@@ -40,8 +52,8 @@ impl Files {
 
     /// The file of `fd`; EBADF if there is none. Process context.
     ///
-    /// To be dropped before the system call returns, and before anything closes a descriptor of the
-    /// current process: nothing in this module does.
+    /// The result must be dropped before the system call returns, and before the caller closes a
+    /// descriptor of the current process.
     #[inline]
     pub(crate) fn get(&self, fd: i32) -> Result<FdGuard> {
         // SAFETY: Process context, and the task has a table, by the type's invariants. A negative
@@ -57,15 +69,14 @@ impl Files {
         })
     }
 
-    /// The number of descriptors that the table has room for. It grows, and never shrinks. Process
-    /// context.
+    /// The number of descriptors that the table has room for. It never shrinks. Process context.
     pub(crate) fn size(&self) -> usize {
         // SAFETY: There is a table, by the type's invariants.
         unsafe { ext::max_fds() as usize }
     }
 
-    /// The descriptors from `64 * word` on that are open: 64 of them, the first one in the lowest
-    /// bit. Process context.
+    /// A bit for each of the 64 descriptors from `64 * word` on, set if it is open. The lowest bit
+    /// is the first one. Process context.
     pub(crate) fn open(&self, word: usize) -> u64 {
         // SAFETY: There is a table, by the type's invariants; a word that it does not have is zero.
         u32::try_from(word).map_or(0, |word| unsafe { ext::open_fds(word) })
@@ -95,8 +106,8 @@ impl Deref for FdGuard {
 
     #[inline]
     fn deref(&self) -> &LocalFile {
-        // SAFETY: The file is alive until the descriptor is put: there is a reference to it, ours, or
-        // that of the descriptor table, which nobody else can change. It was not fdget_pos().
+        // SAFETY: The file is alive until the descriptor is put: there is a reference to it, ours,
+        // or that of the descriptor table, which no other task can change. It was not fdget_pos().
         unsafe { LocalFile::from_raw_file(self.file()) }
     }
 }
@@ -105,13 +116,13 @@ impl Drop for FdGuard {
     #[inline]
     fn drop(&mut self) {
         if self.fd.word & bindings::FDPUT_FPUT as c_ulong != 0 {
-            // SAFETY: `fdget()` took a reference, as it says by this flag.
+            // SAFETY: `fdget()` took a reference: the flag is set.
             unsafe { bindings::fput(self.file()) };
         }
     }
 }
 
-/// How many files the current task may have open (`RLIMIT_NOFILE`). Process context.
+/// The most files that the current task may have open (`RLIMIT_NOFILE`). Process context.
 pub(crate) fn limit() -> u64 {
     // SAFETY: Only reads the current task's limit.
     unsafe { ext::nofile_limit() as u64 }

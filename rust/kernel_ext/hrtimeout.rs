@@ -3,6 +3,24 @@
 //! The monotonic clock, and sleeping with a time limit in nanoseconds.
 //!
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::hrtimeout::{self, Deadline};
+//!
+//! /// Calls `attempt` until it succeeds, for a millisecond.
+//! fn retry(mut attempt: impl FnMut() -> bool) -> Result {
+//!     let deadline = Deadline::after(1_000_000);
+//!     while !attempt() {
+//!         if deadline.left() == 0 {
+//!             pr_info!("gave up at {} ns\n", hrtimeout::now());
+//!             return Err(ETIMEDOUT);
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
 
 use super::bindings as ext;
 use core::ptr;
@@ -24,18 +42,18 @@ pub(crate) fn in_namespace(time: i64) -> i64 {
 pub(crate) struct Deadline(i64);
 
 impl Deadline {
-    /// `wait` nanoseconds from now; what is too far away becomes the end of time.
+    /// `wait` nanoseconds from now, at most the largest time.
     pub(crate) fn after(wait: i64) -> Self {
         Self(now().saturating_add(wait))
     }
 
-    /// How many nanoseconds are left until then; 0 if it has passed. Any context.
+    /// The number of nanoseconds until the deadline; 0 if it has passed. Any context.
     pub(crate) fn left(&self) -> i64 {
         self.0.saturating_sub(now()).max(0)
     }
 
-    /// Sleeps in the state that the task is in, until woken or until the deadline, with the slack
-    /// that select(2) has. False if the deadline has passed. Process context.
+    /// Sleeps in the task's present state, until woken or until the deadline, with the timer slack
+    /// of select(2). False if the deadline has passed. Process context.
     pub(super) fn sleep(deadline: Option<&Deadline>) -> bool {
         let mut expires: bindings::ktime_t = deadline.map_or(0, |deadline| deadline.0);
         let (expires, slack) = if deadline.is_some() {
@@ -48,7 +66,7 @@ impl Deadline {
         } else {
             (ptr::null_mut(), 0)
         };
-        // SAFETY: `expires` is null or valid for the call. Sleeping is the caller's wish.
+        // SAFETY: `expires` is null or valid for the call. The caller may sleep.
         let ret = unsafe {
             bindings::schedule_hrtimeout_range(
                 expires,

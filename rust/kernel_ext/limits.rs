@@ -1,14 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers that are compared and changed in one step, without a lock.
+//! A count with a limit, and a limit that is only lowered, without a lock.
 //!
 //! # Ordering
 //!
-//! Each is one word, and each change of it is one `cmpxchg()` or one addition: so changes come one after
-//! another, and none is made on top of a value that is not the last one any more. Nothing is published
-//! through them, so all accesses are relaxed. A plain load may be late: it is a first guess here.
+//! Each is one word, and each change of it is one `cmpxchg()` or one addition. So changes come one
+//! after another, and each is based on the latest value. Nothing is published through them, so all
+//! accesses are relaxed. A plain load may return an older value; it is only a first guess here.
 //!
 //! The model checker compiles this file over loom's atomics (`tools/model/src/numbers.rs`).
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::limits::{Count, Limit};
+//!
+//! fn open(count: &Count, max: u64) -> Result {
+//!     if count.add(1, max) {
+//!         Ok(())
+//!     } else {
+//!         Err(ENOSPC)
+//!     }
+//! }
+//!
+//! fn close(count: &Count) {
+//!     count.sub(1);
+//! }
+//!
+//! fn tighten(limit: &Limit) -> u32 {
+//!     limit.lower(8);
+//!     limit.get()
+//! }
+//! ```
 
 use super::atomic::{
     ordering::Relaxed,
@@ -24,7 +47,7 @@ impl Count {
         Self(Atomic::new(0))
     }
 
-    /// Adds `n`, unless that makes more than `max`. Returns whether it did. Any context.
+    /// Adds `n`, unless the sum exceeds `max`. Returns whether it did. Any context.
     pub(crate) fn add(&self, n: u64, max: u64) -> bool {
         let mut old = self.0.load(Relaxed);
         loop {
@@ -54,7 +77,7 @@ impl Limit {
         Self(Atomic::new(max))
     }
 
-    /// The limit; one that another CPU is just lowering may be had as it was. Any context.
+    /// The limit. While another CPU lowers it, this may return the old value. Any context.
     pub(crate) fn get(&self) -> u32 {
         self.0.load(Relaxed)
     }

@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A misc device whose open files can be polled, and anonymous files of the same kind.
+//! A misc device whose open files can be polled.
 //!
-//! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h),
-//! [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
+//! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 //!
-//! As `kernel::miscdevice`, which has no `->poll` and no `->fasync` yet. What a [`MiscDevice`] leaves out
-//! is a null pointer in its `struct file_operations`, so it costs nothing.
+//! As `kernel::miscdevice`, which has no `->poll` and no `->fasync` yet. An operation that a
+//! [`MiscDevice`] leaves out is a null pointer in its `struct file_operations`, so it costs
+//! nothing.
 //!
 //! # Examples
 //!
 //! A device that is readable while a counter is not zero:
 //!
-//! ```ignore
+//! ```
+//! use crate::kernel_ext::{
+//!     atomic::{ordering::Relaxed, Atomic},
+//!     bindings::EPOLLIN,
+//!     miscdevice::{register, MiscDevice},
+//!     poll_table::PollTable,
+//!     wait_queue::{new_wait_queue, WaitQueue},
+//! };
+//! use kernel::{
+//!     fs::File,
+//!     sync::{Arc, ArcBorrow},
+//! };
+//!
 //! #[pin_data]
 //! struct Counter {
 //!     count: Atomic<u32>,
@@ -35,13 +47,13 @@
 //!     }
 //!
 //!     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32 {
-//!         // First register, then look: what comes in between wakes the poller.
+//!         // First register, then read: a change in between wakes the poller.
 //!         register(table, &*this, |counter| &counter.pollers);
 //!         if this.count.load(Relaxed) != 0 { EPOLLIN } else { 0 }
 //!     }
 //!
 //!     fn ioctl(this: ArcBorrow<'_, Self>, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
-//!         this.count.add(1, Relaxed);
+//!         this.count.fetch_add(1, Relaxed);
 //!         this.pollers.wake_up_poll(EPOLLIN, 0);
 //!         Ok(0)
 //!     }
@@ -90,33 +102,33 @@ use kernel::{
     }, //
 };
 
-/// The kind of file: what an open file of it is, and does.
+/// A kind of file, and its operations.
 ///
-/// All are called in process context. The module can't be unloaded while a file is open.
+/// All operations are called in process context. The module can't be unloaded while a file is open.
 ///
-/// A file that can be read or written is a stream: it has no position, and a call that finds
-/// nothing to do must not sleep if it was asked not to (`nonblock`: `O_NONBLOCK`, `RWF_NOWAIT`,
-/// io_uring). So io_uring needs no worker thread for it.
+/// A file that can be read or written is a stream: it has no position. With `nonblock`
+/// (`O_NONBLOCK`, `RWF_NOWAIT`, io_uring) a read or write must not sleep. So io_uring needs no
+/// worker thread for it.
 #[vtable]
 pub(crate) trait MiscDevice: Sized + Send + Sync + 'static {
     /// The device's name in `/dev`.
     const NAME: &'static CStr;
 
-    /// `open(2)`: what the new file is.
+    /// `open(2)`: makes the private data of the new file.
     fn open() -> Result<Arc<Self>>;
 
-    /// The last reference to the file is gone.
+    /// The last reference to the file was put.
     fn release(this: Arc<Self>) {
         drop(this);
     }
 
-    /// `poll(2)` and its like: [`register`]s the poller, and returns the file's `EPOLL*` bits.
+    /// `poll(2)` and similar calls: [`register`]s the poller, and returns the file's `EPOLL*` bits.
     fn poll(this: ArcBorrow<'_, Self>, table: &PollTable<'_>) -> u32;
 
     /// `ioctl(2)`. The argument of a 32-bit caller is a pointer too.
     fn ioctl(this: ArcBorrow<'_, Self>, file: &File, cmd: u32, arg: usize) -> Result<isize>;
 
-    /// `read(2)`, `readv(2)`, io_uring's read: fills `to`, and returns how many bytes it put there.
+    /// `read(2)`, `readv(2)`, io_uring's read: fills `to`, and returns the number of bytes.
     fn read_iter(
         _this: ArcBorrow<'_, Self>,
         _nonblock: bool,
@@ -125,7 +137,8 @@ pub(crate) trait MiscDevice: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `write(2)` and its like: takes bytes out of `from`, and returns how many.
+    /// `write(2)`, `writev(2)`, io_uring's write: takes bytes out of `from`, and returns their
+    /// number.
     fn write_iter(
         _this: ArcBorrow<'_, Self>,
         _nonblock: bool,
@@ -135,18 +148,18 @@ pub(crate) trait MiscDevice: Sized + Send + Sync + 'static {
     }
 
     /// The list of processes that get a signal when the file becomes ready (`O_ASYNC`). Called once
-    /// for each open file, which remembers it.
+    /// for each open file, which keeps the reference.
     fn fasync(&self) -> &Fasync {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// A reader of `/proc/PID/fdinfo/N`: what there is to know besides what all files tell.
+    /// Prints lines of `/proc/PID/fdinfo/N`, besides those of all files.
     fn show_fdinfo(_this: ArcBorrow<'_, Self>, _out: &SeqFile) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
 
-/// What `file` is, if it is of this kind.
+/// The private data of `file`, if it is of the kind `T`.
 pub(crate) fn get<T: MiscDevice>(file: &LocalFile) -> Option<ArcBorrow<'_, T>> {
     // SAFETY: The file is alive, and its operations do not change.
     let ours = core::ptr::eq(unsafe { (*file.as_ptr()).f_op }, FileOps::<T>::build());
@@ -154,21 +167,21 @@ pub(crate) fn get<T: MiscDevice>(file: &LocalFile) -> Option<ArcBorrow<'_, T>> {
     ours.then(|| unsafe { FileOps::<T>::device(file.as_ptr()) })
 }
 
-/// Has a poller of `device`'s file woken through the queue that `queue` finds in it. Does nothing if
-/// the table is that of another file.
+/// Registers the poller of `device`'s file with the queue that `queue` returns, which then wakes
+/// it. Does nothing if the table is that of another file.
 pub(crate) fn register<T: MiscDevice>(
     table: &PollTable<'_>,
     device: &T,
     queue: for<'a> fn(&'a T) -> &'a WaitQueue,
 ) {
     if get::<T>(table.file()).is_some_and(|polled| core::ptr::eq(&*polled, device)) {
-        // SAFETY: By the type of `queue`, the queue lives as long as what the file is, to which the
-        // file has a reference until it is released.
+        // SAFETY: By the type of `queue`, the queue lives as long as the device, to which the file
+        // has a reference until it is released.
         unsafe { table.register(queue(device)) };
     }
 }
 
-/// The private data of an open file of a kind that has signals; of the other kinds it is the
+/// The private data of an open file of a kind that has signals. That of the other kinds is the
 /// [`Arc`].
 ///
 /// # Invariants
@@ -179,6 +192,7 @@ struct Opened<T: MiscDevice> {
     fasync: NonNull<Fasync>,
 }
 
+/// The file operations of the kind `T`.
 pub(super) struct FileOps<T: MiscDevice>(PhantomData<T>);
 
 /// `function`, if `implemented`.
@@ -193,6 +207,7 @@ macro_rules! optional {
 }
 
 impl<T: MiscDevice> FileOps<T> {
+    /// Whether files of this kind can be read or written.
     pub(super) const IS_STREAM: bool = T::HAS_READ_ITER || T::HAS_WRITE_ITER;
 
     const OPS: bindings::file_operations = bindings::file_operations {
@@ -213,9 +228,9 @@ impl<T: MiscDevice> FileOps<T> {
         ..pin_init::zeroed()
     };
 
-    /// The table: one per kind, so that [`get`] knows a file by it. (It is this function's constant, and
-    /// the kernel compiles a crate as one unit of code. A second copy would make an instance pass for
-    /// a foreign file, which the tests of nesting would see.)
+    /// The table: one per kind, by which [`get`] identifies a file. (It is this function's
+    /// constant, and the kernel compiles a crate as one unit of code. With a second copy, [`get`]
+    /// would return `None` for files of this kind.)
     pub(super) const fn build() -> &'static bindings::file_operations {
         &Self::OPS
     }
@@ -286,7 +301,7 @@ impl<T: MiscDevice> FileOps<T> {
     ///
     /// Called by the VFS, once, for a file of this kind that nobody uses any more.
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: The private data is what `open` or `anon_inode::getfd` put there, and nobody borrows it.
+        // SAFETY: `open` or `anon_inode::getfd` stored the private data, and nobody borrows it.
         T::release(unsafe { Self::from_private((*file).private_data) });
         0
     }
@@ -295,7 +310,7 @@ impl<T: MiscDevice> FileOps<T> {
     ///
     /// `file` is an open file of this kind, and stays so for `'a`.
     unsafe fn device<'a>(file: *mut bindings::file) -> ArcBorrow<'a, T> {
-        // SAFETY: The private data is what `open` or `anon_inode::getfd` put there.
+        // SAFETY: `open` or `anon_inode::getfd` stored the private data.
         unsafe {
             let private = (*file).private_data;
             if T::HAS_FASYNC {
@@ -376,14 +391,14 @@ impl<T: MiscDevice> FileOps<T> {
 
     /// # Safety
     ///
-    /// Called by the VFS for an open file of this kind, also when it is closed for the last time, if
-    /// it was told to send signals.
+    /// Called by the VFS for an open file of this kind, also at its last close, if it sends
+    /// signals.
     unsafe extern "C" fn fasync(fd: c_int, file: *mut bindings::file, on: c_int) -> c_int {
         // SAFETY: The file has its private data until it is released, which comes after this; the
         // kind has signals, so it is an `Opened<T>`, whose list is valid.
         let list = unsafe { (*(*file).private_data.cast::<Opened<T>>()).fasync.as_ref() };
-        // SAFETY: The file is valid. The VFS takes it off the list, this one each time, before it
-        // is released.
+        // SAFETY: The file is valid. The VFS removes it from the list, this one each time, before
+        // it is released.
         unsafe { list.change(fd, file, on) }
     }
 
@@ -402,16 +417,16 @@ impl<T: MiscDevice> FileOps<T> {
 ///
 /// # No open file outlives a load that fails
 ///
-/// An open in the middle of the module's initialisation takes a reference to the module. That does
-/// not help if the initialisation fails: the kernel then frees the module whatever its count is. So
+/// An open during the module's initialisation takes a reference to the module. That does not help
+/// if the initialisation fails: the kernel then frees the module whatever its count is. So
 ///
-/// - opens fail with ENODEV, as if the device did not exist yet, until [`MiscDeviceRegistration::go_live`],
-///   which the module calls after the last step that can fail;
+/// - opens fail with ENODEV, as if the device did not exist yet, until
+///   [`MiscDeviceRegistration::go_live`], which the module calls after the last step that can fail;
 /// - the drop, in an initialisation, waits until the module's count is that of the initialisation
 ///   alone. `misc_open()` takes its reference, and calls our `open`, under the mutex that
-///   `misc_deregister()` takes too. So after that no new reference comes, and each existing one
+///   `misc_deregister()` takes too. So after that no new reference is taken, and each existing one
 ///   belongs to an open that is failing, or to a file. A failing open puts its reference after its
-///   last use of the file's operations, which are ours: so the drop may return then.
+///   last use of the file's operations, which are ours. So the drop may return then.
 ///   (`module_put()` itself may still run then, as in the unloading of any module.)
 ///
 /// The wait alone makes every use sound. A call of `go_live` at the end only makes the wait short,
@@ -435,8 +450,8 @@ unsafe impl<T: MiscDevice> Send for MiscDeviceRegistration<T> {}
 unsafe impl<T: MiscDevice> Sync for MiscDeviceRegistration<T> {}
 
 impl<T: MiscDevice> MiscDeviceRegistration<T> {
-    /// Makes the device, which only its owner may open; udev, or another program, may change that.
-    /// Opens fail before [`MiscDeviceRegistration::go_live`].
+    /// Makes the device. Only its owner, root, may open it; udev or another program may change
+    /// that. Opens fail before [`MiscDeviceRegistration::go_live`].
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // Initialised before the device, which can be found as soon as it is registered.
@@ -457,9 +472,9 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
         })
     }
 
-    /// Allows opens. Call it after the last step of the module's initialisation that can fail. Release:
-    /// an open, which acquires, sees all that the initialisation has made. `tools/model/src/publish.rs`
-    /// is a twin: change both.
+    /// Allows opens. Call it after the last step of the module's initialisation that can fail.
+    /// Release: an open, which acquires, sees everything that the initialisation has made.
+    /// `tools/model/src/publish.rs` is a twin: change both.
     pub(crate) fn go_live(&self) {
         self.live.store(true, Release);
     }

@@ -1,8 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mutexes of one class inside each other, and mutexes that a fatal signal ends the wait for.
+//! Locking a mutex inside another one of its class, and a wait for a mutex that a fatal signal
+//! ends.
 //!
 //! C header: [`include/linux/mutex.h`](srctree/include/linux/mutex.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::mutex::{lock_killable, lock_nested};
+//! use kernel::sync::Mutex;
+//!
+//! fn move_all(parent: &Mutex<u32>, child: &Mutex<u32>) -> Result {
+//!     let mut parent = lock_killable(parent)?;
+//!     let mut child = lock_nested(child, 1);
+//!     *parent += core::mem::take(&mut *child);
+//!     Ok(())
+//! }
+//! ```
 
 use super::bindings as ext;
 use core::ptr;
@@ -27,10 +42,11 @@ fn raw<T>(mutex: &Mutex<T>) -> *mut bindings::mutex {
 
 /// Locks `mutex` as number `depth` (0 is the outermost) of a chain of mutexes of its class.
 ///
-/// To lockdep each depth is a class of its own, as with `mutex_lock_nested()`; it knows eight.
-/// Process context, sleeps.
+/// Each depth is a lockdep subclass, as with `mutex_lock_nested()`; lockdep has eight. Process
+/// context, sleeps.
 pub(crate) fn lock_nested<T>(mutex: &Mutex<T>, depth: u32) -> Guard<'_, T, MutexBackend> {
-    // SAFETY: The mutex is initialised, since it exists; locked here, it is unlocked by the guard.
+    // SAFETY: The mutex is initialised, since it exists. It is locked here, and unlocked by the
+    // guard.
     unsafe {
         ext::mutex_lock_nested(raw(mutex), depth.min(7));
         Guard::new(mutex, ())

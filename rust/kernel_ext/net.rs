@@ -1,32 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames of a network interface, from the softirq that its driver hands them over in.
+//! Frames of a network interface, from the softirq in which its driver passes them up.
 //!
 //! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
 //! [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 //!
-//! What `net/packet/af_packet.c` does for a socket, for anything: `dev_add_pack()`, and a notifier
-//! for the day when the interface goes away.
+//! A safe form of what `net/packet/af_packet.c` does for a socket: `dev_add_pack()`, and a notifier
+//! of the interface's end.
 //!
 //! # Examples
 //!
-//! ```ignore
+//! ```
+//! use crate::kernel_ext::{
+//!     atomic::{ordering::Relaxed, Atomic},
+//!     net::{Attachment, Frame, Net, Receiver},
+//! };
+//! use kernel::sync::Arc;
+//!
 //! struct Counter(Atomic<u64>);
 //!
 //! impl Receiver for Counter {
 //!     fn receive(&self, _frame: &Frame<'_>) {
-//!         self.0.add(1, Relaxed);
+//!         self.0.fetch_add(1, Relaxed);
 //!     }
 //!
-//!     fn gone(&self) {
+//!     fn unregistered(&self) {
 //!         pr_info!("no more frames\n");
 //!     }
 //! }
 //!
-//! let net = Arc::new(Net::current()?, GFP_KERNEL)?;
-//! let attachment = Attachment::new(net, c"eth0", 0x88b5, Counter(Atomic::new(0)))?;
-//! // Frames are counted until:
-//! drop(attachment);
+//! /// Counts the frames of eth0 until the result is dropped.
+//! fn count() -> Result<Pin<KBox<Attachment<Counter>>>> {
+//!     let net = Arc::new(Net::current()?, GFP_KERNEL)?;
+//!     Attachment::new(net, c"eth0", 0x88b5, Counter(Atomic::new(0)))
+//! }
 //! ```
 
 use super::{
@@ -54,12 +61,12 @@ pub(crate) struct Net(*mut bindings::net);
 
 // SAFETY: The reference may be dropped on any thread.
 unsafe impl Send for Net {}
-// SAFETY: What can be done with a shared reference only reads what does not change.
+// SAFETY: A shared reference only gives read access to fields that do not change.
 unsafe impl Sync for Net {}
 
 impl Net {
-    /// The current task's. ESRCH in an exiting task that has given its namespaces back already; a
-    /// file's last close may run in such a task. Process context.
+    /// The current task's namespace. ESRCH in an exiting task that has put its namespaces already;
+    /// a file's last close may run in such a task. Process context.
     pub(crate) fn current() -> Result<Self> {
         // SAFETY: Process context. Only the task itself changes its namespaces.
         let net = unsafe { ext::get_current_net() };
@@ -70,7 +77,7 @@ impl Net {
         Ok(Self(net))
     }
 
-    /// Whether the current task has `CAP_NET_RAW` in it. Process context.
+    /// Whether the current task has `CAP_NET_RAW` in the namespace. Process context.
     pub(crate) fn capable_raw(&self) -> bool {
         // SAFETY: The namespace is valid, by the type's invariants.
         unsafe { ext::net_capable_raw(self.0) }
@@ -84,7 +91,7 @@ impl Drop for Net {
     }
 }
 
-/// Held while network interfaces do not come and go: the RTNL mutex.
+/// The RTNL mutex is held: interfaces are neither registered nor unregistered.
 struct Rtnl(PhantomData<*mut ()>);
 
 impl Rtnl {
@@ -102,20 +109,21 @@ impl Drop for Rtnl {
     }
 }
 
-/// Who gets the frames.
+/// Receives the frames.
 pub(crate) trait Receiver: Send + Sync + 'static {
-    /// A frame has come. It may be shared with others, so it can only be read.
+    /// A frame has arrived. It may be shared, so it can only be read.
     ///
-    /// Softirq (NET_RX), or a task with softirqs off; on several CPUs at the same time. Must not sleep.
+    /// Softirq (NET_RX), or a task with softirqs off; on several CPUs at the same time. Must not
+    /// sleep.
     fn receive(&self, frame: &Frame<'_>);
 
-    /// The interface goes away, or to another namespace. Called once at the most, under the RTNL mutex:
-    /// it may sleep, but must not wait for anyone who waits for that. A frame that is on its way on
-    /// another CPU may still come after this.
-    fn gone(&self);
+    /// The interface is unregistered, or moves to another namespace. Called at most once, under the
+    /// RTNL mutex: it may sleep, but must not wait for a task that waits for that mutex. A frame
+    /// that another CPU is processing may still arrive after this.
+    fn unregistered(&self);
 }
 
-/// A frame that has come in, with its MAC header.
+/// A frame that has arrived, with its MAC header.
 ///
 /// # Invariants
 ///
@@ -123,13 +131,14 @@ pub(crate) trait Receiver: Send + Sync + 'static {
 pub(crate) struct Frame<'a>(*mut bindings::sk_buff, PhantomData<&'a ()>);
 
 impl Frame<'_> {
-    /// How long it is in bytes, with its MAC header. (A tag that the driver took off is not counted.)
+    /// The length in bytes, with the MAC header. (A tag that the driver stripped is not counted.)
     pub(crate) fn len(&self) -> usize {
         // SAFETY: By the type's invariants.
         unsafe { ext::frame_length(self.0) as usize }
     }
 
-    /// Copies its beginning, as much as `to` is long. False if it can't be read, or is shorter.
+    /// Fills `to` with the beginning of the frame. False if it can't be read, or is shorter than
+    /// `to`.
     pub(crate) fn copy_to(&self, to: &mut [u8]) -> bool {
         if to.len() > self.len() {
             return false;
@@ -139,26 +148,27 @@ impl Frame<'_> {
     }
 }
 
-/// A receiver of the frames of one interface that have one EtherType.
+/// Receives the frames of one interface that have one EtherType.
 ///
 /// # Invariants
 ///
-/// - `interface` is accessed under the RTNL mutex only, which orders it. It is not null if and only if `packet` is in the list
-///   of that interface's packet handlers. The interface is valid then: before it is freed,
-///   `NETDEV_UNREGISTER` is sent to `notifier`, under that mutex.
+/// - `interface` is accessed under the RTNL mutex only, which orders it. It is not null if and only
+///   if `packet` is in the list of that interface's packet handlers. The interface is valid then:
+///   before it is freed, `NETDEV_UNREGISTER` is sent to `notifier`, under that mutex.
 /// - `notifier` is registered in `net` from the end of [`Attachment::new`] until the drop.
 ///
-/// # Why nothing is called too late
+/// # No call comes after the drop
 ///
-/// `packet_notifier()` and `packet_do_bind()` exclude each other by a spinlock and by looking whether
-/// the device is listed still. Here both the search for the interface, with `dev_add_pack()`, and the
-/// notice that it goes, run under the RTNL mutex, which whoever unregisters an interface holds from
-/// the moment when it can no longer be found until all notices are sent. So either the search does not find
-/// it, or the notice comes after, and finds `interface` set.
+/// `packet_notifier()` and `packet_do_bind()` exclude each other by a spinlock, and by checking
+/// whether the device is still listed. Here both the search for the interface, with
+/// `dev_add_pack()`, and the notification of its end run under the RTNL mutex. A task that
+/// unregisters an interface holds that mutex from the moment when the interface can no longer be
+/// found until all notifications are sent. So either the search does not find the interface, or the
+/// notification comes later, and finds `interface` set.
 ///
-/// The drop takes the handler out of its list, if the notice has not, and the notifier out of its chain,
-/// which is only walked under the RTNL mutex. Then it waits until all who were in an RCU section when
-/// the handler was taken out, by itself or by the notice, have left it: `receive` is only called in one.
+/// The drop removes the handler from its list, unless the notification has, and the notifier from
+/// its chain, which is only walked under the RTNL mutex. Then it waits for all RCU sections that
+/// had begun when the handler was removed: `receive` is only called in one.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
 pub(crate) struct Attachment<T: Receiver> {
@@ -177,10 +187,10 @@ unsafe impl<T: Receiver> Send for Attachment<T> {}
 unsafe impl<T: Receiver> Sync for Attachment<T> {}
 
 impl<T: Receiver> Attachment<T> {
-    /// Has `receiver` get the frames of an interface.
+    /// Passes the frames of an interface to `receiver`.
     ///
-    /// ENODEV if there is no interface of that name in `net`; EINVAL if it has no Ethernet header, or
-    /// if `ethertype` is none, but a length or a protocol of Linux's own (below 0x0600); ENOMEM.
+    /// ENODEV if there is no interface of that name in `net`; EINVAL if it has no Ethernet header,
+    /// or if `ethertype` is a length or one of Linux's own protocols (below 0x0600); ENOMEM.
     /// Process context, sleeps.
     pub(crate) fn new(
         net: Arc<Net>,
@@ -203,7 +213,7 @@ impl<T: Receiver> Attachment<T> {
                 }),
                 notifier <- Opaque::ffi_init(|slot: *mut bindings::notifier_block| {
                     let mut notifier: bindings::notifier_block = pin_init::zeroed();
-                    notifier.notifier_call = Some(Self::notice);
+                    notifier.notifier_call = Some(Self::netdev_event);
                     // SAFETY: `slot` is valid for writes.
                     unsafe { slot.write(notifier) };
                 }),
@@ -213,9 +223,9 @@ impl<T: Receiver> Attachment<T> {
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        // SAFETY: The namespace is valid, and the notifier stays in place until the drop takes it out of the
-        // chain (which is an error that does no harm if this fails). It is told of the interfaces that
-        // there are at once, and takes no interest, as none is its own yet.
+        // SAFETY: The namespace is valid, and the notifier stays in place until the drop removes it
+        // from the chain (which is an error that does no harm if this fails). It is called for each
+        // existing interface at once, and ignores that, as none is its own yet.
         kernel::error::to_result(unsafe {
             ext::register_netdevice_notifier_net(this.net.0, this.notifier())
         })?;
@@ -223,19 +233,20 @@ impl<T: Receiver> Attachment<T> {
         Ok(this)
     }
 
-    /// The handler, by a pointer that [`Attachment::receive`] can reach all of the attachment by.
+    /// The handler, as a pointer that may be used to access the whole attachment.
     fn packet(&self) -> *mut ext::packet_type {
         // CAST: It is the first field, and the attachment is `repr(C)`.
         ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// The notifier, by a pointer that [`Attachment::notice`] can reach all of the attachment by.
+    /// The notifier, as a pointer that may be used to access the whole attachment.
     fn notifier(&self) -> *mut bindings::notifier_block {
         let this = ptr::from_ref(self).cast_mut();
         // SAFETY: The attachment is valid.
         Opaque::cast_into(unsafe { &raw const (*this).notifier })
     }
 
+    /// Finds the interface, and adds the handler to its list.
     fn attach(&self, name: &CStr) -> Result {
         let _rtnl = Rtnl::lock();
         // SAFETY: The namespace is valid, and the RTNL mutex is held.
@@ -247,7 +258,7 @@ impl<T: Receiver> Attachment<T> {
         if !unsafe { ext::is_ethernet(interface) } {
             return Err(EINVAL);
         }
-        // INVARIANT: Under the RTNL mutex; the handler is put into the list.
+        // INVARIANT: Under the RTNL mutex; the handler is added to the list.
         // SAFETY: The handler is in no list yet, and stays in place until it is in none.
         unsafe {
             (*self.packet()).dev = interface;
@@ -257,9 +268,9 @@ impl<T: Receiver> Attachment<T> {
         Ok(())
     }
 
-    /// Takes the handler out of its list, if it is in one. It may still be running.
+    /// Removes the handler from its list. Returns whether it was in one. It may still be running.
     fn detach(&self, _rtnl: &Rtnl) -> bool {
-        // INVARIANT: Under the RTNL mutex; the handler is taken out of the list.
+        // INVARIANT: Under the RTNL mutex; the handler is removed from the list.
         if self.interface.load(Relaxed).is_null() {
             return false;
         }
@@ -284,7 +295,7 @@ impl<T: Receiver> Attachment<T> {
         let this = unsafe { &*packet.cast::<Self>() };
         // SAFETY: The reference to the `sk_buff` is ours.
         unsafe {
-            if ext::frame_is_ours(skb) {
+            if ext::frame_is_ethernet(skb) {
                 // INVARIANT: It has an Ethernet header before its data, as was just checked.
                 this.receiver.receive(&Frame(skb, PhantomData));
             }
@@ -296,23 +307,23 @@ impl<T: Receiver> Attachment<T> {
     /// # Safety
     ///
     /// Called by the network core under the RTNL mutex, for the `notifier` of an attachment.
-    unsafe extern "C" fn notice(
+    unsafe extern "C" fn netdev_event(
         notifier: *mut bindings::notifier_block,
         event: c_ulong,
         info: *mut c_void,
     ) -> c_int {
-        if event as u64 == ext::INTERFACE_GONE as u64 {
-            // SAFETY: The notifier is that of an attachment, which takes it out of the chain before it
-            // goes away.
+        if event as u64 == ext::NETDEV_UNREGISTER as u64 {
+            // SAFETY: The notifier is that of an attachment, which removes it from the chain before
+            // it is freed.
             let this =
                 unsafe { &*kernel::container_of!(Opaque::cast_from(notifier), Self, notifier) };
-            // SAFETY: `info` is what notices about interfaces come with.
+            // SAFETY: `info` is that of a notification about an interface.
             let interface = unsafe { ext::notified_device(info) };
             if ptr::eq(this.interface.load(Relaxed), interface) {
-                // Not locked here: our caller has, and the guard must not unlock it.
+                // The caller has locked the mutex, so the guard must not unlock it.
                 let rtnl = core::mem::ManuallyDrop::new(Rtnl(PhantomData));
                 this.detach(&rtnl);
-                this.receiver.gone();
+                this.receiver.unregistered();
             }
         }
         bindings::NOTIFY_DONE as c_int
@@ -323,8 +334,8 @@ impl<T: Receiver> Attachment<T> {
 impl<T: Receiver> PinnedDrop for Attachment<T> {
     fn drop(self: Pin<&mut Self>) {
         self.detach(&Rtnl::lock());
-        // SAFETY: The namespace is valid. No notice is under way when this returns, and none that it
-        // makes up finds an interface of ours.
+        // SAFETY: The namespace is valid. No notification is under way when this returns. Those
+        // that unregistering makes up ignore the interface, which is null.
         unsafe {
             ext::unregister_netdevice_notifier_net(self.net.0, self.notifier());
             ext::synchronize_net();

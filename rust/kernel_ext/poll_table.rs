@@ -3,6 +3,21 @@
 //! Polling a file, and being polled.
 //!
 //! C header: [`include/linux/poll.h`](srctree/include/linux/poll.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::{fdget::Files, poll_table};
+//!
+//! /// The events that the file of a descriptor is ready for.
+//! fn events(fd: i32) -> Result<u32> {
+//!     let file = Files::current()?.get(fd)?;
+//!     if !poll_table::can_poll(&file) {
+//!         return Err(EPERM);
+//!     }
+//!     Ok(poll_table::poll_now(&file, u32::MAX))
+//! }
+//! ```
 
 use super::{
     bindings as ext,
@@ -14,7 +29,11 @@ use kernel::{
     fs::LocalFile, //
 };
 
-/// The `poll_table` of someone who polls one of our files.
+/// The `poll_table` of one poll of a file.
+///
+/// # Invariants
+///
+/// `file` is valid for `'a`; `table` is null, or valid for `'a`.
 pub(crate) struct PollTable<'a> {
     file: *mut bindings::file,
     table: *mut bindings::poll_table_struct,
@@ -22,13 +41,16 @@ pub(crate) struct PollTable<'a> {
 }
 
 impl<'a> PollTable<'a> {
+    /// The table of a poll of `file`.
+    ///
     /// # Safety
     ///
-    /// `table` is null or valid for `'a`, and `file` is the file that it was made to poll.
+    /// `table` is null or valid for `'a`, and was made to poll `file`.
     pub(crate) unsafe fn from_raw(
         file: &'a LocalFile,
         table: *mut bindings::poll_table_struct,
     ) -> Self {
+        // INVARIANT: By the contract.
         Self {
             file: file.as_ptr(),
             table,
@@ -36,13 +58,14 @@ impl<'a> PollTable<'a> {
         }
     }
 
-    /// Whether the poller wants to be woken, and not only to look. As `poll_does_not_wait()`.
+    /// Whether the poller wants to be woken: the opposite of `poll_does_not_wait()`.
     pub(crate) fn waits(&self) -> bool {
         // SAFETY: The table is null or valid.
         unsafe { self.table.as_ref() }.is_some_and(|table| table._qproc.is_some())
     }
 
-    /// What the file is ready for, as its driver says, which registers its wait queues by this table.
+    /// The events that the file is ready for, as its driver returns them. The driver registers its
+    /// wait queues by this table.
     pub(crate) fn poll_file(&self) -> u32 {
         // SAFETY: The file is alive, and the table is null or valid.
         unsafe { ext::vfs_poll(self.file, self.table) }
@@ -54,7 +77,7 @@ impl<'a> PollTable<'a> {
         unsafe { LocalFile::from_raw_file(self.file) }
     }
 
-    /// Has the poller woken through `queue`.
+    /// Registers the poller with `queue`, which then wakes it.
     ///
     /// # Safety
     ///
@@ -72,8 +95,8 @@ pub(crate) fn can_poll(file: &LocalFile) -> bool {
     unsafe { ext::file_can_poll(file.as_ptr()) }
 }
 
-/// What `file` is ready for now, of `events` (`EPOLL*` bits, a hint to its driver). Process context,
-/// sleeps.
+/// The events that `file` is ready for now. `events` (`EPOLL*` bits) is a hint to its driver, which
+/// may return others too. Process context, sleeps.
 #[inline]
 pub(crate) fn poll_now(file: &LocalFile, events: u32) -> u32 {
     // SAFETY: The file is alive. vfs_poll() itself deals with files without `->poll`.

@@ -1,56 +1,88 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting for many files for the length of one call: entries in the wait queues of all of them.
+//! Waiting for many files in one call, with an entry in the wait queue of each.
 //!
 //! C header: [`include/linux/poll.h`](srctree/include/linux/poll.h); the C side is `fs/select.c`
 //!
 //! # The raw API
 //!
-//! `struct poll_wqueues`: `->poll` of a file hands each of its wait queues to a queue function, which
-//! puts an entry there. The entry's function notes that there is something to look at, and wakes the
-//! task. The first entries are in the structure itself, on the caller's stack; further ones in pages.
+//! `struct poll_wqueues`: `->poll` of a file passes each of its wait queues to a queue function,
+//! which adds an entry. The entry's function sets a flag, and wakes the task. The first entries are
+//! in the structure itself, on the caller's stack; further ones are in pages.
 //!
 //! # The safe API
 //!
-//! [`PollWqueues::with`] pins a [`PollWqueues`] to the stack of the one call that it is for, and lends it:
-//! so it is gone before the task that its entries wake. [`PollWqueues::poll`] asks
-//! a file, and until [`PollWqueues::stop_adding`] adds entries; [`PollWqueues::sleep`] sleeps until
-//! one of them has been woken. Dropping it takes all entries out. Each entry holds its file, so the
-//! file's wait queue is there for as long as the entry is.
+//! [`PollWqueues::with`] pins a [`PollWqueues`] to the stack of the call that it is for, and lends
+//! it: so it is dropped before the task that its entries wake exits. [`PollWqueues::poll`] polls a
+//! file, and adds entries until [`PollWqueues::stop_adding`]. [`PollWqueues::sleep`] sleeps until
+//! one of them has been woken. Dropping it removes all entries. Each entry holds its file, so the
+//! file's wait queue lives as long as the entry.
 //!
 //! # No wake-up is lost
 //!
-//! The task: adds its entries, looks at the files, sleeps. A waker: changes a file's state, wakes its
-//! queue. Three things can go wrong, and each is closed by a barrier, as in `fs/select.c`:
+//! The task adds its entries, polls the files, and sleeps. A waker changes a file's state, and
+//! wakes its queue. Three races are possible. A barrier closes each, as in `fs/select.c`:
 //!
-//! - *The look comes before the change, the wake-up before the entry.* An entry is added under the
-//!   queue's lock before the file is looked at; `poll_wait()` has a full barrier between the two. The
-//!   waker has one between its change and its look at the queue (it takes the queue's lock, or
-//!   `wq_has_sleeper()` has it). So the waker finds the entry, or the task finds the change.
-//! - *The wake-up comes after the look, and before the sleep.* The callback sets `triggered`, then
-//!   wakes the task. The task sets its state, then, after a full barrier (`set_current_state()`), looks
-//!   at `triggered`, then schedules. `try_to_wake_up()` has a full barrier before it looks at the
-//!   task's state. So the task sees `triggered` and does not sleep, or the waker sees the state and
-//!   sets it to running, and `schedule()` returns.
-//! - *`triggered` is cleared after it was set for something that the next look does not see.* After
-//!   the sleep the task exchanges it for 0, which is a full barrier, then looks at the files again. If
-//!   the exchange finds what a callback has set, the look sees the change of the file's state before
-//!   that: the `smp_wmb()` in the callback orders the two, since to take the queue's lock does not order
-//!   earlier writes before later ones. If it does not find it, the callback sets it later, and the
-//!   next sleep sees it. `fs/select.c` stores the 0 instead, by `smp_store_mb()`. A store that
-//!   overwrites what another CPU has stored is not ordered after what that CPU has written before:
-//!   the kernel's model allows the look to miss the change, and POWER may. (On x86 `smp_store_mb()`
-//!   is an exchange; arm64 has the order.) The first look needs no barrier: nothing was cleared before it.
+//! - *The poll comes before the change, the wake-up before the entry.* An entry is added under the
+//!   queue's lock before the file's state is read; `poll_wait()` has a full barrier between the
+//!   two. The waker has one between its change and its check of the queue (it takes the queue's
+//!   lock, or `wq_has_sleeper()` has the barrier). So the waker finds the entry, or the task finds
+//!   the change.
+//! - *The wake-up comes after the poll, and before the sleep.* The callback sets `triggered`, then
+//!   wakes the task. The task sets its state, executes a full barrier (`set_current_state()`),
+//!   loads `triggered`, then schedules. `try_to_wake_up()` has a full barrier before it loads the
+//!   task's state. So either the task sees `triggered` and does not sleep, or the waker sees the
+//!   state and sets it to running, and `schedule()` returns.
+//! - *`triggered` is cleared although the next poll does not see the change for which it was set.*
+//!   After the sleep the task exchanges it for 0, which is a full barrier, then polls the files
+//!   again. If the exchange returns the value that a callback has set, the poll sees the change of
+//!   the file's state before that. The `smp_wmb()` in the callback orders the two, since taking the
+//!   queue's lock does not order earlier writes before later ones. If the exchange does not return
+//!   it, the callback sets it later, and the next sleep sees it.
+//!
+//! In the last case `fs/select.c` stores the 0, by `smp_store_mb()`. A store that overwrites
+//! another CPU's store is not ordered after the earlier writes of that CPU: the kernel's model
+//! allows the poll to miss the change, and POWER may. (On x86 `smp_store_mb()` is an exchange;
+//! arm64 has the order.) The first poll needs no barrier: nothing was cleared before it.
 //!
 //! `tools/model/src/pollwake.rs` is a twin of the last two: change both.
 //!
 //! # POLLFREE
 //!
-//! A queue that goes away before its file tells non-blocking pollers by `POLLFREE`. Such queues belong
-//! to tasks (signalfd's to the signal handlers of whoever polls, binder's to the thread that does), and
-//! the task that polls is in this call until the entries are out: so `fs/select.c` need not heed it.
-//! That argument is about every driver there is. [`Entry`] heeds it anyway, for the sake of the
-//! multiplexer, at the cost of one test: so nothing here rests on the argument.
+//! The owner of a queue that is freed before its file wakes non-blocking pollers with `POLLFREE`.
+//! Such queues belong to tasks: signalfd's to the signal handlers of the polling task, binder's to
+//! the polling thread. The polling task is in this call until the entries are removed, so
+//! `fs/select.c` ignores `POLLFREE`. That argument depends on every driver. [`Entry`] obeys
+//! `POLLFREE` for other users anyway, at the cost of one test, so nothing here depends on the
+//! argument.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::{
+//!     bindings::EPOLLIN,
+//!     fdget::Files,
+//!     hrtimeout::Deadline,
+//!     poll_wqueues::PollWqueues,
+//! };
+//!
+//! /// Waits for one of the descriptors to become readable, for a second.
+//! fn wait(fds: &[i32]) -> Result<i32> {
+//!     let files = Files::current()?;
+//!     let deadline = Deadline::after(1_000_000_000);
+//!     PollWqueues::<()>::with(|queues| loop {
+//!         for &fd in fds {
+//!             if queues.poll(&*files.get(fd)?, fd, EPOLLIN) & EPOLLIN != 0 {
+//!                 return Ok(fd);
+//!             }
+//!         }
+//!         queues.stop_adding();
+//!         if !queues.sleep(Some(&deadline)) {
+//!             return Err(ETIMEDOUT);
+//!         }
+//!     })
+//! }
+//! ```
 
 use super::{
     atomic::{
@@ -84,10 +116,11 @@ use kernel::{
 };
 use pin_init::stack_pin_init;
 
-/// As many entries as fit into what `fs/select.c` allows itself of the stack.
+/// The number of entries in the structure: as many as fit into the stack space that `fs/select.c`
+/// uses.
 const INLINE: usize =
     (bindings::MAX_STACK_ALLOC - bindings::FRONTEND_STACK_ALLOC) as usize / size_of::<PollEntry>();
-/// As many as fit into a page, with what else is in a [`Page`].
+/// The number of entries in a [`Page`].
 const PER_PAGE: usize = (bindings::PAGE_SIZE - 16) / size_of::<PollEntry>();
 
 /// A wake-up of one of the entries, for [`Observer`].
@@ -97,7 +130,7 @@ pub(crate) struct EntryWakeUp {
     pub(crate) pid: Pid,
     /// The descriptor that the file was polled by.
     pub(crate) fd: i32,
-    /// The `EPOLL*` bits that the waker gave; 0 if it did not say which.
+    /// The `EPOLL*` bits that the waker passed; 0 if it passed none.
     pub(crate) events: u32,
     /// Whether the file was polled for any of these events.
     pub(crate) matches: bool,
@@ -120,7 +153,7 @@ impl Observer for () {
 /// # Invariants
 ///
 /// - `table` is first. Its queue function is [`add_entry::<O>`](add_entry), or none.
-/// - `waiter.task` is the task that made this, which does not go away before it is dropped: only
+/// - `waiter.task` is the task that made this, and does not exit before this is dropped: only
 ///   [`PollWqueues::with`] makes one, on that task's stack, and drops it before it returns.
 /// - The entries in `inline` and `pages` may be in wait queues; they and `waiter` stay in place.
 #[repr(C)]
@@ -141,7 +174,7 @@ pub(crate) struct PollWqueues<O: Observer = ()> {
     _pin: PhantomPinned,
 }
 
-/// What the callbacks need: any context, at any time while there are entries.
+/// The fields that the callbacks use: any context, at any time while there are entries.
 struct Waiter {
     task: *mut bindings::task_struct,
     pid: Pid,
@@ -189,8 +222,8 @@ impl<const N: usize> Entries<N> {
         }
     }
 
-    /// Puts `entry` into the next free place, from where it does not move; gives it back if there is
-    /// none.
+    /// Puts `entry` into the next free place, where it stays. Returns it as the error if all places
+    /// are used.
     fn push(&self, entry: PollEntry) -> Result<&PollEntry, PollEntry> {
         let used = self.used.get();
         if used == N {
@@ -206,13 +239,13 @@ impl<const N: usize> Entries<N> {
         }
     }
 
-    /// Takes the entries out of their wait queues, and lets the files go.
+    /// Removes the entries from their wait queues, and puts the files.
     fn clear(&mut self) {
         let entries = self.entries.get().cast::<PollEntry>();
         // INVARIANT: None is used any more.
         for index in 0..self.used.replace(0) {
-            // SAFETY: It is initialised. A callback may look at it until it is removed; then nobody
-            // does, and it is dropped, once.
+            // SAFETY: It is initialised. A callback may access it until it is removed. After that
+            // nobody does, and it is dropped, once.
             unsafe {
                 let entry = entries.add(index);
                 (*entry).entry.remove();
@@ -270,9 +303,10 @@ impl<O: Observer> PollWqueues<O> {
         })
     }
 
-    /// What `file`, which is open as `fd`, is ready for, of `events` (`EPOLL*` bits, a hint to the
-    /// file's driver). Until [`PollWqueues::stop_adding`], it then wakes [`PollWqueues::sleep`] when it
-    /// has one of these events. Process context, sleeps.
+    /// The events that `file`, which is open as `fd`, is ready for. `events` (`EPOLL*` bits) is a
+    /// hint to the file's driver, which may return others too. Until [`PollWqueues::stop_adding`],
+    /// this adds entries: when the file has one of these events, it wakes [`PollWqueues::sleep`].
+    /// Process context, sleeps.
     #[inline]
     pub(crate) fn poll(self: Pin<&Self>, file: &LocalFile, fd: i32, events: u32) -> u32 {
         self.fd.set(fd);
@@ -285,51 +319,52 @@ impl<O: Observer> PollWqueues<O> {
         }
     }
 
-    /// From now on [`PollWqueues::poll`] only asks.
+    /// From now on [`PollWqueues::poll`] adds no entries.
     pub(crate) fn stop_adding(&self) {
         // SAFETY: Nobody else uses the table.
         // INVARIANT: There is no queue function.
         unsafe { (*self.table.get())._qproc = None };
     }
 
-    /// How many entries have been added.
+    /// The number of entries that have been added.
     pub(crate) fn added(&self) -> u32 {
         self.added.get()
     }
 
-    /// Whether an entry could not be added for want of memory, so that a wake-up may be missed.
+    /// Whether an entry could not be added for lack of memory, so that a wake-up may be missed.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         self.out_of_memory.get()
     }
 
-    /// The number of wake-ups so far for events that were asked for. It orders nothing; one that is
-    /// just coming may be missed.
+    /// The number of wake-ups so far for polled events. It orders nothing; a concurrent wake-up may
+    /// not be counted yet.
     pub(crate) fn wakeups(&self) -> u32 {
         self.waiter.wakeups.load(Relaxed)
     }
 
-    /// Sleeps until a file wakes one of the entries, a signal comes, or `deadline`; not at all if one
-    /// was woken since the last time. False if the deadline has passed. Then the files must be looked
-    /// at again, whatever this returns. Process context.
+    /// Sleeps until a file wakes one of the entries, a signal arrives, or `deadline`. Does not
+    /// sleep if an entry was woken since the last call. False if the deadline has passed. The files
+    /// must be polled again after this, whatever it returns. Process context.
     pub(crate) fn sleep(&self, deadline: Option<&Deadline>) -> bool {
         let triggered = &self.waiter.triggered;
-        // The state first, then the look: see the module.
+        // The state is set before the load: see the module.
         task::set_interruptible();
         let in_time = triggered.load(Relaxed) != 0 || Deadline::sleep(deadline);
         task::set_running();
-        // Cleared first, then the next look at the files; and what was written before `triggered` was
-        // set is seen by it. An exchange, not smp_store_mb(): see the module.
+        // It is cleared before the next poll of the files, which sees the writes that came before
+        // `triggered` was set. An exchange, not smp_store_mb(): see the module.
         triggered.xchg(0, Full);
         in_time
     }
 
-    /// The place for one more entry, filled.
+    /// Stores one more entry. `None` without memory.
     fn push(&self, entry: PollEntry) -> Option<&PollEntry> {
         let entry = match self.inline.push(entry) {
             Ok(entry) => return Some(entry),
             Err(entry) => entry,
         };
-        // SAFETY: `push` and `drop` are the only ones to access the list, and neither calls the other.
+        // SAFETY: `push` and `drop` are the only ones to access the list, and neither calls the
+        // other.
         let pages = unsafe { &mut *self.pages.as_ptr() };
         let is_full = pages
             .as_ref()
@@ -353,7 +388,7 @@ impl<O: Observer> PinnedDrop for PollWqueues<O> {
         // SAFETY: Nothing is moved.
         let this = unsafe { self.get_unchecked_mut() };
         this.inline.clear();
-        // One by one: there may be thousands, too many for a drop that goes down the list.
+        // One by one: there may be thousands, too many for a drop that recurses.
         let mut next = this.pages.take();
         while let Some(mut page) = next {
             page.entries.clear();
@@ -379,7 +414,7 @@ unsafe extern "C" fn add_entry<O: Observer>(
     let (this, events) = unsafe { (&*table, (*(*table).table.get())._key) };
     let entry = PollEntry {
         entry: Entry::new(),
-        // SAFETY: The file is alive for the call; who polls it has a reference.
+        // SAFETY: The file is alive for the call: the task that polls it has a reference.
         file: unsafe { LocalFile::from_raw_file(file) }.into(),
         events,
         fd: this.fd.get(),
@@ -394,8 +429,8 @@ unsafe extern "C" fn add_entry<O: Observer>(
     // wants.
     let entry = ptr::from_ref(entry).cast::<Entry>();
     // SAFETY: The entry is new. It and the waiter stay in place until it is removed, when `this` is
-    // dropped. Until then it holds the file, and with it the queue, unless that goes away before the
-    // file, with POLLFREE.
+    // dropped. Until then it holds the file, and with it the queue, unless the queue is freed
+    // before the file, with POLLFREE.
     unsafe { Entry::add(entry, head, Some(wake::<O>), waiter.cast::<c_void>(), false) };
 }
 
@@ -412,8 +447,10 @@ unsafe extern "C" fn wake<O: Observer>(
 ) -> c_int {
     // CAST: The key of poll wake-ups is the event bits, not a pointer.
     let key = key as usize as u32;
-    // CAST: The entry is the first field of an `Entry`, and that of a `PollEntry`; both are `repr(C)`.
-    // SAFETY: Entry and waiter are valid until the entry is removed, which waits for the queue's lock.
+    // CAST: The entry is the first field of an `Entry`, and that of a `PollEntry`; both are
+    // `repr(C)`.
+    // SAFETY: Entry and waiter are valid until the entry is removed, which waits for the queue's
+    // lock.
     let (this, waiter) = unsafe {
         (
             &*entry.cast::<PollEntry>(),
@@ -428,7 +465,7 @@ unsafe extern "C" fn wake<O: Observer>(
         matches,
     });
     let woken = if matches {
-        // SAFETY: The task is in the call that the entry is a part of.
+        // SAFETY: The task is in the call that the entry belongs to.
         unsafe { waiter.wake(mode, sync) }
     } else {
         0
@@ -441,16 +478,18 @@ unsafe extern "C" fn wake<O: Observer>(
 }
 
 impl Waiter {
+    /// Wakes the task.
+    ///
     /// # Safety
     ///
-    /// The task is there.
+    /// The task has not exited.
     unsafe fn wake(&self, mode: c_uint, sync: c_int) -> c_int {
         self.wakeups.fetch_add(1, Relaxed);
-        // What the file's owner wrote comes before `triggered`: pairs with the barrier in
+        // The writes of the file's owner come before that of `triggered`: pairs with the barrier in
         // `PollWqueues::sleep`. See the module.
         smp_wmb();
         self.triggered.store(1, Relaxed);
-        // Nothing else tells try_to_wake_up() about `sync`: hence an entry that is in no queue.
+        // An entry that is in no queue: no other function passes `sync` to try_to_wake_up().
         let mut entry: bindings::wait_queue_entry = pin_init::zeroed();
         entry.private = self.task.cast();
         // SAFETY: The function reads only `private`, which is a task, by the contract.

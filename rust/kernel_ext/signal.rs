@@ -3,6 +3,22 @@
 //! The current task's signals.
 //!
 //! C header: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::signal;
+//!
+//! /// Waits as sigsuspend(2), with the signal mask at `address`.
+//! fn suspend(address: u64) -> Result {
+//!     signal::with_user_sigmask(address, 8, || {
+//!         while !signal::signal_pending() {
+//!             kernel::time::delay::fsleep(kernel::time::Delta::from_millis(10));
+//!         }
+//!         Err(EINTR)
+//!     })
+//! }
+//! ```
 
 use super::{
     bindings as ext,
@@ -24,13 +40,14 @@ pub(crate) fn fatal_signal_pending() -> bool {
     unsafe { ext::fatal_signal_pending() }
 }
 
-/// Calls `wait` with the current task's signal mask replaced by the one at `address`, of `size` bytes
-/// (bit 0 is signal 1; SIGKILL and SIGSTOP can't be blocked); or just calls it if the address is 0. As
-/// `set_user_sigmask()` and `restore_saved_sigmask_unless()`.
+/// Calls `wait` with the current task's signal mask replaced by the mask at `address`, of `size`
+/// bytes (bit 0 is signal 1; SIGKILL and SIGSTOP can't be blocked). Keeps the task's mask if the
+/// address is
+/// 0. As `set_user_sigmask()` and `restore_saved_sigmask_unless()`.
 ///
-/// EINVAL if the size is not that of a mask, EFAULT if it can't be read. If `wait` fails with EINTR or
-/// ERESTARTNOHAND the old mask comes back only after the handlers of the signals that the new one lets
-/// through have been called, on the way to userspace. Process context; not nested.
+/// EINVAL if the size is not that of a mask, EFAULT if the mask can't be read. If `wait` fails with
+/// EINTR or ERESTARTNOHAND, the old mask is restored on the return to userspace, after the handlers
+/// of the signals that the new mask unblocks. Process context; not nested.
 pub(crate) fn with_user_sigmask<R>(
     address: u64,
     size: u64,

@@ -4,11 +4,11 @@
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 //!
-//! A spinlock for any context: while it is held, interrupts are off on its CPU. A guard that kept the
-//! flags of `spin_lock_irqsave()` would not do: safe code may drop two guards in the order in which
-//! it took them, and the first drop would turn interrupts on under the second lock. So the helpers
-//! count, per CPU, how many such locks are held; the last drop restores the flags that the first
-//! lock found, as `local_interrupt_disable()` does in kernels that have it.
+//! A spinlock for any context: while it is held, interrupts are off on its CPU. A guard that kept
+//! the flags of `spin_lock_irqsave()` would not do: safe code may drop two guards in the order in
+//! which it took them, and the first drop would turn interrupts on under the second lock. So the
+//! helpers count, per CPU, how many such locks are held; the last drop restores the flags that the
+//! first lock found, as `local_interrupt_disable()` does in kernels that have it.
 
 use super::bindings as ext;
 use kernel::{
@@ -40,8 +40,8 @@ pub(crate) use new_spinlock_irq;
 pub(crate) struct SpinLockIrqBackend;
 
 // SAFETY: `spinlock_t` excludes other CPUs, and with interrupts off (or on PREEMPT_RT, where
-// interrupt handlers are threads, as any lock) what interrupts this CPU. `relock` is the default, which
-// calls `lock`.
+// interrupt handlers are threads, as any lock) what interrupts this CPU. `relock` is the default,
+// which calls `lock`.
 unsafe impl Backend for SpinLockIrqBackend {
     type State = bindings::spinlock_t;
     type GuardState = ();
@@ -57,8 +57,8 @@ unsafe impl Backend for SpinLockIrqBackend {
     }
 
     unsafe fn unlock(ptr: *mut Self::State, (): &Self::GuardState) {
-        // SAFETY: By the contract the caller owns the lock. It is on the CPU that counted it: a guard
-        // is not `Send`, and to sleep with interrupts off is a bug.
+        // SAFETY: By the contract the caller owns the lock. It is on the CPU that counted it: a
+        // guard is not `Send`, and to sleep with interrupts off is a bug.
         unsafe { ext::spin_unlock_irq_enable(ptr) }
     }
 

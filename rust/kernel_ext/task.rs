@@ -3,6 +3,21 @@
 //! The current task.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::kernel_ext::task;
+//!
+//! fn count_bits(words: &[u64]) -> Result<u32> {
+//!     let mut bits = 0;
+//!     for chunk in words.chunks(4096) {
+//!         task::yield_or_die()?;
+//!         bits += chunk.iter().map(|word| word.count_ones()).sum::<u32>();
+//!     }
+//!     Ok(bits)
+//! }
+//! ```
 
 use super::{
     bindings as ext,
@@ -15,22 +30,22 @@ use kernel::{
     task::Pid, //
 };
 
-/// The number that tracers know the current task by. Process context.
+/// The current task's ID in the initial PID namespace, as tracers show it. Process context.
 pub(crate) fn pid() -> Pid {
     current!().pid()
 }
 
-/// Whether the current task's personality has it that time limits are not changed
-/// (`STICKY_TIMEOUTS`). Process context.
+/// Whether the current task has the personality `STICKY_TIMEOUTS`: system calls don't write the
+/// time that is left back to userspace. Process context.
 pub(crate) fn sticky_timeouts() -> bool {
     // SAFETY: Only reads the current task's own state.
     unsafe { ext::sticky_timeouts() }
 }
 
-/// Begins to sleep: until the current task is woken, `schedule()` blocks. After this there is a full
-/// barrier, as after `set_current_state()`. Process context.
+/// Begins to sleep: until the current task is woken, `schedule()` blocks. Ends with a full barrier,
+/// as `set_current_state()`. Process context.
 ///
-/// The caller must not do anything else that sleeps before it calls [`set_running`].
+/// The caller must call nothing that sleeps, except `schedule()`, before it calls [`set_running`].
 pub(super) fn set_interruptible() {
     // SAFETY: Only changes the current task's own state, to one that signals end.
     unsafe { ext::set_current_state(bindings::TASK_INTERRUPTIBLE) };
@@ -44,7 +59,7 @@ pub(super) fn set_running() {
 
 /// Yields the CPU if another task is due; EINTR if the current task is being killed.
 ///
-/// A walk whose length a user chooses calls this every few steps. Process context, sleeps.
+/// A loop whose length a user chooses calls this every few steps. Process context, sleeps.
 pub(crate) fn yield_or_die() -> Result {
     if fatal_signal_pending() {
         return Err(EINTR);

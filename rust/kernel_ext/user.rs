@@ -4,9 +4,9 @@
 //!
 //! C header: [`include/linux/sched/user.h`](srctree/include/linux/sched/user.h)
 //!
-//! A user is a `struct user_struct`, one per `kuid_t`. A user namespace that maps a user onto itself
-//! changes nothing. One that maps a range of users gives each user in the range a record of its own,
-//! as for pipes and for the C epoll.
+//! A user is a `struct user_struct`, one per `kuid_t`. A user namespace that maps a user onto
+//! itself changes nothing. One that maps a range of users gives each user in the range a record of
+//! its own, as for pipes and for the C epoll.
 
 use super::bindings as ext;
 use core::ptr::NonNull;
@@ -16,6 +16,22 @@ use kernel::{
 };
 
 /// A counted reference to a `struct user_struct`.
+///
+/// # Examples
+///
+/// ```
+/// use crate::kernel_ext::user::User;
+///
+/// fn watch(max: i64) -> Result<User> {
+///     let user = User::current()?;
+///     user.charge_watch(max)?;
+///     Ok(user)
+/// }
+///
+/// fn unwatch(user: User) {
+///     user.uncharge_watch();
+/// }
+/// ```
 ///
 /// # Invariants
 ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wait queues: to be polled, to sleep on with a time limit, and to wake.
+//! Wait queues: sleeping with a time limit, waking sleepers and pollers, and entries with a
+//! function in the wait queue of a polled file.
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
@@ -30,9 +31,51 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `head` is initialised. Entries leave it before it goes away: those of sleepers since a sleeper
-/// borrows the queue; those of pollers since they hold a reference to the file whose `->poll`
-/// registered them, or are removed at that file's last close, and the queue lives as long as the file.
+/// `head` is initialised. Entries leave it before it is freed: a sleeper borrows the queue; a
+/// poller holds a reference to the file whose `->poll` registered it, or is removed at that file's
+/// last close, and the queue lives as long as the file.
+///
+/// # Examples
+///
+/// ```
+/// use crate::kernel_ext::{
+///     atomic::{ordering::{Full, Relaxed}, smp_mb, Atomic},
+///     hrtimeout::Deadline,
+///     wait_queue::{new_wait_queue, WaitQueue},
+/// };
+///
+/// #[pin_data]
+/// struct Gate {
+///     open: Atomic<bool>,
+///     #[pin]
+///     waiters: WaitQueue,
+/// }
+///
+/// impl Gate {
+///     fn new() -> impl PinInit<Self> {
+///         pin_init!(Self {
+///             open: Atomic::new(false),
+///             waiters <- new_wait_queue!("Gate::waiters"),
+///         })
+///     }
+///
+///     /// Lets one waiter pass. Any context.
+///     fn open(&self) {
+///         self.open.store(true, Relaxed);
+///         smp_mb(Full);
+///         if self.waiters.has_entries() {
+///             self.waiters.wake_up(false);
+///         }
+///     }
+///
+///     /// Whether the gate was opened within a second.
+///     fn pass(&self) -> bool {
+///         let deadline = Deadline::after(1_000_000_000);
+///         let is_open = || self.open.load(Relaxed);
+///         !self.waiters.sleep_exclusive(Some(&deadline), is_open) || is_open()
+///     }
+/// }
+/// ```
 #[pin_data]
 pub(crate) struct WaitQueue {
     #[pin]
@@ -75,38 +118,37 @@ impl WaitQueue {
         self.head.get()
     }
 
-    /// Whether anyone is in the queue. Any context.
+    /// Whether the queue has an entry. Any context.
     ///
-    /// Between what the caller changed, and this, a full barrier must come, such as
-    /// [`ReadyQueue::push`](super::ready_queue::ReadyQueue::push) is: then whoever enters the queue and
-    /// looks at its condition after that sees the change, if this does not see the entry.
+    /// The caller has changed a condition, and then executed a full barrier. A sleeper enters the
+    /// queue, executes a full barrier, and then checks the condition. So if this does not see the
+    /// sleeper's entry, the sleeper sees the change.
     #[inline]
     pub(crate) fn has_entries(&self) -> bool {
-        // SAFETY: The list is initialised, by the type's invariants. It may change meanwhile: this is
-        // list_empty(), which reads one pointer and follows none.
+        // SAFETY: The list is initialised, by the type's invariants. It may change meanwhile: this
+        // is list_empty(), which reads one pointer and follows none.
         unsafe {
             let list = &raw const (*self.head.get()).head;
             (&raw const (*list).next).read_volatile().cast_const() != list
         }
     }
 
-    /// Whether there are fewer than `max` entries in the queue; it takes the longer the more there
-    /// are. Any context.
+    /// Whether the queue has fewer than `max` entries. Walks up to `max` entries. Any context.
     pub(crate) fn has_room(&self, max: u32) -> bool {
         self.has_room_beside(max, None)
     }
 
-    /// Whether there are fewer than `max` entries with another function than `function`. Skips all
-    /// entries with `function`, one by one, with interrupts off. Any context.
+    /// Whether the queue has fewer than `max` entries with another function than `function`. Skips
+    /// the entries with `function` one by one, with interrupts off. Any context.
     pub(crate) fn has_room_beside(&self, max: u32, function: bindings::wait_queue_func_t) -> bool {
         // SAFETY: The queue is initialised, by the type's invariants. The function is compared, and
         // not called.
         unsafe { ext::wait_queue_has_room(self.head.get(), max, function) }
     }
 
-    /// Wakes one sleeper that came by [`WaitQueue::sleep_exclusive`]: the one that came last.
-    /// `sync` says that the waker is about to sleep itself. Returns whether there was one to wake, as
-    /// far as is known: a `sync` wake-up does not tell, and is taken to have found one. Any context.
+    /// Wakes one sleeper of [`WaitQueue::sleep_exclusive`]: the latest one. `sync` means that the
+    /// waker is about to sleep itself. Returns whether a sleeper was woken. The kernel does not
+    /// return that for a `sync` wake-up, for which this is always true. Any context.
     pub(crate) fn wake_up(&self, sync: bool) -> bool {
         let head = self.head.get();
         // SAFETY: The queue is initialised, by the type's invariants.
@@ -120,7 +162,7 @@ impl WaitQueue {
         }
     }
 
-    /// Wakes all sleepers, and tells all pollers, the exclusive ones too, that `events` are there. Any
+    /// Wakes all sleepers, and notifies all pollers, the exclusive ones too, of `events`. Any
     /// context.
     pub(crate) fn wake_up_all(&self, events: u32) {
         let key = ptr::without_provenance_mut(events as usize);
@@ -128,36 +170,38 @@ impl WaitQueue {
         unsafe { bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 0, key) };
     }
 
-    /// Tells those who poll the queue that `events` (`EPOLL*` bits) are there. Any context.
+    /// Notifies the pollers of `events` (`EPOLL*` bits). Any context.
     ///
-    /// If this is called by an entry of a queue of the same kind, `depth` is that queue's
-    /// [`WaitQueue::depth`]; else it is 0, or 1 under the lock of a queue of another kind.
+    /// `depth` is the lockdep subclass of the queue's lock. If this is called by an entry of a
+    /// queue of the same kind, `depth` is that queue's [`WaitQueue::depth`]; else it is 0, or 1
+    /// under the lock of a queue of another kind.
     pub(crate) fn wake_up_poll(&self, events: u32, depth: u32) {
         // SAFETY: The queue is initialised, by the type's invariants; `depth` is accessed under its
         // lock only.
         unsafe { ext::wake_up_poll(self.head.get(), events, depth, self.depth.get()) };
     }
 
-    /// How deep in queues that wake each other those are that this queue wakes.
+    /// The lockdep subclass for queues woken from this queue's entries.
     ///
     /// # Guarantees
     ///
-    /// Right in an entry's function that [`WaitQueue::wake_up_poll`] calls; else any number. It is for
-    /// lockdep alone.
+    /// Correct in an entry's function that [`WaitQueue::wake_up_poll`] calls; elsewhere any number.
     pub(crate) fn depth(&self) -> u32 {
-        // SAFETY: The cell is initialised. A concurrent write, under the lock that the caller may not
-        // hold, makes the value meaningless, as documented; the access is volatile and of a word.
+        // SAFETY: The cell is initialised. A concurrent write, under the lock that the caller may
+        // not hold, makes the value meaningless, as documented. The access is volatile, and of a
+        // word.
         unsafe { self.depth.get().read_volatile() }
     }
 
-    /// Sleeps until woken, interrupted by a signal, or `deadline`, unless `ready` is true.
+    /// Sleeps until woken, interrupted by a signal, or `deadline`, unless `ready` is true. Returns
+    /// whether the deadline has passed. Process context.
     ///
-    /// `ready` is evaluated once, when the task is in the queue and before it sleeps, after a full
-    /// barrier: so what it looks at can be changed without a lock, as long as whoever changes it
-    /// then, after a full barrier, calls [`WaitQueue::has_entries`]. Wake-ups take one such sleeper
-    /// each. A sleeper that was woken must look again: the wake-up may have been its alone.
+    /// `ready` is evaluated once: after the task has entered the queue and executed a full barrier,
+    /// and before it sleeps. So its condition can be changed without a lock, if the task that
+    /// changes it then executes a full barrier, and calls [`WaitQueue::has_entries`].
     ///
-    /// Returns whether the deadline has passed. Process context.
+    /// A wake-up wakes one such sleeper. The woken sleeper must check its condition again: no other
+    /// sleeper was woken by that wake-up.
     pub(crate) fn sleep_exclusive(
         &self,
         deadline: Option<&Deadline>,
@@ -170,8 +214,8 @@ impl WaitQueue {
         self.sleep(prepare, deadline, ready)
     }
 
-    /// As [`WaitQueue::sleep_exclusive`], but the one that came first is woken first, and there is no
-    /// time limit: what `prepare_to_wait_exclusive()` is for.
+    /// As [`WaitQueue::sleep_exclusive`], but first come, first woken, and without a time limit: as
+    /// `prepare_to_wait_exclusive()`.
     pub(crate) fn sleep_in_line(&self, ready: impl FnOnce() -> bool) {
         let prepare = |entry| {
             let state = bindings::TASK_INTERRUPTIBLE as c_int;
@@ -181,7 +225,8 @@ impl WaitQueue {
         self.sleep(prepare, None, ready);
     }
 
-    /// `prepare` puts the entry into the queue, and changes the task's state.
+    /// Sleeps with an entry that `prepare` puts into the queue. `prepare` also changes the task's
+    /// state.
     #[inline]
     fn sleep(
         &self,
@@ -190,8 +235,8 @@ impl WaitQueue {
         ready: impl FnOnce() -> bool,
     ) -> bool {
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
-        // SAFETY: `entry` is valid for writes and stays in place until `finish_wait()` has made sure
-        // that it is in no queue; the queue is initialised.
+        // SAFETY: `entry` is valid for writes and stays in place until `finish_wait()` has made
+        // sure that it is in no queue; the queue is initialised.
         unsafe { ext::init_wait_func(entry.get(), Some(wake_and_remove)) };
         prepare(entry.get());
         let timed_out = !ready() && !Deadline::sleep(deadline);
@@ -213,8 +258,8 @@ unsafe extern "C" fn wake_and_remove(
     sync: c_int,
     key: *mut c_void,
 ) -> c_int {
-    // SAFETY: The entry is in the queue, so its owner has yet to leave `finish_wait()`, which looks
-    // with list_empty_careful(): list_del_init_careful() is the last access.
+    // SAFETY: The entry is in the queue, so its owner has yet to leave `finish_wait()`, which
+    // checks list_empty_careful(): list_del_init_careful() is the last access.
     unsafe {
         let woken = bindings::default_wake_function(entry, mode, sync, key);
         ext::list_del_init_careful(&raw mut (*entry).entry);
@@ -226,10 +271,10 @@ unsafe extern "C" fn wake_and_remove(
 ///
 /// # Invariants
 ///
-/// `head` is null, or the queue that `entry` was added to and may still be in. The queue's owner
-/// either tells before the queue goes away (`POLLFREE`; then `head` is null, or becomes so under the
-/// queue's lock, and the queue's memory outlives an RCU grace period), or the queue lives as long as
-/// the polled file.
+/// `head` is null, or the queue that `entry` was added to and may still be in. Either the queue
+/// lives as long as the polled file. Or its owner wakes it with `POLLFREE` before it frees the
+/// queue; then `head` is null, or becomes null under the queue's lock, and the queue's memory
+/// outlives an RCU grace period.
 ///
 /// `tools/model/src/pollfree.rs` is a twin of `remove`, `went_away` and `is_used`: change both.
 #[repr(C)]
@@ -238,14 +283,14 @@ pub(crate) struct Entry {
     head: Atomic<*mut bindings::wait_queue_head>,
 }
 
-/// What a wake-up of an [`Entry`] says.
+/// A wake-up of an [`Entry`].
 #[derive(Clone, Copy)]
 pub(crate) struct WakeUp {
-    /// The `EPOLL*` bits that the waker gave; 0 if it did not say which.
+    /// The `EPOLL*` bits that the waker passed; 0 if it passed none.
     pub(crate) events: u32,
     /// The waker is about to sleep.
     pub(crate) sync: bool,
-    /// The queue is about to go away (`POLLFREE`).
+    /// The queue is about to be freed (`POLLFREE`).
     pub(crate) last: bool,
 }
 
@@ -259,15 +304,14 @@ impl Entry {
         }
     }
 
-    /// Whether the entry was added to a queue and has not been told that it went away. If not, the
-    /// entry can be written again: pairs with the release in `went_away`, which is the last access.
+    /// Whether the entry was added to a queue, and the queue was not freed since. If not, the entry
+    /// can be written again: pairs with the release in `went_away`, which is the last access.
     pub(crate) fn is_used(&self) -> bool {
         !self.head.load(Acquire).is_null()
     }
 
     /// Adds the entry to `head`. From now on `wake` is called in any context, under `head`'s lock.
-    /// Of the `exclusive` entries of a queue, one wake-up calls only as many as it takes until one
-    /// says that it was used.
+    /// A wake-up calls `exclusive` entries until one of them returns that the wake-up was used.
     ///
     /// # Safety
     ///
@@ -290,8 +334,8 @@ impl Entry {
             ext::init_waitqueue_func_entry(entry, wake);
             (*entry).private = private;
             // INVARIANT: `head` is the queue that the entry is added to. Relaxed: the queue's lock
-            // orders it with `went_away`, which can't come before the entry is in the queue. Who
-            // removes the entry is this task, or is ordered after it by `set_attached()`.
+            // orders it with `went_away`, which can't come before the entry is in the queue. The
+            // task that removes the entry is this one, or is ordered after it by the entry's owner.
             (*this).head.store(head, Relaxed);
             if exclusive {
                 bindings::add_wait_queue_exclusive(head, entry);
@@ -301,7 +345,7 @@ impl Entry {
         }
     }
 
-    /// What was given to [`Entry::add`].
+    /// The `private` pointer that was passed to [`Entry::add`].
     ///
     /// # Safety
     ///
@@ -315,10 +359,10 @@ impl Entry {
     /// function is running, and none will. Takes the queue's lock; does not sleep.
     pub(crate) fn remove(&self) {
         let _rcu = rcu::read_lock();
-        // Pairs with the release in `went_away`. Null: the owner has taken the queue away, and the
-        // wake function was done with the entry when it stored that. Else the queue's memory is
-        // there for as long as we are in this RCU section, and its lock orders us with `went_away`,
-        // after which the entry is an empty list of its own, which can be deleted again.
+        // Pairs with the release in `went_away`. Null: the owner frees the queue, and the wake
+        // function was done with the entry when it stored the null. Else the queue's memory stays
+        // valid in this RCU section, and its lock orders this with `went_away`, after which the
+        // entry is an empty list of its own, which can be deleted again.
         let head = self.head.load(Acquire);
         if !head.is_null() {
             // SAFETY: As above.
@@ -326,7 +370,7 @@ impl Entry {
         }
     }
 
-    /// Obeys `POLLFREE`: takes the entry out of the queue, which is about to go away.
+    /// Obeys `POLLFREE`: takes the entry out of the queue, which is about to be freed.
     ///
     /// # Safety
     ///

@@ -28,7 +28,7 @@ impl Receiver for Frames {
             .arrive(Kind::Frame, frame.len(), |bytes| frame.copy_to(bytes));
     }
 
-    fn gone(&self) {
+    fn unregistered(&self) {
         self.0.hang_up();
     }
 }

@@ -11,14 +11,14 @@
 //! - `smp_mb()` is `dmb ish`, `smp_wmb()` is `dmb ishst`;
 //! - what reads, modifies and writes is one instruction where all CPUs have the Large System
 //!   Extensions: `swp`, `cas`, `ldadd`. Fully ordered, these are the forms with acquire and release
-//!   (`al`). Elsewhere it is a loop of `ldxr` and `stxr`. Fully ordered, that is `stlxr` and a `dmb ish`
-//!   after the loop: the release orders what came before against the store, the barrier all against
-//!   what comes after. (`ldaxr` and `stlxr` alone, which C11's sequential consistency is made of, would
-//!   let accesses before and after the loop change places.)
+//!   (`al`). Elsewhere it is a loop of `ldxr` and `stxr`. Fully ordered, that is `stlxr` and a `dmb
+//!   ish` after the loop: the release orders what came before against the store, the barrier all
+//!   against what comes after. (`ldaxr` and `stlxr` alone, which C11's sequential consistency is
+//!   made of, would let accesses before and after the loop change places.)
 //!
-//! Which of the two it is depends on the machine. As in the kernel itself, a branch to the loop is in
-//! the code, and is replaced by a `nop` when the module is loaded on a machine with the extensions:
-//! see [`lse_or_loop`].
+//! Which of the two it is depends on the machine. As in the kernel itself, a branch to the loop is
+//! in the code, and is replaced by a `nop` when the module is loaded on a machine with the
+//! extensions: see [`lse_or_loop`].
 
 use super::inline::Word;
 use crate::kernel_ext::bindings as ext;

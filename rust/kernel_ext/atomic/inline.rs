@@ -20,8 +20,8 @@ pub(super) fn compiler_barrier() {
     unsafe { asm!("", options(nostack, preserves_flags)) };
 }
 
-/// Whether an operation that is ordered as `O` is done as a full barrier: all are that are ordered at
-/// all, since acquire and release alone are not worth a third form.
+/// Whether an operation that is ordered as `O` is done as a full barrier: all are that are ordered
+/// at all, since acquire and release alone are not worth a third form.
 #[inline(always)]
 const fn is_full<O: Ordering>() -> bool {
     !matches!(O::TYPE, OrderingType::Relaxed)
@@ -75,7 +75,8 @@ pub(crate) unsafe trait Word: Copy + Eq {
 ///
 /// # Safety
 ///
-/// It has the size and the alignment of its `Word`. `from_word` gives back what `to_word` was given.
+/// It has the size and the alignment of its `Word`. `from_word` gives back what `to_word` was
+/// given.
 pub(crate) unsafe trait Value: Copy {
     type Word: Word;
     fn to_word(self) -> Self::Word;

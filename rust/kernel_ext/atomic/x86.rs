@@ -6,12 +6,12 @@
 //! [`cmpxchg.h`](srctree/arch/x86/include/asm/cmpxchg.h)
 //!
 //! - `smp_load_acquire()` and `smp_store_release()` are volatile accesses, and a compiler barrier
-//!   after or before, since the processor reorders neither loads with later accesses, nor stores with
-//!   earlier ones;
-//! - `xchg()` and a `cmpxchg()` that succeeds are locked instructions, hence full barriers, whatever
-//!   the ordering that was asked for;
-//! - `smp_mb()` is a locked addition of 0 to the stack; `smp_wmb()` is a compiler barrier, since the
-//!   processor does not reorder stores.
+//!   after or before, since the processor reorders neither loads with later accesses, nor stores
+//!   with earlier ones;
+//! - `xchg()` and a `cmpxchg()` that succeeds are locked instructions, hence full barriers,
+//!   whatever the ordering that was asked for;
+//! - `smp_mb()` is a locked addition of 0 to the stack; `smp_wmb()` is a compiler barrier, since
+//!   the processor does not reorder stores.
 
 use super::inline::{
     compiler_barrier,
@@ -36,8 +36,8 @@ pub(crate) fn smp_wmb() {
 
 macro_rules! impl_word {
     ($($word:ty, $class:ident, $operand:literal, $a:tt;)*) => {$(
-        // SAFETY: The operand's name says its size. `xchg` with memory locks by itself. An `asm!` block
-        // is a compiler barrier by default.
+        // SAFETY: The operand's name says its size. `xchg` with memory locks by itself. An `asm!`
+        // block is a compiler barrier by default.
         unsafe impl Word for $word {
             #[inline(always)]
             unsafe fn load_acquire(at: *mut Self) -> Self {

@@ -559,7 +559,7 @@ bool kernel_ext_frame_copy(struct sk_buff *skb, void *to, u32 length)
  * has an Ethernet header: the type of an interface can change, and one without
  * headers can be given that type.
  */
-bool kernel_ext_frame_is_ours(struct sk_buff *skb)
+bool kernel_ext_frame_is_ethernet(struct sk_buff *skb)
 {
 	return skb->pkt_type != PACKET_LOOPBACK && kernel_ext_is_ethernet(skb->dev) &&
 	       mac_length(skb) >= ETH_HLEN;

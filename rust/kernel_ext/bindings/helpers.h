@@ -86,7 +86,7 @@ bool kernel_ext_is_ethernet(struct net_device *dev);
 struct net_device *kernel_ext_notified_device(void *info);
 u32 kernel_ext_frame_length(struct sk_buff *skb);
 bool kernel_ext_frame_copy(struct sk_buff *skb, void *to, u32 length);
-bool kernel_ext_frame_is_ours(struct sk_buff *skb);
+bool kernel_ext_frame_is_ethernet(struct sk_buff *skb);
 void kernel_ext_consume_skb(struct sk_buff *skb);
 u16 kernel_ext_htons(u16 value);
 
@@ -100,7 +100,7 @@ static const int KERNEL_EXT_CONST_IOCB_NOWAIT = IOCB_NOWAIT;
 static const unsigned int KERNEL_EXT_CONST_BAND_IN = POLL_IN;
 static const unsigned int KERNEL_EXT_CONST_BAND_OUT = POLL_OUT;
 static const unsigned int KERNEL_EXT_CONST_BAND_HUP = POLL_HUP;
-static const unsigned long KERNEL_EXT_CONST_INTERFACE_GONE = NETDEV_UNREGISTER;
+static const unsigned long KERNEL_EXT_CONST_NETDEV_UNREGISTER = NETDEV_UNREGISTER;
 static const unsigned int KERNEL_EXT_CONST_FIRST_ETHERTYPE = ETH_P_802_3_MIN;
 static const unsigned int KERNEL_EXT_CONST_FIONREAD = FIONREAD;
 
