@@ -178,7 +178,7 @@ impl Instance {
         if *entry {
             item.count.fetch_add(1, SeqCst);
             if item.armed.load(SeqCst) {
-                self.ready.push(item, || ());
+                let _ = self.ready.push(item, || ());
                 self.waiters.wake_one();
             }
         }

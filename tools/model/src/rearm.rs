@@ -62,7 +62,7 @@ fn model(name: &str, barriers: Barriers) {
                     wants = wanted.load(Relaxed);
                 }
                 if wants {
-                    ep.ready.push(&item, || ());
+                    let _ = ep.ready.push(&item, || ());
                 }
                 drop(lock);
             })

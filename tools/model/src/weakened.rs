@@ -57,7 +57,7 @@ fn wakeup(barrier: bool) {
     let callback = {
         let (ep, entered) = (ep.clone(), entered.clone());
         thread::spawn(move || {
-            ep.ready.push(&item, || ());
+            let _ = ep.ready.push(&item, || ());
             // `WaitQueue::has_entries()`.
             entered.load(Relaxed)
         })
