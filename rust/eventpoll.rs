@@ -5,8 +5,8 @@
 //! An open `/dev/repoll` is an [`Eventpoll`]: an interest list of watched files, and a ready queue.
 //! ADD puts an entry into each wait queue of a file; the entry has a callback of ours and no
 //! process. When the file wakes its queue, the callback (in the context of the wake-up) puts the
-//! item into the ready queue and wakes one waiter. WAIT takes items from the ready queue, polls each
-//! file again, and copies the events that it finds to userspace.
+//! item into the ready queue and wakes one waiter. WAIT takes items from the ready queue, polls
+//! each file again, and copies the events that it finds to userspace.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -29,7 +29,7 @@
 //! ```text
 //!   Eventpoll::locked      mutex, one per instance: interest list, consumer of the ready queue
 //!   > Topology             mutex, global, killable: ADD of an instance, or to a nested instance
-//!     > bucket             spinlock, process context only: one bucket of the table of watched files
+//!     > bucket             spinlock, process context only: part of the table of watched files
 //!       > whead->lock      spinlock of a watched file's wait queue: not ours, any context
 //!         > waiters, pollers   locks of our own wait queues: any context
 //! ```
@@ -40,20 +40,21 @@
 //! - The callback runs under `whead->lock`, perhaps in a hard interrupt. Of our locks it takes only
 //!   those of the wait queues that it wakes: the ready queue has no lock.
 //! - A bucket's lock is outside of `whead->lock`, since entries are removed from wait queues under
-//!   it. It leaves interrupts on: the last-close hook takes it in process context, and nothing takes
-//!   it in an interrupt.
+//!   it. It leaves interrupts on: the last-close hook takes it in process context, and nothing
+//!   takes it in an interrupt.
 //! - A poller of an instance is woken through `pollers`, under `whead->lock`. If the poller is an
 //!   instance too, `pollers` is its `whead->lock`: these locks nest, from the innermost instance to
-//!   the outermost. The mutexes nest the other way, when an instance is polled that watches another.
-//!   [`nesting`] refuses cycles and more than four levels. lockdep knows the level as a subclass.
+//!   the outermost. The mutexes nest the other way, when an instance is polled that watches
+//!   another. [`nesting`] refuses cycles and more than four levels. lockdep knows the level as a
+//!   subclass.
 //! - Other pollers of an instance (the C epoll, say) take their own locks below `pollers` and never
 //!   call us back: an instance watches no C epoll, and io_uring and aio defer what a wake-up makes
 //!   them do with an eventfd.
-//! - The last-close hook runs wherever a file is closed for the last time, so under any mutex of any
-//!   subsystem. It takes no mutex.
+//! - The last-close hook runs wherever a file is closed for the last time, so under any mutex of
+//!   any subsystem. It takes no mutex.
 //! - On a PREEMPT_RT kernel all these spinlocks sleep, and "any context" is a task, a softirq, or
-//!   an interrupt's thread. The order is the same, and no argument here rests on a context or a CPU:
-//!   see Documentation/explanation/architecture.rst, "PREEMPT_RT".
+//!   an interrupt's thread. The order is the same, and no argument here rests on a context or a
+//!   CPU: see Documentation/explanation/architecture.rst, "PREEMPT_RT".
 //!
 //! # Fields
 //!
@@ -91,12 +92,12 @@
 //!
 //! # Adding
 //!
-//! ADD, under `locked`, puts the item into the interest list and its watch into the table of watched
-//! files, and enrols the item in the ready queue. No callback can come yet, so it checks the item's
-//! paths next. Last it polls the file, which puts the entries into the file's wait queues. ADD holds
-//! the file meanwhile, so its last close can't come in between. Callbacks may come from the first
-//! entry on: they queue the item, and no consumer takes it before `locked` is free. A step that
-//! fails undoes the earlier ones in the reverse order.
+//! ADD, under `locked`, puts the item into the interest list and its watch into the table of
+//! watched files, and enrols the item in the ready queue. No callback can come yet, so it checks
+//! the item's paths next. Last it polls the file, which puts the entries into the file's wait
+//! queues. ADD holds the file meanwhile, so its last close can't come in between. Callbacks may
+//! come from the first entry on: they queue the item, and no consumer takes it before `locked` is
+//! free. A step that fails undoes the earlier ones in the reverse order.
 //!
 //! An instance that is added is not polled under the topology's lock: its `pollers` get the entry
 //! there, and it is polled after the lock is released.
@@ -110,28 +111,28 @@
 //! - **C**, the last close of the watched file: the hook, which has no reference to anything and
 //!   can't sleep ([`last_close`](crate::watch::last_close)).
 //!
-//! Each path ends the watch under the lock of the file's bucket; the first one does, the others find
-//! it ended. An ended watch is off the table, its file pointer is cleared, and its entries are out of
-//! the wait queues, so no callback runs any more ([`watch`](crate::watch)). The watch's reference to
-//! the item then goes:
+//! Each path ends the watch under the lock of the file's bucket; the first one does, the others
+//! find it ended. An ended watch is off the table, its file pointer is cleared, and its entries are
+//! out of the wait queues, so no callback runs any more ([`watch`](crate::watch)). The watch's
+//! reference to the item then goes:
 //!
-//! - A and B drop it: they may sleep. They also remove the item from the ready queue and the interest
-//!   list, each of which owns a reference.
+//! - A and B drop it: they may sleep. They also remove the item from the ready queue and the
+//!   interest list, each of which owns a reference.
 //! - C puts it on [`Eventpoll::closed`] before it releases the bucket's lock. The next thread that
 //!   takes `locked` removes the item from queue and list ([`Locked::reap`]). B takes each item's
 //!   bucket lock before it looks at `closed`, so it leaves no item there.
 //!
 //! A and C exclude each other, since A holds a reference to the file. WAIT may meet an item whose
-//! file C is closing. It polls through a reference that it gets only while the pointer is not cleared
-//! and the file's count is not zero; else it skips the item.
+//! file C is closing. It polls through a reference that it gets only while the pointer is not
+//! cleared and the file's count is not zero; else it skips the item.
 //!
 //! # POLLFREE
 //!
 //! Some wait queues go away before their file does (signalfd's, binder's). Their owner wakes the
-//! entries with POLLFREE, and frees the queue an RCU grace period later at the earliest. The callback
-//! removes its entry from the queue, then stores a null queue with release, and does not touch the
-//! entry after that. The thread that ends the watch loads the queue with acquire in an RCU section.
-//! See [`Entry`](crate::kernel_ext::wait_queue::Entry).
+//! entries with POLLFREE, and frees the queue an RCU grace period later at the earliest. The
+//! callback removes its entry from the queue, then stores a null queue with release, and does not
+//! touch the entry after that. The thread that ends the watch loads the queue with acquire in an
+//! RCU section. See [`Entry`](crate::kernel_ext::wait_queue::Entry).
 
 #![forbid(unsafe_code)]
 
@@ -203,10 +204,11 @@ pub(crate) struct Eventpoll {
     /// Pollers of the instance: other instances, poll(2), select(2), the C epoll, io_uring.
     #[pin]
     pollers: WaitQueue,
-    /// The number of pollers that are no instances of ours is at most this: [`fanout`]. Only lowered.
+    /// The number of pollers that are no instances of ours is at most this: [`fanout`]. Only
+    /// lowered.
     poller_limit: Limit,
-    /// Set when a poller is refused; poll then reports `EPOLLERR` for good, to all pollers. Relaxed:
-    /// the refused poller sees its own store, and others may see it late.
+    /// Set when a poller is refused; poll then reports `EPOLLERR` for good, to all pollers.
+    /// Relaxed: the refused poller sees its own store, and others may see it late.
     poller_limit_hit: Atomic<bool>,
     /// Held from the count of the pollers until one more is registered, which may sleep.
     #[pin]
@@ -290,8 +292,8 @@ impl Eventpoll {
         Ok(ep)
     }
 
-    /// Ends all watches. The instance's file was closed for the last time: nobody waits on, polls or
-    /// changes the instance any more.
+    /// Ends all watches. The instance's file was closed for the last time: nobody waits on, polls
+    /// or changes the instance any more.
     fn release(&self) {
         trace!(release(self.id));
         self.wake_up_released();

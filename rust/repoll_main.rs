@@ -70,9 +70,9 @@ module! {
 
 /// The state of the loaded module.
 ///
-/// The fields are dropped in this order: when the hook is removed no new instance can be opened, and
-/// none is left, since each holds a reference to the module. They are made in the reverse order: the
-/// devices can be opened only when all is made, so a failed load leaves nothing behind.
+/// The fields are dropped in this order: when the hook is removed no new instance can be opened,
+/// and none is left, since each holds a reference to the module. They are made in the reverse
+/// order: the devices can be opened only when all is made, so a failed load leaves nothing behind.
 #[pin_data]
 struct Repoll {
     #[pin]

@@ -3,9 +3,9 @@
 //! The event source: a file that wakes its pollers, where [`eventpoll`](crate::eventpoll) is woken.
 //!
 //! An open `/dev/repoll-source` is a [`Source`]: a bounded queue of messages ([`queue`]). Programs
-//! write and read messages; a timer ([`timer`]) and a network interface ([`nic`]) feed the queue from
-//! interrupts. All five I/O models can wait for it: see `Documentation/reference/source.rst`, which
-//! also has the order in which to read these files.
+//! write and read messages; a timer ([`timer`]) and a network interface ([`nic`]) feed the queue
+//! from interrupts. All five I/O models can wait for it: see `Documentation/reference/source.rst`,
+//! which also has the order in which to read these files.
 //!
 //! # Locking
 //!
@@ -25,9 +25,9 @@
 //!                          held but `arrival`, or RTNL and the mutex around it
 //! ```
 //!
-//! - A feed (the timer's interrupt, the packet handler, the notifier of unregistered interfaces, which
-//!   runs under RTNL) takes `Queue::state` and the wait queues' locks, one after the other. It never
-//!   takes `feeds`, so the drop of a feed can wait for it under `feeds`.
+//! - A feed (the timer's interrupt, the packet handler, the notifier of unregistered interfaces,
+//!   which runs under RTNL) takes `Queue::state` and the wait queues' locks, one after the other.
+//!   It never takes `feeds`, so the drop of a feed can wait for it under `feeds`.
 //! - User memory is copied with none of these held: [`queue`] has the reasons.
 //! - `Queue::state` protects the buffers and the counts. The owner of a buffer has its bytes.
 //!   `Source::feeds` protects the timer and the attachment.
@@ -98,9 +98,9 @@ pub(crate) use usage::init;
 pub(crate) struct Source {
     /// The messages and those that wait for them. The feeds have references of their own.
     queue: Arc<Queue>,
-    /// Set when a poller finds no room; `poll` then returns `EPOLLERR` for good, to all pollers: the
-    /// refused poller can't be woken, and can't know that. Any context. Relaxed: the refused poller
-    /// sees its own store, and others may see it late.
+    /// Set when a poller finds no room; `poll` then returns `EPOLLERR` for good, to all pollers:
+    /// the refused poller can't be woken, and can't know that. Any context. Relaxed: the refused
+    /// poller sees its own store, and others may see it late.
     poller_limit_hit: Atomic<bool>,
     /// Held from the count of the pollers until one more is registered, which may sleep.
     #[pin]
@@ -112,8 +112,8 @@ pub(crate) struct Source {
     feeds: Mutex<Feeds>,
 }
 
-/// The feeds of a queue that run in interrupts. Each ends when it is dropped, and its interrupt is not
-/// running any more then: so the release of the file ends all of them.
+/// The feeds of a queue that run in interrupts. Each ends when it is dropped, and its interrupt is
+/// not running any more then: so the release of the file ends all of them.
 #[derive(Default)]
 struct Feeds {
     timer: Option<timer::Running>,
@@ -121,8 +121,9 @@ struct Feeds {
 }
 
 /// The most pollers of a source: watches of instances and of the C epoll, elements of a poll(2)
-/// array, requests of io_uring. Each message calls each poller's entry, perhaps in a hard interrupt.
-/// A call takes 125 to 320 instructions; at the limit, the dearest entries take 1.6 million.
+/// array, requests of io_uring. Each message calls each poller's entry, perhaps in a hard
+/// interrupt. A call takes 125 to 320 instructions; at the limit, the dearest entries take 1.6
+/// million.
 ///
 /// It is the last resort: a lower limit of its own applies to a user's watches by instances.
 const MAX_POLLERS: u32 = REPOLL_SOURCE_MAX_POLLERS;
@@ -274,11 +275,12 @@ enum Direction {
     Write,
 }
 
-/// Repeats `attempt` while it returns EAGAIN; sleeps in between among `sleepers`, unless `nonblock`.
+/// Repeats `attempt` while it returns EAGAIN; sleeps in between among `sleepers`, unless
+/// `nonblock`.
 ///
-/// A sleeper that a wake-up took out of the queue attempts before it looks for a signal, so no wake-up
-/// is lost to a sleeper that is interrupted. A sleeper that can't use its wake-up (EMSGSIZE) wakes the
-/// next one.
+/// A sleeper that a wake-up took out of the queue attempts before it looks for a signal, so no
+/// wake-up is lost to a sleeper that is interrupted. A sleeper that can't use its wake-up
+/// (EMSGSIZE) wakes the next one.
 fn wait_for<T>(
     queue: &Queue,
     sleepers: &WaitQueue,

@@ -60,8 +60,8 @@ impl WatchOps for Item {
         })
     }
 
-    /// The file woke its wait queue. Any context, under that queue's lock. Of our locks it takes only
-    /// those of the wait queues that it wakes.
+    /// The file woke its wait queue. Any context, under that queue's lock. Of our locks it takes
+    /// only those of the wait queues that it wakes.
     #[inline]
     fn poll_callback(this: ArcBorrow<'_, Epitem>, wake: WakeUp) -> bool {
         let mut events = this.events();
@@ -91,8 +91,8 @@ impl WatchOps for Item {
     /// sleep. [`Locked::reap`](super::Locked::reap) does the rest.
     fn closed(this: Closed<Self>) {
         this.trace_closed();
-        // Once the item is in the list, another thread may reap it, and with it the item's reference
-        // to the instance: so take one. To drop it does not sleep, even as the last one.
+        // Once the item is in the list, another thread may reap it, and with it the item's
+        // reference to the instance: so take one. To drop it does not sleep, even as the last one.
         let ep = this.ep.clone();
         ep.closed.push(this);
     }
@@ -125,8 +125,8 @@ fn uses_up(interest: u32, events: u32) -> bool {
 
 // Rare halves of the callback, out of line to keep the common path short.
 impl Item {
-    /// Matches a wake-up again that seems not to concern the item. Continues with the interest if the
-    /// wake-up concerns it after all; breaks with the return value of the callback if not.
+    /// Matches a wake-up again that seems not to concern the item. Continues with the interest if
+    /// the wake-up concerns it after all; breaks with the return value of the callback if not.
     #[cold]
     fn match_again(&self, wake: WakeUp) -> ControlFlow<bool, u32> {
         // The interest may have changed just now. Pairs with the barrier in `Item::set_interest`.
@@ -145,7 +145,8 @@ impl Item {
     /// Wakes those that sleep on the instance, and returns the callback's return value.
     #[inline(never)]
     fn wake_up(&self, wake: WakeUp, events: u32) -> bool {
-        // The caller holds the lock of a wait queue: a file's, or that of the pollers of an instance.
+        // The caller holds the lock of a wait queue: a file's, or that of the pollers of an
+        // instance.
         let depth = self.inner().map_or(1, |inner| inner.pollers.depth());
         let woken = self
             .ep
@@ -158,18 +159,19 @@ impl Item {
 }
 
 impl Eventpoll {
-    /// Whether [`Eventpoll::wake_up`] would find a waiter or poller. Comes right after a push, which
-    /// is the full barrier between the queue and this look. Any context.
+    /// Whether [`Eventpoll::wake_up`] would find a waiter or poller. Comes right after a push,
+    /// which is the full barrier between the queue and this look. Any context.
     #[inline]
     fn has_sleepers(&self) -> bool {
         self.waiters.has_entries() || self.pollers.has_entries()
     }
 
-    /// Wakes a waiter and the pollers: the ready queue has an item. Returns whether it woke a waiter.
+    /// Wakes a waiter and the pollers: the ready queue has an item. Returns whether it woke a
+    /// waiter.
     ///
     /// Each push, of a new item or of one that was queued already, is followed by this. The push is
-    /// the full barrier between the queue and the look for sleepers. `events` is passed on to pollers
-    /// besides `EPOLLIN`; `depth` is that of [`WaitQueue::wake_up_poll`]. Any context.
+    /// the full barrier between the queue and the look for sleepers. `events` is passed on to
+    /// pollers besides `EPOLLIN`; `depth` is that of [`WaitQueue::wake_up_poll`]. Any context.
     ///
     /// [`WaitQueue::wake_up_poll`]: crate::kernel_ext::wait_queue::WaitQueue::wake_up_poll
     #[inline]

@@ -149,8 +149,8 @@ impl<'a> Request<'a> {
                 if is_exclusive && !is_allowed {
                     return Err(EINVAL);
                 }
-                // The C epoll does not see our watches when it looks for cycles. A cycle through a C
-                // epoll would hang the machine.
+                // The C epoll does not see our watches when it looks for cycles. A cycle through a
+                // C epoll would hang the machine.
                 if is_c_epoll {
                     return Err(ELOOP);
                 }

@@ -3,9 +3,9 @@
 //! Limits the fan-out of a wake-up: the watches of a file, and the pollers of an instance.
 //!
 //! A file wakes its queue with interrupts off, perhaps from a timer that costs its owner nothing.
-//! Each watch of the file adds one callback. Each *outsider* that polls the watching instance (the C
-//! epoll, poll(2), io_uring: every poller but an instance of ours) adds one more. The C epoll limits
-//! neither. Here a wake-up of one file makes, for one user, at most
+//! Each watch of the file adds one callback. Each *outsider* that polls the watching instance (the
+//! C epoll, poll(2), io_uring: every poller but an instance of ours) adds one more. The C epoll
+//! limits neither. Here a wake-up of one file makes, for one user, at most
 //!
 //! - [`MAX_CALLBACKS`] callbacks of the user's watches and their outsiders: with `n` watches, each
 //!   watching instance may have `MAX_CALLBACKS / n - 1` outsiders ([`admit`]);
@@ -42,7 +42,8 @@ const MAX_WATCHES_OF_USER: u32 = 4096;
 const MAX_WATCHES: u32 = 32768;
 const MIN_WATCHES_OF_USER: u32 = 16;
 
-/// The most callbacks that a user's watches of one file may cause, those of their outsiders included.
+/// The most callbacks that a user's watches of one file may cause, those of their outsiders
+/// included.
 const MAX_CALLBACKS: u32 = 4096;
 
 /// The most outsiders of an instance that watches instances.
@@ -56,8 +57,8 @@ impl Eventpoll {
     /// outsider can't be woken, and can't know that, so the instance is in error from then on.
     /// Process context, sleeps.
     ///
-    /// If the limit is lowered between the count and the registration, it is exceeded by one outsider:
-    /// no lock orders the two, and to the bound on callbacks one is nothing.
+    /// If the limit is lowered between the count and the registration, it is exceeded by one
+    /// outsider: no lock orders the two, and to the bound on callbacks one is nothing.
     pub(super) fn register_outsider(&self, table: &PollTable<'_>) -> bool {
         let _arrival = self.arrival.lock();
         let room = Epitem::has_room_for_others(&self.pollers, self.poller_limit.get());

@@ -78,8 +78,8 @@ impl Item {
 
     /// Disarms an `EPOLLONESHOT` item that has fired, until MOD. Under the instance's lock.
     ///
-    /// A callback that still sees the old events queues the item in vain. MOD makes up for a callback
-    /// that drops its event.
+    /// A callback that still sees the old events queues the item in vain. MOD makes up for a
+    /// callback that drops its event.
     pub(super) fn disarm(&self) {
         self.events.store(self.events() & EP_PRIVATE_BITS, Relaxed);
         trace!(disarm(self.ep.id, self.id, self.fd));

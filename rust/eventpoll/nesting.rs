@@ -3,17 +3,18 @@
 //! Instances that watch instances: no cycles, not too deep, not too many paths for one wake-up.
 //!
 //! An event at the bottom wakes all instances above it, each under the wait-queue lock of the one
-//! below. A cycle would never end; a deep chain would exhaust the stack; many paths upwards would keep
-//! interrupts off for long. So ADD refuses them, by the rules and the numbers of `fs/eventpoll.c`: at
-//! most [`MAX_NESTS`] levels (ELOOP), and limited numbers of paths ([`PathCounter`], EINVAL).
+//! below. A cycle would never end; a deep chain would exhaust the stack; many paths upwards would
+//! keep interrupts off for long. So ADD refuses them, by the rules and the numbers of
+//! `fs/eventpoll.c`: at most [`MAX_NESTS`] levels (ELOOP), and limited numbers of paths
+//! ([`PathCounter`], EINVAL).
 //!
 //! # The walks
 //!
 //! A [`Walk`] visits each instance once: it keeps its result in the instance's [`TopologyState`]
-//! until the next walk. Downwards, from the inner instance of a new link, it follows interest lists.
-//! Upwards it follows the table of watched files, which knows the watches of an instance's file
-//! ([`Watch::for_each_of`]). So a walk is linear in the links that it meets. It ends early when the
-//! task is killed.
+//! until the next walk. Downwards, from the inner instance of a new link, it follows interest
+//! lists. Upwards it follows the table of watched files, which knows the watches of an instance's
+//! file ([`Watch::for_each_of`]). So a walk is linear in the links that it meets. It ends early
+//! when the task is killed.
 //!
 //! # Locking
 //!
@@ -29,11 +30,11 @@
 //!
 //! - *Both nest.* The second one walks when the first one's watch is in the table already.
 //! - *One nests `inner`, the other adds a plain file to an instance `x`, at or below `inner`.* The
-//!   nesting ADD counts itself in `inner`'s `TopologyState::outers`, then locks `x` to read its list.
-//!   The other reads `outers` with `x` locked, and keeps `x` locked until its item is in the list. By
-//!   the order in which the two have that mutex, the list has the file, or `outers` is not zero.
-//!   (Below `inner` it is not zero anyway.) If it is not zero, the other takes [`Topology`] and checks
-//!   its file, and the nesting ADD finds `x` busy until that is done.
+//!   nesting ADD counts itself in `inner`'s `TopologyState::outers`, then locks `x` to read its
+//!   list. The other reads `outers` with `x` locked, and keeps `x` locked until its item is in the
+//!   list. By the order in which the two have that mutex, the list has the file, or `outers` is not
+//!   zero. (Below `inner` it is not zero anyway.) If it is not zero, the other takes [`Topology`]
+//!   and checks its file, and the nesting ADD finds `x` busy until that is done.
 //! - *Both add one file to two nested instances.* Each puts its watch into the table before it
 //!   checks, so the later check sees both.
 //!
@@ -252,8 +253,8 @@ impl<'a> Walk<'a> {
         }
         let mut depth = Depth::NONE;
         let mut in_run = false;
-        // The list is sorted by file. It stays locked while its instances are visited: these locks are
-        // only tried, so their order does not matter.
+        // The list is sorted by file. It stays locked while its instances are visited: these locks
+        // are only tried, so their order does not matter.
         for item in locked.interest.iter() {
             self.steps.count()?;
             match item.inner() {

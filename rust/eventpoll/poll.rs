@@ -6,8 +6,8 @@
 
 use super::{
     trace::{
-        Drainer,
         LimitKind, //
+        Scanner,
     },
     Eventpoll, //
 };
@@ -24,10 +24,11 @@ use crate::uapi::epoll::{
 };
 
 impl Eventpoll {
-    /// Polls the instance for an outsider: poll(2), select(2), the C epoll, io_uring; not for another
-    /// instance of ours. Process context, sleeps.
+    /// Polls the instance for an outsider: poll(2), select(2), the C epoll, io_uring; not for
+    /// another instance of ours. Process context, sleeps.
     ///
-    /// After an outsider was refused ([`fanout`](super::fanout)), the instance is in error for good.
+    /// After an outsider was refused ([`fanout`](super::fanout)), the instance is in error for
+    /// good.
     pub(super) fn poll(&self, table: &PollTable<'_>) -> u32 {
         if table.waits() && !self.register_outsider(table) {
             self.trace_limit(-1, LimitKind::Pollers, None);
@@ -48,15 +49,15 @@ impl Eventpoll {
     /// Items that turn out not to be ready leave the ready queue, as in the C epoll: else poll(2)
     /// would report the instance readable, and WAIT would find nothing, forever.
     ///
-    /// `depth` is the number of instances whose mutexes the caller holds: a chain of instances, each
-    /// of which watches the next, down to this one. Process context, sleeps.
+    /// `depth` is the number of instances whose mutexes the caller holds: a chain of instances,
+    /// each of which watches the next, down to this one. Process context, sleeps.
     pub(super) fn ready_events(&self, depth: u32) -> u32 {
         let mut locked = lock_nested(&self.locked, depth);
         locked.reap(self);
         let Some(mut scan) = locked.consumer.scan(&self.ready) else {
             return 0;
         };
-        self.trace_drain_begin(Drainer::Poll);
+        self.trace_scan_begin(Scanner::Poll);
         let mut polled = 0;
         let mut ready = 0;
         while let Some(item) = scan.next() {
@@ -67,7 +68,7 @@ impl Eventpoll {
                 break;
             }
         }
-        self.trace_drain_end(polled, (ready != 0).into());
+        self.trace_scan_end(polled, (ready != 0).into());
         ready
     }
 }

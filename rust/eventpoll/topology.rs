@@ -16,10 +16,10 @@ use crate::watch::{
 
 /// The links of an instance to other instances, and the results of walks along these links.
 pub(super) struct TopologyState {
-    /// The instance's own file, from its first ADD until its release. Relaxed: a walk that finds the
-    /// instance by its watch in the table is ordered after the ADD's store by the bucket's lock. A
-    /// walk may see a release late: then it counts the watches of the file that has the address now,
-    /// and may refuse too much.
+    /// The instance's own file, from its first ADD until its release. Relaxed: a walk that finds
+    /// the instance by its watch in the table is ordered after the ADD's store by the bucket's
+    /// lock. A walk may see a release late: then it counts the watches of the file that has the
+    /// address now, and may refuse too much.
     file: Atomic<usize>,
     /// The number of items of other instances that watch this one, or are about to. Relaxed: an ADD
     /// that adds one locks this instance's mutex after that, and the look is under that mutex. (For
@@ -129,7 +129,8 @@ impl Above for Depth {
 }
 
 /// The most paths with 0, 1, ... instances between a file and an outermost instance, as in
-/// `fs/eventpoll.c`. The first number is not used: any number of instances may watch a file directly.
+/// `fs/eventpoll.c`. The first number is not used: any number of instances may watch a file
+/// directly.
 const PATH_LIMITS: [u32; 5] = [1000, 500, 100, 50, 10];
 
 /// Counts the paths up to outermost instances, by the number of instances in between.

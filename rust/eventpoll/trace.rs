@@ -17,7 +17,7 @@ use crate::trace::{
 };
 use kernel::prelude::*;
 
-/// What a callback did with its wake-up.
+/// The outcome of a wake-up in the callback.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(super) enum Outcome {
@@ -54,10 +54,10 @@ pub(super) enum WakeReason {
     Release = REPOLL_WAKE_RELEASE,
 }
 
-/// What drains the ready queue.
+/// The caller that scans the ready queue.
 #[derive(Clone, Copy)]
 #[repr(u32)]
-pub(super) enum Drainer {
+pub(super) enum Scanner {
     Wait = REPOLL_SCAN_WAIT,
     /// A poller of the instance.
     Poll = REPOLL_SCAN_POLL,
@@ -102,13 +102,13 @@ impl Eventpoll {
         }
     }
 
-    /// The ready queue is about to be drained.
-    pub(super) fn trace_drain_begin(&self, by: Drainer) {
+    /// A scan of the ready queue begins.
+    pub(super) fn trace_scan_begin(&self, by: Scanner) {
         trace!(scan_begin(self.id, by as u32));
     }
 
-    /// The ready queue was drained: `polled` items were polled, and `ready` of them had events.
-    pub(super) fn trace_drain_end(&self, polled: u32, ready: u32) {
+    /// A scan has ended: it polled `polled` items, of which `ready` had events.
+    pub(super) fn trace_scan_end(&self, polled: u32, ready: u32) {
         trace!(scan_end(self.id, polled, ready));
     }
 

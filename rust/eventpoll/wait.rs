@@ -4,8 +4,8 @@
 
 use super::{
     trace::{
-        Drainer,
         QueueReason, //
+        Scanner,
     },
     Eventpoll, //
 };
@@ -70,8 +70,8 @@ fn sleep_and_deliver(
             counts.slept(!timed_out);
         }
         ep.trace_wait_wake(timed_out);
-        // A wake-up may have been for this waiter alone, and may come together with the time-out or a
-        // signal. So the queue comes before both.
+        // A wake-up may have been for this waiter alone, and may come together with the time-out or
+        // a signal. So the queue comes before both.
         if !ep.ready.is_empty() {
             match deliver(ep, out, counts.as_deref_mut()) {
                 Ok(0) => (),
@@ -110,7 +110,7 @@ fn drain(ep: &Eventpoll, mut out: EventWriter, polled: &mut usize) -> Result<usi
     let Some(mut scan) = locked.consumer.scan(&ep.ready) else {
         return Ok(0);
     };
-    ep.trace_drain_begin(Drainer::Wait);
+    ep.trace_scan_begin(Scanner::Wait);
     let mut result = Ok(());
     while !out.is_full() {
         let Some(item) = scan.next() else { break };
@@ -138,7 +138,7 @@ fn drain(ep: &Eventpoll, mut out: EventWriter, polled: &mut usize) -> Result<usi
             }
         }
     }
-    ep.trace_drain_end(*polled as u32, out.written() as u32);
+    ep.trace_scan_end(*polled as u32, out.written() as u32);
     match result {
         Err(e) if out.written() == 0 => Err(e),
         _ => Ok(out.written()),

@@ -40,8 +40,8 @@ use crate::uapi::{
 use core::mem::offset_of;
 use kernel::prelude::*;
 
-/// The events of each set: readable, writable, exceptional. A descriptor that was closed meanwhile is
-/// in each.
+/// The events of each set: readable, writable, exceptional. A descriptor that was closed meanwhile
+/// is in each.
 const EVENTS: [u32; 3] = [
     EPOLLRDNORM | EPOLLRDBAND | EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLNVAL,
     EPOLLWRBAND | EPOLLWRNORM | EPOLLOUT | EPOLLERR | EPOLLNVAL,
@@ -134,8 +134,8 @@ impl<'a> Sets<'a> {
         [0, 1, 2].map(|set: usize| self.asked[set][word])
     }
 
-    /// Clears the bits from `nfds` on. EBADF if a descriptor in a set is not open. Returns the number
-    /// of words up to the last one that has a bit.
+    /// Clears the bits from `nfds` on. EBADF if a descriptor in a set is not open. Returns the
+    /// number of words up to the last one that has a bit.
     fn check(&mut self, files: &Files, nfds: usize) -> Result<usize> {
         if nfds % 64 != 0 {
             for set in &mut self.asked {

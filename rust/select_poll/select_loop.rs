@@ -3,8 +3,8 @@
 //! The loop that SELECT and POLL share: poll all files, sleep, poll all files again.
 //!
 //! This is the cost of the two older multiplexers. Each call, however many files are ready, copies
-//! the caller's whole list in, polls each file, adds an entry to its wait queue, polls each file again
-//! after each wake-up, and removes the entries. [`Counts`] has the numbers.
+//! the caller's whole list in, polls each file, adds an entry to its wait queue, polls each file
+//! again after each wake-up, and removes the entries. [`Counts`] has the numbers.
 //!
 //! The C side is `do_select()` and `do_poll()` in `fs/select.c`. Busy polling of network devices is
 //! left out.
@@ -88,8 +88,8 @@ impl Call {
     ///
     /// A signal ends it with ERESTARTNOHAND: EINTR if a handler runs, else the kernel restarts the
     /// whole call, with the timeout that is in the caller's memory then. So the remaining time is
-    /// written there. (poll(2) uses a restart function instead. A module must not: the function may be
-    /// called after the module is gone.)
+    /// written there. (poll(2) uses a restart function instead. A module must not: the function may
+    /// be called after the module is gone.)
     pub(super) fn run(
         &self,
         body: impl FnOnce(&Timeout, &mut Counts) -> Result<usize>,
@@ -163,8 +163,8 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Polls the file that is open as `fd` for `events`. The result may have other events too; `None`
-    /// if no such file is open.
+    /// Polls the file that is open as `fd` for `events`. The result may have other events too;
+    /// `None` if no such file is open.
     #[inline]
     pub(super) fn poll(&mut self, fd: i32, events: u32) -> Option<u32> {
         let file = self.files.get(fd).ok()?;

@@ -5,9 +5,9 @@
 //! There is no socket and no protocol: NAPI polls the driver, the driver hands the frame over, and
 //! the kernel passes it to the handlers of its EtherType, such as this one.
 //!
-//! [`kernel_ext::net`](crate::kernel_ext::net) describes the end, by the program or by the interface.
-//! A frame that arrives on another CPU while the interface is unregistered finds the queue hung up,
-//! and is dropped: a reader that has seen the end never gets a frame.
+//! [`kernel_ext::net`](crate::kernel_ext::net) describes the end, by the program or by the
+//! interface. A frame that arrives on another CPU while the interface is unregistered finds the
+//! queue hung up, and is dropped: a reader that has seen the end never gets a frame.
 
 use super::queue::{
     Kind,

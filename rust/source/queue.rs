@@ -20,19 +20,20 @@
 //!
 //! A move changes a few words under a spinlock, so it works in any context. A copy from or to user
 //! memory may sleep, so it comes between two moves, with no lock held: the caller *owns* the buffer
-//! then, as [`Reserved`] or [`Taken`]. Both return it when they are dropped. So a read that fails with
-//! EFAULT leaves the message where it was, first in the queue; two readers never have the same
-//! message; and neither a slow page fault nor a killed task blocks another caller or loses a buffer.
+//! then, as [`Reserved`] or [`Taken`]. Both return it when they are dropped. So a read that fails
+//! with EFAULT leaves the message where it was, first in the queue; two readers never have the same
+//! message; and neither a slow page fault nor a killed task blocks another caller or loses a
+//! buffer.
 //!
-//! Meanwhile the queue is as if that message did not exist, for `poll` too. A message that is put back
-//! wakes waiters as a new one does. (If two reads fail at the same time, their messages may change
-//! places.)
+//! Meanwhile the queue is as if that message did not exist, for `poll` too. A message that is put
+//! back wakes waiters as a new one does. (If two reads fail at the same time, their messages may
+//! change places.)
 //!
 //! # Why no wake-up is lost
 //!
-//! A waiter enters a wait queue *before* it looks at the state, under the lock. A change of the state
-//! is made under the lock, and the look for waiters comes after it. The side that has the lock second
-//! sees what the first one did.
+//! A waiter enters a wait queue *before* it looks at the state, under the lock. A change of the
+//! state is made under the lock, and the look for waiters comes after it. The side that has the
+//! lock second sees what the first one did.
 //!
 //! Each message, and each buffer that becomes free, wakes one sleeper. Pollers are woken for each
 //! message, and for room only when there was none before: as with a pipe.
@@ -174,8 +175,8 @@ fn memory(messages: usize, message_size: usize) -> usize {
 }
 
 impl State {
-    /// Allocates free buffers, charged to `account`. EINVAL for sizes out of range; ENOSPC, before any
-    /// allocation, if the user would have too much memory; ENOMEM.
+    /// Allocates free buffers, charged to `account`. EINVAL for sizes out of range; ENOSPC, before
+    /// any allocation, if the user would have too much memory; ENOMEM.
     fn new(setup: &repoll_source_setup, account: &Account) -> Result<Self> {
         let sizes = REPOLL_SOURCE_MIN_MESSAGE_SIZE..=REPOLL_SOURCE_MAX_MESSAGE_SIZE;
         if !(1..=REPOLL_SOURCE_MAX_MESSAGES).contains(&setup.messages)
@@ -217,7 +218,8 @@ impl State {
 }
 
 impl Queue {
-    /// Makes an empty queue of the default size, charged to the current user. Process context, sleeps.
+    /// Makes an empty queue of the default size, charged to the current user. Process context,
+    /// sleeps.
     pub(super) fn new(id: u32) -> Result<Arc<Self>> {
         let account = Account::of_current_user()?;
         let setup = repoll_source_setup {
@@ -241,8 +243,8 @@ impl Queue {
         )
     }
 
-    /// Changes the sizes and the headers. EBUSY if a message is queued, or is being read or written.
-    /// Process context, sleeps.
+    /// Changes the sizes and the headers. EBUSY if a message is queued, or is being read or
+    /// written. Process context, sleeps.
     ///
     /// Both the old and the new buffers are charged while both exist.
     pub(super) fn set_up(&self, setup: &repoll_source_setup) -> Result {
@@ -297,8 +299,8 @@ impl Queue {
         })
     }
 
-    /// Takes the first message, if it fits into `room` bytes, header included. EMSGSIZE if it does not;
-    /// EAGAIN without a message, ENODEV if that is after a hang-up. Any context.
+    /// Takes the first message, if it fits into `room` bytes, header included. EMSGSIZE if it does
+    /// not; EAGAIN without a message, ENODEV if that is after a hang-up. Any context.
     pub(super) fn take(&self, room: usize) -> Result<Taken<'_>> {
         let mut state = self.state.lock();
         let Some(first) = state.queued.front() else {
@@ -317,8 +319,8 @@ impl Queue {
         })
     }
 
-    /// Queues a message from an interrupt, which `fill` copies into the queue; `fill` returns false if
-    /// it can't. Without room the new message is dropped, not an older one. Any context.
+    /// Queues a message from an interrupt, which `fill` copies into the queue; `fill` returns false
+    /// if it can't. Without room the new message is dropped, not an older one. Any context.
     pub(super) fn arrive(&self, kind: Kind, length: usize, fill: impl FnOnce(&mut [u8]) -> bool) {
         let result = match self.reserve(length) {
             Ok(mut message) => {
@@ -349,8 +351,8 @@ impl Queue {
         trace!(source_drop(self.id, kind as u32, length as u32, reason));
     }
 
-    /// Ends the queue: its network interface was unregistered. The queued messages can still be read.
-    /// Any context.
+    /// Ends the queue: its network interface was unregistered. The queued messages can still be
+    /// read. Any context.
     pub(super) fn hang_up(&self) {
         self.state.lock().hung_up = true;
         let signal = self.fasync.has_entries();
@@ -389,14 +391,14 @@ impl Queue {
         self.state.lock().hung_up
     }
 
-    /// How many bytes the next read returns; 0 if there is no message. Any context.
+    /// The number of bytes that the next read returns; 0 without a message. Any context.
     pub(super) fn next_length(&self) -> usize {
         let state = self.state.lock();
         let first = state.queued.front();
         first.map_or(0, |first| first.length + state.header_length())
     }
 
-    /// What there is to know, but for what feeds it. Any context.
+    /// Reads sizes, state and counters, without those of the feeds. Any context.
     pub(super) fn status(&self) -> repoll_source_status {
         let state = self.state.lock();
         repoll_source_status {
@@ -419,10 +421,11 @@ impl Queue {
     /// Wakes one of `sleepers` for `events`. If `polled`, also wakes the pollers, and signals the
     /// processes that want a signal.
     ///
-    /// No lock is held here: the wait queues' locks nest inside none of ours, and a woken task may take
-    /// the queue's lock at once. The caller has held that lock before, which is all the order that
-    /// [`WaitQueue::has_entries`] and [`Fasync::has_entries`] need: they see an entry whose owner
-    /// looked at the state before that. `tools/model/src/order_by_lock.rs` has a twin: change both.
+    /// No lock is held here: the wait queues' locks nest inside none of ours, and a woken task may
+    /// take the queue's lock at once. The caller has held that lock before, which is all the order
+    /// that [`WaitQueue::has_entries`] and [`Fasync::has_entries`] need: they see an entry whose
+    /// owner looked at the state before that. `tools/model/src/order_by_lock.rs` has a twin: change
+    /// both.
     fn notify(&self, sleepers: &WaitQueue, events: u32, polled: bool, band: Band) {
         let asleep = sleepers.has_entries();
         let pollers = polled && self.pollers.has_entries();

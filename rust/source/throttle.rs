@@ -33,16 +33,16 @@ use crate::kernel_ext::{
 ///
 /// The model checker compiles this file over loom's atomics (`tools/model/src/numbers.rs`).
 pub(crate) struct Throttle {
-    /// The time at which all work is paid for, on the monotonic clock in nanoseconds. The lowest bit
-    /// is set if no work may begin before that time.
+    /// The time at which all work is paid for, on the monotonic clock in nanoseconds. The lowest
+    /// bit is set if no work may begin before that time.
     paid: Atomic<i64>,
 }
 
 /// The largest debt, in nanoseconds, that needs no rest. Short work does not reach it. The work
 /// that makes this debt takes half as long, which is short enough for other work on the CPU.
 const BURST: i64 = 100_000;
-/// The longest time that one piece of work is charged. Work that took longer was interrupted itself,
-/// by a hypervisor, say, or preempted in a softirq of PREEMPT_RT.
+/// The longest time that one piece of work is charged. Work that took longer was interrupted
+/// itself, by a hypervisor, say, or preempted in a softirq of PREEMPT_RT.
 const LONGEST: i64 = 1_000_000_000;
 /// The lowest bit of [`Throttle::paid`].
 const RESTS: i64 = 1;

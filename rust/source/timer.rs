@@ -3,19 +3,19 @@
 //! A timer that feeds a queue, from its interrupt: a hard interrupt, or a softirq on PREEMPT_RT.
 //!
 //! Unlike a timerfd, which counts unread expiries, each expiry is a message: its number, from 1. An
-//! expiry that is late by a whole period or more is skipped, and leaves a gap in the numbers; so does
-//! an expiry without room in the queue.
+//! expiry that is late by a whole period or more is skipped, and leaves a gap in the numbers; so
+//! does an expiry without room in the queue.
 //!
 //! # The pace
 //!
-//! An expiry wakes all pollers of the file in its interrupt. No process is charged for that time: the
-//! process that started the timer may sleep. So all timers of a user share a [`Throttle`]: an expiry
-//! that comes in a rest is postponed to the end of the rest. It is then late, or is skipped if the
-//! next one is due as well.
+//! An expiry wakes all pollers of the file in its interrupt. No process is charged for that time:
+//! the process that started the timer may sleep. So all timers of a user share a [`Throttle`]: an
+//! expiry that comes in a rest is postponed to the end of the rest. It is then late, or is skipped
+//! if the next one is due as well.
 //!
-//! The timer is set again *after* the work, to a time after the end of the work. Otherwise, with work
-//! that takes longer than the period, `hrtimer_interrupt()` would find the timer due again and run it
-//! again in the same interrupt, up to three times.
+//! The timer is set again *after* the work, to a time after the end of the work. Otherwise, with
+//! work that takes longer than the period, `hrtimer_interrupt()` would find the timer due again and
+//! run it again in the same interrupt, up to three times.
 //!
 //! [`Throttle`]: super::throttle::Throttle
 //!
@@ -81,8 +81,8 @@ pub(super) struct Running {
 impl Running {
     /// Starts a timer that feeds `queue`, in place of the `previous` one. `period` must not be 0.
     ///
-    /// EINVAL if the period is more than 292 years, ENOSPC if the user has too many timers, ENOMEM. On
-    /// an error the previous timer keeps running. Process context, sleeps.
+    /// EINVAL if the period is more than 292 years, ENOSPC if the user has too many timers, ENOMEM.
+    /// On an error the previous timer keeps running. Process context, sleeps.
     pub(super) fn start(
         queue: &Arc<Queue>,
         setting: &repoll_source_timer,
@@ -133,11 +133,11 @@ struct Timer {
     /// The number of expiries after which it ends; 0 for no end.
     count: u64,
     /// The number of expiries so far. Only the interrupt uses it: on one CPU at a time, and each is
-    /// ordered after the previous one by the lock of the timer base, which `hrtimer` takes before and
-    /// after.
+    /// ordered after the previous one by the lock of the timer base, which `hrtimer` takes before
+    /// and after.
     expired: Atomic<u64>,
-    /// The number of nanoseconds by which the next message is postponed: it was due that long before
-    /// the time that the timer is set to. Only the interrupt uses it, as above.
+    /// The number of nanoseconds by which the next message is postponed: it was due that long
+    /// before the time that the timer is set to. Only the interrupt uses it, as above.
     late: Atomic<i64>,
 }
 

@@ -2,9 +2,9 @@
 
 //! The usage of a user, over all of the user's event sources: timers, memory, time in interrupts.
 //!
-//! A user is a `struct user_struct`, one per `kuid_t`. A user namespace that maps a user onto itself
-//! changes nothing. One that maps a range of users gives each user in the range a record of its own,
-//! as for pipes and for the C epoll.
+//! A user is a `struct user_struct`, one per `kuid_t`. A user namespace that maps a user onto
+//! itself changes nothing. One that maps a range of users gives each user in the range a record of
+//! its own, as for pipes and for the C epoll.
 
 use super::throttle::Throttle;
 use crate::kernel_ext::{
@@ -35,8 +35,8 @@ use kernel::{
 /// node for each user with an open event source. The counts do not need it.
 static USERS: SetOnce<Mutex<RBTree<usize, Entry>>> = SetOnce::new();
 
-/// The most bytes of memory of a user's event sources. Set before the device goes live, which orders
-/// it before all uses.
+/// The most bytes of memory of a user's event sources. Set before the device goes live, which
+/// orders it before all uses.
 static MAX_USER_BYTES: Atomic<u64> = Atomic::new(0);
 
 /// A user in [`USERS`]. The record holds a reference to the user, so the key stays the user's.
@@ -74,8 +74,8 @@ impl Account {
     pub(super) fn of_current_user() -> Result<Self> {
         let user = User::current()?;
         let key = user.id();
-        // Before the lock, which every other user's last close takes: an allocation that is charged to
-        // a memory cgroup may sleep for long.
+        // Before the lock, which every other user's last close takes: an allocation that is charged
+        // to a memory cgroup may sleep for long.
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let new = Arc::new(
             Usage {

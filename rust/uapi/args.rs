@@ -11,7 +11,7 @@ use crate::kernel_ext::uaccess::{
     UserArg, //
 };
 use kernel::{
-    bindings,
+    bindings::epoll_event,
     prelude::*, //
 };
 
@@ -45,18 +45,18 @@ pub(crate) struct EventWriter {
 
 impl EventWriter {
     /// The size of an event.
-    pub(crate) const EVENT_SIZE: usize = size_of::<bindings::epoll_event>();
+    pub(crate) const EVENT_SIZE: usize = size_of::<epoll_event>();
 
     /// The most events that an array can have: `EP_MAX_EVENTS`.
-    pub(crate) const MAX_EVENTS: i32 = i32::MAX / size_of::<bindings::epoll_event>() as i32;
+    pub(crate) const MAX_EVENTS: i32 = i32::MAX / Self::EVENT_SIZE as i32;
 
-    /// Makes a writer to an array of `max` events at `address`. EINVAL for no event or too many, EFAULT
-    /// for an address outside of user memory.
+    /// Makes a writer to an array of `max` events at `address`. EINVAL for no event or too many,
+    /// EFAULT for an address outside of user memory.
     pub(crate) fn new(address: u64, max: i32) -> Result<Self> {
         if max <= 0 || max > Self::MAX_EVENTS {
             return Err(EINVAL);
         }
-        let length = max as usize * size_of::<bindings::epoll_event>();
+        let length = max as usize * Self::EVENT_SIZE;
         if !access_ok(address as usize, length) {
             return Err(EFAULT);
         }
@@ -83,9 +83,7 @@ impl EventWriter {
     #[inline]
     pub(crate) fn write(&mut self, events: u32, data: u64) -> Result {
         put_epoll_event(self.address, events, data)?;
-        self.address = self
-            .address
-            .wrapping_add(size_of::<bindings::epoll_event>());
+        self.address = self.address.wrapping_add(Self::EVENT_SIZE);
         self.left = self.left.wrapping_sub(1);
         Ok(())
     }

@@ -7,12 +7,13 @@ use kernel::prelude::*;
 
 pub(crate) use super::args::repoll_counts as Counts;
 
-/// Runs `body`, which counts, and writes the counts to the caller's structure at `address`, of `size`
-/// bytes, whatever the result of `body` is. Without a structure (`address` 0) it just runs `body`.
+/// Runs `body`, which counts, and writes the counts to the caller's structure at `address`, of
+/// `size` bytes, whatever the result of `body` is. Without a structure (`address` 0) it just runs
+/// `body`.
 ///
-/// The structure is cleared first, so a bad one (EINVAL, EFAULT) is refused before anything is done.
-/// If it can't be written at the end, the result still stands: it may be events that are reported
-/// only once. Process context, sleeps.
+/// The structure is cleared first, so a bad one (EINVAL, EFAULT) is refused before anything is
+/// done. If it can't be written at the end, the result still stands: it may be events that are
+/// reported only once. Process context, sleeps.
 pub(crate) fn with_counts<R>(
     address: u64,
     size: u64,

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The user interface of repoll, the one definition of it: bindgen makes the
+ * The user interface of repoll. This is its only definition: bindgen makes the
  * Rust side from this file, for the module and for userspace.
  *
  * Opening /dev/repoll makes an instance; REPOLL_CREATE on any instance makes
  * another one. The constants EPOLLIN, EPOLL_CTL_ADD, ... and the struct
  * epoll_event that REPOLL_WAIT fills in are those of <linux/eventpoll.h>.
  *
- * Every structure is versioned by its size, which is a part of the ioctl's
- * number. Fields are only ever added at the end. What a caller leaves out is
- * taken as zero; a longer structure than the module knows is accepted as long
- * as what the module does not know is zero (else E2BIG). Unknown flags are
+ * The size of a structure is its version, and a part of the ioctl's number.
+ * New fields are added at the end only. Fields that a caller leaves out are
+ * zero. A structure that is longer than the module's is accepted if the bytes
+ * that the module does not know are zero (else E2BIG). Unknown flags are
  * refused with EINVAL. The layouts are the same for 32-bit callers.
  */
 #ifndef _UAPI_REPOLL_H
@@ -37,7 +37,7 @@ struct repoll_create {
  * @fd: the file descriptor to watch.
  * @events: the EPOLL* bits of interest (ignored by EPOLL_CTL_DEL).
  * @flags: must be zero.
- * @data: comes back untouched with each event (ignored by EPOLL_CTL_DEL).
+ * @data: returned unchanged with each event (ignored by EPOLL_CTL_DEL).
  */
 struct repoll_ctl {
 	__s32 op;
@@ -50,16 +50,17 @@ struct repoll_ctl {
 /**
  * struct repoll_wait - argument of REPOLL_WAIT
  * @events: address of an array of @maxevents struct epoll_event.
- * @maxevents: how many events fit; 1 to INT_MAX / sizeof(struct epoll_event).
+ * @maxevents: number of events that fit; 1 to
+ *	INT_MAX / sizeof(struct epoll_event).
  * @flags: must be zero.
  * @timeout: nanoseconds from now; 0 does not wait, a negative value waits
  *	without limit.
  * @sigmask: address of a signal set that replaces the caller's mask during
  *	the wait, as for epoll_pwait(2); 0 for none.
- * @sigsetsize: size of the signal set in bytes, 8; not looked at without one.
+ * @sigsetsize: size of the signal set in bytes, 8; ignored without a set.
  *
  * @counts: address of a struct repoll_counts to be filled in; 0 for none.
- * @counts_size: its size in bytes; not looked at without one.
+ * @counts_size: its size in bytes; ignored without a structure.
  *
  * REPOLL_WAIT_SIZE_VER0 ends before @sigmask, REPOLL_WAIT_SIZE_VER1 before
  * @counts.
@@ -79,26 +80,25 @@ struct repoll_wait {
 #define REPOLL_WAIT_SIZE_VER1	40
 
 /**
- * struct repoll_counts - what one call did; filled in if the call asks for it
+ * struct repoll_counts - the work of one call, for callers that ask for it
  * @bytes_in: bytes read from the caller's sets or array.
- * @bytes_out: bytes written to the caller's sets or array. (The arguments, the
- *	signal mask and this structure are in neither.)
- * @passes: how often it went through its files; REPOLL_WAIT: through what was
- *	in the ready queue.
- * @polled: files that it asked for their state, in all passes.
- * @polled_first: in the first pass.
- * @polled_last: in the last pass.
- * @added: entries that it put into wait queues of files, and took out of them
- *	before it returned.
- * @wakeups: wake-ups that reached it: of one of its entries, for events that it
- *	wants; REPOLL_WAIT: of the task, by the instance.
- * @sleeps: how often it went to sleep.
+ * @bytes_out: bytes written to the caller's sets or array. (Neither counts the
+ *	arguments, the signal mask and this structure.)
+ * @passes: passes over the files; REPOLL_WAIT: over the ready queue.
+ * @polled: files polled, in all passes.
+ * @polled_first: files polled in the first pass.
+ * @polled_last: files polled in the last pass.
+ * @added: entries added to wait queues of files, and removed before the call
+ *	returned.
+ * @wakeups: wake-ups of one of the entries, for events of interest;
+ *	REPOLL_WAIT: wake-ups of the task, by the instance.
+ * @sleeps: number of times that the call slept.
  *
  * The structure is cleared when the call begins (EFAULT if that fails), and
- * filled in when it ends, whatever its result. Versioned by size, as the
- * arguments are: a smaller one gets the fields that it has, what the module
- * does not know is zero. EINVAL if it is smaller than its first version,
- * REPOLL_COUNTS_SIZE_VER0, or larger than a page (4096 bytes).
+ * filled in when it ends, whatever its result. Its size is its version, as for
+ * the arguments: a smaller structure gets the fields that it has, fields that
+ * the module does not know are zero. EINVAL if it is smaller than its first
+ * version, REPOLL_COUNTS_SIZE_VER0, or larger than a page (4096 bytes).
  */
 struct repoll_counts {
 	__aligned_u64 bytes_in;
@@ -117,10 +117,10 @@ struct repoll_counts {
 /**
  * struct repoll_poll - argument of REPOLL_POLL
  * @fds: address of an array of @nfds struct pollfd.
- * @nfds: how many there are; at most RLIMIT_NOFILE.
+ * @nfds: number of elements; at most RLIMIT_NOFILE.
  * @flags: must be zero.
  * @timeout: nanoseconds from now; 0 does not wait, a negative value waits
- *	without limit. If it was positive, what is left of it is written here
+ *	without limit. If it was positive, the remaining time is written here
  *	when the call returns.
  * @sigmask: as in struct repoll_wait.
  * @sigsetsize: as in struct repoll_wait.
@@ -143,8 +143,8 @@ struct repoll_poll {
  * @readfds: address of a set of file descriptors, or 0.
  * @writefds: the same.
  * @exceptfds: the same.
- * @nfds: the highest descriptor in any of the sets, plus 1. More than the
- *	process can have open is taken as that many.
+ * @nfds: the highest descriptor in any of the sets, plus 1; limited to the
+ *	size of the process's descriptor table.
  * @flags: must be zero.
  * @timeout: as in struct repoll_poll.
  * @sigmask: as in struct repoll_wait.
@@ -168,55 +168,55 @@ struct repoll_select {
 	__aligned_u64 counts_size;
 };
 
-/* Does nothing and returns 0: the floor of every measurement. */
+/* Does nothing and returns 0: the entry cost, which measurements subtract. */
 #define REPOLL_NOP	_IO(REPOLL_IOC_MAGIC, 0)
 /* Makes another instance, and returns its file descriptor. */
 #define REPOLL_CREATE	_IOW(REPOLL_IOC_MAGIC, 1, struct repoll_create)
 /* Changes the interest list, as epoll_ctl(2). Returns 0. */
 #define REPOLL_CTL	_IOW(REPOLL_IOC_MAGIC, 2, struct repoll_ctl)
-/* Waits for events, as epoll_wait(2). Returns how many it delivered. */
+/* Waits for events, as epoll_wait(2). Returns the number of events. */
 #define REPOLL_WAIT	_IOW(REPOLL_IOC_MAGIC, 3, struct repoll_wait)
 /*
- * poll(2) and ppoll(2), of any files; what the instance watches plays no part.
- * Returns how many have something to tell.
+ * poll(2) and ppoll(2), of any files; the instance's interest list plays no
+ * part. Returns the number of elements with events.
  */
 #define REPOLL_POLL	_IOWR(REPOLL_IOC_MAGIC, 4, struct repoll_poll)
-/* select(2) and pselect(2), likewise. Returns how many bits are set. */
+/* select(2) and pselect(2), likewise. Returns the number of bits that are set. */
 #define REPOLL_SELECT	_IOWR(REPOLL_IOC_MAGIC, 5, struct repoll_select)
 
 /*
  * /dev/repoll-source, the event source. Opening it makes a queue of messages
  * that is shared by all descriptors of the open file. write(2) puts one message
- * in, read(2) takes one out, whole and once; it can be watched by every
- * multiplexer. Documentation/reference/source.rst is its manual page.
+ * in, read(2) takes one out, whole and once; every multiplexer can watch it.
+ * Documentation/reference/source.rst is its manual page.
  */
 
 /* Flags of struct repoll_source_setup. */
 #define REPOLL_SOURCE_HEADERS	0x1	/* read(2) gives a header before each message */
 #define REPOLL_SOURCE_FLAGS	REPOLL_SOURCE_HEADERS
 
-/* Limits, and what a new queue has. */
+/* Limits, and the sizes of a new queue. */
 #define REPOLL_SOURCE_MIN_MESSAGE_SIZE	16
 #define REPOLL_SOURCE_MAX_MESSAGE_SIZE	65536
 #define REPOLL_SOURCE_MAX_MESSAGES	65536
 #define REPOLL_SOURCE_MAX_BYTES		(16 * 1024 * 1024)
 #define REPOLL_SOURCE_DEFAULT_MESSAGES		64
 #define REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE	2048
-/* The shortest period of a timer in nanoseconds; a shorter one becomes this. */
+/* The shortest period of a timer in nanoseconds; shorter ones are raised to it. */
 #define REPOLL_SOURCE_MIN_PERIOD	100000
-/* How many files of one user may have a timer at the same time. */
+/* The most files of one user that may have a timer at the same time. */
 #define REPOLL_SOURCE_MAX_TIMERS	16
-/* The most pollers' entries of one open file; one more, and it is EPOLLERR for good. */
+/* The most pollers of one open file; beyond it the file reports EPOLLERR for good. */
 #define REPOLL_SOURCE_MAX_POLLERS	5000
 
 /**
  * struct repoll_source_setup - argument of REPOLL_SOURCE_SETUP
- * @messages: how many messages fit, 1 to REPOLL_SOURCE_MAX_MESSAGES.
- * @message_size: how long one may be in bytes, REPOLL_SOURCE_MIN_MESSAGE_SIZE to
+ * @messages: number of messages that fit, 1 to REPOLL_SOURCE_MAX_MESSAGES.
+ * @message_size: the most bytes of a message, REPOLL_SOURCE_MIN_MESSAGE_SIZE to
  *	REPOLL_SOURCE_MAX_MESSAGE_SIZE. The product of both is at most
  *	REPOLL_SOURCE_MAX_BYTES. ENOSPC if the sources of the user who opened the
  *	file would take more memory than the module's parameter
- *	max_user_source_bytes says.
+ *	max_user_source_bytes allows.
  * @flags: 0 or REPOLL_SOURCE_HEADERS.
  * @__pad: must be zero.
  */
@@ -227,16 +227,16 @@ struct repoll_source_setup {
 	__u32 __pad;
 };
 
-/* Where a message came from. */
+/* The origin of a message. */
 #define REPOLL_SOURCE_WRITE	0	/* write(2) */
-#define REPOLL_SOURCE_TIMER	1	/* the timer: one __u64, which expiry it was, from 1 */
+#define REPOLL_SOURCE_TIMER	1	/* the timer: one __u64, the number of the expiry, from 1 */
 #define REPOLL_SOURCE_FRAME	2	/* the network interface: one frame with its MAC header */
 
 /**
- * struct repoll_source_header - what REPOLL_SOURCE_HEADERS puts before a message
- * @time: when the message entered the queue, CLOCK_MONOTONIC of the reader's
- *	time namespace in nanoseconds.
- * @length: of the message that follows, in bytes.
+ * struct repoll_source_header - precedes a message with REPOLL_SOURCE_HEADERS
+ * @time: time at which the message entered the queue, CLOCK_MONOTONIC of the
+ *	reader's time namespace in nanoseconds.
+ * @length: length of the message that follows, in bytes.
  * @kind: REPOLL_SOURCE_WRITE, _TIMER or _FRAME.
  */
 struct repoll_source_header {
@@ -246,21 +246,21 @@ struct repoll_source_header {
 };
 
 /* Flags of struct repoll_source_status. */
-#define REPOLL_SOURCE_ATTACHED	0x1	/* to a network interface that is there */
-#define REPOLL_SOURCE_HUNG_UP	0x2	/* the interface that it was attached to is gone */
+#define REPOLL_SOURCE_ATTACHED	0x1	/* to a registered network interface */
+#define REPOLL_SOURCE_HUNG_UP	0x2	/* its interface was unregistered */
 
 /**
  * struct repoll_source_status - argument of REPOLL_SOURCE_STATUS
- * @messages: how many messages fit.
- * @message_size: how long one may be.
- * @queued: how many there are to read.
+ * @messages: number of messages that fit.
+ * @message_size: the most bytes of a message.
+ * @queued: number of messages to read.
  * @flags: REPOLL_SOURCE_ATTACHED, REPOLL_SOURCE_HUNG_UP.
- * @arrived: how many messages have entered the queue since the file was opened.
- * @read: how many have been read.
- * @dropped: how many a timer or an interface brought when there was no room, or
- *	after a hang-up.
- * @too_long: how many frames were longer than @message_size, and so dropped.
- * @period: of the timer, in nanoseconds; 0 without one.
+ * @arrived: messages that have entered the queue since the file was opened.
+ * @read: messages read.
+ * @dropped: messages of the timer or the interface that were dropped without
+ *	room, or after a hang-up.
+ * @too_long: frames that were dropped as longer than @message_size.
+ * @period: period of the timer in nanoseconds; 0 without a timer.
  */
 struct repoll_source_status {
 	__u32 messages;
@@ -277,8 +277,8 @@ struct repoll_source_status {
 /**
  * struct repoll_source_timer - argument of REPOLL_SOURCE_TIMER_SET
  * @period: nanoseconds from now to the first message, and from each to the next;
- *	less than REPOLL_SOURCE_MIN_PERIOD is taken as that, 0 ends the timer.
- * @count: how many expiries there are to be; 0 for no end.
+ *	raised to REPOLL_SOURCE_MIN_PERIOD; 0 ends the timer.
+ * @count: number of expiries after which the timer ends; 0 for no end.
  */
 struct repoll_source_timer {
 	__aligned_u64 period;
@@ -289,8 +289,8 @@ struct repoll_source_timer {
  * struct repoll_source_attach - argument of REPOLL_SOURCE_ATTACH
  * @interface: the name of a network interface of the opener's network
  *	namespace, ended by a zero byte.
- * @ethertype: of the frames that are wanted, in the host's byte order, 0x0600 to
- *	0xffff.
+ * @ethertype: EtherType of the frames to queue, in the host's byte order,
+ *	0x0600 to 0xffff.
  * @flags: must be zero.
  */
 struct repoll_source_attach {
@@ -299,15 +299,15 @@ struct repoll_source_attach {
 	__u32 flags;
 };
 
-/* Sets size and mode. EBUSY unless the queue is empty. */
+/* Sets sizes and flags. EBUSY unless the queue is empty. */
 #define REPOLL_SOURCE_SETUP	_IOW(REPOLL_IOC_MAGIC, 0x20, struct repoll_source_setup)
-/* Tells how it is. */
+/* Reads sizes, state and counters. */
 #define REPOLL_SOURCE_STATUS	_IOR(REPOLL_IOC_MAGIC, 0x21, struct repoll_source_status)
-/* Starts the timer anew, or ends it. */
+/* Starts the timer again, or ends it. */
 #define REPOLL_SOURCE_TIMER_SET	_IOW(REPOLL_IOC_MAGIC, 0x22, struct repoll_source_timer)
-/* Has the frames of a network interface queued. */
+/* Queues the frames of a network interface. */
 #define REPOLL_SOURCE_ATTACH	_IOW(REPOLL_IOC_MAGIC, 0x23, struct repoll_source_attach)
-/* Ends that, or the hang-up after the interface has gone. */
+/* Ends that, or the hang-up after the interface was unregistered. */
 #define REPOLL_SOURCE_DETACH	_IO(REPOLL_IOC_MAGIC, 0x24)
 
 #endif /* _UAPI_REPOLL_H */
