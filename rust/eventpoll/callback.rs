@@ -206,7 +206,7 @@ impl Eventpoll {
     /// Wakes the pollers of an instance that is being released.
     pub(super) fn wake_up_released(&self) {
         if self.pollers.has_entries() {
-            self.trace_wake(false, true, WakeReason::Release);
+            self.trace_wake(false, true, WakeReason::LastClose);
             self.pollers.wake_up_poll(EPOLLIN, 0);
         }
     }

@@ -51,7 +51,7 @@ pub(super) enum WakeReason {
     Event = REPOLL_WAKE_EVENT,
     /// A WAIT has left items in the ready queue.
     Left = REPOLL_WAKE_LEFT,
-    Release = REPOLL_WAKE_RELEASE,
+    LastClose = REPOLL_WAKE_RELEASE,
 }
 
 /// The caller that scans the ready queue.

@@ -31,7 +31,7 @@ fn nest(name: &str, looks_under_lock: bool) {
         };
         let early = outers.load(Relaxed) != 0;
         let mut list = list.lock().expect("poison");
-        // `Place::is_nested()`.
+        // `TopologyState::is_nested()`.
         let is_nested = if looks_under_lock {
             outers.load(Relaxed) != 0
         } else {
