@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Watching a file that is somebody else's: a Rust callback in its wait queues.
+//! Watches of files: a Rust callback in the wait queues of a file of any driver.
 //!
 //! C header: [`include/linux/poll.h`](srctree/include/linux/poll.h)
 //!
 //! # The raw API
 //!
-//! `vfs_poll()` with a queue function: the file's `->poll` hands each wait queue that it has to
-//! that function, which adds an entry. A wake-up of the queue then calls the entry's function, in
-//! whatever context it comes from, hard interrupt included, under the queue's lock. A file may have
-//! several queues.
+//! `vfs_poll()` with a queue function: the file's `->poll` passes each of its wait queues to that
+//! function, which adds an entry. A wake-up of the queue then calls the entry's function under the
+//! queue's lock, in the waker's context, which may be a hard interrupt. A file may have several
+//! queues.
 //!
 //! # The safe API
 //!
-//! A [`Watch`] is such entries and a value of the user's choice, which implements [`WatchOps`]. It
+//! A [`Watch`] has such entries and a value of the user's type, which implements [`WatchOps`]. It
 //! is in an [`Arc`], of which the watch itself owns one reference from [`Watch::attach`] until it
 //! ends. It ends in one of two ways, which exclude each other by the lock of the file's bucket in
-//! [`last_close`](last_close):
+//! the table of watched files (`file_table`):
 //!
-//! - [`Watch::detach`], at the user's wish, while the file lives;
-//! - at the file's last close, when [`WatchOps::closed`] is called and is handed the reference.
+//! - [`Watch::detach`] ends it while the file lives;
+//! - the file's last close ends it (`last_close`), and passes the reference to
+//!   [`WatchOps::closed`].
 //!
-//! Either way all entries are out of their queues when it has happened, so no callback runs any
-//! more. No reference to the file is held; [`Watch::file`] takes one for as long as it is polled.
+//! Both remove all entries from their queues, so no callback runs any more. A watch holds no
+//! reference to its file; [`Watch::file`] takes one, to poll the file.
 
 mod closed_list;
 mod file_table;
@@ -82,18 +83,18 @@ use ready_queue::{
     ReadyQueue, //
 };
 
-/// A [`closed_list::Closed`] watch with a value of the type `T`.
+/// A watch with a value of the type `T`, after the last close of its file.
 pub(crate) type Closed<T> = closed_list::Closed<Watch<T>>;
 
-/// A [`closed_list::ClosedList`] of watches with values of the type `T`.
+/// A list of such watches.
 pub(crate) type ClosedList<T> = closed_list::ClosedList<Watch<T>>;
 
-/// What a user of [`Watch`] does about events.
+/// The operations of a watch's value.
 pub(crate) trait WatchOps: Sized + Send + Sync + 'static {
-    /// What a watch is found by in a [`Tree`](super::tree::Tree). Does not change.
+    /// The key of a watch in a [`Tree`](crate::kernel_ext::rbtree::Tree).
     type Key: Ord;
 
-    /// The watch's key.
+    /// The watch's key. Does not change.
     fn key(&self) -> Self::Key;
 
     /// Checks whether the watch may be added to the file's existing ones, `others`. Its error is
@@ -112,8 +113,8 @@ pub(crate) trait WatchOps: Sized + Send + Sync + 'static {
 
     /// The file has been closed for the last time, and the watch has ended.
     ///
-    /// Process context, under a spinlock: must not sleep. To drop the reference may sleep, so it
-    /// must be put away, in a [`ClosedList`].
+    /// Process context, under a spinlock: must not sleep. Dropping the reference may sleep, so it
+    /// must be pushed to a [`ClosedList`].
     fn closed(this: Closed<Self>);
 }
 
@@ -122,16 +123,16 @@ pub(crate) trait WatchOps: Sized + Send + Sync + 'static {
 /// # Invariants
 ///
 /// While an entry is in a wait queue, the watch owns a reference to the [`Arc`] that it is in.
-/// `entry` and the list of `further` ones belong to [`Watch::attach`] until `registration` is
+/// `entry` and the list of `extra` entries belong to [`Watch::attach`] until `registration` is
 /// attached; then to the holder of the lock of the registration's bucket, until it is unlinked.
 /// When it is not linked, none of them is in a wait queue.
 #[repr(C)]
 #[pin_data]
 pub(crate) struct Watch<T: WatchOps> {
-    // First, so that a pointer to it is one to the watch.
+    // First, so that a pointer to it is a pointer to the watch.
     registration: Registration,
     entry: Entry,
-    further: UnsafeCell<Option<KBox<Further>>>,
+    extra: UnsafeCell<Option<KBox<ExtraEntry>>>,
     links: Links<Self>,
     node: Node,
     value: T,
@@ -140,13 +141,13 @@ pub(crate) struct Watch<T: WatchOps> {
 }
 
 /// An entry for a file's second and later wait queues.
-struct Further {
+struct ExtraEntry {
     entry: Entry,
-    next: Option<KBox<Further>>,
+    next: Option<KBox<ExtraEntry>>,
 }
 
-// SAFETY: What has interior mutability is protected as the invariants say; the value is of a type
-// that can be used on any thread.
+// SAFETY: The invariants protect the fields with interior mutability. The value is of a type that
+// can be used on any thread.
 unsafe impl<T: WatchOps> Send for Watch<T> {}
 // SAFETY: As above.
 unsafe impl<T: WatchOps> Sync for Watch<T> {}
@@ -185,22 +186,22 @@ impl<T: WatchOps> Deref for Watch<T> {
 }
 
 impl<T: WatchOps> Watch<T> {
-    /// Has the last close of files noticed, which this kind of watch needs, while the result lives.
-    /// There can be one kind. `functions` says which of the kernel's functions may give the notice,
-    /// as for [`LastClose::register`]; 0 for the default. Sleeps, some 75 ms.
+    /// Ends watches of this kind at the last close of their files, while the result lives. There
+    /// can be one kind. `functions` selects the functions that the hook may be on, as for
+    /// [`LastClose::register`]; 0 is the default. Sleeps, some 75 ms.
     pub(crate) fn notice_last_close(functions: u32) -> Result<LastClose> {
         // SAFETY: `attach` registers, for this type, registrations of watches of this type.
         unsafe { LastClose::register(TypeId::of::<T>(), closed::<T>, functions) }
     }
 
-    /// A watch of nothing yet, that may be queued on `queue`.
+    /// A watch that is not attached to a file yet, and may be queued on `queue`.
     pub(crate) fn new(value: T, queue: &ReadyQueue<Self>) -> Result<Pin<UniqueArc<Self>>> {
         UniqueArc::pin_init(
             pin_init!(Self {
                 // INVARIANT: Not linked, no entries.
                 registration: Registration::new(),
                 entry: Entry::new(),
-                further: UnsafeCell::new(None),
+                extra: UnsafeCell::new(None),
                 links: queue.new_links(),
                 node: Node::new(),
                 value,
@@ -210,18 +211,17 @@ impl<T: WatchOps> Watch<T> {
         )
     }
 
-    /// Starts to watch `file`, as an item of `queue`, and returns what it is ready for, of `events`
-    /// (`EPOLL*` bits, a hint to the file's driver as in poll(2)). Callbacks may come at once. Of
-    /// several `exclusive` watches of the file, a wake-up calls as many as it takes until one has
-    /// used it.
+    /// Starts to watch `file`, as an item of `queue`, and returns the events that it is ready for.
+    /// `events` (`EPOLL*` bits) is a hint to the file's driver, which may return others too.
+    /// Callbacks may come at once. A wake-up of the file calls its `exclusive` watches until one
+    /// has used it.
     ///
-    /// `poll` polls the file; [`poll_file`] does so for files that need nothing special. `check`
-    /// runs first and may refuse the watch: [`Watch::for_each_of`] finds the watch by then, but no
-    /// wake-up calls it yet.
+    /// `poll` polls the file; [`poll_file`] is the usual one. `check` runs first, and may refuse
+    /// the watch: [`Watch::for_each_of`] finds the watch by then, but no wake-up calls it yet.
     ///
     /// EINVAL, and nothing has changed, if it was attached before. The error of [`WatchOps::admit`]
-    /// or of `check`, or ENOMEM without memory for a further entry; then the watch has ended, and
-    /// is not in the queue. Process context, sleeps.
+    /// or of `check`, or ENOMEM without memory for an extra entry; then the watch has ended, and is
+    /// not in the queue. Process context, sleeps.
     pub(crate) fn attach(
         this: &Arc<Self>,
         (queue, consumer): (&ReadyQueue<Self>, &mut Consumer<Self>),
@@ -230,11 +230,12 @@ impl<T: WatchOps> Watch<T> {
         check: impl FnOnce() -> Result,
         poll: impl FnOnce(&PollTable<'_>) -> u32,
     ) -> Result<u32> {
-        // Nobody else comes past this.
+        // It succeeds once.
         this.registration.prepare(file, TypeId::of::<T>())?;
         let own = Arc::into_raw(this.clone()).cast_mut();
-        // SAFETY: It was prepared for the file, just now, and never before. `own` keeps it alive,
-        // and in place, until it is unlinked.
+        // SAFETY: It was prepared for the file just now, for the first time, as of its own kind.
+        // `own` keeps it alive, and in place, until it is unlinked; `closed` may have that
+        // reference.
         let linked = unsafe {
             Registration::register(own.cast(), file, |registrations| {
                 this.admit(Others {
@@ -248,8 +249,8 @@ impl<T: WatchOps> Watch<T> {
             drop(unsafe { Arc::from_raw(own) });
             return Err(e);
         }
-        // The file is held, so the hook does not come; and `detach` does nothing before the watch
-        // is attached. So it stays linked, and the entries stay ours.
+        // The caller holds the file, so the hook does not run for it, and `detach` does nothing
+        // before the watch is attached. So the watch stays linked, and the entries stay ours.
         consumer.enrol(queue, this.clone());
         let mut table = Attach::<T> {
             table: pin_init::zeroed(),
@@ -280,10 +281,10 @@ impl<T: WatchOps> Watch<T> {
     }
 
     /// Ends the watch, unless it has ended, or [`Watch::attach`] has yet to return. When this
-    /// returns it has ended: no callback runs, and [`WatchOps::closed`] has been called if it was
-    /// the file's last close that ended it.
+    /// returns it has ended: no callback runs, and [`WatchOps::closed`] has been called if the
+    /// file's last close has ended it.
     ///
-    /// Returns whether it was this call. Process context; not under a lock that
+    /// Returns whether this call has ended it. Process context; not under a lock that
     /// [`WatchOps::closed`] takes.
     pub(crate) fn detach(&self) -> bool {
         if !self.registration.is_attached() {
@@ -292,8 +293,8 @@ impl<T: WatchOps> Watch<T> {
         let Some(linked) = self.registration.lock() else {
             return false;
         };
-        // First the entries, then the table: the hook, if it finds no watch in the bucket, does not
-        // take the lock, and the file and its wait queues go away.
+        // First the entries, then the table: if the hook finds no watch in the bucket, it does not
+        // take the lock, and the file and its wait queues are freed.
         // SAFETY: The registration is linked, and we hold the bucket's lock.
         unsafe { self.remove_entries() };
         // CAST: The registration is the watch's first field. The pointer is the one that `attach`
@@ -304,6 +305,8 @@ impl<T: WatchOps> Watch<T> {
         true
     }
 
+    /// Removes all entries from their wait queues.
+    ///
     /// # Safety
     ///
     /// The entries are the caller's: it holds the bucket's lock, and the registration is attached
@@ -311,21 +314,20 @@ impl<T: WatchOps> Watch<T> {
     unsafe fn remove_entries(&self) {
         self.entry.remove();
         // SAFETY: The list is the caller's.
-        let mut further = unsafe { &*self.further.get() };
-        while let Some(this) = further {
+        let mut extra = unsafe { &*self.extra.get() };
+        while let Some(this) = extra {
             this.entry.remove();
-            further = &this.next;
+            extra = &this.next;
         }
     }
 
-    /// The file, held so that its last close does not come meanwhile; `None` if it is closed, or
-    /// the watch has ended. Process context.
+    /// The file, with a reference; `None` if it is closed, or the watch has ended. Process context.
     #[inline]
     pub(crate) fn file(&self) -> Option<ARef<LocalFile>> {
         self.registration.file()
     }
 
-    /// Calls `f` for each watch, of this kind, that `file` has now, under the lock of the file's
+    /// Calls `f` for each watch of this kind that `file` has now, under the lock of the file's
     /// bucket: `f` must not sleep, nor take a lock under which that lock is taken.
     ///
     /// The time grows with the number of watches in the bucket. Process context.
@@ -372,22 +374,22 @@ impl<'a, T: WatchOps> Iterator for Others<'a, T> {
     }
 }
 
-/// What `/proc/PID/fdinfo` tells of a watched file.
+/// The fields of a watched file that `/proc/PID/fdinfo` shows.
 pub(crate) struct FileInfo {
-    /// The position that it is read at.
+    /// The file position.
     pub(crate) pos: i64,
-    /// Its inode's number.
+    /// The inode's number.
     pub(crate) ino: u64,
-    /// The device of its file system, as the kernel encodes it.
+    /// The device of the file system, in the kernel's encoding.
     pub(crate) dev: u32,
 }
 
 impl<T: WatchOps> Watch<T> {
-    /// Some facts about the file; `None` if it is closed, or the watch has ended. Process context.
+    /// Fields of the file; `None` if it is closed, or the watch has ended. Process context.
     pub(crate) fn file_info(&self) -> Option<FileInfo> {
         let file = self.registration.file()?;
         let file = file.as_ptr();
-        // SAFETY: We hold a reference. The position may change meanwhile: any value will do.
+        // SAFETY: We hold a reference. The position may change meanwhile; any value is correct.
         unsafe {
             Some(FileInfo {
                 pos: (&raw const (*file).f_pos).read_volatile(),
@@ -398,7 +400,7 @@ impl<T: WatchOps> Watch<T> {
     }
 }
 
-/// Asks a file by its driver; for [`Watch::attach`].
+/// Polls a file by its driver's `->poll`; for [`Watch::attach`].
 pub(crate) fn poll_file(table: &PollTable<'_>) -> u32 {
     table.poll_file()
 }
@@ -412,6 +414,8 @@ struct Attach<'a, T: WatchOps> {
     result: Result,
 }
 
+/// The queue function: adds an entry to one of the file's wait queues.
+///
 /// # Safety
 ///
 /// Called by a file's `->poll`, in process context, with the table of an `Attach<T>`.
@@ -427,17 +431,17 @@ unsafe extern "C" fn add_entry<T: WatchOps>(
         return;
     }
     // SAFETY: Called from within `attach`, before the registration is attached: the list is ours.
-    let further = unsafe { &mut *watch.further.get() };
+    let extra = unsafe { &mut *watch.extra.get() };
     // The embedded entry serves the first queue.
     let entry = if watch.entry.is_used() {
-        let new = Further {
+        let new = ExtraEntry {
             entry: Entry::new(),
             next: None,
         };
         match KBox::new(new, GFP_KERNEL_ACCOUNT) {
             Ok(mut new) => {
-                new.next = further.take();
-                &further.insert(new).entry
+                new.next = extra.take();
+                &extra.insert(new).entry
             }
             Err(e) => {
                 attach.result = Err(e.into());
@@ -449,8 +453,8 @@ unsafe extern "C" fn add_entry<T: WatchOps>(
     };
     // SAFETY: The entry is new. It stays in place, inside of the watch or of a box of the watch's,
     // and is removed by `attach`, or when the watch is unlinked, while it owns a reference to
-    // itself. The queue belongs to the file, whose last close comes before it goes away, or its
-    // owner tells by POLLFREE.
+    // itself. The queue belongs to the file, whose last close comes before the queue is freed; or
+    // its owner wakes it with POLLFREE first.
     unsafe {
         Entry::add(
             entry,
@@ -462,6 +466,8 @@ unsafe extern "C" fn add_entry<T: WatchOps>(
     }
 }
 
+/// The entries' function, which calls [`WatchOps::poll_callback`].
+///
 /// # Safety
 ///
 /// Called by a wait queue, with its lock held, for an entry that `add_entry::<T>` added.
@@ -489,6 +495,8 @@ unsafe extern "C" fn poll_callback<T: WatchOps>(
     c_int::from(used)
 }
 
+/// The hook's function, which calls [`WatchOps::closed`].
+///
 /// # Safety
 ///
 /// Called by the hook for the registration of a `Watch<T>`, which it has just unlinked, under the
@@ -496,8 +504,8 @@ unsafe extern "C" fn poll_callback<T: WatchOps>(
 unsafe fn closed<T: WatchOps>(registration: *mut Registration) {
     // CAST: The registration is the watch's first field.
     let watch = registration.cast::<Watch<T>>();
-    // SAFETY: The watch owned a reference to itself, so it is valid; it is not linked any more, so
-    // the reference is ours to pass on.
+    // SAFETY: The watch owned a reference to itself, so it is valid. It is not linked any more, so
+    // its entries, its link and the reference are ours to pass on.
     unsafe {
         (*watch).remove_entries();
         T::closed(Closed::new(Arc::from_raw(watch)));

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The tracepoints of repoll, system "repoll". Documentation/reference/tracepoints.rst
- * tells when each one fires. Instances have a number (ep), watches have one
- * (item); neither is used twice within the module's life, so that one event
- * can be followed across contexts.
+ * describes when each one fires. Each instance has a number (ep), and each watch
+ * has one (item). No number is reused in the module's life, so that one event can
+ * be followed across contexts.
  *
  * The names, the fields, their order and their types are an interface:
- * tools/tests/src/cases/tracing/tracepoint_format.rs has them in a table.
+ * tools/tests/src/cases/tracing/tracepoint_format.rs lists them.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM repoll
@@ -24,52 +24,52 @@
 
 #ifndef _REPOLL_TRACE_ONCE
 #define _REPOLL_TRACE_ONCE
-/* What a callback did with its wake-up. */
+/* The outcome of a callback. */
 #define REPOLL_CB_QUEUED	0	/* the item entered the ready queue */
 #define REPOLL_CB_ALREADY	1	/* it was in the ready queue, or on its way in */
 #define REPOLL_CB_MISMATCH	2	/* none of the events is of interest */
 #define REPOLL_CB_DISARMED	3	/* ONESHOT has fired; no MOD since */
 
-/* Why an item entered the ready queue. */
+/* The reason why an item entered the ready queue. */
 #define REPOLL_QUEUE_CALLBACK	0	/* its file called back */
 #define REPOLL_QUEUE_ADD	1	/* it was ready when it was added */
 #define REPOLL_QUEUE_MOD	2	/* it was ready when it was modified */
-#define REPOLL_QUEUE_LEVEL	3	/* level-triggered: delivered, looked at again by the next wait */
-#define REPOLL_QUEUE_BACK	4	/* it could not be copied to the waiter: the first of the next wait */
+#define REPOLL_QUEUE_LEVEL	3	/* level-triggered: delivered, polled again by the next wait */
+#define REPOLL_QUEUE_BACK	4	/* it could not be copied: first in the next wait */
 
-/* Why an item was removed. */
+/* The reason why an item was removed. */
 #define REPOLL_REMOVE_DEL	0	/* EPOLL_CTL_DEL */
 #define REPOLL_REMOVE_CLOSED	1	/* the last close of the watched file */
 #define REPOLL_REMOVE_RELEASE	2	/* the last close of the instance */
 
-/* Why someone is woken. */
+/* The reason of a wake-up. */
 #define REPOLL_WAKE_EVENT	0	/* an item is ready */
-#define REPOLL_WAKE_LEFT	1	/* a wait has left something for the next one */
+#define REPOLL_WAKE_LEFT	1	/* a wait has left items for the next one */
 #define REPOLL_WAKE_RELEASE	2	/* the last close of the instance */
 
-/* What a waiter finds when it is awake. */
+/* The reason why a waiter is awake. */
 #define REPOLL_WOKEN_EVENT	0	/* the ready queue is not empty */
-#define REPOLL_WOKEN_TIMEOUT	1	/* the time is over */
+#define REPOLL_WOKEN_TIMEOUT	1	/* the timeout has passed */
 #define REPOLL_WOKEN_SIGNAL	2	/* a signal is pending */
-#define REPOLL_WOKEN_NOTHING	3	/* none of these: another waiter was quicker, or a push is under way */
+#define REPOLL_WOKEN_NOTHING	3	/* none of these: another waiter took the event, or a push is under way */
 
-/* Who looks through the ready queue. */
+/* The purpose of a scan of the ready queue. */
 #define REPOLL_SCAN_WAIT	0	/* REPOLL_WAIT */
-#define REPOLL_SCAN_POLL	1	/* someone who polls the instance */
+#define REPOLL_SCAN_POLL	1	/* a poll of the instance */
 
-/* Which limit was hit. */
+/* The limit that was exceeded. */
 #define REPOLL_LIMIT_USER	0	/* the watches of a user: ENOSPC */
 #define REPOLL_LIMIT_FILE	1	/* the watches of one file: ENOSPC */
 #define REPOLL_LIMIT_DEPTH	2	/* instances in instances: ELOOP */
-#define REPOLL_LIMIT_PATHS	3	/* ways from a file to an outermost instance: EINVAL */
+#define REPOLL_LIMIT_PATHS	3	/* paths from a file to an outermost instance: EINVAL */
 #define REPOLL_LIMIT_POLLERS	4	/* pollers of one instance: EPOLLERR */
 
-/* Why a message was dropped. */
+/* The reason why a message was dropped. */
 #define REPOLL_DROP_FULL	0	/* no room */
-#define REPOLL_DROP_TOO_LONG	1	/* longer than a message may be */
+#define REPOLL_DROP_TOO_LONG	1	/* longer than the maximum */
 #define REPOLL_DROP_OTHER	2	/* hung up meanwhile, or it could not be copied */
 
-/* Which call goes through its files. */
+/* The call. */
 #define REPOLL_CALL_SELECT	0	/* REPOLL_SELECT */
 #define REPOLL_CALL_POLL	1	/* REPOLL_POLL */
 #endif
@@ -79,7 +79,7 @@
 #define repoll_show_context(c) __print_symbolic(c, \
 	{ 0, "task" }, { 1, "softirq" }, { 2, "hardirq" }, { 3, "nmi" })
 
-/* An instance is there: /dev/repoll was opened, or REPOLL_CREATE. */
+/* An instance was created: /dev/repoll was opened, or REPOLL_CREATE. */
 TRACE_EVENT(repoll_create,
 	TP_PROTO(u32 ep),
 	TP_ARGS(ep),
@@ -107,7 +107,7 @@ TRACE_EVENT(repoll_release,
 		  __entry->ep)
 );
 
-/* The end of a REPOLL_CTL. ret: 0 or a negative errno. */
+/* A REPOLL_CTL returns. ret: 0 or a negative errno. */
 TRACE_EVENT(repoll_ctl,
 	TP_PROTO(u32 ep, s32 op, s32 fd, u32 events, u64 data, s32 ret),
 	TP_ARGS(ep, op, fd, events, data, ret),
@@ -136,7 +136,7 @@ TRACE_EVENT(repoll_ctl,
 		  __entry->fd, __entry->events, __entry->data, __entry->ret)
 );
 
-/* An item is in the interest list. file: the watched file; target: the instance that it is, or 0. */
+/* An item was added. file: the watched file; target: its number if it is an instance, or 0. */
 TRACE_EVENT(repoll_add,
 	TP_PROTO(u32 ep, u64 item, s32 fd, u32 events, u64 data, unsigned long file, u32 target),
 	TP_ARGS(ep, item, fd, events, data, file, target),
@@ -163,7 +163,7 @@ TRACE_EVENT(repoll_add,
 		  __entry->file, __entry->target)
 );
 
-/* What is wanted of an item has changed. */
+/* The events or the data of an item were changed. */
 TRACE_EVENT(repoll_modify,
 	TP_PROTO(u32 ep, u64 item, s32 fd, u32 events, u64 data),
 	TP_ARGS(ep, item, fd, events, data),
@@ -185,7 +185,7 @@ TRACE_EVENT(repoll_modify,
 		  __entry->ep, __entry->item, __entry->fd, __entry->events, __entry->data)
 );
 
-/* An item is gone. */
+/* An item was removed. */
 TRACE_EVENT(repoll_remove,
 	TP_PROTO(u32 ep, u64 item, s32 fd, u32 reason),
 	TP_ARGS(ep, item, fd, reason),
@@ -209,7 +209,7 @@ TRACE_EVENT(repoll_remove,
 				   { REPOLL_REMOVE_RELEASE, "release" }))
 );
 
-/* One of our limits was hit. ret: the errno of the ADD that it refuses, 0 for pollers. */
+/* A limit of repoll was exceeded. ret: the errno of the refused ADD, 0 for pollers. */
 TRACE_EVENT(repoll_limit,
 	TP_PROTO(u32 ep, s32 fd, u32 limit, s32 ret),
 	TP_ARGS(ep, fd, limit, ret),
@@ -236,7 +236,7 @@ TRACE_EVENT(repoll_limit,
 		  __entry->ret)
 );
 
-/* A watched file was asked. ready: what it said, of interest or not; 0 if it is closed. */
+/* A watched file was polled. ready: the returned events, of interest or not; 0 if closed. */
 TRACE_EVENT(repoll_poll,
 	TP_PROTO(u32 ep, u64 item, s32 fd, u32 events, u32 ready),
 	TP_ARGS(ep, item, fd, events, ready),
@@ -258,7 +258,7 @@ TRACE_EVENT(repoll_poll,
 		  __entry->ep, __entry->item, __entry->fd, __entry->events, __entry->ready)
 );
 
-/* A watched file woke its wait queue. key: for what, or 0 if the waker did not say. */
+/* A watched file woke its wait queue. key: the events that the waker passed, or 0 for none. */
 TRACE_EVENT(repoll_callback,
 	TP_PROTO(u32 ep, u64 item, s32 fd, u32 key, u32 outcome),
 	TP_ARGS(ep, item, fd, key, outcome),
@@ -288,7 +288,7 @@ TRACE_EVENT(repoll_callback,
 				   { REPOLL_CB_DISARMED, "disarmed" }))
 );
 
-/* The end of a callback. woken: a waiter was; used: no further exclusive watcher of the file is called. */
+/* A callback returns. woken: it woke a waiter; used: the wake-up calls no other exclusive watch. */
 TRACE_EVENT(repoll_callback_exit,
 	TP_PROTO(u32 ep, u64 item, s32 fd, u32 woken, u32 used),
 	TP_ARGS(ep, item, fd, woken, used),
@@ -336,7 +336,7 @@ TRACE_EVENT(repoll_queue,
 				   { REPOLL_QUEUE_BACK, "back" }))
 );
 
-/* ONESHOT has fired: nothing is wanted until MOD. */
+/* A ONESHOT item has fired: no event is of interest until MOD. */
 TRACE_EVENT(repoll_disarm,
 	TP_PROTO(u32 ep, u64 item, s32 fd),
 	TP_ARGS(ep, item, fd),
@@ -354,7 +354,7 @@ TRACE_EVENT(repoll_disarm,
 		  __entry->ep, __entry->item, __entry->fd)
 );
 
-/* A waiter (waiters) or those who poll the instance (pollers) are to be woken. */
+/* A waiter (waiters) or the pollers of the instance (pollers) are about to be woken. */
 TRACE_EVENT(repoll_wake,
 	TP_PROTO(u32 ep, u32 waiters, u32 pollers, u32 reason),
 	TP_ARGS(ep, waiters, pollers, reason),
@@ -378,7 +378,7 @@ TRACE_EVENT(repoll_wake,
 				   { REPOLL_WAKE_RELEASE, "release" }))
 );
 
-/* The beginning of a REPOLL_WAIT. timeout: in nanoseconds, negative for none. */
+/* A REPOLL_WAIT begins. timeout: in nanoseconds, negative for none. */
 TRACE_EVENT(repoll_wait_enter,
 	TP_PROTO(u32 ep, s32 maxevents, s64 timeout),
 	TP_ARGS(ep, maxevents, timeout),
@@ -410,7 +410,7 @@ TRACE_EVENT(repoll_wait_sleep,
 		  __entry->ep)
 );
 
-/* A waiter is awake again. reason: what it finds. */
+/* A waiter is awake again. */
 TRACE_EVENT(repoll_wait_wake,
 	TP_PROTO(u32 ep, u32 reason),
 	TP_ARGS(ep, reason),
@@ -431,7 +431,7 @@ TRACE_EVENT(repoll_wait_wake,
 				   { REPOLL_WOKEN_NOTHING, "nothing" }))
 );
 
-/* The end of a REPOLL_WAIT. ret: events delivered, or a negative errno. */
+/* A REPOLL_WAIT returns. ret: the number of delivered events, or a negative errno. */
 TRACE_EVENT(repoll_wait_exit,
 	TP_PROTO(u32 ep, s32 ret),
 	TP_ARGS(ep, ret),
@@ -447,7 +447,7 @@ TRACE_EVENT(repoll_wait_exit,
 		  __entry->ep, __entry->ret)
 );
 
-/* A pass over the ready queue begins, under the mutex of the instance. */
+/* A scan of the ready queue begins, under the mutex of the instance. */
 TRACE_EVENT(repoll_scan_begin,
 	TP_PROTO(u32 ep, u32 by),
 	TP_ARGS(ep, by),
@@ -466,7 +466,7 @@ TRACE_EVENT(repoll_scan_begin,
 				   { REPOLL_SCAN_POLL, "poll" }))
 );
 
-/* A pass has ended. taken: items polled; ready: those that had events. */
+/* A scan has ended. taken: polled items; ready: items that had events. */
 TRACE_EVENT(repoll_scan_end,
 	TP_PROTO(u32 ep, u32 taken, u32 ready),
 	TP_ARGS(ep, taken, ready),
@@ -512,7 +512,7 @@ TRACE_EVENT(repoll_deliver,
 #define repoll_show_kind(k) __print_symbolic(k, \
 	{ 0, "write" }, { 1, "timer" }, { 2, "frame" })
 
-/* A message entered the queue, and is one of @queued now. */
+/* A message entered the queue. queued: the number of messages with it. */
 TRACE_EVENT(repoll_source_arrive,
 	TP_PROTO(u32 source, u32 kind, u64 message, u32 length, u32 queued),
 	TP_ARGS(source, kind, message, length, queued),
@@ -538,7 +538,7 @@ TRACE_EVENT(repoll_source_arrive,
 		  __entry->queued, repoll_show_context(__entry->context))
 );
 
-/* A reader has a message, and nobody else. queued: how many are left. */
+/* A reader took a message. queued: the number of messages that are left. */
 TRACE_EVENT(repoll_source_take,
 	TP_PROTO(u32 source, u32 queued, u64 message),
 	TP_ARGS(source, queued, message),
@@ -556,7 +556,7 @@ TRACE_EVENT(repoll_source_take,
 		  __entry->source, __entry->queued, __entry->message)
 );
 
-/* A message of a timer or an interface did not enter it. */
+/* A message of a timer or an interface was dropped. */
 TRACE_EVENT(repoll_source_drop,
 	TP_PROTO(u32 source, u32 kind, u32 length, u32 reason),
 	TP_ARGS(source, kind, length, reason),
@@ -580,7 +580,7 @@ TRACE_EVENT(repoll_source_drop,
 				   { REPOLL_DROP_OTHER, "other" }))
 );
 
-/* A read or a write returns; a task goes to sleep in one. */
+/* A read or a write returns; a task goes to sleep in one of them. */
 DECLARE_EVENT_CLASS(repoll_source_io,
 	TP_PROTO(u32 source, u32 nonblock, s64 ret),
 	TP_ARGS(source, nonblock, ret),
@@ -623,7 +623,7 @@ TRACE_EVENT(repoll_source_sleep,
 		  __print_symbolic(__entry->writer, { 0, "reader" }, { 1, "writer" }))
 );
 
-/* Somebody asked what it is ready for, and was told. */
+/* A source was polled, and returned these events. */
 TRACE_EVENT(repoll_source_poll,
 	TP_PROTO(u32 source, u32 events),
 	TP_ARGS(source, events),
@@ -638,7 +638,7 @@ TRACE_EVENT(repoll_source_poll,
 	TP_printk("source=%u events=0x%x", __entry->source, __entry->events)
 );
 
-/* Whoever is to be told, is: by sleepers and pollers woken, and by signal. */
+/* A source notifies its users: it wakes sleepers and pollers, and sends signals. */
 TRACE_EVENT(repoll_source_wake,
 	TP_PROTO(u32 source, u32 events, u32 sleepers, u32 pollers, u32 signal),
 	TP_ARGS(source, events, sleepers, pollers, signal),
@@ -665,8 +665,8 @@ TRACE_EVENT(repoll_source_wake,
 	{ REPOLL_CALL_SELECT, "select" }, { REPOLL_CALL_POLL, "poll" })
 
 /*
- * A call of SELECT or POLL has read its sets or array. task: the pid of the task that makes the
- * call, in select_wake, too.
+ * A SELECT or POLL has read its sets or array. task: the pid of the calling task, also in
+ * select_wake.
  */
 TRACE_EVENT(repoll_select_setup,
 	TP_PROTO(s32 task, u32 call, u32 nfds, u64 bytes_in, s64 timeout),
@@ -690,7 +690,7 @@ TRACE_EVENT(repoll_select_setup,
 		  __entry->bytes_in, __entry->timeout)
 );
 
-/* A file was asked. events: what it is asked for; ready: what it said, of interest or not. */
+/* A file was polled. events: the requested ones; ready: the returned ones, requested or not. */
 TRACE_EVENT(repoll_select_poll,
 	TP_PROTO(s32 task, s32 fd, u32 events, u32 ready),
 	TP_ARGS(task, fd, events, ready),
@@ -710,7 +710,7 @@ TRACE_EVENT(repoll_select_poll,
 		  __entry->task, __entry->fd, __entry->events, __entry->ready)
 );
 
-/* All files were asked once. entries: those in wait queues by now. */
+/* All files were polled once. entries: the number of entries in wait queues. */
 TRACE_EVENT(repoll_select_pass,
 	TP_PROTO(s32 task, u32 pass, u32 polled, u32 entries, u32 ready),
 	TP_ARGS(task, pass, polled, entries, ready),
@@ -733,7 +733,7 @@ TRACE_EVENT(repoll_select_pass,
 		  __entry->entries, __entry->ready)
 );
 
-/* wakeups: how many came before it; if there is a new one, it does not sleep. */
+/* wakeups: the number of earlier wake-ups. If another one came since, the call does not sleep. */
 TRACE_EVENT(repoll_select_sleep,
 	TP_PROTO(s32 task, u32 sleep, u32 wakeups),
 	TP_ARGS(task, sleep, wakeups),
@@ -773,7 +773,7 @@ TRACE_EVENT(repoll_select_wake,
 		  repoll_show_context(__entry->context), __entry->matched)
 );
 
-/* ret: what is ready, or a negative errno (-514: the kernel restarts it, or says EINTR). */
+/* ret: the number of ready files, or a negative errno (-514: restarted, or EINTR). */
 TRACE_EVENT(repoll_select_result,
 	TP_PROTO(s32 task, u32 call, s32 ret, const struct repoll_counts *counts),
 	TP_ARGS(task, call, ret, counts),

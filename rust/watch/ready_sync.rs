@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What [`ready_queue`](super::ready_queue) is built on: the kernel's atomics and reference counts.
+//! The atomics and reference counts of [`ready_queue`](super::ready_queue).
 //!
-//! The host's model checker compiles `ready_queue.rs` over another module of this name and shape,
-//! made of loom's types (`tools/model`). Keep the two in step.
+//! The host's model checker compiles `ready_queue.rs` with another module of this name and
+//! interface, made of loom's types (`tools/model`). Keep the two in step.
 
 use crate::kernel_ext::{
     atomic::{
@@ -23,20 +23,20 @@ use core::{
 
 pub(crate) use kernel::sync::Arc;
 
-/// A number that is given out once, and is not 0.
+/// A number that is returned once, and is not 0.
 pub(crate) fn unique_number() -> u64 {
     static LAST: Atomic<u64> = Atomic::new(0);
     LAST.fetch_add(1, Relaxed).wrapping_add(1)
 }
 
-/// To be called in a loop that waits for another CPU.
+/// Pauses in a loop that waits for another CPU.
 pub(crate) fn relax() {
     core::hint::spin_loop();
 }
 
-/// While it is there this task is not preempted, so that another CPU may wait for it.
+/// While it exists this task is not preempted, so that another CPU may wait for it.
 ///
-/// A callback is called under a spinlock: that is enough, but for a PREEMPT_RT kernel.
+/// A callback is called under a spinlock, which disables preemption except on a PREEMPT_RT kernel.
 pub(crate) struct Unpreempted(PhantomData<*mut ()>);
 
 impl Unpreempted {
@@ -60,7 +60,7 @@ impl Drop for Unpreempted {
     }
 }
 
-/// A bit that is only ever exchanged, fully ordered in both directions.
+/// A bit that is only exchanged, fully ordered in both directions.
 pub(crate) struct Flag(Atomic<bool>);
 
 impl Flag {
@@ -80,7 +80,7 @@ impl Flag {
     }
 }
 
-/// The one word of a queue: a pointer and a mark.
+/// A queue's word: a pointer and a mark.
 pub(crate) struct Word(Atomic<usize>);
 
 impl Word {
@@ -106,7 +106,7 @@ impl Word {
     }
 }
 
-/// A plain field, whose owner is decided by protocol.
+/// A plain field. A protocol decides which thread owns it.
 pub(crate) struct Slot<T>(UnsafeCell<T>);
 
 impl<T: Copy> Slot<T> {

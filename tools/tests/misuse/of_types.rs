@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Must not compile as a module of repoll's crate: see tools/harness/cmd/check. `//~` names the errors.
+//! Must not compile as a module of repoll's crate: see tools/harness/cmd/check. `//~` names the
+//! errors.
 
 use crate::kernel_ext::{
     fdget::Files,
