@@ -2,6 +2,8 @@
 
 //! Counts the work of one call, for callers that ask for it.
 
+#![forbid(unsafe_code)]
+
 use crate::kernel_ext::uaccess::write;
 use kernel::prelude::*;
 
