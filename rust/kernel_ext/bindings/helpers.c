@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* See helpers.h. Nothing here decides anything that Rust could decide. */
+/* See helpers.h. Decisions are made in Rust. */
 #ifdef CONFIG_X86_64
 #include <asm/asm-offsets.h>
 #include <asm/ibt.h>
@@ -51,7 +51,7 @@ struct file *kernel_ext_file_get_active(struct file **slot)
 	return NULL;
 }
 
-/* vfs_poll() that only looks. */
+/* vfs_poll() without registration. */
 __poll_t kernel_ext_poll_now(struct file *file, __poll_t events)
 {
 	struct poll_table_struct pt = { ._key = events };
@@ -109,8 +109,8 @@ void kernel_ext_init_wait_func(struct wait_queue_entry *entry, wait_queue_func_t
 }
 
 /*
- * prepare_to_wait_exclusive() at the head of the queue: who came last is woken
- * first, its caches are the warmest. As ep_poll().
+ * prepare_to_wait_exclusive() at the head of the queue: the latest waiter is woken
+ * first, since its caches are the warmest. As ep_poll().
  */
 void kernel_ext_prepare_to_wait_first(struct wait_queue_head *wq, struct wait_queue_entry *entry)
 {
@@ -152,8 +152,8 @@ bool kernel_ext_wait_queue_has_room(struct wait_queue_head *wq, unsigned int max
 
 /*
  * wake_up_poll(), for queues whose entries may wake other queues of the same
- * lock class, as ep_poll_safewake(): lockdep wants to know how deep we are.
- * *next_depth is for those entries to read.
+ * lock class, as ep_poll_safewake(). @depth is the lockdep subclass. The entries
+ * read *next_depth.
  */
 void kernel_ext_wake_up_poll(struct wait_queue_head *wq, unsigned int key, unsigned int depth,
 				unsigned int *next_depth)
@@ -187,8 +187,8 @@ void kernel_ext_cond_resched(void)
 }
 
 /*
- * Copies @words words from userspace. Structures of the user interface are a few
- * words: that is no work for copy_from_user(). False if they can't be read.
+ * Copies @words words from userspace. For a few words this is cheaper than
+ * copy_from_user(). False if they can't be read.
  */
 bool kernel_ext_read_words(u64 *to, unsigned long from, unsigned int words)
 {
@@ -223,8 +223,8 @@ fault:
 }
 
 /*
- * Writes the field revents of @count struct pollfd, and nothing else of them.
- * The kernel's poll bits are userspace's on the machines that we build for.
+ * Writes the field revents of @count struct pollfd, and no other field. The
+ * kernel's poll bits are userspace's on the supported architectures.
  */
 bool kernel_ext_put_revents(unsigned long to, const u64 *pollfds, unsigned int count)
 {
@@ -238,8 +238,8 @@ bool kernel_ext_put_revents(unsigned long to, const u64 *pollfds, unsigned int c
 	SAME(RDBAND); SAME(WRNORM); SAME(WRBAND); SAME(MSG); SAME(RDHUP);
 #undef SAME
 	/*
-	 * poll(2) of no descriptors looks at the address where the machine checks addresses,
-	 * and does not where it masks them.
+	 * poll(2) of no descriptors checks the address on machines that check addresses, and
+	 * does not on those that mask them.
 	 */
 	if (!count && can_do_masked_user_access())
 		return true;
@@ -272,13 +272,13 @@ bool kernel_ext_module_init_is_shared(struct module *module)
 #endif
 }
 
-/* An exiting task has no files any more. */
+/* An exiting task may have put its files already. */
 bool kernel_ext_has_files(void)
 {
 	return current->files;
 }
 
-/* How many descriptors the current task's table has room for. It does not shrink. */
+/* The size of the current task's table of descriptors, which never shrinks. */
 unsigned int kernel_ext_max_fds(void)
 {
 	unsigned int max;
@@ -289,7 +289,7 @@ unsigned int kernel_ext_max_fds(void)
 	return max;
 }
 
-/* Which of the descriptors 64 * @word to 64 * @word + 63 are open. */
+/* The open descriptors from 64 * @word to 64 * @word + 63, as bits. */
 u64 kernel_ext_open_fds(unsigned int word)
 {
 	struct fdtable *fdt;
@@ -325,8 +325,8 @@ bool kernel_ext_fatal_signal_pending(void)
 }
 
 /*
- * What set_user_sigmask() does, which is not exported, once it has the mask.
- * sigprocmask() would also block SIGKILL and SIGSTOP.
+ * The second half of set_user_sigmask(), which is not exported. sigprocmask()
+ * alone would also block SIGKILL and SIGSTOP.
  */
 void kernel_ext_set_wait_sigmask(u64 mask)
 {
@@ -347,10 +347,10 @@ void kernel_ext_restore_sigmask(void)
 }
 
 /*
- * select_estimate_accuracy() is not exported: a thousandth of the wait (a
- * two-hundredth for a niced task), at most 100 ms, at least the task's own
- * slack. A task without slack has none here either: a real-time task, or the
- * child of one by SCHED_RESET_ON_FORK.
+ * As select_estimate_accuracy(), which is not exported: a thousandth of the wait
+ * (a two-hundredth for a niced task), at most 100 ms, at least the task's own
+ * slack. 0 for a task without slack: a real-time task, or the child of one by
+ * SCHED_RESET_ON_FORK.
  */
 u64 kernel_ext_timer_slack(s64 wait_ns)
 {
@@ -364,9 +364,9 @@ u64 kernel_ext_timer_slack(s64 wait_ns)
 }
 
 /*
- * timens_add_monotonic() for a number of nanoseconds. A task that is exiting
- * may have no namespaces any more: it gets the host's time. Only the task itself
- * changes its nsproxy, so it needs no lock here.
+ * timens_add_monotonic() for a number of nanoseconds. An exiting task may have
+ * put its namespaces already: it gets the host's time. Only the task itself
+ * changes its nsproxy, so this needs no lock.
  */
 s64 kernel_ext_monotonic_offset(void)
 {
@@ -385,15 +385,15 @@ void *kernel_ext_ftrace_first_argument(struct ftrace_regs *regs)
 }
 
 /*
- * kernel_ext_direct_call() is what ftrace calls from the entry of a function: it
- * passes the function's first argument on, keeps it, and returns to the
- * function, which begins then. Other registers of arguments are not kept. As in
- * samples/ftrace/ftrace-direct.c. Aligned, since an odd address would have
- * ftrace jump to it instead of calling it.
+ * ftrace calls kernel_ext_direct_call() from the entry of a function. It passes
+ * the function's first argument to kernel_ext_called_directly(), preserves it,
+ * and returns to the function, which begins then. Other argument registers are
+ * not preserved. As in samples/ftrace/ftrace-direct.c. Aligned, since ftrace
+ * jumps to an odd address instead of calling it.
  */
 #if defined(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) && defined(CONFIG_X86_64)
 #define KERNEL_EXT_HAS_DIRECT_CALL
-/* On the stack: the return into the function, and below it that to its caller. */
+/* The stack holds the return address into the function, below it the one to its caller. */
 asm (
 "	.pushsection .text, \"ax\", @progbits\n"
 "	.balign 16\n"
@@ -414,7 +414,7 @@ asm (
 );
 #elif defined(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) && defined(CONFIG_ARM64)
 #define KERNEL_EXT_HAS_DIRECT_CALL
-/* x30: the return into the function; x9: that to its caller, which the function wants in x30. */
+/* x30 is the return address into the function; x9 the one to its caller, which belongs in x30. */
 asm (
 "	.pushsection .text, \"ax\", @progbits\n"
 "	.balign 16\n"
@@ -479,7 +479,7 @@ struct user_struct *kernel_ext_get_current_user(void)
 	return get_current_user();
 }
 
-/* Counts a watch against the user, as ep_alloc_epitem() does; false if over @max. */
+/* Counts a watch of the user, as ep_alloc_epitem(); false if there are @max already. */
 bool kernel_ext_user_charge_watch(struct user_struct *user, s64 max)
 {
 	if (percpu_counter_compare(&user->epoll_watches, max) >= 0)
@@ -502,7 +502,7 @@ s64 kernel_ext_default_max_user_watches(s64 cost)
 	return div64_s64((s64)((si.totalram - si.totalhigh) / 25) << PAGE_SHIFT, cost);
 }
 
-/* A reference to the network namespace of the current task; an exiting one has none. */
+/* A reference to the current task's network namespace; NULL in an exiting task. */
 struct net *kernel_ext_get_current_net(void)
 {
 	return current->nsproxy ? get_net(current->nsproxy->net_ns) : NULL;
@@ -518,7 +518,7 @@ bool kernel_ext_net_capable_raw(struct net *net)
 	return ns_capable(net->user_ns, CAP_NET_RAW);
 }
 
-/* Whether its frames begin with an Ethernet header. The loopback's do too. */
+/* Whether the device's frames have an Ethernet header. The loopback's have one too. */
 bool kernel_ext_is_ethernet(struct net_device *dev)
 {
 	return dev->type == ARPHRD_ETHER || dev->type == ARPHRD_LOOPBACK;
@@ -545,7 +545,7 @@ u32 kernel_ext_frame_length(struct sk_buff *skb)
 	return mac_length(skb) + skb->len;
 }
 
-/* The frame may be shared: it is only read. */
+/* Only reads the frame, which may be shared. */
 bool kernel_ext_frame_copy(struct sk_buff *skb, void *to, u32 length)
 {
 	u32 mac = min(length, mac_length(skb));
@@ -555,9 +555,9 @@ bool kernel_ext_frame_copy(struct sk_buff *skb, void *to, u32 length)
 }
 
 /*
- * As packet_rcv(): not what the host sent to itself as a copy. And only what
- * has an Ethernet header: the type of an interface can change, and one without
- * headers can be given that type.
+ * Whether the frame has an Ethernet header, and is not a copy of one that the host
+ * sent, as packet_rcv(). The type of an interface can change, and an interface
+ * without headers can be given that type.
  */
 bool kernel_ext_frame_is_ethernet(struct sk_buff *skb)
 {

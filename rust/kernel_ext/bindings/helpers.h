@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * C helpers: functions for what is inline or a macro in the kernel's headers,
- * and constants that bindgen can't evaluate. Rust sees the former without the
- * prefix kernel_ext_, the latter without KERNEL_EXT_CONST_.
+ * Functions for the inline functions and macros of the kernel's headers, and
+ * constants that bindgen can't evaluate. In Rust the functions' names lack the
+ * prefix kernel_ext_, and the constants' names KERNEL_EXT_CONST_.
  */
 #ifndef KERNEL_EXT_HELPERS_H
 #define KERNEL_EXT_HELPERS_H

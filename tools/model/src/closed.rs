@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The list of items whose files have been closed: `rust/kernel_ext/stack.rs` itself.
+//! The list of items whose files have been closed: `rust/kernel_ext/llist.rs` itself.
 
 use super::{
     check::{check, join, weakened, Weakness},
-    stack::{HasLink, Stack},
+    llist::{HasLink, LList},
 };
 use loom::{
     cell::UnsafeCell,
@@ -27,7 +27,7 @@ unsafe impl HasLink for Element {
 }
 
 /// Pushes an element with this payload, as the last-close hook does.
-fn push(stack: &Stack<Element>, payload: u32) {
+fn push(list: &LList<Element>, payload: u32) {
     let element = Box::new(Element {
         next: std::cell::UnsafeCell::new(ptr::null_mut()),
         payload: UnsafeCell::new(0),
@@ -35,13 +35,12 @@ fn push(stack: &Stack<Element>, payload: u32) {
     // SAFETY: No other thread has the element yet.
     element.payload.with_mut(|at| unsafe { *at = payload });
     // SAFETY: The element is new, and this thread no longer uses it.
-    unsafe { stack.push(Box::into_raw(element)) };
+    unsafe { list.push(Box::into_raw(element)) };
 }
 
 /// Takes all elements, as `Locked::reap()` does, and returns the payloads.
-fn take(stack: &Stack<Element>) -> Vec<u32> {
-    stack
-        .take()
+fn take(list: &LList<Element>) -> Vec<u32> {
+    list.take()
         .map(|element| {
             // SAFETY: The element was a box, and belongs to this thread.
             let element = unsafe { Box::from_raw(element) };
@@ -54,14 +53,14 @@ fn take(stack: &Stack<Element>) -> Vec<u32> {
 /// Two files are closed at the same time, while an instance reaps. Each item is reaped once, in the
 /// state that its hook has left.
 fn model() {
-    let stack = Arc::new(Stack::new());
+    let list = Arc::new(LList::new());
     let hooks = [1, 2].map(|payload| {
-        let stack = stack.clone();
-        thread::spawn(move || push(&stack, payload))
+        let list = list.clone();
+        thread::spawn(move || push(&list, payload))
     });
-    let mut got = take(&stack);
+    let mut got = take(&list);
     hooks.map(join);
-    got.extend(take(&stack));
+    got.extend(take(&list));
     got.sort();
     assert_eq!(got, [1, 2], "an item is lost");
 }
@@ -93,22 +92,22 @@ fn an_item_is_lost_if_a_push_is_a_load_and_a_store() {
 /// lock of the file's bucket, and the release takes that lock before it checks the list.
 /// `is_empty()` alone may come too early.
 fn release(locks: bool) {
-    let stack = Arc::new(Stack::new());
+    let list = Arc::new(LList::new());
     let bucket = Arc::new(Mutex::new(true));
     let hook = {
-        let (stack, bucket) = (stack.clone(), bucket.clone());
+        let (list, bucket) = (list.clone(), bucket.clone());
         thread::spawn(move || {
             let mut linked = bucket.lock().expect("poison");
             if std::mem::take(&mut *linked) {
-                push(&stack, 1);
+                push(&list, 1);
             }
         })
     };
     // `Watch::detach()`: false if the hook has ended the watch.
     let ours = locks && std::mem::take(&mut *bucket.lock().expect("poison"));
-    let found = !take(&stack).is_empty();
+    let found = !take(&list).is_empty();
     join(hook);
-    take(&stack);
+    take(&list);
     assert!(ours || found, "an item is left behind");
 }
 

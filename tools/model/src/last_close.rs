@@ -2,8 +2,8 @@
 
 //! The table of watched files against the hook of a file's last close.
 //!
-//! A twin of `Registration::register()`, `unlink()`, `file()` and `on_last_close()` of
-//! `rust/watch/last_close.rs`, and of `Watch::detach()` of `watch.rs`, which need the kernel. Keep
+//! A twin of `Registration::register()`, `unlink()`, `file()` and `Table::end_watches()` of
+//! `rust/watch/file_table.rs`, and of `Watch::detach()` of `watch.rs`, which need the kernel. Keep
 //! the twins in step. RCU is modelled as in `pollfree.rs`. The bucket's lock is no RCU section
 //! here; the code does not rely on it being one in the kernel.
 

@@ -4,11 +4,12 @@
 //! with all values that a load may return in the C11 memory model.
 //!
 //! There is nothing here but tests. Five files of the module are compiled from their own source:
-//! `ready_queue.rs` and `ready_list.rs` (`tests.rs`; `weakened.rs`; `random.rs`, larger, over shuttle's atomics),
-//! `llist.rs` (`closed.rs`), `limits.rs` and `throttle.rs` (`numbers.rs`). What needs the kernel has a twin:
-//! `rearm.rs`, `pollwake.rs`, `pollfree.rs`, `last_close.rs`, `order_by_lock.rs`, `publish.rs`. Each
-//! model has variants with one order less, which must fail. `Documentation/explanation/ordering.rst`
-//! is the table of all; it says where the kernel's memory model differs from C11's.
+//! `ready_queue.rs` and `ready_list.rs` (`tests.rs`; `weakened.rs`; `random.rs`, larger, over
+//! shuttle's atomics), `llist.rs` (`closed.rs`), `limits.rs` and `throttle.rs` (`numbers.rs`). What
+//! needs the kernel has a twin: `rearm.rs`, `pollwake.rs`, `pollfree.rs`, `last_close.rs`,
+//! `order_by_lock.rs`, `publish.rs`. Each model has variants with one order less, which must fail.
+//! `Documentation/explanation/ordering.rst` is the table of all; it says where the kernel's memory
+//! model differs from C11's.
 //!
 //! Run them with `cargo test -p repoll-model`.
 
@@ -19,10 +20,15 @@ mod check;
 #[cfg(test)]
 mod closed;
 #[cfg(test)]
+mod hrtimeout;
+#[cfg(test)]
 mod last_close;
 #[cfg(test)]
 #[path = "../../../rust/kernel_ext/limits.rs"]
 mod limits;
+#[cfg(test)]
+#[path = "../../../rust/kernel_ext/llist.rs"]
+mod llist;
 #[cfg(test)]
 mod numbers;
 #[cfg(test)]
@@ -49,15 +55,10 @@ mod ready_sync;
 #[cfg(test)]
 mod rearm;
 #[cfg(test)]
-#[path = "../../../rust/kernel_ext/llist.rs"]
-mod llist;
-#[cfg(test)]
 mod tests;
 #[cfg(test)]
 #[path = "../../../rust/source/throttle.rs"]
 mod throttle;
-#[cfg(test)]
-mod hrtimeout;
 /// The paths under which `throttle.rs` finds its modules.
 #[cfg(test)]
 mod kernel_ext {

@@ -4,9 +4,9 @@
 
 use super::{
     check::{check, join, weakened, Weakness},
+    hrtimeout,
     limits::{Count, Limit},
-    throttle::Throttle,
-    time,
+    throttle::{Throttle, Turn},
 };
 use loom::{sync::Arc, thread};
 
@@ -70,23 +70,29 @@ fn a_limit_is_raised_if_each_change_is_a_load_and_a_store() {
 fn throttle() {
     const BEGAN: i64 = 1_000_000_000;
     const LONG: i64 = 200_000;
-    time::set(BEGAN);
+    hrtimeout::set(BEGAN);
     let throttle = Arc::new(Throttle::new());
     let works = [1, 2].map(|number| {
         let throttle = throttle.clone();
         thread::spawn(move || {
-            time::set(BEGAN);
+            hrtimeout::set(BEGAN);
             // The other piece of work may have started a pause.
-            throttle.begin().ok().map(|work| {
-                time::set(BEGAN + number * LONG);
-                work.end();
-                number * LONG
-            })
+            match throttle.begin() {
+                Turn::Rest(_) => None,
+                Turn::Work(work) => {
+                    hrtimeout::set(BEGAN + number * LONG);
+                    work.end();
+                    Some(number * LONG)
+                }
+            }
         })
     });
     let took: i64 = works.map(|work| join(work).unwrap_or(0)).into_iter().sum();
-    time::set(BEGAN);
-    let rest = throttle.begin().err().unwrap_or(0);
+    hrtimeout::set(BEGAN);
+    let rest = match throttle.begin() {
+        Turn::Rest(nanoseconds) => nanoseconds,
+        Turn::Work(_) => 0,
+    };
     assert!(rest >= 3 * took, "a piece of work was not paid for");
 }
 

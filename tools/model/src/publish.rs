@@ -2,9 +2,10 @@
 
 //! Flags that publish earlier writes, and the end of the last-close hook.
 //!
-//! Twins of `Registration::live` of `rust/kernel_ext/miscdevice.rs`, `READY` of `user.rs`, the table's state
-//! and `Registration::attached` of `file_table.rs`, and `Inside` of `kernel_ext/ftrace.rs`, which need the
-//! kernel. If one of them is changed there, change it here.
+//! Twins of `MiscDeviceRegistration::live` of `rust/kernel_ext/miscdevice.rs`, `SetOnce` of
+//! `set_once.rs`, the table's state and `Registration::attached` of `file_table.rs`, and `Inside`
+//! of `kernel_ext/ftrace.rs`, which need the kernel. If one of them is changed there, change it
+//! here.
 
 use super::check::{check, join};
 use loom::{
@@ -27,7 +28,7 @@ enum Without {
 }
 
 /// `go_live()` against `open()`: a task that sees the flag sees all writes of the module's
-/// initialisation. The table's state, `READY` and `attached` work in the same way.
+/// initialisation. The table's state, `SetOnce` and `attached` work in the same way.
 fn publish(name: &str, without: Without) {
     check(name, None, move || {
         let made = Arc::new(UnsafeCell::new(0));

@@ -2,9 +2,9 @@
 
 //! MOD against the callback: an event that arrives as MOD asks for it is not lost.
 //!
-//! A twin of `Item::set_interest()` of `rust/eventpoll/item.rs` and of the callback in
-//! `rust/eventpoll/`, which need the kernel: their loads and stores, in the same order, and their
-//! barriers. Keep the twins in step. The ready queue is the module's own.
+//! A twin of `Item::set_interest()` of `rust/eventpoll/item.rs` and of `poll_callback()` of
+//! `rust/eventpoll/callback.rs`, which need the kernel: their loads and stores, in the same order,
+//! and their barriers. Keep the twins in step. The ready queue is the module's own.
 
 use super::{
     check::{check, full_barrier, join},

@@ -36,7 +36,7 @@
 //! | `compare_exchange()`: release, and no barrier | `wakeup_is_not_lost`, `wakeup_of_two_is_not_lost` |
 //! | `compare_exchange()`: relaxed | the same, `event_during_scans_is_not_lost`, `event_that_comes_with_enrol_is_not_lost`, `two_producers_of_an_item` and four more (data races) |
 //! | `Word::exchange()`: relaxed | `event_during_scans_is_not_lost`, `removal_waits_for_a_push`, `two_producers_of_an_item`, `level_reaches_sleeper` (data races) |
-//! | `rest()` stores instead of compare-and-exchange | `event_during_scans_is_not_lost`, `event_after_requeue_is_not_lost`, `removal_waits_for_a_push`, `two_producers_of_an_item`, `wakeup_of_two_is_not_lost` and two more |
+//! | `clear_busy()` stores instead of compare-and-exchange | `event_during_scans_is_not_lost`, `event_after_requeue_is_not_lost`, `removal_waits_for_a_push`, `two_producers_of_an_item`, `wakeup_of_two_is_not_lost` and two more |
 //! | no fence in `sleep()`; wakes before it pushes; does not wake if it has pushed | `wakeup_is_not_lost`, `wakeup_of_two_is_not_lost` |
 //! | `take()` does not reverse | `order_of_a_scan`, `put_back_is_first`, `removal_from_any_place` |
 //! | `requeue()` and `put_back()` do not wait for a push that is under way | `level_is_not_missed_with_callback`, `put_back_is_not_missed_with_callback` |
@@ -191,7 +191,7 @@ fn begin_scan<'a>(queue: &'a ReadyQueue<Item>, consumer: &'a mut Consumer<Item>)
 /// Makes the file's source `source` ready and runs the callback.
 fn event(ep: &Instance, item: &Arc<Item>, source: usize) {
     item.file[source].store(true, Relaxed);
-    ep.ready.push(item, || ());
+    let _ = ep.ready.push(item, || ());
     ep.waiters.wake();
 }
 
@@ -326,7 +326,7 @@ pub(crate) fn event_during_poll() {
         let (ep, item) = (ep.clone(), item.clone());
         thread::spawn(move || {
             item.file[0].store(true, Relaxed);
-            ep.ready.push(&item, || ());
+            let _ = ep.ready.push(&item, || ());
         })
     };
     let mut consumer = ep.consumer.lock().expect(POISON);
@@ -381,7 +381,7 @@ pub(crate) fn event_during_scans() {
         thread::spawn(move || {
             for source in [0, 1] {
                 item.file[source].store(true, Relaxed);
-                ep.ready.push(&item, || ());
+                let _ = ep.ready.push(&item, || ());
             }
         })
     };
@@ -413,13 +413,13 @@ fn event_after_requeue_is_not_lost() {
         let ep = Instance::new();
         let items = items::<1>(&ep);
         let item = items[0].clone();
-        ep.ready.push(&item, || ());
+        let _ = ep.ready.push(&item, || ());
         let producer = {
             let (ep, item) = (ep.clone(), item.clone());
             thread::spawn(move || {
                 for source in [0, 1] {
                     item.file[source].store(true, Relaxed);
-                    ep.ready.push(&item, || ());
+                    let _ = ep.ready.push(&item, || ());
                 }
             })
         };
@@ -456,7 +456,7 @@ fn two_producers_of_an_item() {
             let (ep, items) = (ep.clone(), items.each_ref().map(Arc::clone));
             thread::spawn(move || {
                 items[0].file[source].store(true, Relaxed);
-                ep.ready.push(&items[0], || ());
+                let _ = ep.ready.push(&items[0], || ());
                 if source == 1 {
                     items[1].file[1].store(true, Relaxed);
                     assert_eq!(ep.ready.push(&items[1], || ()), Push::Queued);
@@ -497,7 +497,7 @@ fn removed_item_stays_out() {
             let (ep, items) = (ep.clone(), [items[1].clone(), items[2].clone()]);
             thread::spawn(move || {
                 for item in &items {
-                    ep.ready.push(item, || ());
+                    let _ = ep.ready.push(item, || ());
                 }
             })
         };
@@ -571,7 +571,7 @@ fn removal_from_any_place() {
         let ep = Instance::new();
         let items = items::<1>(&ep);
         let mut consumer = ep.consumer.lock().expect(POISON);
-        ep.ready.push(&items[0], || ());
+        let _ = ep.ready.push(&items[0], || ());
         assert!(remove(&ep.ready, &mut consumer, &items[0]));
         assert!(ep.ready.is_empty());
         // The item may be enrolled again.
@@ -592,10 +592,10 @@ pub(crate) fn removal_during_a_push() {
     let producer = {
         let (ep, items) = (ep.clone(), items.each_ref().map(Arc::clone));
         thread::spawn(move || {
-            ep.ready.push(&items[0], || ());
+            let _ = ep.ready.push(&items[0], || ());
             assert_eq!(ep.ready.push(&items[1], || ()), Push::Queued);
             // The item may be removed already.
-            ep.ready.push(&items[0], || ());
+            let _ = ep.ready.push(&items[0], || ());
         })
     };
     let mut consumer = ep.consumer.lock().expect(POISON);
@@ -733,7 +733,7 @@ fn level(
         let items = items::<1>(&ep);
         let item = items[0].clone();
         item.file[0].store(true, Relaxed);
-        ep.ready.push(&item, || ());
+        let _ = ep.ready.push(&item, || ());
         let observer = {
             let ep = ep.clone();
             thread::spawn(move || {
@@ -801,7 +801,7 @@ fn level_reaches_sleeper() {
         let items = items::<1>(&ep);
         let item = items[0].clone();
         item.file[0].store(true, Relaxed);
-        ep.ready.push(&item, || ());
+        let _ = ep.ready.push(&item, || ());
         let second = {
             let ep = ep.clone();
             thread::spawn(move || wait(&ep, |_, ready| ready[0]))
@@ -853,15 +853,15 @@ fn order_of_a_scan() {
         let items = items::<6>(&ep);
         let mut consumer = ep.consumer.lock().expect(POISON);
         for item in &items[..4] {
-            ep.ready.push(item, || ());
+            let _ = ep.ready.push(item, || ());
         }
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         for id in [0, 1] {
             let item = take(&mut scan, id);
             scan.requeue(item);
         }
-        ep.ready.push(&items[4], || ());
-        ep.ready.push(&items[5], || ());
+        let _ = ep.ready.push(&items[4], || ());
+        let _ = ep.ready.push(&items[5], || ());
         drop(scan);
         assert!(!ep.ready.is_empty());
         assert_eq!(drain(&ep.ready, &mut consumer), [2, 3, 4, 5, 0, 1]);
@@ -879,7 +879,7 @@ fn order_of_arrival() {
             let (ep, items) = (ep.clone(), items.each_ref().map(Arc::clone));
             thread::spawn(move || {
                 for item in &items {
-                    ep.ready.push(item, || ());
+                    let _ = ep.ready.push(item, || ());
                 }
             })
         };
@@ -904,18 +904,18 @@ fn put_back_is_first() {
         let items = items::<3>(&ep);
         let mut consumer = ep.consumer.lock().expect(POISON);
         for item in &items[..2] {
-            ep.ready.push(item, || ());
+            let _ = ep.ready.push(item, || ());
         }
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         let item = take(&mut scan, 0);
-        ep.ready.push(&items[2], || ());
+        let _ = ep.ready.push(&items[2], || ());
         scan.put_back(item);
         drop(scan);
         // The item is queued once, as a producer finds the bit set.
         assert_eq!(ep.ready.push(&items[0], || ()), Push::Already);
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         let item = take(&mut scan, 0);
-        ep.ready.push(&items[0], || ());
+        let _ = ep.ready.push(&items[0], || ());
         scan.put_back(item);
         drop(scan);
         let mut got = drain(&ep.ready, &mut consumer);

@@ -28,7 +28,7 @@ pub fn mechanism() -> Mechanism {
                        wait",
                 expected: Verdict::Holds,
                 because: "It runs in the thread that writes.",
-                source: "fs/eventpoll.c:1491, ep_poll_callback(); rust/eventpoll/item.rs",
+                source: "fs/eventpoll.c:1491, ep_poll_callback(); rust/eventpoll/callback.rs",
                 experiment: without_process,
             },
             Claim {
@@ -52,7 +52,7 @@ pub fn mechanism() -> Mechanism {
                 text: "the callback ignores events that are not requested",
                 expected: Verdict::Holds,
                 because: "The wake-up carries the events as a key. The file is not polled.",
-                source: "fs/eventpoll.c:1519, ep_poll_callback(); rust/eventpoll/item.rs",
+                source: "fs/eventpoll.c:1519, ep_poll_callback(); rust/eventpoll/callback.rs",
                 experiment: only_wanted,
             },
         ],

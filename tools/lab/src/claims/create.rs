@@ -40,7 +40,7 @@ pub fn mechanism() -> Mechanism {
                 expected: Verdict::Holds,
                 because: "CREATE of repoll makes an anonymous file too; opening /dev/repoll gives \
                           a file with a name.",
-                source: "fs/eventpoll.c:2515, anon_inode_getfile(); rust/kernel_ext/device.rs",
+                source: "fs/eventpoll.c:2515, anon_inode_getfile(); rust/kernel_ext/miscdevice.rs",
                 experiment: anonymous,
             },
             Claim {

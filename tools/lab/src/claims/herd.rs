@@ -31,7 +31,7 @@ pub fn mechanism() -> Mechanism {
                 expected: Verdict::OnlyIf("they do not use EXCLUSIVE"),
                 because: "",
                 source: "fs/eventpoll.c:1629, add_wait_queue_exclusive(); :1544, \
-                         ep_poll_callback(); rust/eventpoll/item.rs",
+                         ep_poll_callback(); rust/eventpoll/callback.rs",
                 experiment: herd,
             },
             Claim {

@@ -51,7 +51,7 @@ pub fn mechanism() -> Mechanism {
                        interrupt",
                 expected: Verdict::Holds,
                 because: "",
-                source: "fs/eventpoll.c:2349, schedule_hrtimeout_range(); rust/kernel_ext/time.rs",
+                source: "fs/eventpoll.c:2349, schedule_hrtimeout_range(); rust/kernel_ext/hrtimeout.rs",
                 experiment: by_timer,
             },
             Claim {
@@ -75,7 +75,7 @@ pub fn mechanism() -> Mechanism {
                 text: "epoll copies only the events of ready files",
                 expected: Verdict::Holds,
                 because: "Neither the size of the buffer nor the number of watched files matters.",
-                source: "fs/eventpoll.c:2099, epoll_put_uevent(); rust/kernel_ext/user_args.rs, \
+                source: "fs/eventpoll.c:2099, epoll_put_uevent(); rust/uapi/args.rs, \
                          EventWriter",
                 experiment: copies_little,
             },
