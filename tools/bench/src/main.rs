@@ -7,6 +7,7 @@
 mod call;
 mod clock;
 mod compare;
+mod contention;
 mod memory;
 mod multiplexer;
 mod paths;
@@ -65,6 +66,14 @@ enum Command {
     },
     /// Measure the cost of the tracepoints, off and on
     Tracepoints,
+    /// Measure the wall time of 1 to 4 producers that queue on one instance, in a guest with
+    /// several CPUs
+    Contention {
+        /// The number of measurements of each; the table has their medians
+        #[arg(long, value_name = "COUNT", default_value_t = 9,
+            value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
 }
 
 fn main() -> Result<()> {
@@ -83,6 +92,10 @@ fn main() -> Result<()> {
         Some(Command::Tracepoints) => {
             idle(&options);
             print!("{}", tracepoints::table(&Clock::new())?);
+            Ok(())
+        }
+        Some(Command::Contention { rounds }) => {
+            print!("{}", contention::table(*rounds as usize)?);
             Ok(())
         }
         None => paths(&options),
