@@ -26,8 +26,8 @@ run: ## boot a guest, send it packets, show the path of one packet through the m
 lab: ## test claims about select, poll and epoll (1 minute; CLAIMS='WORD...' selects, HTML=FILE writes a page)
 	@$(HARNESS)/cmd/lab $(if $(HTML),--html $(HTML)) $(CLAIMS)
 
-exercise: ## list the exercises (E=NAME applies one and prints its task; with CHECK=1 it tests it in a copy)
-	@$(HARNESS)/cmd/exercise $(if $(CHECK),--check) $(E)
+exercise: ## list the exercises (E=NAME sets one up and prints its task; CHECK=mine tests your change, CHECK=1 the solution)
+	@$(HARNESS)/cmd/exercise $(if $(filter mine,$(CHECK)),--mine,$(if $(CHECK),--check)) $(E)
 
 ifdef KDIR
 modules: ## build repoll.ko (KDIR=/path: against any configured kernel tree, without the cache)
