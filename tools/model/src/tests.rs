@@ -635,7 +635,7 @@ fn removed_item_is_enrolled_again() {
         consumer.enrol(&ep.ready, item.clone());
         // As ADD does: poll, then queue.
         let mut seen = item.poll();
-        join(producer);
+        let _ = join(producer);
         let mut scan = begin_scan(&ep.ready, &mut consumer);
         if let Some(item) = scan.next() {
             seen = item.poll();
@@ -704,7 +704,7 @@ fn event_that_comes_with_enrol_is_not_lost() {
             consumer.await_push(&ep.ready, &item);
             assert!(!ep.ready.is_empty(), "the next WAIT finds nothing");
         }
-        join(producer);
+        let _ = join(producer);
         assert_eq!(drain(&ep.ready, &mut consumer), [7], "the event is lost");
         assert!(remove(&ep.ready, &mut consumer, &item));
     });
@@ -936,7 +936,7 @@ fn queues_do_not_mix() {
         let mut consumer = one.consumer.lock().expect(POISON);
         assert_eq!(two.ready.push(item, || ()), Push::Already);
         assert!(two.ready.is_empty());
-        one.ready.push(item, || ());
+        let _ = one.ready.push(item, || ());
         let mut other = two.consumer.lock().expect(POISON);
         assert!(!remove(&two.ready, &mut other, item));
         other.enrol(&two.ready, item.clone());
