@@ -196,6 +196,8 @@ impl<T: WatchOps> Watch<T> {
 
     /// A watch that is not attached to a file yet, and may be queued on `queue`.
     pub(crate) fn new(value: T, queue: &ReadyQueue<Self>) -> Result<Pin<UniqueArc<Self>>> {
+        // A pointer to the registration is cast to one to the watch.
+        const { assert!(offset_of!(Self, registration) == 0) };
         UniqueArc::pin_init(
             pin_init!(Self {
                 // INVARIANT: Not linked, no entries.

@@ -2,18 +2,18 @@
 
 //! The differences between the kernels that the module is built for.
 //!
-//! The kernel crate has no stable API. Where one form serves all kernels, it is used. Elsewhere
-//! `rust/Makefile` looks at build time for what the kernel's source has, and passes a `cfg` for it
-//! (`KERNEL_HAS_...`); the other form is here, or in a module of its own that is built only if
-//! needed. Nothing asks for a kernel's version. To leave an old kernel behind, delete its probe,
-//! and what the compiler then finds unused.
+//! The kernel crate has no stable API. Where one form works on all kernels, the module uses it.
+//! Elsewhere `rust/Makefile` probes the kernel's source at build time, and passes a `cfg`
+//! (`KERNEL_HAS_...`). The fallback is here, or in a module of its own that is built only if
+//! needed. Nothing depends on a kernel's version number. To drop an old kernel, delete its probe,
+//! and the code that the compiler then reports as unused.
 //!
-//! | what differs | where it is used |
+//! | item | difference |
 //! |---|---|
-//! | [`THIS_MODULE`]: the macro's static, or a constant of a trait | `device` |
-//! | [`parameter`]: a parameter's value is lent, or copied | the module's `init` |
-//! | [`errno`]: not all errors have a name | instead of the kernel crate's |
-//! | [`SpinLockIrq`]: not there | `source::queue` |
+//! | [`THIS_MODULE`] | the macro's static, or a constant of a trait |
+//! | [`parameter`] | a parameter's value is a reference, or a copy |
+//! | [`errno`] | some errors have no name |
+//! | [`SpinLockIrq`] | missing |
 
 use core::borrow::Borrow;
 use kernel::bindings;

@@ -196,6 +196,9 @@ struct PollEntry {
     fd: i32,
 }
 
+// `add_entry` and `wake` cast between the two.
+const _: () = assert!(core::mem::offset_of!(PollEntry, entry) == 0);
+
 /// Room for `N` entries, which stay where they are.
 ///
 /// # Invariants

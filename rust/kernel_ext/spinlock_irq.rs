@@ -4,11 +4,11 @@
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 //!
-//! A spinlock for any context: while it is held, interrupts are off on its CPU. A guard that kept
-//! the flags of `spin_lock_irqsave()` would not do: safe code may drop two guards in the order in
-//! which it took them, and the first drop would turn interrupts on under the second lock. So the
-//! helpers count, per CPU, how many such locks are held; the last drop restores the flags that the
-//! first lock found, as `local_interrupt_disable()` does in kernels that have it.
+//! A spinlock for any context: while it is held, interrupts are off on its CPU. The guard can't
+//! keep the flags of `spin_lock_irqsave()`: safe code may drop two guards in the order in which it
+//! took them, and the first drop would turn interrupts on under the second lock. So the helpers
+//! count the held locks per CPU. The last unlock restores the flags that the first lock saved, as
+//! `local_interrupt_disable()` does in kernels that have it.
 
 use super::bindings as ext;
 use kernel::{

@@ -283,6 +283,9 @@ pub(crate) struct Entry {
     head: Atomic<*mut bindings::wait_queue_head>,
 }
 
+// `add` and `went_away` cast between the two.
+const _: () = assert!(core::mem::offset_of!(Entry, entry) == 0);
+
 /// A wake-up of an [`Entry`].
 #[derive(Clone, Copy)]
 pub(crate) struct WakeUp {

@@ -9,16 +9,16 @@
 //!
 //! - `smp_load_acquire()` is `ldar`, `smp_store_release()` is `stlr`;
 //! - `smp_mb()` is `dmb ish`, `smp_wmb()` is `dmb ishst`;
-//! - what reads, modifies and writes is one instruction where all CPUs have the Large System
-//!   Extensions: `swp`, `cas`, `ldadd`. Fully ordered, these are the forms with acquire and release
-//!   (`al`). Elsewhere it is a loop of `ldxr` and `stxr`. Fully ordered, that is `stlxr` and a `dmb
-//!   ish` after the loop: the release orders what came before against the store, the barrier all
-//!   against what comes after. (`ldaxr` and `stlxr` alone, which C11's sequential consistency is
-//!   made of, would let accesses before and after the loop change places.)
+//! - a read-modify-write is one instruction where all CPUs have the Large System Extensions: `swp`,
+//!   `cas`, `ldadd`. The fully ordered forms are those with acquire and release (`al`). Elsewhere
+//!   it is a loop of `ldxr` and `stxr`. The fully ordered form has `stlxr`, and a `dmb ish` after
+//!   the loop: the release orders earlier accesses before the store, the barrier orders all of them
+//!   before later accesses. (With `ldaxr` and `stlxr` alone, as for C11's sequential consistency,
+//!   accesses before and after the loop could be reordered.)
 //!
-//! Which of the two it is depends on the machine. As in the kernel itself, a branch to the loop is
-//! in the code, and is replaced by a `nop` when the module is loaded on a machine with the
-//! extensions: see [`lse_or_loop`].
+//! The machine decides between the two. As in the kernel itself, the code has a branch to the loop,
+//! which is replaced by a `nop` when the module is loaded on a machine with the extensions: see
+//! [`lse_or_loop`].
 
 use super::inline::Word;
 use crate::kernel_ext::bindings as ext;
@@ -44,9 +44,9 @@ pub(crate) fn smp_wmb() {
 /// `failed`, for the result of the exclusive store, and `cap`, the number of the extensions.
 ///
 /// It is the kernel's `ALTERNATIVE()`, on the branch: 661 to 662 is the code to replace, 663 to 664
-/// the replacement, and an entry of `.altinstructions`, a `struct alt_instr`, says so. The kernel
-/// patches a module by these before any of its code runs. The loop is out of the way, behind the
-/// function.
+/// the replacement, and an entry of `.altinstructions`, a `struct alt_instr`, describes both. The
+/// kernel patches a module by these before any of its code runs. The loop is out of line, behind
+/// the function.
 macro_rules! lse_or_loop {
     ([$($lse:expr),*], [$([$($loop:expr),*],)*]) => {
         concat!(

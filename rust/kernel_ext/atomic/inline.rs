@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! [`Atomic`], of the instructions of [`arch`](super::arch).
+//! [`Atomic`], by the instructions of [`arch`](super::arch).
 
 use core::{
     arch::asm,
@@ -13,57 +13,57 @@ use kernel::sync::atomic::ordering::{
     ReleaseOrRelaxed, //
 };
 
-/// Loads and stores are not moved across it by the compiler.
+/// The compiler moves no loads and stores across it.
 #[inline(always)]
 pub(super) fn compiler_barrier() {
-    // SAFETY: No instruction; as far as the compiler knows it accesses any memory.
+    // SAFETY: No instruction. The compiler must assume that it accesses any memory.
     unsafe { asm!("", options(nostack, preserves_flags)) };
 }
 
-/// Whether an operation that is ordered as `O` is done as a full barrier: all are that are ordered
-/// at all, since acquire and release alone are not worth a third form.
+/// Whether an operation with the ordering `O` is a full barrier. All orderings but relaxed are:
+/// acquire and release alone are not worth a third form.
 #[inline(always)]
 const fn is_full<O: Ordering>() -> bool {
     !matches!(O::TYPE, OrderingType::Relaxed)
 }
 
-/// The words that the architecture's instructions work on.
+/// A word that the architecture's instructions operate on.
 ///
 /// # Safety
 ///
 /// Each function must access all bytes of the word as one, atomically. The compiler must not move
 /// other accesses across it.
 pub(crate) unsafe trait Word: Copy + Eq {
-    /// Loads, before whatever comes after it.
+    /// Loads, before all later accesses.
     ///
     /// # Safety
     ///
     /// `at` is valid, aligned, and accessed atomically by others.
     unsafe fn load_acquire(at: *mut Self) -> Self;
 
-    /// Stores `value`, after whatever comes before it.
+    /// Stores `value`, after all earlier accesses.
     ///
     /// # Safety
     ///
     /// As [`Word::load_acquire`].
     unsafe fn store_release(at: *mut Self, value: Self);
 
-    /// Stores `new`, and returns what was there; a full barrier.
+    /// Stores `new`, and returns the old value; a full barrier.
     ///
     /// # Safety
     ///
     /// As [`Word::load_acquire`].
     unsafe fn xchg(at: *mut Self, new: Self) -> Self;
 
-    /// Stores `new` if there is `old`, and returns what was there. If it stores, and `full`, a full
-    /// barrier.
+    /// Stores `new` if the old value is `old`, and returns the old value. If it stores, and `full`,
+    /// a full barrier.
     ///
     /// # Safety
     ///
     /// As [`Word::load_acquire`].
     unsafe fn cmpxchg(at: *mut Self, old: Self, new: Self, full: bool) -> Self;
 
-    /// Adds `n`, wrapping, and returns what was there. If `full`, a full barrier.
+    /// Adds `n`, wrapping, and returns the old value. If `full`, a full barrier.
     ///
     /// # Safety
     ///
@@ -75,8 +75,9 @@ pub(crate) unsafe trait Word: Copy + Eq {
 ///
 /// # Safety
 ///
-/// It has the size and the alignment of its `Word`. `from_word` gives back what `to_word` was
-/// given.
+/// `from_word` returns a valid value for each result of `to_word`, and for each pattern of bits
+/// that a value has in memory. ([`Atomic::new`] checks that the type has the size and the alignment
+/// of its `Word`.)
 pub(crate) unsafe trait Value: Copy {
     type Word: Word;
     fn to_word(self) -> Self::Word;
@@ -85,7 +86,8 @@ pub(crate) unsafe trait Value: Copy {
 
 macro_rules! impl_value {
     ($([$($generic:tt)*] $type:ty, $word:ty, |$to:ident| $as_word:expr, |$from:ident| $value:expr;)*) => {$(
-        // SAFETY: As stated; an address and its pointer are taken for the same.
+        // SAFETY: The conversions are inverse to each other; a pointer and its address are
+        // equivalent here.
         unsafe impl<$($generic)*> Value for $type {
             type Word = $word;
             #[inline(always)]
@@ -119,16 +121,20 @@ impl_value! {
 #[repr(transparent)]
 pub(crate) struct Atomic<T: Value>(UnsafeCell<T>);
 
-// SAFETY: All access is atomic, by the type's invariants. A pointer is a value here: to follow it
-// is unsafe, and needs an argument of its own.
+// SAFETY: All accesses are atomic, by the type's invariants. A pointer is a plain value here: to
+// dereference it is unsafe, and needs an argument of its own.
 unsafe impl<T: Value> Send for Atomic<T> {}
 // SAFETY: As above.
 unsafe impl<T: Value> Sync for Atomic<T> {}
 
 impl<T: Value> Atomic<T> {
-    /// A variable that is `value`.
+    /// A variable with the value `value`.
     #[inline(always)]
     pub(crate) const fn new(value: T) -> Self {
+        const {
+            assert!(size_of::<T>() == size_of::<T::Word>());
+            assert!(align_of::<T>() == align_of::<T::Word>());
+        }
         Self(UnsafeCell::new(value))
     }
 
@@ -166,14 +172,14 @@ impl<T: Value> Atomic<T> {
         }
     }
 
-    /// Stores `new`, and returns what was there.
+    /// Stores `new`, and returns the old value.
     #[inline(always)]
     pub(crate) fn xchg<O: Ordering>(&self, new: T, _: O) -> T {
         // SAFETY: Valid, by the type's invariants accessed atomically, and of the word's layout.
         T::from_word(unsafe { T::Word::xchg(self.word(), new.to_word()) })
     }
 
-    /// Stores `new` if there is `old`. Returns what was there, as an error if it was not `old`.
+    /// Stores `new` if the old value is `old`. Returns the old value, as an error if it is another.
     #[inline(always)]
     pub(crate) fn cmpxchg<O: Ordering>(&self, old: T, new: T, _: O) -> Result<T, T> {
         let old = old.to_word();
@@ -188,7 +194,7 @@ impl<T: Value> Atomic<T> {
 }
 
 impl<T: Value<Word = T> + Word> Atomic<T> {
-    /// Adds `n`, wrapping, and returns what was there.
+    /// Adds `n`, wrapping, and returns the old value.
     #[inline(always)]
     pub(crate) fn fetch_add<O: Ordering>(&self, n: T, _: O) -> T {
         // SAFETY: As in `xchg`.

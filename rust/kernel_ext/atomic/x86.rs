@@ -9,7 +9,7 @@
 //!   after or before, since the processor reorders neither loads with later accesses, nor stores
 //!   with earlier ones;
 //! - `xchg()` and a `cmpxchg()` that succeeds are locked instructions, hence full barriers,
-//!   whatever the ordering that was asked for;
+//!   whatever the requested ordering;
 //! - `smp_mb()` is a locked addition of 0 to the stack; `smp_wmb()` is a compiler barrier, since
 //!   the processor does not reorder stores.
 
@@ -23,8 +23,8 @@ use kernel::sync::atomic::ordering::Full;
 /// A full memory barrier.
 #[inline(always)]
 pub(crate) fn smp_mb(_: Full) {
-    // SAFETY: Adds nothing to a word below the stack's end, which nobody uses: as the kernel's
-    // own, which is built without a red zone.
+    // SAFETY: Adds 0 to a word below the stack's end, which is unused without a red zone. As the
+    // kernel's own smp_mb().
     unsafe { asm!("lock add dword ptr [rsp - 4], 0", options(nostack)) };
 }
 
@@ -36,8 +36,8 @@ pub(crate) fn smp_wmb() {
 
 macro_rules! impl_word {
     ($($word:ty, $class:ident, $operand:literal, $a:tt;)*) => {$(
-        // SAFETY: The operand's name says its size. `xchg` with memory locks by itself. An `asm!`
-        // block is a compiler barrier by default.
+        // SAFETY: The operand's name determines its size. `xchg` with memory locks by itself. An
+        // `asm!` block is a compiler barrier by default.
         unsafe impl Word for $word {
             #[inline(always)]
             unsafe fn load_acquire(at: *mut Self) -> Self {

@@ -15,8 +15,8 @@ static void interrupts_on(void) {}
 
 /* Accessed by its CPU only, with interrupts off. */
 struct interrupts {
-	unsigned int off;	/* how many want them off */
-	unsigned long flags;	/* as the first of these found them */
+	unsigned int off;	/* the number of held locks */
+	unsigned long flags;	/* saved by the first lock */
 };
 static DEFINE_PER_CPU(struct interrupts, interrupts);
 
@@ -31,7 +31,7 @@ static void interrupts_off(void)
 
 static void interrupts_on(void)
 {
-	/* Before they are on: then a handler may come that writes it. */
+	/* Read while interrupts are off: a handler may write it. */
 	unsigned long flags = this_cpu_ptr(&interrupts)->flags;
 
 	if (!--this_cpu_ptr(&interrupts)->off)
@@ -57,7 +57,7 @@ bool kernel_ext_spin_trylock_irq_disable(spinlock_t *lock)
 
 void kernel_ext_spin_unlock_irq_enable(spinlock_t *lock)
 {
-	/* Preemption goes on last: with interrupts off it would miss its moment. */
+	/* Preemption is enabled last: with interrupts off it would not reschedule. */
 	preempt_disable();
 	spin_unlock(lock);
 	interrupts_on();
