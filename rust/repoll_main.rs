@@ -25,7 +25,8 @@
 //! ```
 //!
 //! So all locks of an instance but those of its wait queues are outside of all locks of a source.
-//! SELECT and POLL hold no lock when they poll a file; the callback of their entries takes none.
+//! SELECT and POLL hold no lock when they poll a file; the callback of their entries takes none
+//! of ours.
 
 mod eventpoll;
 mod kernel_ext;
@@ -36,9 +37,7 @@ mod uapi;
 mod watch;
 
 use eventpoll::Eventpoll;
-use kernel::{
-    prelude::*, //
-};
+use kernel::prelude::*;
 use kernel_ext::{
     drift::parameter,
     miscdevice::MiscDeviceRegistration, //
