@@ -175,10 +175,12 @@ unsafe extern "C" fn called<H: EntryHook>(
 /// Defines the function that the stub of a direct call calls: the module's one hook `$hook`.
 macro_rules! direct_callee {
     ($hook:ty) => {
-        /// The target of the stub in `helpers.c`, with the first argument of the hooked function.
+        /// # Safety
+        ///
+        /// Called by the stub in `helpers.c`, with the first argument of the hooked function.
         #[no_mangle]
-        extern "C" fn kernel_ext_called_directly(argument: *mut kernel::ffi::c_void) {
-            // SAFETY: Called by the stub, which was called at the entry of the hooked function.
+        unsafe extern "C" fn kernel_ext_called_directly(argument: *mut kernel::ffi::c_void) {
+            // SAFETY: By the contract; ftrace calls the stub at the entry of the hooked function.
             unsafe { <$hook as $crate::kernel_ext::ftrace::EntryHook>::called(argument) };
         }
     };

@@ -64,7 +64,7 @@ pub(crate) trait UserArg: Sized + FromBytes + IntoBytes + Immutable {
 impl UserArg for u64 {}
 
 /// A value at the alignment of a word.
-#[repr(align(8))]
+#[repr(C, align(8))]
 struct Aligned<T>(T);
 
 /// Reads an argument whose size is `size` bytes in the caller's version, as

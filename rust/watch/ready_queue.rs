@@ -320,10 +320,11 @@ impl<T: HasLinks> Consumer<T> {
     }
 
     fn is_enrolled(&mut self, queue: &ReadyQueue<T>, item: &T) -> bool {
+        if !self.is_of(queue) || !queue.owns(item) {
+            return false;
+        }
         // SAFETY: `state` is the consumer's, which we are: the item is of our queue.
-        self.is_of(queue)
-            && queue.owns(item)
-            && unsafe { item.links().state.get() } != QueueState::Out
+        unsafe { item.links().state.get() != QueueState::Out }
     }
 
     /// Waits until an `item` whose bit was found set is in the queue for all to see. Its producer
