@@ -41,7 +41,7 @@ impl Files {
     /// last close may run in such a task. Process context.
     #[inline]
     pub(crate) fn current() -> Result<Self> {
-        // SAFETY: Only looks at the current task.
+        // SAFETY: Only reads fields of the current task.
         if unsafe { ext::has_files() } {
             // INVARIANT: It has a table.
             Ok(Self(NotThreadSafe))
@@ -57,7 +57,7 @@ impl Files {
     #[inline]
     pub(crate) fn get(&self, fd: i32) -> Result<FdGuard> {
         // SAFETY: Process context, and the task has a table, by the type's invariants. A negative
-        // descriptor becomes one that nobody has.
+        // descriptor becomes one that is never open.
         let fd = unsafe { bindings::fdget(fd as u32) };
         if fd.word == 0 {
             return Err(EBADF);

@@ -25,8 +25,8 @@ const SET: u32 = 2;
 ///
 /// # Invariants
 ///
-/// `state` goes from [`EMPTY`] to [`BUSY`], and on to [`SET`], where it stays. `value` belongs to the thread that made it `BUSY`; when it is `SET`, the value
-/// is initialised, pinned, and shared.
+/// `state` goes from [`EMPTY`] to [`BUSY`], and on to [`SET`], where it stays. `value` belongs to
+/// the thread that made it `BUSY`; when it is `SET`, the value is initialised, pinned, and shared.
 ///
 /// # Examples
 ///

@@ -47,7 +47,7 @@ use zerocopy::Immutable;
 ///     const MIN_SIZE: usize = 8;
 /// }
 ///
-/// /// `size` is what the caller takes for the structure's size.
+/// /// `size` is the structure's size in the caller's version.
 /// fn setup(address: usize, size: usize) -> Result {
 ///     let setup: Setup = uaccess::read(address, size)?;
 ///     if setup.flags != 0 {

@@ -440,7 +440,7 @@ impl Registration {
 
 impl Linked<'_> {
     /// Ends the registration: the hook does not end it any more. The caller must be done with the
-    /// file's wait queues: the hook may not see that there was a watch, and the file goes away.
+    /// file's wait queues: the hook may not see that there was a watch, and the file is freed.
     ///
     /// Returns the pointer that was given to [`Registration::register`].
     pub(super) fn unlink(self) -> *mut Registration {

@@ -8,7 +8,7 @@
 //!   removed by it ([`Consumer::remove`]). In between the queue owns a reference to it.
 //! - [`ReadyQueue::push`] queues an enrolled item, unless it is queued. It takes no lock, and waits
 //!   for nobody.
-//! - A caller of `push` must then wake those who wait for the queue, whatever `push` returned.
+//! - A caller of `push` must then wake the waiters of the queue, whatever `push` returned.
 //! - [`ReadyQueue::is_empty`] is false from the end of a push until a scan has dealt with the item.
 //! - [`Consumer::scan`] takes the items in order of arrival. An event that comes after
 //!   [`Scan::next`] has returned its item queues the item anew. So no event is lost if the consumer
@@ -100,7 +100,7 @@ pub(crate) use super::ready_list::{
 const BUSY: usize = 1;
 
 /// The result of [`ReadyQueue::push`].
-#[must_use = "the caller must wake those who wait for the queue, whatever the result"]
+#[must_use = "the caller must wake the waiters of the queue, whatever the result"]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Push {
     /// The item is in the queue now.

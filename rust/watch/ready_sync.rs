@@ -68,7 +68,7 @@ impl Flag {
         Self(Atomic::new(value))
     }
 
-    /// Stores `value` and returns what was there; a full memory barrier, whatever was there.
+    /// Stores `value` and returns the old value; a full memory barrier in any case.
     #[inline(always)]
     pub(crate) fn exchange(&self, value: bool) -> bool {
         self.0.xchg(value, Full)
