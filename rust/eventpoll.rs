@@ -204,8 +204,7 @@ pub(crate) struct Eventpoll {
     /// Pollers of the instance: other instances, poll(2), select(2), the C epoll, io_uring.
     #[pin]
     pollers: WaitQueue,
-    /// The number of pollers that are no instances of ours is at most this: [`fanout`]. Only
-    /// lowered.
+    /// The most *outsiders*: pollers that are no instance of ours ([`fanout`]). Only lowered.
     poller_limit: Limit,
     /// Set when a poller is refused; poll then reports `EPOLLERR` for good, to all pollers.
     /// Relaxed: the refused poller sees its own store, and others may see it late.
