@@ -49,7 +49,8 @@ impl File {
         let watched = (0..WATCHES)
             .map(|_| {
                 let copy = file.try_clone()?;
-                set.add(copy.as_raw_fd(), EventFlags::IN | EventFlags::ET).check()?;
+                set.add(copy.as_raw_fd(), EventFlags::IN | EventFlags::ET)
+                    .check()?;
                 Ok(copy)
             })
             .collect::<io::Result<_>>()?;
@@ -93,7 +94,10 @@ fn round(maker: &Maker, producers: usize) -> Result<Figures> {
             })
             .collect();
         start.wait();
-        let times: Vec<_> = writers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        let times: Vec<_> = writers
+            .into_iter()
+            .map(thread::ScopedJoinHandle::join)
+            .collect();
         // The consumer may sleep.
         stopped.store(true, Relaxed);
         Call::write(stop.as_raw_fd()).check()?;
@@ -151,7 +155,10 @@ pub fn table(rounds: usize) -> Result<String> {
             text,
             "{producers:<18} {c:>8.0} {ours:>9.0} {few:>9.2} {many:>9.2}"
         )?;
-        writeln!(ratios, "ratio repoll to epoll, {producers} producers: {ratio:.2}")?;
+        writeln!(
+            ratios,
+            "ratio repoll to epoll, {producers} producers: {ratio:.2}"
+        )?;
     }
     Ok(text + &ratios)
 }
