@@ -34,8 +34,6 @@ field() { sed -n "s/^$2 //p" "$1"; }
 choose() {
 	name=$1 folder=$exercises/$1
 	[[ $1 != */* && -e $folder/verdict ]] || die "there is no exercise '$1': make exercise lists them"
-	kind=$(field "$folder/verdict" when)
-	seconds=$(field "$folder/verdict" seconds)
 	command=$(field "$folder/verdict" run)
 }
 
