@@ -6,8 +6,8 @@
 //! that errors are compared too.
 
 use crate::operation::{How, Kind, Name, Odd, Operation, Place, Scan, Step, Task};
-use crate::random::Random;
 use repoll::{Event, EventFlags};
+use repoll_testkit::random::Random;
 
 /// More are refused whatever there is.
 const MOST_EVENTS: i32 = i32::MAX / size_of::<Event>() as i32;
@@ -149,7 +149,7 @@ impl Generator<'_> {
                     _ => Name::File(self.file()),
                 };
                 let bits = match self.random.below(4) {
-                    0 => self.random.next() as u16,
+                    0 => self.random.word() as u16,
                     1 => libc::POLLOUT as u16,
                     _ => libc::POLLIN as u16,
                 };
@@ -267,9 +267,9 @@ impl Generator<'_> {
             11..=14 => EventFlags::IN | EventFlags::OUT,
             15 => EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI,
             16 => EventFlags::empty(),
-            17 => EventFlags::from_bits_retain(self.random.next() as u32 & 0xffff),
+            17 => EventFlags::from_bits_retain(self.random.word() as u32 & 0xffff),
             18 => EventFlags::from_bits_retain(
-                (self.random.next() as u32) & !(EventFlags::EXCLUSIVE.bits()),
+                (self.random.word() as u32) & !(EventFlags::EXCLUSIVE.bits()),
             ),
             _ => EventFlags::RDNORM | EventFlags::WRNORM | EventFlags::RDHUP,
         };
@@ -295,7 +295,7 @@ impl Generator<'_> {
 
     fn data(&mut self) -> u64 {
         match self.random.below(10) {
-            0 => self.random.next(),
+            0 => self.random.word(),
             _ => self.program.len() as u64,
         }
     }

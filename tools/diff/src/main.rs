@@ -52,19 +52,16 @@
 mod execute;
 mod generate;
 mod operation;
-mod random;
 mod shrink;
 mod statistics;
 mod sys;
-#[path = "../../tests/src/user_space.rs"]
-mod user_space;
 mod world;
 
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
 use execute::Outcome;
 use operation::{parse_program, Operation, Step};
-use random::Random;
+use repoll_testkit::random::Random;
 use statistics::Statistics;
 use std::fmt::Write as _;
 use std::io::IsTerminal;

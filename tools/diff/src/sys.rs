@@ -2,13 +2,13 @@
 //! System calls. The unsafe code of the tester lives here.
 
 use crate::execute::Side;
-use crate::user_space::end_of_user_space;
 use anyhow::{ensure, Result};
 use repoll::sys::{
     repoll_create, repoll_ctl, repoll_poll, repoll_select, repoll_wait, REPOLL_IOCTL_CREATE,
     REPOLL_IOCTL_CTL, REPOLL_IOCTL_POLL, REPOLL_IOCTL_SELECT, REPOLL_IOCTL_WAIT,
 };
 use repoll::{Event, EventFlags};
+use repoll_testkit::user_space::end_of_user_space;
 use std::ffi::CStr;
 use std::io;
 use std::mem::size_of;

@@ -3,10 +3,10 @@
 
 use crate::memory::Memory;
 use crate::process::{Count, Counter};
-use crate::random::Random;
 use io_uring::{opcode, types, IoUring};
 use libc::c_long;
 use repoll::sys::*;
+use repoll_testkit::random::Random;
 
 /// Numbers below are left alone; from there on to [`END`] descriptors come and go.
 const FIRST: usize = 3;
@@ -111,7 +111,7 @@ impl Caller<'_> {
         match self.random.below(4) {
             0 => 0,
             1 => 1 << self.random.below(64),
-            2 => self.random.next(),
+            2 => self.random.word(),
             _ => self.random.below(100) as u64,
         }
     }

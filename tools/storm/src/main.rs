@@ -11,15 +11,11 @@ mod aftermath;
 mod calls;
 mod memory;
 mod process;
-#[path = "../../diff/src/random.rs"]
-mod random;
-#[path = "../../tests/src/user_space.rs"]
-mod user_space;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use process::{Count, Counter, ROLES};
-use random::Random;
+use repoll_testkit::random::Random;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory to point the kernel at: good, bad, half good, and such that makes it wait.
 
-use crate::random::Random;
+use repoll_testkit::random::Random;
 use std::ptr::null_mut;
 
 /// A multiple of the size of pages.

@@ -3,8 +3,8 @@
 
 use crate::calls::{Caller, END};
 use crate::memory::Memory;
-use crate::random::Random;
-use crate::user_space::end_of_user_space;
+use repoll_testkit::random::Random;
+use repoll_testkit::user_space::end_of_user_space;
 use std::fs;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -202,7 +202,7 @@ fn rage(role: Role, mut random: Random, counter: &Counter) {
     let Ok(end) = end_of_user_space() else {
         return;
     };
-    let seed = random.next();
+    let seed = random.word();
     std::thread::scope(|threads| {
         for thread in 0..THREADS {
             threads.spawn(move || {
@@ -239,7 +239,7 @@ fn end_at_once() {
 
 /// A child that shares the files goes on for a while: it has one thread, and allocates nothing.
 fn fork_beside(caller: &mut Caller<'_>) {
-    let seed = caller.random.next();
+    let seed = caller.random.word();
     let (memory, counter) = (caller.memory, caller.counter);
     let own_network = caller.own_network;
     fork(|| {

@@ -17,7 +17,7 @@ use repoll::sys::*;
 use repoll::{Event, EventFlags, SignalSet};
 use rustix::mm::MapFlags;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Numbers of calls, those of i386.
@@ -210,7 +210,7 @@ impl Multiplexer for Epoll32 {
         unsafe { call(EPOLL_CTL, arguments) }.map(drop)
     }
 
-    fn wait_at(
+    fn pwait_at(
         &self,
         to: Place<'_>,
         max: i32,
@@ -265,7 +265,7 @@ impl Multiplexer for Repoll32 {
         unsafe { ioctl(&self.0, REPOLL_IOCTL_CTL, argument.address()) }.map(drop)
     }
 
-    fn wait_at(
+    fn pwait_at(
         &self,
         to: Place<'_>,
         max: i32,
@@ -309,7 +309,7 @@ impl Repoll32 {
 /// [`Multiplexer::wait`] with the array below 4 GiB.
 fn wait(m: &impl Multiplexer, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
     let room = Low::new(max * size_of::<Event>())?;
-    let count = m.wait_at(room.place(), max as i32, timeout, (0, 0))?;
+    let count = m.wait_at(room.place(), max as i32, timeout)?;
     Ok(room.events(count))
 }
 
@@ -322,7 +322,7 @@ fn wait_masked(
     let room = Low::new(size_of::<Event>())?;
     let mask = Low::of_signals(&signals::set_of(blocked))?;
     let at = (mask.address() as usize, size_of::<SignalSet>());
-    let count = m.wait_at(room.place(), 1, timeout, at)?;
+    let count = m.pwait_at(room.place(), 1, timeout, at)?;
     Ok(room.events(count))
 }
 

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Files to watch, and what is done to them. New descriptors are non-blocking and close-on-exec.
 
+use crate::memory::Place;
+use crate::raw;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::fs::{inotify, MemfdFlags, OFlags};
 use rustix::io::{IoSlice, IoSliceMut, ReadWriteFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
 use rustix::pipe::PipeFlags;
 use rustix::pty::OpenptFlags;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
@@ -195,4 +202,45 @@ pub fn timespec(duration: Duration) -> Timespec {
         tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: duration.subsec_nanos().into(),
     }
+}
+
+/// read(2) to a place.
+pub fn read_to(fd: impl AsFd, to: Place<'_>, length: usize) -> io::Result<usize> {
+    let address = to.with_room_for(length, 1);
+    // SAFETY: the place has the room.
+    unsafe { raw::syscall(libc::SYS_read, [number(&fd), address, length]) }
+}
+
+/// write(2) of what there is at an address.
+pub fn write_from(fd: impl AsFd, address: usize, length: usize) -> io::Result<usize> {
+    // SAFETY: the call only reads the memory, if there is any.
+    unsafe { raw::syscall(libc::SYS_write, [number(&fd), address, length]) }
+}
+
+fn number(fd: &impl AsFd) -> usize {
+    fd.as_fd().as_raw_fd() as usize
+}
+
+/// Sends a message of one byte that carries a descriptor.
+pub fn send_descriptor(socket: impl AsFd, fd: impl AsFd) -> io::Result<()> {
+    let fds = [fd.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    let bytes = [IoSlice::new(&[0])];
+    rustix::net::sendmsg(socket, &bytes, &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives a message of one byte, and the descriptor that it carries, if it carries one.
+pub fn receive_descriptor(socket: impl AsFd) -> io::Result<Option<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let bytes = &mut [IoSliceMut::new(&mut byte)];
+    rustix::net::recvmsg(socket, bytes, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    Ok(control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    }))
 }

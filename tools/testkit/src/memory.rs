@@ -145,6 +145,14 @@ impl Mapping {
         Ok(unsafe { mm::mprotect(start, size, rights) }?)
     }
 
+    /// A read-only copy of `values`.
+    pub fn read_only_with<T: Plain>(values: &[T]) -> io::Result<Self> {
+        let this = Self::new(size_of_val(values))?;
+        this.put(0, values);
+        this.read_only()?;
+        Ok(this)
+    }
+
     /// Makes it read-only, for the kernel and for this type.
     pub fn read_only(&self) -> io::Result<()> {
         self.protect(0, self.size, MprotectFlags::READ)

@@ -8,14 +8,14 @@ use repoll::sys::{self, repoll_ctl, repoll_wait};
 use repoll::{CreateFlags, Event, EventFlags, Instance, SignalSet};
 use rustix::event::epoll;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::from_ref;
 use std::time::Duration;
 
 /// An instance of epoll, of any side.
 ///
 /// It can be used as `dyn Multiplexer`, where the side is known at run time only.
-pub trait Multiplexer: AsRawFd + Send + Sync + 'static {
+pub trait Multiplexer: AsFd + AsRawFd + Send + Sync + 'static {
     /// The name in test names.
     fn name() -> &'static str
     where
@@ -41,7 +41,7 @@ pub trait Multiplexer: AsRawFd + Send + Sync + 'static {
 
     /// Waits for at most `max` events, which go to a place; with a signal mask of `size` bytes at
     /// the address `mask`, which the kernel only reads; 0 for none.
-    fn wait_at(
+    fn pwait_at(
         &self,
         to: Place<'_>,
         max: i32,
@@ -49,10 +49,15 @@ pub trait Multiplexer: AsRawFd + Send + Sync + 'static {
         mask: (usize, usize),
     ) -> io::Result<usize>;
 
+    /// Waits for at most `max` events, which go to a place.
+    fn wait_at(&self, to: Place<'_>, max: i32, timeout: Option<Duration>) -> io::Result<usize> {
+        self.pwait_at(to, max, timeout, (0, 0))
+    }
+
     /// Waits for at most `max` events.
     fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
         let mut events = vec![Event::default(); max];
-        let count = self.wait_at(Place::of(&mut events), max as i32, timeout, (0, 0))?;
+        let count = self.wait_at(Place::of(&mut events), max as i32, timeout)?;
         events.truncate(count);
         Ok(events)
     }
@@ -62,7 +67,7 @@ pub trait Multiplexer: AsRawFd + Send + Sync + 'static {
         let mask: SignalSet = blocked.iter().copied().collect();
         let mut event = [Event::default()];
         let mask = (from_ref(&mask) as usize, size_of::<SignalSet>());
-        let count = self.wait_at(Place::of(&mut event), 1, timeout, mask)?;
+        let count = self.pwait_at(Place::of(&mut event), 1, timeout, mask)?;
         Ok(event[..count].to_vec())
     }
 
@@ -96,10 +101,8 @@ pub trait Multiplexer: AsRawFd + Send + Sync + 'static {
     where
         Self: Sized,
     {
-        let number = crate::descriptor::Number(self.as_raw_fd());
-        Ok(Self::from_descriptor(rustix::io::fcntl_dupfd_cloexec(
-            number, 0,
-        )?))
+        let fd = self.as_fd().try_clone_to_owned()?;
+        Ok(Self::from_descriptor(fd))
     }
 }
 
@@ -136,7 +139,7 @@ impl Multiplexer for Epoll {
         unsafe { raw::syscall(libc::SYS_epoll_ctl, arguments) }.map(drop)
     }
 
-    fn wait_at(
+    fn pwait_at(
         &self,
         to: Place<'_>,
         max: i32,
@@ -180,14 +183,14 @@ impl Multiplexer for Repoll {
         self.0.ctl(op, fd, events, data)
     }
 
-    fn wait_at(
+    fn pwait_at(
         &self,
         to: Place<'_>,
         max: i32,
         timeout: Option<Duration>,
         mask: (usize, usize),
     ) -> io::Result<usize> {
-        let mut argument = repoll_wait {
+        let argument = repoll_wait {
             events: to.with_room_for(max.max(0) as usize, size_of::<Event>()) as u64,
             maxevents: max,
             timeout: nanoseconds(timeout),
@@ -196,14 +199,19 @@ impl Multiplexer for Repoll {
             ..Default::default()
         };
         // SAFETY: the place has room for the events; the mask is only read.
-        unsafe { self.wait_raw(&mut argument) }
+        unsafe { self.wait_raw(&argument) }
     }
 }
 
 impl Repoll {
     /// An instance that CREATE makes, with an anonymous file.
     pub fn anonymous() -> io::Result<Self> {
-        Instance::open()?.create(CreateFlags::CLOEXEC).map(Self)
+        Self::new()?.create(CreateFlags::CLOEXEC)
+    }
+
+    /// Another instance, that CREATE makes from this one.
+    pub fn create(&self, flags: CreateFlags) -> io::Result<Self> {
+        self.0.create(flags).map(Self)
     }
 
     /// The instance, for what only repoll has.
@@ -222,9 +230,9 @@ impl Repoll {
     /// # Safety
     ///
     /// The kernel writes to the addresses in the argument, as far as they are mapped.
-    pub unsafe fn wait_raw(&self, argument: &mut repoll_wait) -> io::Result<usize> {
+    pub unsafe fn wait_raw(&self, argument: &repoll_wait) -> io::Result<usize> {
         // SAFETY: by the contract of this function.
-        unsafe { sys::ioctl(&self.0, argument) }
+        unsafe { sys::ioctl(&self.0, &mut { *argument }) }
     }
 }
 
@@ -243,8 +251,8 @@ macro_rules! descriptor {
                 }
             }
 
-            impl std::os::fd::AsFd for $type {
-                fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            impl AsFd for $type {
+                fn as_fd(&self) -> BorrowedFd<'_> {
                     self.0.as_fd()
                 }
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The raw interface of the kernel, for what rustix does not offer.
 
+use crate::memory::Place;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -54,4 +55,11 @@ pub unsafe fn ioctl(fd: &impl AsRawFd, request: u32, argument: usize) -> io::Res
     let fd = fd.as_raw_fd() as usize;
     // SAFETY: by the contract of this function.
     unsafe { syscall(libc::SYS_ioctl, [fd, request as usize, argument]) }
+}
+
+/// ioctl(2) with an address as the argument where nothing is: see [`Place::nowhere`].
+pub fn ioctl_nowhere(fd: &impl AsRawFd, request: u32, address: usize) -> io::Result<usize> {
+    let address = Place::nowhere(address).address();
+    // SAFETY: the kernel can neither read an argument there nor write one.
+    unsafe { ioctl(fd, request, address) }
 }

@@ -8,7 +8,7 @@ use crate::skip::skip;
 use anyhow::{ensure, Result};
 use rustix::mm::UserfaultfdFlags;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// Memory that is not there, with a userfaultfd(2) that decides when it is.
@@ -106,25 +106,6 @@ impl StallingPage {
     /// The place of the page.
     pub fn place(&self) -> Place<'_> {
         self.page.place(0)
-    }
-
-    /// Reads at most `length` bytes from a file into it.
-    pub fn read(&self, fd: &impl AsRawFd, length: usize) -> io::Result<usize> {
-        assert!(length <= self.page.size());
-        let address = self.address();
-        // SAFETY: the bytes lie in the page, which nobody else uses.
-        unsafe { raw::syscall(libc::SYS_read, [fd.as_raw_fd() as usize, address, length]) }
-    }
-
-    /// Writes `length` bytes of it to a file.
-    pub fn write(&self, fd: &impl AsRawFd, length: usize) -> io::Result<usize> {
-        // SAFETY: the call reads the page.
-        unsafe {
-            raw::syscall(
-                libc::SYS_write,
-                [fd.as_raw_fd() as usize, self.address(), length],
-            )
-        }
     }
 
     /// Waits until a task has touched it.

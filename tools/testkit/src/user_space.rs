@@ -14,7 +14,7 @@ pub fn end_of_user_space() -> io::Result<usize> {
     let is_beyond = |address: usize| {
         // SAFETY: nothing is written, as nothing is watched.
         let place = unsafe { Place::at(address) };
-        let result = epoll.wait_at(place, 1, Some(Duration::ZERO), (0, 0));
+        let result = epoll.wait_at(place, 1, Some(Duration::ZERO));
         result.is_err_and(|error| error.raw_os_error() == Some(libc::EFAULT))
     };
     let end = (32..64).map(|bit| 1 << bit).find(|&end| is_beyond(end));

@@ -5,12 +5,12 @@
 //! on its one CPU: a figure is the same on every machine and under every load. It says nothing
 //! about time (cache misses, locks, other CPUs).
 
-use crate::processes::{self, run_first, run_on};
-use crate::registry::skip;
-use crate::sys;
 use anyhow::{bail, ensure, Context, Result};
+use repoll_testkit::files;
+use repoll_testkit::processes;
+use repoll_testkit::skip::skip;
+use repoll_testkit::threads::{run_first, run_on};
 use std::fs;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -159,8 +159,8 @@ pub fn time_to_die(head_start: Duration, call: impl FnOnce()) -> Result<u64> {
         call();
         0
     })?;
-    let pidfd = processes::pidfd(child.0.unsigned_abs())?;
-    if sys::poll_in(pidfd.as_fd(), head_start)? {
+    let pidfd = processes::pidfd(child.0)?;
+    if files::poll_in(&pidfd, head_start)? {
         let status = child.wait()?;
         bail!("the call is over before the kill: {status} after less than {head_start:?}");
     }

@@ -4,9 +4,9 @@
 //! The kernel counts them for the calling thread, and lets the n-th fail: allocations of slab
 //! objects and of pages, and copies from and to user space.
 
-use crate::registry::skip;
 use crate::support::open_descriptors;
 use anyhow::{bail, ensure, Context, Result};
+use repoll_testkit::skip::skip;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;

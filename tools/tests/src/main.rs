@@ -6,28 +6,17 @@
 //! own, with a time limit; what it leaves behind in the kernel log fails it too.
 
 mod cases;
-mod compat;
-mod compat_scan;
 mod cost;
 #[cfg(test)]
 mod documentation;
 mod faults;
-mod files;
 mod kmsg;
-mod ktap;
 mod module;
-mod multiplexer;
-mod processes;
 mod registry;
 mod runner;
-mod scanner;
 mod settings;
-mod signals;
 mod slack;
-mod stall;
 mod support;
-mod sys;
-mod user_space;
 
 use clap::Parser;
 use settings::Settings;

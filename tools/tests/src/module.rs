@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Loading and unloading of the module.
 
-use crate::registry::skip;
-use crate::{settings, sys};
+use crate::settings;
 use anyhow::{ensure, Context, Result};
 use repoll::DEVICE;
+use repoll_testkit::modules;
+use repoll_testkit::skip::skip;
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io;
@@ -24,7 +25,7 @@ pub fn load() -> Result<()> {
 
 /// Loads it with parameters.
 pub fn load_with(parameters: &CStr) -> Result<()> {
-    sys::finit_module(&module_file()?, parameters).context("finit_module")
+    modules::load(&module_file()?, parameters).context("finit_module")
 }
 
 fn module_file() -> Result<File> {
@@ -88,7 +89,7 @@ impl Holder {
         let Ok(file) = File::open(&path) else {
             return skip(format!("no {}", path.display()));
         };
-        sys::finit_module(&file, c"").context("finit_module of the holder")?;
+        modules::load(&file, c"").context("finit_module of the holder")?;
         let console_level = fs::read_to_string(PRINTK)?;
         let this = Self {
             name,
@@ -101,8 +102,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        let back =
-            fs::write(PRINTK, &self.console_level).and_then(|()| sys::delete_module(self.name));
+        let back = fs::write(PRINTK, &self.console_level).and_then(|()| modules::unload(self.name));
         if let Err(error) = back {
             eprintln!("cannot undo the load of {:?}: {error}", self.name);
         }
@@ -111,7 +111,7 @@ impl Drop for Holder {
 
 /// Unloads it, or says why that is refused. Never waits for its users.
 pub fn unload() -> io::Result<()> {
-    sys::delete_module(c"repoll")
+    modules::unload(c"repoll")
 }
 
 /// How many references there are to it; 0 when it is not loaded.

@@ -3,7 +3,7 @@
 
 use crate::cost;
 use anyhow::Result;
-use std::fmt;
+use repoll_testkit::skip;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -65,26 +65,6 @@ impl Test {
     }
 }
 
-/// The reason not to run a test, as an error.
-#[derive(Debug)]
-struct Skip(String);
-
-impl fmt::Display for Skip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Skip {}
-
-/// Ends a test that cannot run here.
-pub fn skip<T>(reason: impl Into<String>) -> Result<T> {
-    Err(Skip(reason.into()).into())
-}
-
-/// The exit status of a test that was skipped, as everywhere.
-pub const SKIPPED: u8 = 77;
-
 /// Runs one test in this process. Threads that it leaves behind end with it.
 pub fn run_here(tests: &[Test], name: &str) -> ExitCode {
     let Some(test) = tests.iter().find(|test| test.name == name) else {
@@ -93,10 +73,10 @@ pub fn run_here(tests: &[Test], name: &str) -> ExitCode {
     };
     match test.run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Skip>() {
+        Err(error) => match skip::reason(&error) {
             Some(reason) => {
                 println!("{reason}");
-                ExitCode::from(SKIPPED)
+                ExitCode::from(skip::SKIPPED)
             }
             None => {
                 eprintln!("{error:#}");
@@ -113,11 +93,11 @@ macro_rules! both {
         vec![$(
             $crate::registry::Test::new(
                 concat!($theme, ".", stringify!($body), "/epoll"),
-                $body::<$crate::multiplexer::Epoll>,
+                $body::<repoll_testkit::multiplexer::Epoll>,
             ),
             $crate::registry::Test::new(
                 concat!($theme, ".", stringify!($body), "/repoll"),
-                $body::<$crate::multiplexer::Repoll>,
+                $body::<repoll_testkit::multiplexer::Repoll>,
             ),
         )+]
     };
@@ -129,7 +109,7 @@ macro_rules! each {
     ($theme:literal, $m:ident: $($body:ident),+ $(,)?) => {
         vec![$(
             $crate::registry::Test::new(
-                format!(concat!($theme, ".", stringify!($body), "/{}"), $m::NAME),
+                format!(concat!($theme, ".", stringify!($body), "/{}"), <$m as repoll_testkit::multiplexer::Multiplexer>::name()),
                 $body::<$m>,
             ),
         )+]
@@ -144,6 +124,65 @@ macro_rules! repoll_only {
             $crate::registry::Test::new(
                 concat!($theme, ".", stringify!($body), "/repoll"),
                 $body,
+            ),
+        )+]
+    };
+}
+
+/// Tests on repoll and on the oracle: `sides!("theme": body, body…)`.
+#[macro_export]
+macro_rules! sides {
+    ($theme:literal: $($body:ident),+ $(,)?) => {
+        vec![$(
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/kernel"),
+                $body::<repoll_testkit::scanner::Kernel>,
+            ),
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/repoll"),
+                $body::<repoll_testkit::scanner::Ours>,
+            ),
+        )+]
+    };
+}
+
+/// Tests of both calls, on repoll and on the oracle.
+#[macro_export]
+macro_rules! scanners {
+    ($theme:literal: $($body:ident),+ $(,)?) => {
+        vec![$(
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/kernel-poll"),
+                $body::<repoll_testkit::scanner::Poll<repoll_testkit::scanner::Kernel>>,
+            ),
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/poll"),
+                $body::<repoll_testkit::scanner::Poll<repoll_testkit::scanner::Ours>>,
+            ),
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/kernel-select"),
+                $body::<repoll_testkit::scanner::Select<repoll_testkit::scanner::Kernel>>,
+            ),
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/select"),
+                $body::<repoll_testkit::scanner::Select<repoll_testkit::scanner::Ours>>,
+            ),
+        )+]
+    };
+}
+
+/// Tests of both calls of a 32-bit program.
+#[macro_export]
+macro_rules! scanners_32 {
+    ($theme:literal: $($body:ident),+ $(,)?) => {
+        vec![$(
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/poll-32bit"),
+                $body::<repoll_testkit::compat_scan::Poll32>,
+            ),
+            $crate::registry::Test::new(
+                concat!($theme, ".", stringify!($body), "/select-32bit"),
+                $body::<repoll_testkit::compat_scan::Select32>,
             ),
         )+]
     };
@@ -174,11 +213,11 @@ mod tests {
     fn a_skip_is_no_failure() {
         let tests = [
             Test::new("good", || Ok(())),
-            Test::new("skipped", || skip("not here")),
+            Test::new("skipped", || skip::skip("not here")),
             Test::new("bad", || anyhow::bail!("it is broken")),
         ];
         assert_eq!(run_here(&tests, "good"), ExitCode::SUCCESS);
-        assert_eq!(run_here(&tests, "skipped"), ExitCode::from(SKIPPED));
+        assert_eq!(run_here(&tests, "skipped"), ExitCode::from(skip::SKIPPED));
         assert_eq!(run_here(&tests, "bad"), ExitCode::FAILURE);
         assert_eq!(run_here(&tests, "absent"), ExitCode::FAILURE);
     }

@@ -2,24 +2,26 @@
 //! Runs tests, each in a process of its own, and watches over them.
 
 use crate::kmsg::Kmsg;
-use crate::ktap::{Outcome, Report};
-use crate::registry::{Test, SKIPPED};
+use crate::module;
+use crate::registry::Test;
 use crate::settings::Settings;
-use crate::{module, processes, sys};
 use anyhow::{bail, Context, Result};
+use repoll_testkit::files;
+use repoll_testkit::ktap::{Outcome, Report};
+use repoll_testkit::processes;
+use repoll_testkit::skip::SKIPPED;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Runs the tests as often as it was asked for; whether all is well.
 pub fn run(tests: &[&Test], settings: &Settings) -> Result<bool> {
-    let plan = tests.len() * settings.repeat as usize;
-    let mut report = Report::new(std::io::stdout(), plan)?;
+    let mut report = Report::begin()?;
     if !module::is_loaded() {
-        println!("# the module is not loaded: what needs it will fail");
+        report.note("the module is not loaded: what needs it will fail")?;
     }
     let mut kmsg = Kmsg::open();
     for _ in 0..settings.repeat {
@@ -40,7 +42,7 @@ pub fn run(tests: &[&Test], settings: &Settings) -> Result<bool> {
             report.add(&test.name, &outcome, time)?;
         }
     }
-    Ok(report.end()?)
+    Ok(report.end()?.failed == 0)
 }
 
 fn run_one(test: &Test, settings: &Settings) -> Result<Outcome> {
@@ -65,7 +67,7 @@ fn run_one(test: &Test, settings: &Settings) -> Result<Outcome> {
         }
     };
     // Whatever it started ends with it.
-    processes::kill_group(child.id());
+    processes::kill_group(child.id() as i32);
     if status.is_none() && wait(&mut child, settings.scaled(Duration::from_secs(20)))?.is_none() {
         lines.iter().for_each(|line| println!("# {line}"));
         bail!("{} hangs and cannot be killed", test.name);
@@ -96,13 +98,13 @@ fn end_by_signal(status: ExitStatus) -> Option<String> {
 
 /// A file without a name that takes what a test says.
 fn scratch_file() -> Result<File> {
-    Ok(File::from(sys::memfd("output")?))
+    Ok(File::from(files::memfd("output")?))
 }
 
 /// Waits for the end of a child; `None` when it takes longer than the limit.
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
-    let pidfd: OwnedFd = processes::pidfd(child.id())?;
-    if sys::poll_in(pidfd.as_fd(), limit)? {
+    let pidfd: OwnedFd = processes::pidfd(child.id() as i32)?;
+    if files::poll_in(&pidfd, limit)? {
         return Ok(Some(child.wait()?));
     }
     Ok(child.try_wait()?)
@@ -137,7 +139,7 @@ mod tests {
         assert!(wait(&mut quick, Duration::from_secs(10))?.is_some());
         let mut slow = Command::new("sleep").arg("60").process_group(0).spawn()?;
         assert!(wait(&mut slow, Duration::from_millis(20))?.is_none());
-        processes::kill_group(slow.id());
+        processes::kill_group(slow.id() as i32);
         let status = wait(&mut slow, Duration::from_secs(10))?.context("it was killed")?;
         assert_eq!(end_by_signal(status), Some("ended by signal 9".to_owned()));
         Ok(())

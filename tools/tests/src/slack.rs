@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The timer slack of a wait: how much later than its time limit the kernel may end it.
 
-use crate::processes::{fork, reset_children_of_real_time};
-use crate::registry::skip;
 use crate::support::eventually;
 use anyhow::{ensure, Result};
+use repoll_testkit::processes::fork;
+use repoll_testkit::skip::skip;
+use repoll_testkit::threads;
 use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(3607);
 pub fn is_the_tasks(wait: impl Fn(Duration)) -> Result<()> {
     let ordinary = of_child(&wait)?;
     ensure!(ordinary == Duration::from_millis(100), "{ordinary:?}");
-    reset_children_of_real_time()?;
+    threads::schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, 1)?;
     let none = of_child(&wait)?;
     ensure!(none.is_zero(), "a task without slack: {none:?}");
     Ok(())

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What several themes need.
 
-use crate::files::signal;
-use crate::multiplexer::Multiplexer;
-use crate::registry::skip;
-use crate::{processes, settings, sys};
+use crate::settings;
 use anyhow::{ensure, Context, Result};
 use repoll::{Event, EventFlags};
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::multiplexer::Multiplexer;
+use repoll_testkit::skip::skip;
+use repoll_testkit::threads;
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use std::thread::{scope, sleep};
@@ -56,6 +57,13 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result
     Ok(())
 }
 
+/// Waits until a thread, or a process of one thread, sleeps in a WAIT of either side.
+pub fn eventually_waits(thread: i32) -> Result<()> {
+    eventually("the thread sleeps in WAIT", || {
+        Ok(threads::is_in_wait(thread)?)
+    })
+}
+
 /// A thread that others wait for to be asleep in WAIT.
 #[derive(Default)]
 pub struct Sleeper(AtomicI32);
@@ -63,13 +71,13 @@ pub struct Sleeper(AtomicI32);
 impl Sleeper {
     /// It is the calling thread, which is about to call WAIT.
     pub fn is_this_thread(&self) {
-        self.0.store(processes::this_thread(), SeqCst);
+        self.0.store(threads::this_thread(), SeqCst);
     }
 
     /// Waits until it sleeps there.
     pub fn eventually_waits(&self) -> Result<()> {
         eventually("the thread has begun", || Ok(self.0.load(SeqCst) != 0))?;
-        processes::eventually_waits(self.0.load(SeqCst))
+        eventually_waits(self.0.load(SeqCst))
     }
 }
 
@@ -81,7 +89,7 @@ pub fn while_waiting<M: Multiplexer>(
     m: &M,
     body: impl FnOnce() -> Result<()>,
 ) -> Result<Vec<Event>> {
-    let stop = sys::eventfd()?;
+    let stop = files::eventfd()?;
     m.add(&stop, EventFlags::IN, STOP)?;
     let sleeper = Sleeper::default();
     let events = scope(|threads| {

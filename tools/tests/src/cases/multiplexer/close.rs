@@ -2,16 +2,16 @@
 //! The last close of a watched file ends the watch, whoever does it and whatever goes on.
 
 use crate::both;
-use crate::cases::multiplexer::sharing::send_descriptor;
-use crate::files::{eventfds, signal, Kind, Source, KINDS};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes;
 use crate::registry::Test;
-use crate::signals;
 use crate::support::{expect_error, expect_none, expect_one, while_waiting, Sleeper, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll_testkit::file_kinds::{Kind, Source, KINDS};
+use repoll_testkit::files::send_descriptor;
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes;
+use repoll_testkit::signals;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::thread::{scope, sleep};
@@ -39,7 +39,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn of_kind<M: Multiplexer>(kind: Kind) -> [Test; 3] {
-    let (name, m) = (kind.name, M::NAME);
+    let (name, m) = (kind.name, M::name());
     [
         Test::new(
             format!("close.last_close_of_{name}_ends_the_watch/{m}"),
@@ -76,7 +76,7 @@ fn last_close<M: Multiplexer>(kind: Kind) -> Result<()> {
     let second = kind.make()?;
     let fd = match second.number() == number {
         true => second.fd,
-        false => sys::dup_to_free(&second.fd, number)?,
+        false => files::dup_to_free(&second.fd, number)?,
     };
     m.add(&fd, EventFlags::IN, 8)?;
     second.means.trigger(number)?;
@@ -119,7 +119,7 @@ fn ready_then_closed<M: Multiplexer>(kind: Kind) -> Result<()> {
     expect_one(&m, 7)?;
     drop(source.fd);
     expect_none(&m)?;
-    let other = sys::eventfd()?;
+    let other = files::eventfd()?;
     m.add(&other, EventFlags::IN, 9)?;
     signal(&other)?;
     expect_one(&m, 9).map(drop)
@@ -127,42 +127,42 @@ fn ready_then_closed<M: Multiplexer>(kind: Kind) -> Result<()> {
 
 fn the_end_of_the_last_process_ends_the_watch<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&reader, EventFlags::IN, 1)?;
     // The child holds the file until it is told to end.
-    let (tell, told) = sys::pipe()?;
+    let (tell, told) = files::pipe()?;
     let child = processes::fork(|| {
         let told = std::mem::ManuallyDrop::new(tell);
-        i32::from(sys::poll(told.as_raw_fd(), libc::POLLIN, crate::support::LONG).is_err())
+        i32::from(files::poll(&*told, libc::POLLIN, crate::support::LONG).is_err())
     })?;
     drop(reader);
-    sys::write(writer.as_raw_fd(), b"x")?;
+    files::write(&writer, b"x")?;
     expect_one(&m, 1)?;
-    sys::write(told.as_raw_fd(), b"x")?;
+    files::write(&told, b"x")?;
     ensure!(child.wait()? == 0);
     expect_none(&m)?;
-    expect_error(sys::write(writer.as_raw_fd(), b"x"), libc::EPIPE)?;
+    expect_error(files::write(&writer, b"x"), libc::EPIPE)?;
     expect_none(&m)
 }
 
 fn a_message_that_carries_the_file_keeps_the_watch<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (here, _there) = UnixStream::pair()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&reader, EventFlags::IN, 1)?;
-    send_descriptor(&here, reader.as_raw_fd())?;
+    send_descriptor(&here, &reader)?;
     drop(reader);
-    sys::write(writer.as_raw_fd(), b"x")?;
+    files::write(&writer, b"x")?;
     expect_one(&m, 1).map(drop)
 }
 
 fn a_lost_message_that_carries_the_file_ends_the_watch<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (here, there) = UnixStream::pair()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&reader, EventFlags::IN, 1)?;
-    sys::write(writer.as_raw_fd(), b"x")?;
-    send_descriptor(&here, reader.as_raw_fd())?;
+    files::write(&writer, b"x")?;
+    send_descriptor(&here, &reader)?;
     drop(reader);
     expect_one(&m, 1)?;
     drop((here, there));
@@ -171,11 +171,11 @@ fn a_lost_message_that_carries_the_file_ends_the_watch<M: Multiplexer>() -> Resu
 
 fn dup2_over_a_watched_file_ends_the_watch<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (fd, other) = (sys::eventfd()?, sys::eventfd()?);
+    let (fd, other) = (files::eventfd()?, files::eventfd()?);
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
-    sys::dup_onto(other.as_raw_fd(), fd.as_raw_fd())?;
+    files::dup_onto(&other, fd.as_raw_fd())?;
     expect_none(&m)?;
     signal(&fd)?;
     expect_none(&m)?;
@@ -186,7 +186,7 @@ fn dup2_over_a_watched_file_ends_the_watch<M: Multiplexer>() -> Result<()> {
 
 fn mod_and_del_after_the_close_are_ebadf<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let number = fd.as_raw_fd();
     m.add(&fd, EventFlags::IN, 1)?;
     drop(fd);
@@ -197,7 +197,7 @@ fn mod_and_del_after_the_close_are_ebadf<M: Multiplexer>() -> Result<()> {
 
 fn several_instances_are_all_told<M: Multiplexer>() -> Result<()> {
     let instances: Vec<M> = (0..20).map(|_| M::new()).collect::<Result<_, _>>()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for m in &instances {
         m.add(&fd, EventFlags::IN, 1)?;
     }
@@ -231,7 +231,7 @@ fn close_of_the_instance_before_its_files<M: Multiplexer>() -> Result<()> {
 /// The WAIT that goes on keeps the instance.
 fn close_of_the_instance_while_a_thread_waits<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let number = m.as_raw_fd();
     let sleeper = Sleeper::default();
@@ -242,8 +242,8 @@ fn close_of_the_instance_while_a_thread_waits<M: Multiplexer>() -> Result<()> {
         });
         sleeper.eventually_waits()?;
         // What is closed is an owned number, so something must take its place.
-        let other = sys::eventfd()?;
-        sys::dup_onto(other.as_raw_fd(), number)?;
+        let other = files::eventfd()?;
+        files::dup_onto(&other, number)?;
         signal(&fd)?;
         waiter
             .join()
@@ -283,7 +283,7 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
     let fds = (0..8)
         .map(|_| signals::signalfd(libc::SIGUSR1))
         .collect::<std::io::Result<Vec<_>>>()?;
-    let (ours, theirs) = sys::pipe()?;
+    let (ours, theirs) = files::pipe()?;
     let child = processes::fork(|| {
         let add_all = || -> Result<()> {
             for (data, fd) in (0..).zip(&fds) {
@@ -293,7 +293,7 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
             }
             signals::signal_this_process(libc::SIGUSR1)?;
             ensure!(instances[0].ready()?.len() == fds.len());
-            sys::write(theirs.as_raw_fd(), b"x")?;
+            files::write(&theirs, b"x")?;
             // Until it is killed: there is always something ready.
             loop {
                 instances[1].wait(1, None)?;
@@ -301,7 +301,7 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
         };
         i32::from(add_all().is_err())
     })?;
-    let told = sys::poll(ours.as_raw_fd(), libc::POLLIN, crate::support::LONG)?;
+    let told = files::poll(&ours, libc::POLLIN, crate::support::LONG)?;
     ensure!(told != 0, "the child does not get there");
     child.kill(libc::SIGKILL)?;
     ensure!(child.wait()? == -libc::SIGKILL);
@@ -331,12 +331,12 @@ fn pollfree_comes_while_watches_are_ended<M: Multiplexer>() -> Result<()> {
         let mut fds = (0..12)
             .map(|_| signals::signalfd(libc::SIGUSR1))
             .collect::<std::io::Result<Vec<_>>>()?;
-        let (ours, theirs) = sys::pipe()?;
+        let (ours, theirs) = files::pipe()?;
         let child = processes::fork(|| {
             let added = fds.iter().all(|fd| m.add(fd, EventFlags::IN, 1).is_ok());
-            i32::from(!added || sys::write(theirs.as_raw_fd(), b"x").is_err())
+            i32::from(!added || files::write(&theirs, b"x").is_err())
         })?;
-        ensure!(sys::poll(ours.as_raw_fd(), libc::POLLIN, crate::support::LONG)? != 0);
+        ensure!(files::poll(&ours, libc::POLLIN, crate::support::LONG)? != 0);
         // Now it is on its way out, or will be soon.
         for _ in 0..round % 7 * 100 {
             std::hint::spin_loop();

@@ -3,17 +3,18 @@
 //!
 //! The numbers are those of `rust/eventpoll/crowd.rs`.
 
-use crate::files::signal;
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes;
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::settings;
 use crate::support::{expect_error, expect_none, expect_one, LONG};
-use crate::sys;
 use anyhow::{ensure, Result};
-use repoll::{CreateFlags, EventFlags, Instance};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use repoll::{CreateFlags, EventFlags};
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::limits;
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes;
+use repoll_testkit::scanner::{pollfds, Kernel, Side};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
@@ -44,10 +45,10 @@ const OTHER: u32 = 4711;
 
 /// An instance with `count` watches of a file, which comes with its copies.
 fn watching(count: usize) -> Result<(Repoll, Vec<OwnedFd>)> {
-    sys::allow_descriptors(8192)?;
+    limits::allow_files(8192)?;
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
-    let mut copies = sys::copies(&fd, count - 1)?;
+    let fd = files::eventfd()?;
+    let mut copies = files::copies(&fd, count - 1)?;
     copies.push(fd);
     for copy in &copies {
         m.add(copy, EventFlags::IN, 1)?;
@@ -57,16 +58,8 @@ fn watching(count: usize) -> Result<(Repoll, Vec<OwnedFd>)> {
 
 /// The events of the last of `count` entries of one poll(2), each of which polls `m`.
 fn polled(m: &Repoll, count: usize) -> Result<i16> {
-    let mut fds = vec![
-        libc::pollfd {
-            fd: m.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        count
-    ];
-    // SAFETY: the array has `count` entries.
-    sys::check(unsafe { libc::poll(fds.as_mut_ptr(), count as u64, 1) })?;
+    let mut fds = pollfds(&vec![m.as_raw_fd(); count], libc::POLLIN);
+    Kernel.poll(&mut fds, Some(Duration::from_millis(1)))?;
     Ok(fds[count - 1].revents)
 }
 
@@ -117,7 +110,7 @@ fn a_watch_that_makes_too_many_callbacks_is_enospc() -> Result<()> {
     let copy = fds[0].try_clone()?;
     expect_error(m.add(&copy, EventFlags::IN, 1), libc::ENOSPC)?;
     // Another file has a count of its own; and with fewer pollers there is room.
-    m.add(&sys::eventfd()?, EventFlags::IN, 3)?;
+    m.add(&files::eventfd()?, EventFlags::IN, 3)?;
     drop(outsiders.pop());
     drop(outsiders.pop());
     m.add(&copy, EventFlags::IN, 1)?;
@@ -140,7 +133,7 @@ fn another_instance_of_the_user_is_counted_too() -> Result<()> {
         outsiders.push(c);
     }
     let other = Repoll::new()?;
-    let copies = sys::copies(&fds[0], 3)?;
+    let copies = files::copies(&fds[0], 3)?;
     for copy in &copies[..2] {
         other.add(copy, EventFlags::IN, 1)?;
     }
@@ -191,7 +184,7 @@ fn instances_above_are_no_outsiders() -> Result<()> {
 }
 
 fn an_instance_in_error_is_so_to_outsiders_only() -> Result<()> {
-    sys::allow_descriptors(8192)?;
+    limits::allow_files(8192)?;
     let inner = Repoll::new()?;
     expect_outsiders(&inner, OUTSIDERS)?;
     let outer = Repoll::new()?;
@@ -199,7 +192,7 @@ fn an_instance_in_error_is_so_to_outsiders_only() -> Result<()> {
     expect_none(&outer)?;
     outer.modify(&inner, EventFlags::IN | EventFlags::ET, 2)?;
     expect_none(&outer)?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     inner.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     ensure!(expect_one(&outer, 2)? == EventFlags::IN);
@@ -210,15 +203,14 @@ fn an_instance_in_error_is_so_to_outsiders_only() -> Result<()> {
 /// As another user: with a new instance, watches `fds` as far as that is allowed. The process stays
 /// until it is killed.
 fn as_another_user(fds: &[OwnedFd], outsiders: usize) -> Result<processes::Process> {
-    sys::allow_descriptors(8192)?;
-    let (reader, writer) = sys::pipe()?;
+    limits::allow_files(8192)?;
+    let (reader, writer) = files::pipe()?;
     let m = Repoll::new()?;
     let child = processes::fork(|| {
         let done = || -> Result<()> {
             processes::become_user(OTHER)?;
             // CREATE needs no access to the device; the instance is the new user's.
-            let own = Instance::from(OwnedFd::from(m)).create(CreateFlags::CLOEXEC)?;
-            let own = Repoll::from(OwnedFd::from(own));
+            let own = m.create(CreateFlags::CLOEXEC)?;
             for fd in fds {
                 own.add(fd, EventFlags::IN, 1)?;
             }
@@ -228,7 +220,7 @@ fn as_another_user(fds: &[OwnedFd], outsiders: usize) -> Result<processes::Proce
                 c.add(&own, EventFlags::IN, 1)?;
                 pollers.push(c);
             }
-            sys::write(writer.as_raw_fd(), b"x")?;
+            files::write(&writer, b"x")?;
             loop {
                 std::thread::sleep(Duration::from_secs(1));
             }
@@ -243,10 +235,10 @@ fn as_another_user(fds: &[OwnedFd], outsiders: usize) -> Result<processes::Proce
     })?;
     drop(writer);
     ensure!(
-        sys::poll_in(reader.as_fd(), settings::get().scaled(LONG))?,
+        files::poll_in(&reader, settings::get().scaled(LONG))?,
         "the child is not ready"
     );
-    ensure!(sys::read(reader.as_raw_fd(), &mut [0])? == 1);
+    ensure!(files::read(&reader, &mut [0])? == 1);
     Ok(child)
 }
 
@@ -257,9 +249,9 @@ fn end(child: processes::Process) -> Result<()> {
 }
 
 fn a_user_cannot_use_up_the_watches_of_a_shared_file() -> Result<()> {
-    sys::allow_descriptors(8192)?;
-    let fd = sys::eventfd()?;
-    let copies = sys::copies(&fd, WATCHES)?;
+    limits::allow_files(8192)?;
+    let fd = files::eventfd()?;
+    let copies = files::copies(&fd, WATCHES)?;
     let child = as_another_user(&copies, 0)?;
     let m = Repoll::new()?;
     for copy in &copies {
@@ -273,10 +265,10 @@ fn a_user_cannot_use_up_the_watches_of_a_shared_file() -> Result<()> {
 }
 
 fn a_user_cannot_use_up_the_callbacks_of_a_shared_file() -> Result<()> {
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let child = as_another_user(&[fd.try_clone()?], OUTSIDERS)?;
     let m = Repoll::new()?;
-    for copy in sys::copies(&fd, 100)? {
+    for copy in files::copies(&fd, 100)? {
         m.add(&copy, EventFlags::IN, 1)?;
         m.delete(&copy)?;
     }

@@ -2,13 +2,13 @@
 //! What WAIT hands out: the data, the order, the share of each, and nothing is lost.
 
 use crate::both;
-use crate::files::{eventfds, signal};
-use crate::multiplexer::Multiplexer;
 use crate::registry::Test;
 use crate::support::{expect_error, expect_none, expect_one, LONG};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::{Event, EventFlags};
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::memory::{Mapping, Place};
+use repoll_testkit::multiplexer::Multiplexer;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub fn tests() -> Vec<Test> {
 
 fn data_come_back_untouched<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     m.add(&fd, EventFlags::IN, 0)?;
     for data in [0, 1, 0x0123_4567_89ab_cdef, 1 << 63, u64::MAX] {
@@ -106,7 +106,7 @@ fn many_ready_files_fit_into_one_wait<M: Multiplexer>() -> Result<()> {
 /// The key of a watch is the open file and the number together.
 fn a_watch_per_descriptor_is_reported_each<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let copy = fd.try_clone()?;
     m.add(&fd, EventFlags::IN, 1)?;
     m.add(&copy, EventFlags::IN, 2)?;
@@ -117,55 +117,11 @@ fn a_watch_per_descriptor_is_reported_each<M: Multiplexer>() -> Result<()> {
     expect_one(&m, 2).map(drop)
 }
 
-/// A page that is mapped, followed by one that is not.
-struct Edge {
-    page: *mut libc::c_void,
-}
-
-impl Edge {
-    fn new() -> Result<Self> {
-        let size = sys::page_size();
-        // SAFETY: new mappings, at a place that the kernel chooses; half of it is given back.
-        unsafe {
-            let page = libc::mmap(
-                std::ptr::null_mut(),
-                2 * size,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            );
-            ensure!(page != libc::MAP_FAILED, "mmap");
-            sys::check(libc::munmap(page.add(size), size))?;
-            Ok(Self { page })
-        }
-    }
-
-    /// Where `count` whole events fit before the end.
-    fn before_end(&self, count: usize) -> usize {
-        self.page as usize + sys::page_size() - count * size_of::<Event>()
-    }
-
-    fn events(&self, count: usize) -> Vec<Event> {
-        let first = self.before_end(count) as *const Event;
-        let event = |at| {
-            // SAFETY: so many events lie before the end, in memory that the kernel initialized.
-            unsafe { first.add(at).read_unaligned() }
-        };
-        (0..count).map(event).collect()
-    }
-}
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        // SAFETY: it is mapped, and nobody refers to it any more.
-        unsafe { libc::munmap(self.page, sys::page_size()) };
-    }
-}
-
 fn efault_after<M: Multiplexer>(fitting: usize) -> Result<()> {
     let m = M::new()?;
-    let edge = Edge::new()?;
+    // The events that fit, and then nothing.
+    let room = vec![Event::default(); fitting];
+    let (edge, offset) = Mapping::ending_with(&room)?;
     let fds = eventfds(6)?;
     for (data, fd) in (0..).zip(&fds) {
         // A file of each trigger on either side of the edge.
@@ -177,15 +133,15 @@ fn efault_after<M: Multiplexer>(fitting: usize) -> Result<()> {
         m.add(fd, EventFlags::IN | trigger, data)?;
         signal(fd)?;
     }
-    // SAFETY: what is written lies in the page, which is ours.
-    let result = unsafe { m.wait_at(edge.before_end(fitting), 6, Some(LONG)) };
+    let result = m.wait_at(edge.place(offset), 6, Some(LONG));
     let mut seen: Vec<u64> = Vec::new();
     if fitting == 0 {
         expect_error(result, libc::EFAULT)?;
     } else {
         let count = result?;
         ensure!(count == fitting, "{count} events in the room of {fitting}");
-        seen.extend(edge.events(fitting).iter().map(Event::data));
+        let events: Vec<Event> = edge.values(offset, fitting);
+        seen.extend(events.iter().map(Event::data));
     }
     seen.extend(m.ready_data()?);
     seen.sort_unstable();
@@ -211,8 +167,7 @@ fn the_buffer_beyond_the_events_stays_untouched<M: Multiplexer>() -> Result<()> 
     }
     let sentinel = Event::new(EventFlags::from_bits_retain(0xdead_beef), 0xdead_beef);
     let mut buffer = [sentinel; 8];
-    // SAFETY: the buffer is ours and has room for 8.
-    let count = unsafe { m.wait_at(buffer.as_mut_ptr() as usize, 8, Some(LONG)) }?;
+    let count = m.wait_at(Place::of(&mut buffer), 8, Some(LONG))?;
     ensure!(count == 2);
     ensure!(
         buffer[2..].iter().all(|event| *event == sentinel),

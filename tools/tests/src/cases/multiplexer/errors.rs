@@ -2,14 +2,14 @@
 //! Errors that the C epoll has too, in its order. None of them changes anything.
 
 use crate::both;
-use crate::files::signal;
-use crate::multiplexer::Multiplexer;
 use crate::registry::Test;
 use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
-use crate::sys;
-use crate::user_space::end_of_user_space;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::memory::{self, Mapping, Place};
+use repoll_testkit::multiplexer::Multiplexer;
+use repoll_testkit::user_space::end_of_user_space;
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
@@ -51,7 +51,7 @@ fn a_wrong_descriptor_is_ebadf<M: Multiplexer>() -> Result<()> {
 
 fn a_wrong_operation_is_einval<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     for op in [0, 4, -1, 77, i32::MAX] {
         expect_error(m.ctl(op, fd.as_raw_fd(), EventFlags::IN, 2), libc::EINVAL)?;
@@ -65,7 +65,7 @@ fn a_file_that_cannot_be_polled_is_eperm<M: Multiplexer>() -> Result<()> {
     let files = [
         File::open(std::env::current_exe()?)?,
         File::open("/")?,
-        File::from(sys::memfd("x")?),
+        File::from(files::memfd("x")?),
     ];
     for file in files {
         expect_error(m.add(&file, EventFlags::IN, 1), libc::EPERM)?;
@@ -97,7 +97,7 @@ fn the_instance_itself_is_einval<M: Multiplexer>() -> Result<()> {
 
 fn a_second_add_is_eexist<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     expect_error(m.add(&fd, EventFlags::OUT, 2), libc::EEXIST)?;
     expect_none(&m)?;
@@ -107,7 +107,7 @@ fn a_second_add_is_eexist<M: Multiplexer>() -> Result<()> {
 
 fn mod_and_del_of_an_unwatched_file_are_enoent<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     expect_error(m.modify(&fd, EventFlags::IN, 1), libc::ENOENT)?;
     expect_error(m.delete(&fd), libc::ENOENT)?;
     m.add(&fd, EventFlags::IN, 1)?;
@@ -119,57 +119,61 @@ fn mod_and_del_of_an_unwatched_file_are_enoent<M: Multiplexer>() -> Result<()> {
     expect_error(m.delete(&fd), libc::ENOENT)
 }
 
-fn wait_at<M: Multiplexer>(m: &M, address: usize, max: i32) -> std::io::Result<usize> {
-    // SAFETY: the callers give addresses where nothing is, or a buffer with room for one.
-    unsafe { m.wait_at(address, max, Some(Duration::ZERO)) }
+fn wait_at<M: Multiplexer>(m: &M, place: Place<'_>, max: i32) -> std::io::Result<usize> {
+    m.wait_at(place, max, Some(Duration::ZERO))
 }
 
 fn a_wrong_maxevents_is_einval<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     // The array must end below the end of user space, however little of it is mapped.
-    let address = sys::map_low_page()?;
+    let page = Mapping::at(0x1000_0000_0000, memory::page_size())?;
     let most = i32::MAX / size_of::<repoll::Event>() as i32;
     for max in [0, -1, i32::MIN, most + 1, i32::MAX] {
-        expect_error(wait_at(&m, address, max), libc::EINVAL)?;
+        expect_error(wait_at(&m, page.place(0), max), libc::EINVAL)?;
     }
-    ensure!(wait_at(&m, address, most)? == 1);
+    ensure!(wait_at(&m, page.place(0), most)? == 1);
     Ok(())
 }
 
 fn a_wrong_maxevents_comes_before_a_bad_pointer<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    expect_error(wait_at(&m, usize::MAX - 4095, 0), libc::EINVAL)
+    expect_error(
+        wait_at(&m, Place::nowhere(usize::MAX - 4095), 0),
+        libc::EINVAL,
+    )
 }
 
 /// Even with nothing ready.
 fn a_kernel_address_for_the_events_is_efault<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     for address in [usize::MAX - 4095, 0xffff_8880_0000_0000] {
-        expect_error(wait_at(&m, address, 1), libc::EFAULT)?;
+        expect_error(wait_at(&m, Place::nowhere(address), 1), libc::EFAULT)?;
     }
     // The end of the array counts, not its begin alone.
     let most = i32::MAX / size_of::<repoll::Event>() as i32;
     let address = end_of_user_space()? - 0x1_0000;
-    expect_error(wait_at(&m, address, most), libc::EFAULT)
+    // SAFETY: nothing is written, as nothing is watched.
+    let place = unsafe { Place::at(address) };
+    expect_error(wait_at(&m, place, most), libc::EFAULT)
 }
 
 fn an_unmapped_address_for_the_events_is_efault_when_ready<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
-    ensure!(wait_at(&m, 4096, 1)? == 0);
+    ensure!(wait_at(&m, Place::nowhere(4096), 1)? == 0);
     signal(&fd)?;
-    expect_error(wait_at(&m, 4096, 1), libc::EFAULT)?;
-    expect_error(wait_at(&m, 0, 1), libc::EFAULT)?;
+    expect_error(wait_at(&m, Place::nowhere(4096), 1), libc::EFAULT)?;
+    expect_error(wait_at(&m, Place::NULL, 1), libc::EFAULT)?;
     expect_one(&m, 1).map(drop)
 }
 
 fn unknown_event_bits_are_ignored<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(
         &fd,
         EventFlags::IN | EventFlags::from_bits_retain(1 << 20),
@@ -183,7 +187,7 @@ fn unknown_event_bits_are_ignored<M: Multiplexer>() -> Result<()> {
 fn a_failed_add_leaves_nothing_behind<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let directory = File::open("/")?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let before = open_descriptors()?;
     for _ in 0..1000 {

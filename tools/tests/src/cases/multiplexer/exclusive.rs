@@ -2,14 +2,13 @@
 //! EPOLLEXCLUSIVE: of the instances that watch a file, an event wakes one.
 
 use crate::both;
-use crate::files::{read_all, signal, Source, KINDS};
-use crate::multiplexer::Multiplexer;
 use crate::registry::Test;
 use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
-use std::os::fd::AsRawFd;
+use repoll_testkit::file_kinds::{Source, KINDS};
+use repoll_testkit::files::{self, read_all, signal};
+use repoll_testkit::multiplexer::Multiplexer;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::{scope, sleep};
 
@@ -31,13 +30,13 @@ const INSTANCES: usize = 4;
 
 fn an_exclusive_watch_is_a_watch<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EXCLUSIVE, 1)?;
     for _ in 0..3 {
         signal(&fd)?;
         ensure!(expect_one(&m, 1)? == EventFlags::IN);
         ensure!(expect_one(&m, 1)? == EventFlags::IN);
-        read_all(fd.as_raw_fd())?;
+        read_all(&fd)?;
         ensure!(m.ready()?.is_empty());
     }
     m.delete(&fd)?;
@@ -53,7 +52,7 @@ fn woken<M: Multiplexer>(
     watches: [EventFlags; INSTANCES],
     least: usize,
 ) -> Result<Vec<usize>> {
-    let stop = sys::eventfd()?;
+    let stop = files::eventfd()?;
     let mut instances = Vec::new();
     for events in watches {
         let m = M::new()?;
@@ -132,7 +131,7 @@ fn a_shared_watch_beside_exclusive_ones_is_woken_too<M: Multiplexer>() -> Result
     let shared = EventFlags::IN | EventFlags::ET;
     let m = M::new()?;
     let others = [M::new()?, M::new()?];
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, shared, 1)?;
     for other in &others {
         other.add(&fd, exclusive, 2)?;
@@ -148,7 +147,7 @@ fn a_shared_watch_beside_exclusive_ones_is_woken_too<M: Multiplexer>() -> Result
 
 fn it_is_given_at_add_only<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     expect_error(m.modify(&fd, EXCLUSIVE, 2), libc::EINVAL)?;
     m.delete(&fd)?;
@@ -164,7 +163,7 @@ fn it_is_given_at_add_only<M: Multiplexer>() -> Result<()> {
 
 fn it_goes_with_no_oneshot<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for more in [
         EventFlags::ONESHOT,
         EventFlags::PRI,
@@ -185,6 +184,6 @@ fn an_instance_is_not_watched_exclusively<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let other = M::new()?;
     expect_error(m.add(&other, EXCLUSIVE, 1), libc::EINVAL)?;
-    let c = crate::multiplexer::Epoll::new()?;
+    let c = repoll_testkit::multiplexer::Epoll::new()?;
     expect_error(m.add(&c, EXCLUSIVE, 1), libc::EINVAL)
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What `/proc/PID/fdinfo` shows of an instance: its interest list.
 
-use crate::multiplexer::{Multiplexer, Repoll};
-use crate::processes;
+use crate::both;
 use crate::registry::Test;
+use crate::repoll_only;
 use crate::support::expect_one;
-use crate::sys;
-use crate::{both, repoll_only};
 use anyhow::{ensure, Context, Result};
 use repoll::EventFlags;
+use repoll_testkit::files;
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use repoll_testkit::processes;
+use rustix::thread::CapabilitySet;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -45,7 +47,7 @@ fn watches(m: &impl Multiplexer) -> Result<Vec<BTreeMap<String, String>>> {
 fn the_interest_list_is_shown<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     ensure!(watches(&m)?.is_empty());
-    let (a, b) = (sys::eventfd()?, sys::eventfd()?);
+    let (a, b) = (files::eventfd()?, files::eventfd()?);
     m.add(&a, EventFlags::IN | EventFlags::ET, 0x1234_5678_9abc_def0)?;
     m.add(&b, EventFlags::OUT, 2)?;
     let shown = watches(&m)?;
@@ -89,7 +91,7 @@ fn the_interest_list_is_shown<M: Multiplexer>() -> Result<()> {
 
 fn closed_files_are_not_shown<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     drop(fd);
     let shown = watches(&m)?;
@@ -102,7 +104,7 @@ fn it_can_be_read_while_things_change<M: Multiplexer>() -> Result<()> {
     std::thread::scope(|threads| {
         let changes = threads.spawn(|| -> Result<()> {
             for data in 0..500 {
-                let fd = sys::eventfd()?;
+                let fd = files::eventfd()?;
                 m.add(&fd, EventFlags::IN, data)?;
             }
             Ok(())
@@ -118,7 +120,7 @@ fn it_can_be_read_while_things_change<M: Multiplexer>() -> Result<()> {
 /// other.
 fn shown_of_wakeup<M: Multiplexer>() -> Result<[u32; 2]> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let shown = || -> Result<u32> {
         let watches = watches(&m)?;
         let events = watches[0].get("events").context("events are shown")?;
@@ -127,7 +129,7 @@ fn shown_of_wakeup<M: Multiplexer>() -> Result<[u32; 2]> {
     m.add(&fd, EventFlags::IN | EventFlags::WAKEUP, 1)?;
     let after_add = shown()?;
     m.modify(&fd, EventFlags::IN | EventFlags::ET | EventFlags::WAKEUP, 2)?;
-    crate::files::signal(&fd)?;
+    repoll_testkit::files::signal(&fd)?;
     ensure!(expect_one(&m, 2)? == EventFlags::IN);
     Ok([after_add, shown()?])
 }
@@ -138,10 +140,8 @@ fn without_wakeup() -> [u32; 2] {
     [always.bits(), (always | EventFlags::ET).bits()]
 }
 
-const CAP_BLOCK_SUSPEND: u32 = 36;
-
 fn wakeup_is_taken_away_from_who_may_not_block_suspend<M: Multiplexer>() -> Result<()> {
-    processes::give_up(CAP_BLOCK_SUSPEND)?;
+    processes::give_up(CapabilitySet::BLOCK_SUSPEND)?;
     let shown = shown_of_wakeup::<M>()?;
     ensure!(shown == without_wakeup(), "{shown:x?}");
     Ok(())

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The ioctl interface of repoll itself: versions by size, flags, NOP, CREATE.
 
-use crate::files::{signal, Scratch};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes;
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::sys::*;
 use repoll::{CreateFlags, Event, EventFlags};
+use repoll_testkit::file_kinds::Scratch;
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes;
+use repoll_testkit::raw;
+use rustix::io::FdFlags;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -41,10 +43,10 @@ fn resized(request: u32, size: usize) -> u32 {
     (request & !(0x3fff << 16)) | ((size as u32) << 16)
 }
 
-fn ioctl<T>(m: &Repoll, request: u32, argument: &T) -> io::Result<i32> {
+fn ioctl<T>(m: &Repoll, request: u32, argument: &T) -> io::Result<usize> {
     let address = std::ptr::from_ref(argument) as usize;
     // SAFETY: our callers give as much as the request reads; what WAIT writes is a buffer.
-    unsafe { sys::ioctl(m.as_raw_fd(), request, address) }
+    unsafe { raw::ioctl(m, request, address) }
 }
 
 fn nop_does_nothing() -> Result<()> {
@@ -57,10 +59,9 @@ fn nop_does_nothing() -> Result<()> {
 
 fn create_makes_an_independent_instance() -> Result<()> {
     let first = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     first.add(&fd, EventFlags::IN, 1)?;
-    let instance = first.instance().create(CreateFlags::CLOEXEC)?;
-    let second = Repoll::from(std::os::fd::OwnedFd::from(instance));
+    let second = first.create(CreateFlags::CLOEXEC)?;
     signal(&fd)?;
     expect_none(&second)?;
     second.add(&fd, EventFlags::IN, 2)?;
@@ -75,20 +76,19 @@ fn create_makes_an_independent_instance() -> Result<()> {
 fn create_sets_close_on_exec_when_asked() -> Result<()> {
     let m = Repoll::new()?;
     for (flags, expected) in [
-        (CreateFlags::CLOEXEC, libc::FD_CLOEXEC),
-        (CreateFlags::empty(), 0),
+        (CreateFlags::CLOEXEC, FdFlags::CLOEXEC),
+        (CreateFlags::empty(), FdFlags::empty()),
     ] {
         let made = m.instance().create(flags)?;
-        // SAFETY: F_GETFD takes no argument.
-        let got = sys::check(unsafe { libc::fcntl(made.as_raw_fd(), libc::F_GETFD) })?;
-        ensure!(got == expected, "{flags:?}: {got}");
+        let got = rustix::io::fcntl_getfd(&made)?;
+        ensure!(got == expected, "{flags:?}: {got:?}");
     }
     Ok(())
 }
 
 fn unknown_flags_are_einval() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let before = open_descriptors()?;
     for flags in [1, 1 << 31, u32::MAX, libc::O_NONBLOCK as u32] {
         let create = repoll_create {
@@ -129,8 +129,7 @@ fn a_bad_pointer_to_the_argument_is_efault() -> Result<()> {
         REPOLL_IOCTL_SELECT,
     ] {
         for address in [0, 1, 4096, usize::MAX - 4095, usize::MAX] {
-            // SAFETY: nothing is mapped there that we use.
-            let result = unsafe { sys::ioctl(m.as_raw_fd(), request, address) };
+            let result = raw::ioctl_nowhere(&m, request, address);
             expect_error(result, libc::EFAULT)?;
         }
     }
@@ -147,7 +146,7 @@ struct Later<T> {
 
 fn a_longer_argument_is_taken_when_the_rest_is_zero() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     let ctl = Later {
         known: repoll_ctl {
@@ -177,13 +176,13 @@ fn a_longer_argument_is_taken_when_the_rest_is_zero() -> Result<()> {
         resized(REPOLL_IOCTL_CREATE, size_of_val(&create)),
         &create,
     )?;
-    sys::close(made)?;
+    files::close(made as i32)?;
     Ok(())
 }
 
 fn a_longer_argument_with_more_in_it_is_e2big() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for more in [[1, 0], [0, 1 << 63]] {
         let ctl = Later {
             known: repoll_ctl {
@@ -220,7 +219,7 @@ fn a_longer_argument_with_more_in_it_is_e2big() -> Result<()> {
 
 fn the_first_version_of_wait_is_understood() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let mut event = Event::default();
@@ -296,7 +295,7 @@ fn an_unknown_request_is_einval() -> Result<()> {
         expect_error(ioctl(&m, request, &nothing), libc::EINVAL)?;
         let address = nothing.as_ptr() as usize;
         // SAFETY: nobody reads or writes more than there is.
-        let of_c = unsafe { sys::ioctl(c_epoll.as_raw_fd(), request, address) };
+        let of_c = unsafe { raw::ioctl(&c_epoll, request, address) };
         expect_error(of_c, libc::EINVAL)?;
     }
     Ok(())
@@ -317,14 +316,12 @@ fn busy_polling_is_not_supported() -> Result<()> {
 fn an_instance_that_was_created_has_the_c_epolls_name() -> Result<()> {
     let link = |fd: i32| std::fs::read_link(format!("/proc/self/fd/{fd}"));
     let outer = Repoll::new()?;
-    let inner = Repoll::from(OwnedFd::from(
-        outer.instance().create(CreateFlags::CLOEXEC)?,
-    ));
+    let inner = outer.create(CreateFlags::CLOEXEC)?;
     let c_epoll = Epoll::new()?;
     let name = link(inner.as_raw_fd())?;
     ensure!(name == link(c_epoll.as_raw_fd())?, "{}", name.display());
     ensure!(link(outer.as_raw_fd())?.as_os_str() == "/dev/repoll");
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     inner.add(&fd, EventFlags::IN, 1)?;
     outer.add(&inner, EventFlags::IN, 2)?;
     signal(&fd)?;
@@ -334,20 +331,20 @@ fn an_instance_that_was_created_has_the_c_epolls_name() -> Result<()> {
 
 fn read_and_write_are_refused() -> Result<()> {
     let m = Repoll::new()?;
-    ensure!(sys::read(m.as_raw_fd(), &mut [0; 8]).is_err());
-    ensure!(sys::write(m.as_raw_fd(), &[0; 8]).is_err());
+    ensure!(files::read(&m, &mut [0; 8]).is_err());
+    ensure!(files::write(&m, &[0; 8]).is_err());
     Ok(())
 }
 
 /// Through /proc, the device is opened once more.
 fn an_instance_that_is_opened_again_is_a_new_one() -> Result<()> {
     let first = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     first.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let path = format!("/proc/self/fd/{}", first.as_raw_fd());
     let file = std::fs::File::options().read(true).write(true).open(path)?;
-    let second = Repoll::from(OwnedFd::from(file));
+    let second = Repoll::from_descriptor(file.into());
     expect_none(&second)?;
     second.add(&fd, EventFlags::IN, 2)?;
     expect_one(&second, 2)?;
@@ -357,7 +354,7 @@ fn an_instance_that_is_opened_again_is_a_new_one() -> Result<()> {
 /// As one of the C epoll.
 fn an_instance_that_was_created_cannot_be_opened_again() -> Result<()> {
     let made = Repoll::new()?.instance().create(CreateFlags::CLOEXEC)?;
-    for instance in [OwnedFd::from(made), Epoll::new()?.into()] {
+    for instance in [OwnedFd::from(made), Epoll::new()?.into_descriptor()] {
         let path = format!("/proc/self/fd/{}", instance.as_raw_fd());
         expect_error(std::fs::File::open(path), libc::ENXIO)?;
     }
@@ -373,9 +370,8 @@ fn create_needs_no_device() -> Result<()> {
         let body = || -> Result<()> {
             std::os::unix::fs::chroot(empty.path())?;
             expect_error(Repoll::new(), libc::ENOENT)?;
-            let made = m.instance().create(CreateFlags::CLOEXEC)?;
-            let made = Repoll::from(OwnedFd::from(made));
-            let fd = sys::eventfd()?;
+            let made = m.create(CreateFlags::CLOEXEC)?;
+            let fd = files::eventfd()?;
             made.add(&fd, EventFlags::IN, 1)?;
             signal(&fd)?;
             expect_one(&made, 1).map(drop)

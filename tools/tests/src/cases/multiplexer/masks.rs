@@ -2,15 +2,17 @@
 //! WAIT with a signal mask, as epoll_pwait(2): in force for as long as the wait.
 
 use crate::each;
-use crate::files::signal;
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes;
 use crate::registry::Test;
-use crate::signals::{self, HANDLED};
 use crate::support::{expect_error, LONG, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Result};
+use repoll::Event;
 use repoll::EventFlags;
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::memory::Place;
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes;
+use repoll_testkit::signals::{self, HANDLED};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::sleep;
@@ -38,14 +40,14 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
 fn instance<M: Multiplexer>() -> Result<(M, OwnedFd)> {
     signals::handle_signal(libc::SIGUSR1, 0)?;
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     Ok((m, fd))
 }
 
 fn a_pending_signal_that_the_mask_lets_in_ends_the_wait<M: Multiplexer>() -> Result<()> {
     let (m, _fd) = instance::<M>()?;
-    signals::block_signal(libc::SIGUSR1);
+    signals::block_signal(libc::SIGUSR1)?;
     for round in 0..3 {
         signals::signal_this_process(libc::SIGUSR1)?;
         ensure!(HANDLED.load(SeqCst) == round, "it is blocked");
@@ -61,8 +63,7 @@ fn a_blocked_signal_does_not_end_the_wait<M: Multiplexer>() -> Result<()> {
     let parent = std::process::id() as i32;
     let child = processes::fork(|| {
         sleep(2 * MOMENT);
-        // SAFETY: the call takes numbers only.
-        unsafe { libc::kill(parent, libc::SIGUSR1) }
+        i32::from(processes::kill(parent, libc::SIGUSR1).is_err())
     })?;
     let blocked = [libc::SIGUSR1, libc::SIGCHLD];
     let events = m.wait_masked(Some(10 * MOMENT), &blocked)?;
@@ -75,7 +76,7 @@ fn a_blocked_signal_does_not_end_the_wait<M: Multiplexer>() -> Result<()> {
 /// And then the signal waits on: the mask that let it in is gone.
 fn an_event_comes_before_a_signal<M: Multiplexer>() -> Result<()> {
     let (m, fd) = instance::<M>()?;
-    signals::block_signal(libc::SIGUSR1);
+    signals::block_signal(libc::SIGUSR1)?;
     signal(&fd)?;
     signals::signal_this_process(libc::SIGUSR1)?;
     let events = m.wait_masked(Some(LONG), &[])?;
@@ -109,13 +110,18 @@ fn kill_and_stop_cannot_be_blocked<M: Multiplexer>() -> Result<()> {
     Ok(())
 }
 
+/// Waits with anything in place of a mask.
+fn masked_by<M: Multiplexer>(m: &M, address: usize, size: usize) -> io::Result<usize> {
+    let mut room = [Event::default()];
+    m.pwait_at(Place::of(&mut room), 1, None, (address, size))
+}
+
 fn a_mask_of_another_size_is_einval<M: Multiplexer>() -> Result<()> {
     let (m, fd) = instance::<M>()?;
     signal(&fd)?;
     let mask = [0u64; 16];
     for size in [0, 1, 4, 7, 9, 16, 128, usize::MAX] {
-        // SAFETY: the mask lives through the call.
-        let result = unsafe { m.wait_masked_at(None, mask.as_ptr() as usize, size) };
+        let result = masked_by(&m, mask.as_ptr() as usize, size);
         expect_error(result, libc::EINVAL)?;
     }
     Ok(())
@@ -125,8 +131,7 @@ fn a_bad_pointer_to_the_mask_is_efault<M: Multiplexer>() -> Result<()> {
     let (m, fd) = instance::<M>()?;
     signal(&fd)?;
     for address in [1, 4096, usize::MAX - 4095, usize::MAX] {
-        // SAFETY: nothing is mapped there.
-        let result = unsafe { m.wait_masked_at(None, address, 8) };
+        let result = masked_by(&m, address, 8);
         expect_error(result, libc::EFAULT)?;
     }
     Ok(())

@@ -2,15 +2,13 @@
 //! Instances that watch instances of the same make.
 
 use crate::both;
-use crate::files::{read_all, signal};
-use crate::multiplexer::Multiplexer;
 use crate::registry::Test;
 use crate::settings;
 use crate::support::{expect_error, expect_none, expect_one, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
-use std::os::fd::AsRawFd;
+use repoll_testkit::files::{self, read_all, signal};
+use repoll_testkit::multiplexer::Multiplexer;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -50,7 +48,7 @@ fn chain<M: Multiplexer>(length: usize) -> Result<Vec<M>> {
 
 fn an_outer_instance_sees_what_is_ready_in_the_inner_one<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     outer.add(&inner, EventFlags::IN, 2)?;
     inner.add(&fd, EventFlags::IN, 1)?;
     expect_none(&outer)?;
@@ -59,7 +57,7 @@ fn an_outer_instance_sees_what_is_ready_in_the_inner_one<M: Multiplexer>() -> Re
     expect_one(&outer, 2)?;
     expect_one(&inner, 1)?;
     expect_one(&outer, 2)?;
-    read_all(fd.as_raw_fd())?;
+    read_all(&fd)?;
     expect_none(&outer)?;
     expect_none(&inner)?;
     // What is ready when the inner one is added is seen too.
@@ -72,7 +70,7 @@ fn an_outer_instance_sees_what_is_ready_in_the_inner_one<M: Multiplexer>() -> Re
 
 fn an_outer_wait_is_woken<M: Multiplexer>() -> Result<()> {
     let instances = chain::<M>(2)?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     instances[0].add(&fd, EventFlags::IN, 1)?;
     let events = scope(|threads| {
         threads.spawn(|| {
@@ -87,7 +85,7 @@ fn an_outer_wait_is_woken<M: Multiplexer>() -> Result<()> {
 
 fn a_chain_passes_an_event_all_the_way_up<M: Multiplexer>() -> Result<()> {
     let instances = chain::<M>(5)?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     instances[0].add(&fd, EventFlags::IN, 1)?;
     for _ in 0..3 {
         let events = scope(|threads| {
@@ -102,7 +100,7 @@ fn a_chain_passes_an_event_all_the_way_up<M: Multiplexer>() -> Result<()> {
             expect_one(m, at)?;
         }
         expect_one(&instances[0], 1)?;
-        read_all(fd.as_raw_fd())?;
+        read_all(&fd)?;
         for m in &instances {
             expect_none(m)?;
         }
@@ -112,7 +110,7 @@ fn a_chain_passes_an_event_all_the_way_up<M: Multiplexer>() -> Result<()> {
 
 fn an_outer_edge_is_reported_once_per_change<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     outer.add(&inner, EventFlags::IN | EventFlags::ET, 2)?;
     inner.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     for _ in 0..3 {
@@ -128,7 +126,7 @@ fn an_outer_edge_is_reported_once_per_change<M: Multiplexer>() -> Result<()> {
 
 fn an_outer_oneshot_is_reported_once<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     outer.add(&inner, EventFlags::IN | EventFlags::ONESHOT, 2)?;
     inner.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
@@ -142,7 +140,7 @@ fn an_outer_oneshot_is_reported_once<M: Multiplexer>() -> Result<()> {
 
 fn a_file_in_both_is_reported_in_both<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     inner.add(&fd, EventFlags::IN, 1)?;
     outer.add(&fd, EventFlags::IN, 2)?;
     outer.add(&inner, EventFlags::IN, 3)?;
@@ -161,7 +159,7 @@ fn a_cycle_is_eloop<M: Multiplexer>() -> Result<()> {
         let copy = last.duplicate()?;
         expect_error(first.add(&copy, EventFlags::IN, 1), libc::ELOOP)?;
         // All is as before.
-        let fd = sys::eventfd()?;
+        let fd = files::eventfd()?;
         first.add(&fd, EventFlags::IN, 1)?;
         signal(&fd)?;
         expect_one(last, 99 + length as u64)?;
@@ -188,7 +186,7 @@ fn a_chain_is_not_made_too_long_at_its_lower_end<M: Multiplexer>() -> Result<()>
 /// An event would have to go all of them with interrupts off.
 fn too_many_ways_upwards_are_einval<M: Multiplexer>() -> Result<()> {
     let inner = M::new()?;
-    let (fd, other) = (sys::eventfd()?, sys::eventfd()?);
+    let (fd, other) = (files::eventfd()?, files::eventfd()?);
     let mut outers = Vec::new();
     for data in 0..500 {
         let outer = M::new()?;
@@ -212,7 +210,7 @@ fn too_many_ways_upwards_are_einval<M: Multiplexer>() -> Result<()> {
 
 fn the_close_of_the_inner_ends_the_watch<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     inner.add(&fd, EventFlags::IN, 1)?;
     outer.add(&inner, EventFlags::IN, 2)?;
     signal(&fd)?;
@@ -225,7 +223,7 @@ fn the_close_of_the_inner_ends_the_watch<M: Multiplexer>() -> Result<()> {
 
 fn the_close_of_the_outer_leaves_the_inner<M: Multiplexer>() -> Result<()> {
     let [inner, outer] = [M::new()?, M::new()?];
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     inner.add(&fd, EventFlags::IN, 1)?;
     outer.add(&inner, EventFlags::IN, 2)?;
     drop(outer);
@@ -235,7 +233,7 @@ fn the_close_of_the_outer_leaves_the_inner<M: Multiplexer>() -> Result<()> {
 
 fn the_close_of_the_file_is_seen_by_the_outer<M: Multiplexer>() -> Result<()> {
     let instances = chain::<M>(3)?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     instances[0].add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&instances[2], 102)?;
@@ -247,7 +245,7 @@ fn the_close_of_the_file_is_seen_by_the_outer<M: Multiplexer>() -> Result<()> {
 }
 
 fn opposite_adds_at_the_same_time_make_no_cycle<M: Multiplexer>() -> Result<()> {
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for _ in 0..settings::get().loops(200) {
         let [a, b] = [M::new()?, M::new()?];
         a.add(&fd, EventFlags::IN, 1)?;
@@ -258,13 +256,13 @@ fn opposite_adds_at_the_same_time_make_no_cycle<M: Multiplexer>() -> Result<()> 
         });
         ensure!(one != other, "both or none: {one}");
         signal(&fd)?;
-        read_all(fd.as_raw_fd())?;
+        read_all(&fd)?;
     }
     Ok(())
 }
 
 fn events_while_the_topology_changes<M: Multiplexer>() -> Result<()> {
-    let fds = crate::files::eventfds(4)?;
+    let fds = repoll_testkit::files::eventfds(4)?;
     let instances = (0..4).map(|_| M::new()).collect::<Result<Vec<M>, _>>()?;
     for (m, fd) in instances.iter().zip(&fds) {
         m.add(fd, EventFlags::IN, 1)?;
@@ -289,7 +287,7 @@ fn events_while_the_topology_changes<M: Multiplexer>() -> Result<()> {
         threads.spawn(|| {
             body(1, &|n| {
                 drop(at(n).wait(3, Some(Duration::from_millis(1))));
-                drop(read_all(fds[n % 4].as_raw_fd()));
+                drop(read_all(&fds[n % 4]));
             });
         });
         let end = Instant::now() + settings::get().stress() / 2;
@@ -298,7 +296,7 @@ fn events_while_the_topology_changes<M: Multiplexer>() -> Result<()> {
         }
         over.store(true, SeqCst);
     });
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     instances[0].add(&fd, EventFlags::IN | EventFlags::ET, 77)?;
     signal(&fd)?;
     ensure!(instances[0].ready_data()?.contains(&77));

@@ -3,18 +3,18 @@
 //! kill.
 
 use crate::cost::{instructions_once, time_to_die};
-use crate::files::{eventfds, signal};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes;
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::stall::StallingPage;
 use crate::support::{expect_error, expect_one, memory_is_countable, LONG};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::limits;
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes;
+use repoll_testkit::stall::StallingPage;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread::{scope, sleep};
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn pyramid<M: Multiplexer>(
     n: usize,
     mut link: impl FnMut(&M, &M) -> Result<()>,
 ) -> Result<Vec<Vec<M>>> {
-    sys::allow_descriptors(4096)?;
+    limits::allow_files(4096)?;
     let mut levels: Vec<Vec<M>> = vec![vec![M::new()?]];
     for _ in 0..4 {
         levels.push((0..n).map(|_| M::new()).collect::<Result<_, _>>()?);
@@ -106,7 +106,7 @@ fn add_below<M: Multiplexer>(
 
 fn an_add_below_many_paths_is_linear_in_the_links() -> Result<()> {
     fn costs<M: Multiplexer>() -> Result<[(usize, u64); 2]> {
-        let one = || Ok(M::new()?.into());
+        let one = || Ok(M::new()?.into_descriptor());
         Ok([add_below::<M>(10, one)?, add_below::<M>(20, one)?])
     }
     expect_linear(costs::<Repoll>()?, costs::<Epoll>()?)
@@ -132,7 +132,7 @@ fn an_add_between_many_links_is_linear_in_them() -> Result<()> {
 /// A file that has too many paths: the C epoll gives up at the 501st, here all links are looked at.
 fn a_file_added_below_many_paths_is_linear_in_the_links() -> Result<()> {
     fn cost<M: Multiplexer>(n: usize) -> Result<(usize, u64)> {
-        add_below::<M>(n, || Ok(sys::eventfd()?))
+        add_below::<M>(n, || Ok(files::eventfd()?))
     }
     let [(small, first), (large, second)] = [cost::<Repoll>(10)?, cost::<Repoll>(20)?];
     println!(
@@ -147,11 +147,11 @@ fn a_file_added_below_many_paths_is_linear_in_the_links() -> Result<()> {
 
 /// The cost of an ADD of an instance that watches `files` files, each under `numbers` numbers.
 fn add_above<M: Multiplexer>(files: usize, numbers: usize) -> Result<(usize, u64)> {
-    sys::allow_descriptors((files * numbers + 100) as u64)?;
+    limits::allow_files((files * numbers + 100) as u64)?;
     let inner = M::new()?;
     let mut copies = Vec::new();
     for fd in eventfds(files)? {
-        copies.extend(sys::copies(&fd, numbers)?);
+        copies.extend(files::copies(&fd, numbers)?);
     }
     for copy in &copies {
         inner.add(copy, EventFlags::IN, 1)?;
@@ -178,14 +178,11 @@ fn an_add_above_one_file_under_many_numbers_is_linear_in_them() -> Result<()> {
 /// Runs `body` while a WAIT on `m` is stalled in the copy of its event: with the mutex of `m` held.
 fn while_stalled(m: &Repoll, body: impl FnOnce(&StallingPage) -> Result<()>) -> Result<()> {
     let page = StallingPage::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 9)?;
     signal(&fd)?;
     scope(|threads| {
-        let waiter = threads.spawn(|| {
-            // SAFETY: the page is ours, and has room for an event.
-            unsafe { m.wait_at(page.address(), 1, Some(LONG)) }
-        });
+        let waiter = threads.spawn(|| m.wait_at(page.place(), 1, Some(LONG)));
         page.wait_for_touch(LONG)?;
         let done = body(&page);
         // It may have been let go.
@@ -212,7 +209,7 @@ fn a_nested_add_is_not_held_up_by_a_stalled_wait_of_another() -> Result<()> {
                     let chain = [Repoll::new()?, Repoll::new()?, Repoll::new()?];
                     chain[1].add(&chain[0], EventFlags::IN, 2)?;
                     chain[2].add(&chain[1], EventFlags::IN, 3)?;
-                    let fd = sys::eventfd()?;
+                    let fd = files::eventfd()?;
                     chain[0].add(&fd, EventFlags::IN, 1)?;
                     signal(&fd)?;
                     expect_one(&chain[2], 3).map(drop)
@@ -257,8 +254,8 @@ fn a_nested_add_that_waits_for_a_stalled_wait_can_be_killed() -> Result<()> {
         })?;
         sleep(Duration::from_millis(50));
         child.kill(libc::SIGKILL)?;
-        let pidfd = processes::pidfd(child.0.unsigned_abs())?;
-        ensure!(sys::poll_in(pidfd.as_fd(), LONG)?, "it can't be killed");
+        let pidfd = processes::pidfd(child.0)?;
+        ensure!(files::poll_in(&pidfd, LONG)?, "it can't be killed");
         ensure!(child.wait()? == -libc::SIGKILL);
         Ok(())
     })?;
@@ -271,16 +268,16 @@ fn a_nested_add_that_waits_for_a_stalled_wait_can_be_killed() -> Result<()> {
 /// The numbers are closed in the end: the process has few descriptors, and ends soon.
 fn watch_many(m: &Repoll, files: &[OwnedFd], numbers: usize) -> Result<()> {
     const FIRST: i32 = 2000;
-    sys::allow_descriptors(numbers as u64 + FIRST as u64)?;
+    limits::allow_files(numbers as u64 + FIRST as u64)?;
     let numbers = FIRST..FIRST + i32::try_from(numbers)?;
     for fd in files {
         for number in numbers.clone() {
-            sys::dup_onto(fd.as_raw_fd(), number)?;
+            files::dup_onto(fd, number)?;
             m.ctl(libc::EPOLL_CTL_ADD, number, EventFlags::IN, 1)?;
         }
     }
     for number in numbers {
-        sys::close(number)?;
+        files::close(number)?;
     }
     Ok(())
 }
@@ -295,7 +292,7 @@ fn an_instance_with_half_a_million_watches_can_be_nested() -> Result<()> {
     unload_when_unused()?;
     load_with(c"max_user_watches=600000")?;
     let (inner, outer) = (Repoll::new()?, Repoll::new()?);
-    sys::allow_descriptors(FILES as u64 + 100)?;
+    limits::allow_files(FILES as u64 + 100)?;
     let files = eventfds(FILES)?;
     watch_many(&inner, &files, NUMBERS)?;
     outer.add(&inner, EventFlags::IN, 1)?;

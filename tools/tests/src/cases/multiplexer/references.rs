@@ -2,15 +2,14 @@
 //! Watching a file does not keep it open: whoever is at its other end sees the close.
 
 use crate::both;
-use crate::multiplexer::Multiplexer;
 use crate::registry::Test;
 use crate::support::{expect_error, expect_none, while_waiting};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll_testkit::files;
+use repoll_testkit::multiplexer::Multiplexer;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -32,19 +31,19 @@ const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
 
 fn close_of_a_watched_reader_breaks_the_pipe<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&reader, EventFlags::IN, 1)?;
     drop(reader);
-    expect_error(sys::write(writer.as_raw_fd(), b"x"), libc::EPIPE)?;
+    expect_error(files::write(&writer, b"x"), libc::EPIPE)?;
     expect_none(&m)
 }
 
 fn close_of_a_watched_writer_is_end_of_file<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&writer, EventFlags::OUT, 1)?;
     drop(writer);
-    ensure!(sys::read(reader.as_raw_fd(), &mut [0; 8])? == 0);
+    ensure!(files::read(&reader, &mut [0; 8])? == 0);
     expect_none(&m)
 }
 
@@ -110,23 +109,23 @@ fn close_while_waiting_is_seen_by_the_peer<M: Multiplexer>() -> Result<()> {
 
 fn close_of_the_instance_leaves_files_open<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&reader, EventFlags::IN, 1)?;
     m.add(&writer, EventFlags::OUT, 2)?;
     drop(m);
-    sys::write(writer.as_raw_fd(), b"x")?;
-    ensure!(sys::read(reader.as_raw_fd(), &mut [0; 8])? == 1);
+    files::write(&writer, b"x")?;
+    ensure!(files::read(&reader, &mut [0; 8])? == 1);
     Ok(())
 }
 
 fn a_thousand_closed_files_leave_the_instance_usable<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     for data in 0..1000 {
-        let fd = sys::eventfd()?;
+        let fd = files::eventfd()?;
         // The number recurs, and so may the address of the file.
         m.add(&fd, EventFlags::IN, data)?;
         if data % 2 == 0 {
-            crate::files::signal(&fd)?;
+            repoll_testkit::files::signal(&fd)?;
         }
     }
     expect_none(&m)

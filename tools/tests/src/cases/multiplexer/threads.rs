@@ -2,15 +2,13 @@
 //! Several threads in WAIT on one instance.
 
 use crate::both;
-use crate::files::{eventfds, read_all, signal};
-use crate::multiplexer::Multiplexer;
 use crate::registry::Test;
 use crate::support::{eventually, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll_testkit::files::{self, eventfds, read_all, signal};
+use repoll_testkit::multiplexer::Multiplexer;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::{scope, sleep};
 use std::time::Duration;
@@ -31,7 +29,7 @@ const STOP: u64 = u64::MAX;
 
 fn a_level_wakes_all_waiters<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     scope(|threads| {
         let waiters: Vec<_> = (0..WAITERS)
@@ -49,7 +47,7 @@ fn a_level_wakes_all_waiters<M: Multiplexer>() -> Result<()> {
 
 fn an_edge_wakes_one_waiter<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (fd, stop) = (sys::eventfd()?, sys::eventfd()?);
+    let (fd, stop) = (files::eventfd()?, files::eventfd()?);
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     m.add(&stop, EventFlags::IN, STOP)?;
     let had = AtomicUsize::new(0);
@@ -92,7 +90,7 @@ fn each_event_wakes_someone<M: Multiplexer>() -> Result<()> {
     const ROUNDS: u64 = 200;
     let m = M::new()?;
     let fds = eventfds(FILES)?;
-    let stop = sys::eventfd()?;
+    let stop = files::eventfd()?;
     let counts: Vec<_> = (0..FILES).map(|_| AtomicUsize::new(0)).collect();
     for (data, fd) in (0..).zip(&fds) {
         m.add(fd, EventFlags::IN | EventFlags::ET, data)?;
@@ -138,7 +136,7 @@ fn each_event_wakes_someone<M: Multiplexer>() -> Result<()> {
 fn a_oneshot_is_had_by_one_thread_at_a_time<M: Multiplexer>() -> Result<()> {
     const ROUNDS: usize = 300;
     let m = M::new()?;
-    let (fd, stop) = (sys::eventfd()?, sys::eventfd()?);
+    let (fd, stop) = (files::eventfd()?, files::eventfd()?);
     m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
     m.add(&stop, EventFlags::IN, STOP)?;
     let (inside, most, had) = (
@@ -155,7 +153,7 @@ fn a_oneshot_is_had_by_one_thread_at_a_time<M: Multiplexer>() -> Result<()> {
                             return Ok(());
                         }
                         most.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
-                        read_all(fd.as_raw_fd())?;
+                        read_all(&fd)?;
                         std::thread::yield_now();
                         had.fetch_add(1, SeqCst);
                         inside.fetch_sub(1, SeqCst);
@@ -181,7 +179,7 @@ fn a_oneshot_is_had_by_one_thread_at_a_time<M: Multiplexer>() -> Result<()> {
 
 fn add_while_another_thread_waits<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     let events = scope(|threads| {
         threads.spawn(|| {
@@ -196,7 +194,7 @@ fn add_while_another_thread_waits<M: Multiplexer>() -> Result<()> {
 
 fn mod_while_another_thread_waits<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     m.add(&fd, EventFlags::PRI, 3)?;
     let events = scope(|threads| {

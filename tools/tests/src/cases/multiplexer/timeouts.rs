@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How long WAIT waits, and what a signal does to it.
 
-use crate::files::signal;
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes;
+use crate::both;
+use crate::each;
 use crate::registry::Test;
-use crate::signals::{self, Thread};
 use crate::slack;
 use crate::support::{eventually, expect_error, expect_none, LONG, MOMENT};
-use crate::sys;
-use crate::{both, each};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes;
+use repoll_testkit::signals::{self, Thread};
+use repoll_testkit::threads;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::{scope, sleep};
@@ -46,7 +47,7 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
 
 fn zero_does_not_wait<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     for _ in 0..1000 {
         expect_none(&m)?;
@@ -56,7 +57,7 @@ fn zero_does_not_wait<M: Multiplexer>() -> Result<()> {
 
 fn a_timeout_is_a_lower_bound<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     for nanoseconds in [1, 1_000, 300_000, 1_000_000, 1_500_000, 50_000_000] {
         let timeout = Duration::from_nanos(nanoseconds);
@@ -71,7 +72,7 @@ fn a_timeout_is_a_lower_bound<M: Multiplexer>() -> Result<()> {
 
 fn wait_until_event<M: Multiplexer>(timeout: Option<Duration>) -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let events = scope(|threads| {
         threads.spawn(|| {
@@ -107,7 +108,7 @@ fn a_wait_for_nothing_times_out<M: Multiplexer>() -> Result<()> {
 fn interrupted<M: Multiplexer>(flags: i32) -> Result<()> {
     signals::handle_signal(libc::SIGUSR1, flags)?;
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     for timeout in [None, Some(2 * LONG)] {
         let over = AtomicBool::new(false);
@@ -157,7 +158,7 @@ fn a_signal_with_restart_ends_the_wait_with_eintr<M: Multiplexer>() -> Result<()
 /// SIGURG is ignored unless there is a handler.
 fn a_signal_without_handler_does_not_end_the_wait<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let (tell, told) = channel();
     let events = scope(|threads| {
@@ -179,14 +180,14 @@ fn a_signal_without_handler_does_not_end_the_wait<M: Multiplexer>() -> Result<()
 
 fn waiting_child<M: Multiplexer>() -> Result<(M, processes::Process)> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let child = processes::fork(|| match m.wait(4, None) {
         Err(error) => error.raw_os_error().unwrap_or(0),
         Ok(_) => 0,
     })?;
     // `fd` stays open in the child, and so does the watch.
-    processes::eventually_waits(child.0)?;
+    crate::support::eventually_waits(child.0)?;
     Ok((m, child))
 }
 
@@ -211,14 +212,14 @@ fn kill_ends_a_process_that_waits<M: Multiplexer>() -> Result<()> {
 /// Who is killed must not take an event with him that somebody else could have had.
 fn kill_comes_before_an_event<M: Multiplexer>() -> Result<()> {
     // The child is on our CPU and comes after us, so it wakes to find both.
-    processes::run_on(0)?;
+    threads::run_on(0)?;
     for trigger in [EventFlags::ET, EventFlags::ONESHOT, EventFlags::empty()] {
         let m = M::new()?;
-        let fd = sys::eventfd()?;
+        let fd = files::eventfd()?;
         m.add(&fd, EventFlags::IN | trigger, 1)?;
         let child = processes::fork(|| m.wait(4, None).map_or(0, |events| events.len() as i32))?;
-        processes::eventually_waits(child.0)?;
-        processes::run_first()?;
+        crate::support::eventually_waits(child.0)?;
+        threads::run_first()?;
         signal(&fd)?;
         child.kill(libc::SIGKILL)?;
         let status = child.wait()?;
@@ -230,7 +231,7 @@ fn kill_comes_before_an_event<M: Multiplexer>() -> Result<()> {
 
 fn kill_ends_a_process_that_never_runs_out_of_events<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let child = processes::fork(|| loop {
@@ -256,21 +257,21 @@ fn the_timer_slack_is_the_tasks<M: Multiplexer>() -> Result<()> {
 /// Two tasks wait; one is woken and killed. Returns whether the other one gets the event.
 fn the_other_waiter_gets_it<M: Multiplexer>() -> Result<bool> {
     // The children are on our CPU and come after us, so the one that is woken finds the signal too.
-    processes::run_on(0)?;
+    threads::run_on(0)?;
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     let wait = || m.wait(4, None).map_or(0, |events| events.len() as i32);
     let other = processes::fork(wait)?;
-    processes::eventually_waits(other.0)?;
+    crate::support::eventually_waits(other.0)?;
     // The one that came last is woken first.
     let victim = processes::fork(wait)?;
-    processes::eventually_waits(victim.0)?;
-    processes::run_first()?;
+    crate::support::eventually_waits(victim.0)?;
+    threads::run_first()?;
     signal(&fd)?;
     victim.kill(libc::SIGKILL)?;
     ensure!(victim.wait()? == -libc::SIGKILL);
-    let got = other.ends_within(if M::NAME == Repoll::NAME {
+    let got = other.ends_within(if M::name() == Repoll::name() {
         LONG
     } else {
         25 * MOMENT
@@ -293,7 +294,7 @@ fn a_killed_waiter_hands_its_wake_up_on<M: Multiplexer>() -> Result<()> {
             status => anyhow::bail!("status {status}"),
         }
     }
-    if M::NAME == Repoll::NAME {
+    if M::name() == Repoll::name() {
         ensure!(handed_on == TIMES, "{handed_on} of {TIMES} handed on");
     } else {
         // It depends on the moment of the kill: one loss shows that differences.rst is right.

@@ -2,14 +2,12 @@
 //! Level-triggered, edge-triggered, one-shot; ADD, MOD and DEL.
 
 use crate::each;
-use crate::files::{read_all, signal};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::support::{expect_none, expect_one};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
-use std::os::fd::AsRawFd;
+use repoll_testkit::files::{self, read_all, signal};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = of::<Epoll>();
@@ -40,13 +38,13 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
 
 fn level_is_reported_until_drained<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     for _ in 0..5 {
         expect_one(&m, 1)?;
     }
-    read_all(fd.as_raw_fd())?;
+    read_all(&fd)?;
     expect_none(&m)?;
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
@@ -54,7 +52,7 @@ fn level_is_reported_until_drained<M: Multiplexer>() -> Result<()> {
 
 fn edge_is_reported_once_per_change<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     for _ in 0..3 {
         signal(&fd)?;
@@ -70,7 +68,7 @@ fn edge_is_reported_once_per_change<M: Multiplexer>() -> Result<()> {
 
 fn edge_is_reported_at_add_when_ready<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     expect_one(&m, 1)?;
@@ -79,7 +77,7 @@ fn edge_is_reported_at_add_when_ready<M: Multiplexer>() -> Result<()> {
 
 fn oneshot_is_reported_once_until_mod<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
@@ -93,11 +91,11 @@ fn oneshot_is_reported_once_until_mod<M: Multiplexer>() -> Result<()> {
 
 fn oneshot_event_while_disarmed_is_reported_after_mod<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
-    read_all(fd.as_raw_fd())?;
+    read_all(&fd)?;
     signal(&fd)?;
     expect_none(&m)?;
     m.modify(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
@@ -107,14 +105,14 @@ fn oneshot_event_while_disarmed_is_reported_after_mod<M: Multiplexer>() -> Resul
 fn oneshot_with_edge_is_armed_again_by_mod<M: Multiplexer>() -> Result<()> {
     let flags = EventFlags::IN | EventFlags::ONESHOT | EventFlags::ET;
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, flags, 1)?;
     for _ in 0..3 {
         signal(&fd)?;
         expect_one(&m, 1)?;
         signal(&fd)?;
         expect_none(&m)?;
-        read_all(fd.as_raw_fd())?;
+        read_all(&fd)?;
         m.modify(&fd, flags, 1)?;
         expect_none(&m)?;
     }
@@ -123,7 +121,7 @@ fn oneshot_with_edge_is_armed_again_by_mod<M: Multiplexer>() -> Result<()> {
 
 fn mod_looks_again_at_once<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::PRI, 1)?;
     signal(&fd)?;
     expect_none(&m)?;
@@ -133,7 +131,7 @@ fn mod_looks_again_at_once<M: Multiplexer>() -> Result<()> {
 
 fn mod_to_edge_reports_once_more<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
@@ -145,7 +143,7 @@ fn mod_to_edge_reports_once_more<M: Multiplexer>() -> Result<()> {
 
 fn mod_changes_events_and_datum<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     ensure!(expect_one(&m, 1)? == EventFlags::IN);
@@ -159,7 +157,7 @@ fn mod_changes_events_and_datum<M: Multiplexer>() -> Result<()> {
 
 fn del_ends_reports<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     m.delete(&fd)?;
     signal(&fd)?;
@@ -170,7 +168,7 @@ fn del_ends_reports<M: Multiplexer>() -> Result<()> {
 
 fn del_of_a_ready_file_takes_it_out_of_the_queue<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (a, b) = (sys::eventfd()?, sys::eventfd()?);
+    let (a, b) = (files::eventfd()?, files::eventfd()?);
     m.add(&a, EventFlags::IN, 1)?;
     m.add(&b, EventFlags::IN, 2)?;
     signal(&a)?;
@@ -183,23 +181,23 @@ fn del_of_a_ready_file_takes_it_out_of_the_queue<M: Multiplexer>() -> Result<()>
 
 fn events_that_were_not_asked_for_stay_silent<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&reader, EventFlags::PRI, 1)?;
     m.add(&writer, EventFlags::IN, 2)?;
-    sys::write(writer.as_raw_fd(), b"x")?;
+    files::write(&writer, b"x")?;
     expect_none(&m)
 }
 
 fn hangup_and_error_are_reported_unasked<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&reader, EventFlags::empty(), 1)?;
     expect_none(&m)?;
     drop(writer);
     ensure!(expect_one(&m, 1)? == EventFlags::HUP);
     m.delete(&reader)?;
 
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&writer, EventFlags::empty(), 2)?;
     expect_none(&m)?;
     drop(reader);
@@ -221,11 +219,11 @@ fn shutdown_of_the_peer_is_reported_when_asked_for<M: Multiplexer>() -> Result<(
 
 fn writable_is_reported<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let (reader, writer) = sys::pipe()?;
-    while sys::write(writer.as_raw_fd(), &[0; 4096]).is_ok() {}
+    let (reader, writer) = files::pipe()?;
+    while files::write(&writer, &[0; 4096]).is_ok() {}
     m.add(&writer, EventFlags::OUT, 1)?;
     expect_none(&m)?;
-    read_all(reader.as_raw_fd())?;
+    read_all(&reader)?;
     ensure!(expect_one(&m, 1)? == EventFlags::OUT);
     Ok(())
 }

@@ -2,14 +2,14 @@
 //! io_uring and an instance: a ring polls the instance, an instance watches a ring.
 
 use crate::both;
-use crate::files::{read_all, signal};
-use crate::multiplexer::Multiplexer;
-use crate::registry::{skip, Test};
+use crate::registry::Test;
 use crate::support::{eventually, expect_none, expect_one, LONG, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Context, Result};
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
 use repoll::EventFlags;
+use repoll_testkit::files::{self, read_all, signal};
+use repoll_testkit::multiplexer::Multiplexer;
+use repoll_testkit::skip::skip;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::thread::{scope, sleep};
 
@@ -102,7 +102,7 @@ impl Ring {
 }
 
 fn with_eventfd<M: Multiplexer>(events: EventFlags) -> Result<(Ring, M, OwnedFd)> {
-    let (ring, m, fd) = (Ring::new()?, M::new()?, sys::eventfd()?);
+    let (ring, m, fd) = (Ring::new()?, M::new()?, files::eventfd()?);
     m.add(&fd, events, 1)?;
     Ok((ring, m, fd))
 }
@@ -116,7 +116,7 @@ fn a_poll_of_a_ready_instance_completes_at_once<M: Multiplexer>() -> Result<()> 
     }
     expect_one(&m, 1)?;
     // What is in the ready queue, but not ready, does not count.
-    read_all(fd.as_raw_fd())?;
+    read_all(&fd)?;
     ring.poll(m.as_raw_fd(), false)?;
     ring.expect_none()?;
     signal(&fd)?;
@@ -138,11 +138,11 @@ fn a_poll_of_an_instance_completes_when_something_gets_ready<M: Multiplexer>() -
         })?;
         ensure!(!ring.next_poll()?, "it was to be one");
         expect_one(&m, 1)?;
-        read_all(fd.as_raw_fd())?;
+        read_all(&fd)?;
         expect_none(&m)?;
         signal(&fd)?;
         ring.expect_none()?;
-        read_all(fd.as_raw_fd())?;
+        read_all(&fd)?;
     }
     Ok(())
 }

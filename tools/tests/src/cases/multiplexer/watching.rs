@@ -2,15 +2,14 @@
 //! An instance watched from outside: by poll, select and the C epoll.
 
 use crate::both;
-use crate::files::signal;
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{expect_error, expect_none, expect_one, LONG, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
-use std::os::fd::{AsRawFd, OwnedFd};
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use std::os::fd::OwnedFd;
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
@@ -34,21 +33,21 @@ pub fn tests() -> Vec<Test> {
 
 fn with_eventfd<M: Multiplexer>(events: EventFlags) -> Result<(M, OwnedFd)> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, events, 1)?;
     Ok((m, fd))
 }
 
 fn poll_shows_whether_something_is_ready<M: Multiplexer>() -> Result<()> {
     let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
-    let now = |m: &M| sys::poll(m.as_raw_fd(), libc::POLLIN | libc::POLLOUT, Duration::ZERO);
+    let now = |m: &M| files::poll(m, libc::POLLIN | libc::POLLOUT, Duration::ZERO);
     ensure!(now(&m)? == 0);
     signal(&fd)?;
     ensure!(now(&m)? == libc::POLLIN);
     ensure!(now(&m)? == libc::POLLIN);
     expect_one(&m, 1)?;
     ensure!(now(&m)? == libc::POLLIN);
-    crate::files::read_all(fd.as_raw_fd())?;
+    files::read_all(&fd)?;
     // The queue still holds the file, but it is not ready.
     ensure!(now(&m)? == 0);
     expect_none(&m)
@@ -56,9 +55,9 @@ fn poll_shows_whether_something_is_ready<M: Multiplexer>() -> Result<()> {
 
 fn select_shows_whether_something_is_ready<M: Multiplexer>() -> Result<()> {
     let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
-    ensure!(!sys::select_in(m.as_raw_fd(), Duration::from_millis(1))?);
+    ensure!(!files::select_in(&m, Duration::from_millis(1))?);
     signal(&fd)?;
-    ensure!(sys::select_in(m.as_raw_fd(), LONG)?);
+    ensure!(files::select_in(&m, LONG)?);
     Ok(())
 }
 
@@ -66,10 +65,10 @@ fn poll_does_not_use_up_an_edge<M: Multiplexer>() -> Result<()> {
     let (m, fd) = with_eventfd::<M>(EventFlags::IN | EventFlags::ET)?;
     signal(&fd)?;
     for _ in 0..3 {
-        ensure!(sys::poll(m.as_raw_fd(), libc::POLLIN, LONG)? == libc::POLLIN);
+        ensure!(files::poll(&m, libc::POLLIN, LONG)? == libc::POLLIN);
     }
     expect_one(&m, 1)?;
-    ensure!(sys::poll(m.as_raw_fd(), libc::POLLIN, Duration::ZERO)? == 0);
+    ensure!(files::poll(&m, libc::POLLIN, Duration::ZERO)? == 0);
     expect_none(&m)
 }
 
@@ -80,7 +79,7 @@ fn poll_on_an_instance_is_woken<M: Multiplexer>() -> Result<()> {
             sleep(3 * MOMENT);
             signal(&fd)
         });
-        sys::poll(m.as_raw_fd(), libc::POLLIN, Duration::from_secs(3600))
+        files::poll(&m, libc::POLLIN, Duration::from_secs(3600))
     })?;
     ensure!(ready == libc::POLLIN, "{ready}");
     Ok(())
@@ -94,7 +93,7 @@ fn the_c_epoll_may_watch_an_instance<M: Multiplexer>() -> Result<()> {
     signal(&fd)?;
     expect_one(&outer, 2)?;
     expect_one(&m, 1)?;
-    crate::files::read_all(fd.as_raw_fd())?;
+    files::read_all(&fd)?;
     expect_none(&outer)?;
     expect_none(&m)?;
     outer.delete(&m)?;

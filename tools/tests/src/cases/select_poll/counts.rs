@@ -2,16 +2,18 @@
 //! What SELECT, POLL and WAIT say that they did, when asked; and their tracepoints.
 
 use crate::cases::tracing::contexts::{recording, records_of};
-use crate::files::{eventfds, signal};
-use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::scanner::{pollfds, set_of, Ours, Side};
 use crate::support::{expect_error, LONG, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Context, Result};
 use repoll::sys::{repoll_poll, repoll_select, repoll_wait, REPOLL_COUNTS_SIZE_VER0};
 use repoll::{Counts, Event, EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets};
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::memory::Mapping;
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use repoll_testkit::scanner::{pollfds, set_of, Ours, Side};
+use repoll_testkit::signals;
+use repoll_testkit::threads;
 use repoll_trace::record::Record;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread::{scope, sleep};
@@ -124,7 +126,7 @@ fn poll_adds_no_entries_once_something_is_found() -> Result<()> {
 
 fn a_file_may_have_several_wait_queues() -> Result<()> {
     let instance = Instance::open()?;
-    let terminal = crate::files::KINDS
+    let terminal = repoll_testkit::file_kinds::KINDS
         .iter()
         .find(|kind| kind.name == "fifo")
         .context("a fifo")?
@@ -215,7 +217,7 @@ fn a_sleep_and_a_wake_up_are_counted() -> Result<()> {
 fn a_wake_up_for_other_events_does_not_reach_the_task() -> Result<()> {
     let instance = Instance::open()?;
     // A write to an eventfd is IN, and nothing else.
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let mut array = [PollFd::new(&fd, PollFlags::PRI)];
     let mut counts = Counts::default();
     let ready = scope(|threads| {
@@ -271,11 +273,11 @@ fn wait_counts_what_it_does() -> Result<()> {
     };
     expect(&counts, once(3, 3))?;
     // One of them is not ready any more.
-    crate::files::read_all(fds[1].as_raw_fd())?;
+    files::read_all(&fds[1])?;
     ensure!(wait_counted(&m, 10, 0, &mut counts)? == 2);
     expect(&counts, once(3, 2))?;
     for fd in &fds[..3] {
-        crate::files::read_all(fd.as_raw_fd())?;
+        files::read_all(fd)?;
     }
     ensure!(wait_counted(&m, 10, 1_000_000, &mut counts)? == 0);
     ensure!(counts.sleeps == 1 && counts.wakeups == 0 && counts.polled == 2);
@@ -299,9 +301,9 @@ fn wait_counts_what_it_does() -> Result<()> {
 
 fn failures_are_counted() -> Result<()> {
     let instance = Instance::open()?;
-    let fd = sys::eventfd()?;
-    crate::signals::handle_signal(libc::SIGUSR1, 0)?;
-    let number = crate::signals::Thread::current();
+    let fd = files::eventfd()?;
+    signals::handle_signal(libc::SIGUSR1, 0)?;
+    let number = signals::Thread::current();
     let mut counts = Counts::default();
     let mut array = [PollFd::new(&fd, PollFlags::IN)];
     let result = scope(|threads| {
@@ -346,13 +348,14 @@ fn counts_of_another_size() -> Result<()> {
 fn bad_counts_are_refused_before_anything_is_done() -> Result<()> {
     let ours = Ours::new()?;
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     signal(&fd)?;
     let mut array = pollfds(&[fd.as_raw_fd()], libc::POLLIN);
     let mut set = set_of(&[fd.as_raw_fd()], 64);
     let mut event = Event::default();
-    let read_only = sys::read_only(&[0u64; 9])?;
+    let memory = Mapping::read_only_with(&[0u64; 9])?;
+    let read_only = memory.address();
     for address in [1, 4096, usize::MAX - 4095, read_only] {
         let (counts, counts_size) = (address as u64, size_of::<Counts>() as u64);
         let mut poll = repoll_poll {
@@ -445,8 +448,7 @@ fn the_tracepoints_say_the_same() -> Result<()> {
         )? == 0
     );
 
-    // SAFETY: takes nothing.
-    let me = unsafe { libc::gettid() }.to_string();
+    let me = threads::this_thread().to_string();
     let mut trail = Vec::new();
     records_of(&mut session, "repoll_select_result")?;
     for record in session.read()?.records {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! POLL, in what it has of its own; what it shares with SELECT is in [`super::scan`].
 
-use crate::files::{eventfds, signal};
 use crate::registry::Test;
-use crate::scanner::{pollfds, Kernel, Mask, Side};
 use crate::sides;
 use crate::support::{expect_error, LONG};
-use crate::sys;
 use anyhow::{ensure, Result};
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::limits;
+use repoll_testkit::memory::{Mapping, Place};
+use repoll_testkit::scanner::{pollfds, Kernel, Mask, Side};
 use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -46,7 +47,7 @@ fn revents(fds: &[libc::pollfd]) -> Vec<i16> {
 
 fn a_negative_descriptor_is_passed_over<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     let mut fds = pollfds(&[-1, fd.as_raw_fd(), i32::MIN, -CLOSED], libc::POLLIN);
     fds.iter_mut().for_each(|fd| fd.revents = 0x7fff);
@@ -58,7 +59,7 @@ fn a_negative_descriptor_is_passed_over<S: Side>() -> Result<()> {
 
 fn a_closed_descriptor_is_pollnval<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for (events, closed) in [(0, CLOSED), (libc::POLLIN, i32::MAX), (-1, 1 << 20)] {
         let mut fds = pollfds(&[closed, fd.as_raw_fd()], events & !libc::POLLOUT);
         // It does not wait for the other one.
@@ -70,8 +71,8 @@ fn a_closed_descriptor_is_pollnval<S: Side>() -> Result<()> {
 
 fn err_and_hup_need_not_be_asked_for<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let (reader, writer) = sys::pipe()?;
-    let (other_reader, other_writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
+    let (other_reader, other_writer) = files::pipe()?;
     drop((writer, other_reader));
     let mut fds = pollfds(&[reader.as_raw_fd(), other_writer.as_raw_fd()], 0);
     ensure!(side.poll(&mut fds, None)? == 2);
@@ -83,8 +84,8 @@ fn err_and_hup_need_not_be_asked_for<S: Side>() -> Result<()> {
 fn every_event_bit_is_answered_as_the_kernel_does<S: Side>() -> Result<()> {
     let side = S::new()?;
     let (near, far) = UnixStream::pair()?;
-    let (reader, writer) = sys::pipe()?;
-    let event = sys::eventfd()?;
+    let (reader, writer) = files::pipe()?;
+    let event = files::eventfd()?;
     let numbers = [
         near.as_raw_fd(),
         reader.as_raw_fd(),
@@ -106,8 +107,8 @@ fn every_event_bit_is_answered_as_the_kernel_does<S: Side>() -> Result<()> {
     };
     compare("new")?;
     signal(&event)?;
-    sys::write(writer.as_raw_fd(), b"x")?;
-    sys::write(far.as_raw_fd(), b"x")?;
+    files::write(&writer, b"x")?;
+    files::write(&far, b"x")?;
     compare("written to")?;
     far.shutdown(std::net::Shutdown::Write)?;
     compare("shut down")?;
@@ -117,7 +118,7 @@ fn every_event_bit_is_answered_as_the_kernel_does<S: Side>() -> Result<()> {
 
 fn the_answers_are_cleared<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let mut fds = pollfds(&[fd.as_raw_fd()], libc::POLLIN);
     fds[0].revents = -1;
     ensure!(side.poll(&mut fds, Some(Duration::from_millis(1)))? == 0);
@@ -130,7 +131,7 @@ fn the_answers_are_cleared<S: Side>() -> Result<()> {
 
 fn a_descriptor_may_be_given_often<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     let mut fds = pollfds(&[fd.as_raw_fd(); 100], libc::POLLIN);
     for one in &mut fds[50..] {
@@ -143,18 +144,16 @@ fn a_descriptor_may_be_given_often<S: Side>() -> Result<()> {
 
 fn no_descriptors_are_no_error<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let poll = |at: usize, timeout| {
-        // SAFETY: nothing is written there.
-        unsafe { side.poll_at(at, 0, &mut { timeout }, Mask::default()) }
-    };
+    let poll =
+        |at: usize, timeout| side.poll_at(Place::nowhere(at), 0, &mut { timeout }, Mask::default());
     for timeout in [NOW, Some(Duration::from_millis(2))] {
         for address in [0, 1, 4096] {
             ensure!(poll(address, timeout)? == 0);
         }
         // A kernel that masks addresses does not look at this one; others refuse it.
         let ours = poll(usize::MAX, timeout);
-        // SAFETY: nothing is there.
-        let theirs = unsafe { Kernel.poll_at(usize::MAX, 0, &mut { timeout }, Mask::default()) };
+        let nowhere = Place::nowhere(usize::MAX);
+        let theirs = Kernel.poll_at(nowhere, 0, &mut { timeout }, Mask::default());
         match theirs {
             Ok(ready) => ensure!(ready == 0 && ours? == 0),
             Err(error) => expect_error(ours, error.raw_os_error().unwrap_or(0))?,
@@ -166,14 +165,13 @@ fn no_descriptors_are_no_error<S: Side>() -> Result<()> {
 fn more_than_the_limit_of_open_files_is_einval<S: Side>() -> Result<()> {
     let side = S::new()?;
     const LIMIT: u64 = 50;
-    sys::limit_files(LIMIT, sys::file_limits()?.rlim_max)?;
+    limits::limit_files(LIMIT, limits::most_files())?;
     let mut fds = pollfds(&[-1; LIMIT as usize + 1], libc::POLLIN);
     ensure!(side.poll(&mut fds[..LIMIT as usize], NOW)? == 0);
     expect_error(side.poll(&mut fds, NOW), libc::EINVAL)?;
     for count in [LIMIT as u32 + 1, i32::MAX as u32, u32::MAX] {
         // It comes before the address is looked at.
-        // SAFETY: nothing is there.
-        let result = unsafe { side.poll_at(1, count, &mut { NOW }, Mask::default()) };
+        let result = side.poll_at(Place::nowhere(1), count, &mut { NOW }, Mask::default());
         expect_error(result, libc::EINVAL)?;
     }
     Ok(())
@@ -183,17 +181,16 @@ fn a_bad_array_is_efault<S: Side>() -> Result<()> {
     let side = S::new()?;
     for address in [0, 1, 4096, usize::MAX - 4095, usize::MAX] {
         for timeout in [NOW, None] {
-            // SAFETY: nothing is mapped there.
-            let result = unsafe { side.poll_at(address, 1, &mut { timeout }, Mask::default()) };
+            let nowhere = Place::nowhere(address);
+            let result = side.poll_at(nowhere, 1, &mut { timeout }, Mask::default());
             expect_error(result, libc::EFAULT)?;
         }
     }
     // The first descriptors are there, the last one is not; few ones and many.
     for count in [2, 30, 31, 33, 500, 513] {
         let fds = pollfds(&vec![-1; count - 1], libc::POLLIN);
-        let edge = sys::before_a_hole(&fds)?;
-        // SAFETY: the array is only for this.
-        let poll = |count| unsafe { side.poll_at(edge, count, &mut { NOW }, Mask::default()) };
+        let (edge, offset) = Mapping::ending_with(&fds)?;
+        let poll = |count| side.poll_at(edge.place(offset), count, &mut { NOW }, Mask::default());
         ensure!(poll(count as u32 - 1)? == 0);
         expect_error(poll(count as u32), libc::EFAULT)?;
     }
@@ -205,10 +202,10 @@ fn a_count_beyond_what_is_mapped_takes_no_memory<S: Side>() -> Result<()> {
     const NR_OPEN: &str = "/proc/sys/fs/nr_open";
     const MOST: u32 = 1 << 30;
     let side = S::new()?;
-    let edge = sys::before_a_hole(&pollfds(&[-1; 5000], libc::POLLIN))?;
+    let (edge, offset) = Mapping::ending_with(&pollfds(&[-1; 5000], libc::POLLIN))?;
     let before = fs::read_to_string(NR_OPEN)?;
     fs::write(NR_OPEN, MOST.to_string())?;
-    let limited = sys::limit_files(MOST.into(), MOST.into());
+    let limited = limits::limit_files(MOST.into(), MOST.into());
     fs::write(NR_OPEN, before)?;
     limited?;
     for count in [
@@ -220,8 +217,7 @@ fn a_count_beyond_what_is_mapped_takes_no_memory<S: Side>() -> Result<()> {
         1 << 29,
         MOST,
     ] {
-        // SAFETY: the array is only for this.
-        let result = unsafe { side.poll_at(edge, count, &mut { NOW }, Mask::default()) };
+        let result = side.poll_at(edge.place(offset), count, &mut { NOW }, Mask::default());
         expect_error(result, libc::EFAULT)?;
     }
     Ok(())
@@ -229,19 +225,18 @@ fn a_count_beyond_what_is_mapped_takes_no_memory<S: Side>() -> Result<()> {
 
 fn an_array_that_cannot_be_written_is_efault<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for count in [1, 40] {
-        let address = sys::read_only(&pollfds(&vec![fd.as_raw_fd(); count], libc::POLLIN))?;
-        // SAFETY: the array can't be written to.
-        let poll = |timeout: &mut Option<Duration>| unsafe {
-            side.poll_at(address, count as u32, timeout, Mask::default())
+        let array = Mapping::read_only_with(&pollfds(&vec![fd.as_raw_fd(); count], libc::POLLIN))?;
+        let poll = |timeout: &mut Option<Duration>| {
+            side.poll_at(array.place(0), count as u32, timeout, Mask::default())
         };
         expect_error(poll(&mut { NOW }), libc::EFAULT)?;
         let mut timeout = Some(LONG);
         signal(&fd)?;
         expect_error(poll(&mut timeout), libc::EFAULT)?;
         ensure!(timeout.is_some_and(|left| left < LONG), "{timeout:?}");
-        crate::files::read_all(fd.as_raw_fd())?;
+        files::read_all(&fd)?;
     }
     Ok(())
 }
@@ -275,7 +270,7 @@ fn an_array_of_any_length_is_read_and_answered<S: Side>() -> Result<()> {
             ensure!(side.poll(&mut fds, Some(LONG))? == 1);
             let found: Vec<_> = (0..count).filter(|&n| fds[n].revents != 0).collect();
             ensure!(found == [ready], "of {count}: {found:?}, not {ready}");
-            crate::files::read_all(numbers[ready])?;
+            files::read_all(&files[ready])?;
         }
     }
     Ok(())
@@ -284,9 +279,9 @@ fn an_array_of_any_length_is_read_and_answered<S: Side>() -> Result<()> {
 fn a_hundred_thousand_descriptors<S: Side>() -> Result<()> {
     const COUNT: usize = 100_000;
     let side = S::new()?;
-    let fd = sys::eventfd()?;
-    sys::limit_files(COUNT as u64 + 1000, COUNT as u64 + 1000)?;
-    let copies = sys::copies(&fd, COUNT)?;
+    let fd = files::eventfd()?;
+    limits::limit_files(COUNT as u64 + 1000, COUNT as u64 + 1000)?;
+    let copies = files::copies(&fd, COUNT)?;
     let numbers: Vec<_> = copies.iter().map(AsRawFd::as_raw_fd).collect();
     let mut fds = pollfds(&numbers, libc::POLLIN);
     ensure!(side.poll(&mut fds, Some(Duration::from_millis(1)))? == 0);

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What SELECT and POLL have in common: how they wait, and what ends it.
 
-use crate::compat_scan::{Poll32, Select32};
-use crate::files::{eventfds, read_all, signal, KINDS};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes;
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::scanner::{Kernel, Mask, Ours, Poll, Scanner, Select};
+use crate::scanners;
+use crate::scanners_32;
 use crate::settings;
-use crate::signals::{self, Thread, HANDLED};
+use crate::slack;
 use crate::support::{eventually, expect_error, LONG, MOMENT};
-use crate::sys;
-use crate::{scanners, scanners_32, slack};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll::SignalSet;
+use repoll_testkit::compat_scan::{Poll32, Select32};
+use repoll_testkit::descriptor::Number;
+use repoll_testkit::file_kinds::KINDS;
+use repoll_testkit::files::{self, eventfds, read_all, signal};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes;
+use repoll_testkit::scanner::{Kernel, Mask, Ours, Poll, Scanner, Select};
+use repoll_testkit::signals::{self, Thread, HANDLED};
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -65,7 +69,7 @@ pub fn of_32_bit_callers() -> Vec<Test> {
     tests
 }
 
-fn wakes_test<S: Scanner>(kind: crate::files::Kind, name: &str) -> Test {
+fn wakes_test<S: Scanner>(kind: repoll_testkit::file_kinds::Kind, name: &str) -> Test {
     Test::new(format!("scan.{}_wakes/{name}", kind.name), move || {
         wakes::<S>(&kind)
     })
@@ -94,7 +98,7 @@ fn raw(fd: &impl AsRawFd) -> RawFd {
 }
 
 /// Found when it is ready before the call, when it becomes so during it, and not else.
-fn wakes<S: Scanner>(kind: &crate::files::Kind) -> Result<()> {
+fn wakes<S: Scanner>(kind: &repoll_testkit::file_kinds::Kind) -> Result<()> {
     let scanner = S::new()?;
     let source = kind.make()?;
     let others = eventfds(3)?;
@@ -118,8 +122,7 @@ fn wakes<S: Scanner>(kind: &crate::files::Kind) -> Result<()> {
             // is. But a thread that does not block it would take it.
             let child = processes::fork(|| {
                 sleep(MOMENT);
-                // SAFETY: takes numbers only.
-                unsafe { libc::kill(libc::getppid(), libc::SIGUSR2) }
+                i32::from(processes::kill(processes::parent(), libc::SIGUSR2).is_err())
             })?;
             let found = scanner.readable(&fds, Some(LONG));
             child.wait()?;
@@ -141,7 +144,7 @@ fn wakes<S: Scanner>(kind: &crate::files::Kind) -> Result<()> {
 
 fn zero_does_not_wait<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for _ in 0..1000 {
         ensure!(scanner.readable(&[raw(&fd)], NOW)?.is_empty());
     }
@@ -151,7 +154,7 @@ fn zero_does_not_wait<S: Scanner>() -> Result<()> {
 
 fn a_timeout_is_a_lower_bound<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for nanoseconds in [1, 1_000, 300_000, 1_000_000, 1_500_000, 50_000_000] {
         for fds in [&[raw(&fd)][..], &[]] {
             let mut left = Some(Duration::from_nanos(nanoseconds));
@@ -168,7 +171,7 @@ fn a_timeout_is_a_lower_bound<S: Scanner>() -> Result<()> {
 
 fn what_is_left_of_the_timeout_is_written_back<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     let call = |mut timeout: Option<Duration>| -> io::Result<Option<Duration>> {
         let found = scanner.readable_masked(&[raw(&fd)], &mut timeout, Mask::default())?;
@@ -181,11 +184,11 @@ fn what_is_left_of_the_timeout_is_written_back<S: Scanner>() -> Result<()> {
     ensure!(left < LONG && left > LONG / 2, "{left:?}");
     // And on an error.
     signals::handle_signal(libc::SIGUSR1, 0)?;
-    signals::block_signal(libc::SIGUSR1);
-    read_all(raw(&fd))?;
+    signals::block_signal(libc::SIGUSR1)?;
+    read_all(&fd)?;
     signals::signal_this_process(libc::SIGUSR1)?;
     let mut left = Some(LONG);
-    let result = scanner.readable_masked(&[raw(&fd)], &mut left, Mask::of(&0));
+    let result = scanner.readable_masked(&[raw(&fd)], &mut left, Mask::of(&SignalSet::empty()));
     expect_error(result, libc::EINTR)?;
     ensure!(
         left.is_some_and(|left| left < LONG && left > LONG / 2),
@@ -196,7 +199,7 @@ fn what_is_left_of_the_timeout_is_written_back<S: Scanner>() -> Result<()> {
 
 fn a_timeout_of_centuries_does_not_overflow<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let found = scope(|threads| {
         threads.spawn(|| {
             sleep(3 * MOMENT);
@@ -269,7 +272,7 @@ fn a_signal_with_restart_ends_the_call_with_eintr<S: Scanner>() -> Result<()> {
 /// SIGURG is ignored unless there is a handler.
 fn a_signal_without_handler_does_not_end_the_call<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let (tell, told) = channel();
     let found = scope(|threads| {
         let waiter = threads.spawn(|| {
@@ -292,12 +295,12 @@ fn a_signal_without_handler_does_not_end_the_call<S: Scanner>() -> Result<()> {
 /// errno.
 fn waiting_child<S: Scanner>(
     timeout: Option<Duration>,
-    mask: Option<u64>,
+    mask: Option<SignalSet>,
 ) -> Result<(OwnedFd, processes::Process)> {
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let child = processes::fork(|| {
-        let mask = mask.as_ref().map_or(Mask::default(), Mask::of);
+        let mask = mask.as_ref().map(Mask::of).unwrap_or_default();
         match scanner.readable_masked(&[raw(&fd)], &mut { timeout }, mask) {
             Ok(found) => i32::from(found.is_empty()),
             Err(error) => error.raw_os_error().unwrap_or(77),
@@ -332,9 +335,9 @@ fn a_stop_and_continue_does_not_end_the_call<S: Scanner>() -> Result<()> {
 /// And does not begin anew to wait: with a stop each 100 ms a limit of a second would else never end.
 fn a_stop_and_continue_leaves_the_time_limit<S: Scanner>() -> Result<()> {
     let (_fd, child) = waiting_child::<S>(Some(Duration::from_secs(1)), None)?;
-    let pidfd = processes::pidfd(child.0 as u32)?;
+    let pidfd = processes::pidfd(child.0)?;
     eventually("the call times out", || {
-        let over = sys::poll(raw(&pidfd), libc::POLLIN, Duration::from_millis(100))? != 0;
+        let over = files::poll(&pidfd, libc::POLLIN, Duration::from_millis(100))? != 0;
         if !over {
             child.kill(libc::SIGSTOP)?;
             child.kill(libc::SIGCONT)?;
@@ -348,7 +351,7 @@ fn a_stop_and_continue_leaves_the_time_limit<S: Scanner>() -> Result<()> {
 
 /// The mask of the call is in force again when it is made again.
 fn a_stop_and_continue_keeps_the_mask<S: Scanner>() -> Result<()> {
-    let mask = 1u64 << (libc::SIGUSR1 - 1);
+    let mask = signals::set_of(&[libc::SIGUSR1]);
     let (fd, child) = waiting_child::<S>(Some(LONG), Some(mask))?;
     stop_and_continue(&child)?;
     sleep(MOMENT);
@@ -371,15 +374,19 @@ fn kill_ends_a_process_that_waits<S: Scanner>() -> Result<()> {
 
 fn a_pending_signal_that_the_mask_lets_in_ends_the_call<S: Scanner>() -> Result<()> {
     signals::handle_signal(libc::SIGUSR1, 0)?;
-    signals::block_signal(libc::SIGUSR1);
+    signals::block_signal(libc::SIGUSR1)?;
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for round in 0..3 {
         for timeout in [None, NOW, Some(LONG)] {
             let before = HANDLED.load(SeqCst);
             signals::signal_this_process(libc::SIGUSR1)?;
             ensure!(HANDLED.load(SeqCst) == before, "it is blocked");
-            let result = scanner.readable_masked(&[raw(&fd)], &mut { timeout }, Mask::of(&0));
+            let result = scanner.readable_masked(
+                &[raw(&fd)],
+                &mut { timeout },
+                Mask::of(&SignalSet::empty()),
+            );
             expect_error(result, libc::EINTR)?;
             ensure!(HANDLED.load(SeqCst) == before + 1, "round {round}");
             ensure!(signals::is_blocked(libc::SIGUSR1), "the mask is as before");
@@ -391,14 +398,13 @@ fn a_pending_signal_that_the_mask_lets_in_ends_the_call<S: Scanner>() -> Result<
 fn a_blocked_signal_does_not_end_the_call<S: Scanner>() -> Result<()> {
     signals::handle_signal(libc::SIGUSR1, 0)?;
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let parent = std::process::id() as i32;
     let child = processes::fork(|| {
         sleep(2 * MOMENT);
-        // SAFETY: the call takes numbers only.
-        unsafe { libc::kill(parent, libc::SIGUSR1) }
+        i32::from(processes::kill(parent, libc::SIGUSR1).is_err())
     })?;
-    let mask = (1u64 << (libc::SIGUSR1 - 1)) | (1 << (libc::SIGCHLD - 1));
+    let mask = signals::set_of(&[libc::SIGUSR1, libc::SIGCHLD]);
     let mut timeout = Some(10 * MOMENT);
     let found = scanner.readable_masked(&[raw(&fd)], &mut timeout, Mask::of(&mask))?;
     ensure!(found.is_empty(), "{found:?}");
@@ -410,12 +416,13 @@ fn a_blocked_signal_does_not_end_the_call<S: Scanner>() -> Result<()> {
 /// And then the signal waits on: the mask that let it in is gone.
 fn an_event_comes_before_a_signal<S: Scanner>() -> Result<()> {
     signals::handle_signal(libc::SIGUSR1, 0)?;
-    signals::block_signal(libc::SIGUSR1);
+    signals::block_signal(libc::SIGUSR1)?;
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     signals::signal_this_process(libc::SIGUSR1)?;
-    let found = scanner.readable_masked(&[raw(&fd)], &mut Some(LONG), Mask::of(&0))?;
+    let found =
+        scanner.readable_masked(&[raw(&fd)], &mut Some(LONG), Mask::of(&SignalSet::empty()))?;
     ensure!(found == [raw(&fd)]);
     ensure!(HANDLED.load(SeqCst) == 0, "the handler has run");
     ensure!(signals::is_blocked(libc::SIGUSR1), "the mask is as before");
@@ -425,8 +432,8 @@ fn an_event_comes_before_a_signal<S: Scanner>() -> Result<()> {
 fn the_mask_is_restored_after_a_timeout<S: Scanner>() -> Result<()> {
     signals::handle_signal(libc::SIGUSR1, 0)?;
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
-    let mask = 1u64 << (libc::SIGUSR1 - 1);
+    let fd = files::eventfd()?;
+    let mask = signals::set_of(&[libc::SIGUSR1]);
     for timeout in [Duration::ZERO, Duration::from_millis(1)] {
         let mut timeout = Some(timeout);
         let found = scanner.readable_masked(&[raw(&fd)], &mut timeout, Mask::of(&mask))?;
@@ -439,7 +446,7 @@ fn the_mask_is_restored_after_a_timeout<S: Scanner>() -> Result<()> {
 }
 
 fn kill_and_stop_cannot_be_blocked<S: Scanner>() -> Result<()> {
-    let (_fd, child) = waiting_child::<S>(None, Some(u64::MAX))?;
+    let (_fd, child) = waiting_child::<S>(None, Some((1..=64).collect()))?;
     child.kill(libc::SIGSTOP)?;
     child.wait_stopped()?;
     child.kill(libc::SIGKILL)?;
@@ -450,11 +457,11 @@ fn kill_and_stop_cannot_be_blocked<S: Scanner>() -> Result<()> {
 
 fn a_mask_of_another_size_is_einval<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     let mask = [0u64; 16];
     for size in [0, 1, 4, 7, 9, 16, 128, usize::MAX] {
-        let mask = Mask(mask.as_ptr() as usize, size);
+        let mask = Mask::at(mask.as_ptr() as usize, size);
         let result = scanner.readable_masked(&[raw(&fd)], &mut { None }, mask);
         expect_error(result, libc::EINVAL)?;
     }
@@ -463,10 +470,10 @@ fn a_mask_of_another_size_is_einval<S: Scanner>() -> Result<()> {
 
 fn a_bad_pointer_to_the_mask_is_efault<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     for address in [1, 4096, usize::MAX - 4095, usize::MAX] {
-        let result = scanner.readable_masked(&[raw(&fd)], &mut { None }, Mask(address, 8));
+        let result = scanner.readable_masked(&[raw(&fd)], &mut { None }, Mask::at(address, 8));
         expect_error(result, libc::EFAULT)?;
     }
     Ok(())
@@ -475,17 +482,17 @@ fn a_bad_pointer_to_the_mask_is_efault<S: Scanner>() -> Result<()> {
 /// A wake-up of a file's queue for what nobody asked for.
 fn an_event_for_others_does_not_end_the_call<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
-    let (reader, writer) = sys::pipe()?;
-    let (other_reader, other_writer) = sys::pipe()?;
-    while sys::write(raw(&other_writer), &[0; 4096]).is_ok() {}
+    let (reader, writer) = files::pipe()?;
+    let (other_reader, other_writer) = files::pipe()?;
+    while files::write(&other_writer, &[0; 4096]).is_ok() {}
     let fds = [raw(&other_writer), raw(&reader)];
     let found = scope(|threads| {
         threads.spawn(|| {
             for _ in 0..10 {
                 sleep(Duration::from_millis(5));
-                let _ = sys::read(raw(&other_reader), &mut [0; 4096]);
+                let _ = files::read(&other_reader, &mut [0; 4096]);
             }
-            sys::write(raw(&writer), b"x")
+            files::write(&writer, b"x")
         });
         scanner.readable(&fds, Some(LONG))
     })?;
@@ -497,7 +504,7 @@ fn an_event_for_others_does_not_end_the_call<S: Scanner>() -> Result<()> {
 fn instances_can_be_watched<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
     let (ours, epoll, outer) = (Repoll::new()?, Epoll::new()?, Repoll::new()?);
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     ours.add(&fd, EventFlags::IN, 1)?;
     epoll.add(&fd, EventFlags::IN, 1)?;
     outer.add(&ours, EventFlags::IN, 1)?;
@@ -515,7 +522,7 @@ fn instances_can_be_watched<S: Scanner>() -> Result<()> {
             // The call may find the first one of those that are being woken.
             ensure!(!found.is_empty());
             ensure!(scanner.readable(fds, NOW)? == fds);
-            read_all(raw(&fd))?;
+            read_all(&fd)?;
         }
     }
     Ok(())
@@ -525,7 +532,7 @@ fn instances_can_be_watched<S: Scanner>() -> Result<()> {
 fn all_who_wait_are_woken<S: Scanner>() -> Result<()> {
     const WAITERS: usize = 8;
     let scanner = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let woken = AtomicUsize::new(0);
     scope(|threads| {
         for _ in 0..WAITERS {
@@ -546,22 +553,22 @@ fn all_who_wait_are_woken<S: Scanner>() -> Result<()> {
 fn a_file_that_is_closed_meanwhile_is_held<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
     for _ in 0..10 {
-        let (reader, writer) = sys::pipe()?;
-        let (stays, _far) = sys::pipe()?;
+        let (reader, writer) = files::pipe()?;
+        let (stays, _far) = files::pipe()?;
         let number = reader.into_raw_fd();
         let found = scope(|threads| {
             threads.spawn(|| -> io::Result<()> {
                 sleep(MOMENT);
-                sys::close(number)?;
+                files::close(number)?;
                 sleep(Duration::from_millis(2));
                 // To a pipe that has a reader: none but the call.
-                sys::write(raw(&writer), b"x").map(drop)
+                files::write(&writer, b"x").map(drop)
             });
             scanner.readable(&[raw(&stays), number], Some(LONG))
         })?;
         // It is woken by the file, and finds no descriptor: POLLNVAL.
         ensure!(found == [number], "{found:?}");
-        expect_error(sys::write(raw(&writer), b"x"), libc::EPIPE)?;
+        expect_error(files::write(&writer, b"x"), libc::EPIPE)?;
     }
     Ok(())
 }
@@ -570,15 +577,15 @@ fn a_file_that_is_closed_meanwhile_is_held<S: Scanner>() -> Result<()> {
 fn events_are_not_missed<S: Scanner>() -> Result<()> {
     let rounds = settings::get().loops(3000);
     let scanner = S::new()?;
-    let (here, to_here) = sys::pipe()?;
-    let (there, to_there) = sys::pipe()?;
+    let (here, to_here) = files::pipe()?;
+    let (there, to_there) = files::pipe()?;
     let others = eventfds(12)?;
     let mut fds: Vec<_> = others.iter().map(raw).collect();
     let pass = |from: &OwnedFd, to: &OwnedFd, fds: &[RawFd]| -> Result<()> {
         let found = scanner.readable(fds, None)?;
         ensure!(found == [raw(from)], "{found:?}");
-        sys::read(raw(from), &mut [0; 1])?;
-        sys::write(raw(to), b"x")?;
+        files::read(from, &mut [0; 1])?;
+        files::write(to, b"x")?;
         Ok(())
     };
     fds.push(-1);
@@ -596,7 +603,7 @@ fn events_are_not_missed<S: Scanner>() -> Result<()> {
                 pass(&there, &to_here, &second)
             })
         });
-        sys::write(raw(&to_there), b"x")?;
+        files::write(&to_there, b"x")?;
         for _ in 0..rounds {
             pass(&here, &to_there, &first)?;
         }
@@ -619,11 +626,11 @@ fn many_threads_wait_for_files_that_close() -> Result<()> {
     let replace = |round: usize| -> io::Result<()> {
         let number = FIRST + (round * 7 % FILES as usize) as RawFd;
         match round % 4 {
-            0 => drop(sys::close(number)),
-            1 => sys::dup_onto(raw(&sys::eventfd()?), number)?,
+            0 => drop(files::close(number)),
+            1 => files::dup_onto(files::eventfd()?, number)?,
             2 => {
-                let (reader, writer) = sys::pipe()?;
-                sys::dup_onto(raw(&reader), number)?;
+                let (reader, writer) = files::pipe()?;
+                files::dup_onto(&reader, number)?;
                 if let Ok(mut pipes) = pipes.lock() {
                     if pipes.len() >= 64 {
                         pipes.remove(round % 64);
@@ -632,13 +639,9 @@ fn many_threads_wait_for_files_that_close() -> Result<()> {
                 }
             }
             _ => {
-                let timer = sys::timerfd()?;
-                sys::arm(
-                    raw(&timer),
-                    Duration::from_micros(300),
-                    Duration::from_millis(1),
-                )?;
-                sys::dup_onto(raw(&timer), number)?;
+                let timer = files::timerfd()?;
+                files::arm(&timer, Duration::from_micros(300), Duration::from_millis(1))?;
+                files::dup_onto(&timer, number)?;
             }
         }
         Ok(())
@@ -675,10 +678,10 @@ fn many_threads_wait_for_files_that_close() -> Result<()> {
                 break;
             }
             result = replace(round);
-            let _ = sys::write(FIRST + round as RawFd % FILES, &1u64.to_ne_bytes());
+            let _ = files::write(Number(FIRST + round as RawFd % FILES), &1u64.to_ne_bytes());
             if let (Ok(pipes), 0) = (pipes.lock(), round % 3) {
                 if let Some(pipe) = pipes.get(round % 64) {
-                    let _ = sys::write(raw(pipe), b"x");
+                    let _ = files::write(pipe, b"x");
                 }
             }
             if round % 5 == 0 {
@@ -691,12 +694,12 @@ fn many_threads_wait_for_files_that_close() -> Result<()> {
     ensure!(calls.load(SeqCst) > THREADS, "{calls:?}");
     // Nobody holds a file any more.
     for number in FIRST..FIRST + FILES {
-        drop(sys::close(number));
+        drop(files::close(number));
     }
     let pipes = pipes.into_inner().map_err(|_| anyhow::anyhow!("panic"))?;
     ensure!(!pipes.is_empty());
     for writer in pipes {
-        expect_error(sys::write(raw(&writer), b"x"), libc::EPIPE)?;
+        expect_error(files::write(&writer, b"x"), libc::EPIPE)?;
     }
     Ok(())
 }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! SELECT, in what it has of its own; what it shares with POLL is in [`super::scan`].
 
-use crate::files::{eventfds, read_all, signal};
 use crate::registry::Test;
-use crate::scanner::{is_in, set_of, Mask, Side};
 use crate::sides;
-use crate::signals;
 use crate::support::{expect_error, LONG};
-use crate::sys;
 use anyhow::{ensure, Result};
+use repoll::SignalSet;
+use repoll_testkit::files::{self, eventfds, read_all, signal};
+use repoll_testkit::limits;
+use repoll_testkit::memory::{Mapping, Place};
+use repoll_testkit::scanner::{is_in, set_of, Mask, Side};
+use repoll_testkit::signals;
+use rustix::net::SendFlags;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
@@ -67,7 +70,7 @@ fn each_set_has_its_own_answer<S: Side>() -> Result<()> {
 
 fn a_descriptor_in_several_sets_counts_in_each<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     let nfds = fd.as_raw_fd() + 1;
     let mut read = set_of(&[fd.as_raw_fd()], nfds);
@@ -92,8 +95,7 @@ fn urgent_data_is_exceptional<S: Side>() -> Result<()> {
     let nfds = near.as_raw_fd() + 1;
     let mut except = set_of(&[near.as_raw_fd()], nfds);
     ensure!(side.select(nfds, [None, None, Some(&mut except)], NOW)? == 0);
-    // SAFETY: one byte is there to send.
-    sys::check(unsafe { libc::send(far.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_OOB) })?;
+    rustix::net::send(&far, b"!", SendFlags::OOB)?;
     let mut except = set_of(&[near.as_raw_fd()], nfds);
     ensure!(side.select(nfds, [None, None, Some(&mut except)], Some(LONG))? == 1);
     ensure!(is_in(near.as_raw_fd(), &except));
@@ -102,10 +104,10 @@ fn urgent_data_is_exceptional<S: Side>() -> Result<()> {
 
 fn a_descriptor_beyond_fd_setsize_is_as_any_other<S: Side>() -> Result<()> {
     let side = S::new()?;
-    sys::limit_files(5000, sys::file_limits()?.rlim_max.max(5000))?;
-    let fd = sys::eventfd()?;
+    limits::limit_files(5000, limits::most_files().max(5000))?;
+    let fd = files::eventfd()?;
     for number in [1023, 1024, 1025, 4095, 4999] {
-        let copy = sys::dup_to_free(&fd, number)?;
+        let copy = files::dup_to_free(&fd, number)?;
         let nfds = number + 1;
         let mut set = set_of(&[fd.as_raw_fd(), number], nfds);
         let waits = Some(Duration::from_millis(1));
@@ -113,7 +115,7 @@ fn a_descriptor_beyond_fd_setsize_is_as_any_other<S: Side>() -> Result<()> {
         signal(&fd)?;
         ensure!(side.select(nfds, [Some(&mut set), None, None], None)? == 2);
         ensure!(is_in(number, &set) && is_in(fd.as_raw_fd(), &set));
-        read_all(fd.as_raw_fd())?;
+        read_all(&fd)?;
         drop(copy);
     }
     Ok(())
@@ -121,9 +123,9 @@ fn a_descriptor_beyond_fd_setsize_is_as_any_other<S: Side>() -> Result<()> {
 
 fn a_closed_descriptor_is_ebadf<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     // The table has room for it.
-    drop(sys::dup_to_free(&fd, CLOSED)?);
+    drop(files::dup_to_free(&fd, CLOSED)?);
     signal(&fd)?;
     let nfds = CLOSED + 1;
     let good = set_of(&[fd.as_raw_fd()], nfds);
@@ -142,14 +144,14 @@ fn a_closed_descriptor_is_ebadf<S: Side>() -> Result<()> {
 /// The bits of the last word that are not below nfds may be of descriptors that are not open.
 fn what_is_not_below_nfds_is_not_looked_at<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
-    drop(sys::dup_to_free(&fd, CLOSED)?);
+    let fd = files::eventfd()?;
+    drop(files::dup_to_free(&fd, CLOSED)?);
     signal(&fd)?;
     let number = fd.as_raw_fd();
     let mut set = vec![u64::MAX; 16];
     set[number as usize / 64] = u64::MAX << (number % 64);
     if number >= 64 {
-        return crate::registry::skip("the descriptor is not among the first");
+        return repoll_testkit::skip::skip("the descriptor is not among the first");
     }
     let ready = side.select(number + 1, [Some(&mut set), None, None], None)?;
     ensure!(ready == 1, "{ready}");
@@ -160,17 +162,18 @@ fn what_is_not_below_nfds_is_not_looked_at<S: Side>() -> Result<()> {
 
 fn more_than_the_table_holds_is_taken_as_that_many<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     const BITS: usize = 1 << 20;
     for nfds in [100_000, BITS as i32, i32::MAX] {
-        let mut set = vec![0; BITS / 64];
-        set[fd.as_raw_fd() as usize / 64] |= 1 << (fd.as_raw_fd() % 64);
+        let mut set = set_of(&[fd.as_raw_fd()], BITS as i32);
         // Nobody has so many open.
         set[BITS / 64 - 1] = u64::MAX;
-        let at = [set.as_mut_ptr() as usize, 0, 0];
-        // SAFETY: the set is as long as the table, which is less than nfds.
-        let ready = unsafe { side.select_at(nfds, at, &mut { None }, Mask::default()) }?;
+        // It is as long as the table, which is less than nfds.
+        let (memory, offset) = Mapping::ending_with(&set)?;
+        let sets = [memory.place(offset), Place::NULL, Place::NULL];
+        let ready = side.select_at(nfds, sets, &mut { None }, Mask::default())?;
+        let set = memory.values::<u64>(offset, BITS / 64);
         ensure!(ready == 1, "{ready}");
         ensure!(set[BITS / 64 - 1] == u64::MAX, "what is beyond was written");
     }
@@ -181,9 +184,8 @@ fn a_negative_nfds_is_einval<S: Side>() -> Result<()> {
     let side = S::new()?;
     for nfds in [-1, i32::MIN] {
         for address in [0, 1] {
-            let sets = [address; 3];
-            // SAFETY: nothing is mapped there.
-            let result = unsafe { side.select_at(nfds, sets, &mut { None }, Mask::default()) };
+            let sets = [Place::nowhere(address); 3];
+            let result = side.select_at(nfds, sets, &mut { None }, Mask::default());
             expect_error(result, libc::EINVAL)?;
         }
     }
@@ -197,32 +199,30 @@ fn no_sets_only_wait<S: Side>() -> Result<()> {
         ensure!(side.select(nfds, NONE, Some(Duration::from_millis(2)))? == 0);
     }
     // With no bits to read an address is not looked at.
-    // SAFETY: nothing is written there.
-    let ready = unsafe { side.select_at(0, [1; 3], &mut { NOW }, Mask::default()) }?;
+    let nowhere = [Place::nowhere(1); 3];
+    let ready = side.select_at(0, nowhere, &mut { NOW }, Mask::default())?;
     ensure!(ready == 0);
     Ok(())
 }
 
 fn sets_are_written_on_success_only<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let nfds = fd.as_raw_fd() + 1;
     let all = set_of(&[fd.as_raw_fd()], nfds);
     // EINTR.
     signals::handle_signal(libc::SIGUSR1, 0)?;
-    signals::block_signal(libc::SIGUSR1);
+    signals::block_signal(libc::SIGUSR1)?;
     signals::signal_this_process(libc::SIGUSR1)?;
     let mut set = all.clone();
-    let sets = [set.as_mut_ptr() as usize, 0, 0];
-    let open = 0;
-    // SAFETY: the set is ours.
-    let result = unsafe { side.select_at(nfds, sets, &mut Some(LONG), Mask::of(&open)) };
+    let sets = [Place::of(&mut set), Place::NULL, Place::NULL];
+    let open = SignalSet::empty();
+    let result = side.select_at(nfds, sets, &mut Some(LONG), Mask::of(&open));
     expect_error(result, libc::EINTR)?;
     ensure!(set == all, "{set:x?}");
     // EFAULT by another set.
-    let sets = [set.as_mut_ptr() as usize, 1, 0];
-    // SAFETY: one set is ours, the other is not there.
-    let result = unsafe { side.select_at(nfds, sets, &mut { NOW }, Mask::default()) };
+    let sets = [Place::of(&mut set), Place::nowhere(1), Place::NULL];
+    let result = side.select_at(nfds, sets, &mut { NOW }, Mask::default());
     expect_error(result, libc::EFAULT)?;
     ensure!(set == all, "{set:x?}");
     Ok(())
@@ -230,7 +230,7 @@ fn sets_are_written_on_success_only<S: Side>() -> Result<()> {
 
 fn a_timeout_clears_the_sets<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let nfds = fd.as_raw_fd() + 1;
     for timeout in [Duration::ZERO, Duration::from_millis(1)] {
         let mut read = set_of(&[fd.as_raw_fd()], nfds);
@@ -244,34 +244,29 @@ fn a_timeout_clears_the_sets<S: Side>() -> Result<()> {
 
 fn a_bad_set_is_efault<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     let nfds = fd.as_raw_fd() + 1;
     for address in [1, 4096, usize::MAX - 4095, usize::MAX] {
         for which in 0..3 {
             let mut good = set_of(&[fd.as_raw_fd()], nfds);
-            let mut sets = [good.as_mut_ptr() as usize; 3];
-            sets[which] = address;
+            let mut sets = [Place::of(&mut good); 3];
+            sets[which] = Place::nowhere(address);
             for timeout in [NOW, None] {
-                // SAFETY: the good set is ours, the others are not mapped.
-                let result =
-                    unsafe { side.select_at(nfds, sets, &mut { timeout }, Mask::default()) };
+                let result = side.select_at(nfds, sets, &mut { timeout }, Mask::default());
                 expect_error(result, libc::EFAULT)?;
             }
         }
     }
     // The table has room for 1024 at least; a set that is cut short.
-    drop(sys::dup_to_free(&fd, 1000)?);
+    drop(files::dup_to_free(&fd, 1000)?);
     for words in [1, 5, 8, 15] {
-        let edge = sys::before_a_hole(&vec![0u64; words])?;
+        let (edge, offset) = Mapping::ending_with(&vec![0u64; words])?;
         for which in 0..3 {
-            let mut sets = [0; 3];
-            sets[which] = edge;
+            let mut sets = [Place::NULL; 3];
+            sets[which] = edge.place(offset);
             let most = words as i32 * 64;
-            let select = |nfds| {
-                // SAFETY: the set is only for this.
-                unsafe { side.select_at(nfds, sets, &mut { NOW }, Mask::default()) }
-            };
+            let select = |nfds| side.select_at(nfds, sets, &mut { NOW }, Mask::default());
             ensure!(select(most)? == 0);
             expect_error(select(most + 1), libc::EFAULT)?;
         }
@@ -281,14 +276,13 @@ fn a_bad_set_is_efault<S: Side>() -> Result<()> {
 
 fn a_set_that_cannot_be_written_is_efault<S: Side>() -> Result<()> {
     let side = S::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let nfds = fd.as_raw_fd() + 1;
-    let address = sys::read_only(&set_of(&[fd.as_raw_fd()], nfds))?;
+    let set = Mapping::read_only_with(&set_of(&[fd.as_raw_fd()], nfds))?;
     for which in 0..3 {
-        let mut sets = [0; 3];
-        sets[which] = address;
-        // SAFETY: the set can't be written to.
-        let result = unsafe { side.select_at(nfds, sets, &mut { NOW }, Mask::default()) };
+        let mut sets = [Place::NULL; 3];
+        sets[which] = set.place(0);
+        let result = side.select_at(nfds, sets, &mut { NOW }, Mask::default());
         expect_error(result, libc::EFAULT)?;
     }
     Ok(())
@@ -330,7 +324,7 @@ fn sets_of_any_length_are_read_and_answered<S: Side>() -> Result<()> {
                 set == set_of(&[numbers[ready]], nfds),
                 "of {count}, not {ready}"
             );
-            read_all(numbers[ready])?;
+            read_all(&files[ready])?;
         }
     }
     Ok(())
@@ -339,9 +333,9 @@ fn sets_of_any_length_are_read_and_answered<S: Side>() -> Result<()> {
 fn a_hundred_thousand_descriptors<S: Side>() -> Result<()> {
     const COUNT: usize = 100_000;
     let side = S::new()?;
-    let fd = sys::eventfd()?;
-    sys::limit_files(COUNT as u64 + 1000, COUNT as u64 + 1000)?;
-    let copies = sys::copies(&fd, COUNT)?;
+    let fd = files::eventfd()?;
+    limits::limit_files(COUNT as u64 + 1000, COUNT as u64 + 1000)?;
+    let copies = files::copies(&fd, COUNT)?;
     let numbers: Vec<_> = copies.iter().map(AsRawFd::as_raw_fd).collect();
     let nfds = numbers[COUNT - 1] + 1;
     let all = set_of(&numbers, nfds);

@@ -2,23 +2,27 @@
 //! The event source as a file: messages in and out, readiness, and what it refuses.
 
 use crate::both;
-use crate::cases::multiplexer::sharing::{receive_descriptor, send_descriptor};
 use crate::cases::tracing::contexts::{recording, records_of};
 use crate::module::references;
-use crate::multiplexer::{Multiplexer, Repoll};
-use crate::processes::fork;
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::signals::{handle_signal, Thread};
 use crate::support::{eventually, expect_error, expect_none, expect_one, LONG, MOMENT};
-use crate::sys::{self, check};
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use repoll::sys::{
     repoll_source_setup, REPOLL_IOCTL_SOURCE_SETUP, REPOLL_IOCTL_SOURCE_STATUS,
     REPOLL_SOURCE_MAX_BYTES, REPOLL_SOURCE_MAX_MESSAGES, REPOLL_SOURCE_MAX_MESSAGE_SIZE,
     REPOLL_SOURCE_MIN_MESSAGE_SIZE,
 };
 use repoll::{EventFlags, Kind, Source};
+use repoll_testkit::files;
+use repoll_testkit::files::{receive_descriptor, send_descriptor};
+use repoll_testkit::memory::{Mapping, Place};
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use repoll_testkit::processes::fork;
+use repoll_testkit::raw;
+use repoll_testkit::signals::{handle_signal, Thread};
+use rustix::pipe::SpliceFlags;
+use rustix::time::ClockId;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -89,7 +93,7 @@ pub fn read_one(source: &Source) -> Result<Vec<u8>> {
 /// What poll(2) says at once.
 pub fn poll_now(source: &Source) -> Result<i16> {
     let all = libc::POLLIN | libc::POLLOUT | libc::POLLRDNORM | libc::POLLWRNORM;
-    Ok(sys::poll(source.as_raw_fd(), all, Duration::ZERO)?)
+    Ok(files::poll(source, all, Duration::ZERO)?)
 }
 
 const IN: i16 = libc::POLLIN | libc::POLLRDNORM;
@@ -119,14 +123,10 @@ fn messages_come_out_as_they_went_in() -> Result<()> {
 fn vectors_are_one_message() -> Result<()> {
     let source = open()?;
     let parts = [IoSlice::new(b"one "), IoSlice::new(b"message")];
-    // SAFETY: an IoSlice is an iovec, and they live through the call.
-    let written = check(unsafe { libc::writev(source.as_raw_fd(), parts.as_ptr().cast(), 2) })?;
-    ensure!(written == 11);
+    ensure!(rustix::io::writev(&source, &parts)? == 11);
     let (mut a, mut b) = ([0; 5], [0; 100]);
-    let parts = [IoSliceMut::new(&mut a), IoSliceMut::new(&mut b)];
-    // SAFETY: an IoSliceMut is an iovec, and they live through the call.
-    let read = check(unsafe { libc::readv(source.as_raw_fd(), parts.as_ptr().cast(), 2) })?;
-    ensure!(read == 11);
+    let mut parts = [IoSliceMut::new(&mut a), IoSliceMut::new(&mut b)];
+    ensure!(rustix::io::readv(&source, &mut parts)? == 11);
     ensure!(&a == b"one m" && b.starts_with(b"essage\0"));
     Ok(())
 }
@@ -165,10 +165,9 @@ fn a_read_that_faults_loses_nothing() -> Result<()> {
     let mut source = open()?;
     source.write_all(b"first message")?;
     source.write_all(b"second")?;
-    for (address, length) in [(16, 100), (sys::before_a_hole(&[0u8; 5])?, 100)] {
-        // SAFETY: nobody else uses that memory; most of it is not there.
-        let result = check(unsafe { libc::read(source.as_raw_fd(), address as *mut _, length) });
-        expect_error(result, libc::EFAULT)?;
+    let (edge, offset) = Mapping::ending_with(&[0u8; 5])?;
+    for place in [Place::nowhere(16), edge.place(offset)] {
+        expect_error(files::read_to(&source, place, 100), libc::EFAULT)?;
         let status = source.status()?;
         ensure!(status.queued == 2 && status.read == 0, "{status:?}");
     }
@@ -179,11 +178,10 @@ fn a_read_that_faults_loses_nothing() -> Result<()> {
 fn a_write_that_faults_leaves_nothing() -> Result<()> {
     let mut source = open()?;
     source.set_up(2, 100, false)?;
+    let (edge, offset) = Mapping::ending_with(&[0u8; 5])?;
     for _ in 0..5 {
-        for address in [16, sys::before_a_hole(&[0u8; 5])?] {
-            // SAFETY: the memory is only read, and most of it is not there.
-            let result = check(unsafe { libc::write(source.as_raw_fd(), address as *const _, 50) });
-            expect_error(result, libc::EFAULT)?;
+        for address in [16, edge.address() + offset] {
+            expect_error(files::write_from(&source, address, 50), libc::EFAULT)?;
         }
     }
     ensure!(poll_now(&source)? == OUT);
@@ -195,9 +193,7 @@ fn a_write_that_faults_leaves_nothing() -> Result<()> {
 
 /// The monotonic clock.
 pub fn monotonic() -> Duration {
-    let mut now = sys::timespec(Duration::ZERO);
-    // SAFETY: `now` lives through the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    let now = rustix::time::clock_gettime(ClockId::Monotonic);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
@@ -419,7 +415,7 @@ fn a_source_can_be_sent_to_another_process() -> Result<()> {
     let (told, tell) = UnixStream::pair()?;
     let child = fork(|| {
         let receive = || -> Result<()> {
-            let source = Source::from(receive_descriptor(&far)?);
+            let source = Source::from(receive_descriptor(&far)?.context("no descriptor came")?);
             source.set_nonblocking(false)?;
             let mut buffer = [0; 100];
             ensure!((&mut &source).read(&mut buffer)? == 6 && &buffer[..6] == b"before");
@@ -438,7 +434,7 @@ fn a_source_can_be_sent_to_another_process() -> Result<()> {
     ensure!(references() == before + 1);
     source.write_all(b"before")?;
     source.start_timer(Duration::from_millis(5), None)?;
-    send_descriptor(&near, source.as_raw_fd())?;
+    send_descriptor(&near, &source)?;
     drop(source);
     (&told).read_exact(&mut [0])?;
     ensure!(references() == before + 1, "{}", references());
@@ -448,7 +444,7 @@ fn a_source_can_be_sent_to_another_process() -> Result<()> {
     // In flight to nobody, and its socket closed.
     let source = open()?;
     source.start_timer(Duration::from_millis(1), None)?;
-    send_descriptor(&near, source.as_raw_fd())?;
+    send_descriptor(&near, &source)?;
     drop(source);
     ensure!(references() == before + 1, "{}", references());
     drop((near, far));
@@ -463,7 +459,7 @@ fn structures_are_versioned_by_their_size() -> Result<()> {
     let ask = |request: u32, words: &mut [u64; 16]| {
         let address = words.as_mut_ptr() as usize;
         // SAFETY: all that a request may read or write is in the array.
-        unsafe { sys::ioctl(fd, request, address) }
+        unsafe { raw::ioctl(&fd, request, address) }
     };
     // What the module knows is 7 words; the caller's version has 9, and the rest is not touched.
     ask(sized(REPOLL_IOCTL_SOURCE_STATUS, 72), &mut words)?;
@@ -516,18 +512,16 @@ fn sizes_are_checked() -> Result<()> {
     let raw = |request, setup: &repoll_source_setup| {
         let address = std::ptr::from_ref(setup) as usize;
         // SAFETY: the request reads a `repoll_source_setup`.
-        unsafe { sys::ioctl(source.as_raw_fd(), request, address) }
+        unsafe { raw::ioctl(&source, request, address) }
     };
     expect_error(raw(REPOLL_IOCTL_SOURCE_SETUP, &setup), libc::EINVAL)?;
     setup.flags = 0;
     setup.__pad = 1;
     expect_error(raw(REPOLL_IOCTL_SOURCE_SETUP, &setup), libc::EINVAL)?;
     setup.__pad = 0;
-    // SAFETY: nothing is mapped there.
-    let nowhere = unsafe { sys::ioctl(source.as_raw_fd(), REPOLL_IOCTL_SOURCE_SETUP, 16) };
+    let nowhere = raw::ioctl_nowhere(&source, REPOLL_IOCTL_SOURCE_SETUP, 16);
     expect_error(nowhere, libc::EFAULT)?;
-    // SAFETY: as above.
-    let nowhere = unsafe { sys::ioctl(source.as_raw_fd(), REPOLL_IOCTL_SOURCE_STATUS, 16) };
+    let nowhere = raw::ioctl_nowhere(&source, REPOLL_IOCTL_SOURCE_STATUS, 16);
     expect_error(nowhere, libc::EFAULT)?;
     ensure!(source.status()? == before);
     source.set_up(REPOLL_SOURCE_MAX_MESSAGES, 256, false)?;
@@ -551,12 +545,7 @@ fn sizes_change_only_while_empty() -> Result<()> {
 
 fn the_next_length_is_told() -> Result<()> {
     let mut source = open()?;
-    let next = |source: &Source| -> Result<i32> {
-        let mut length = -1;
-        // SAFETY: the request writes an int.
-        check(unsafe { libc::ioctl(source.as_raw_fd(), libc::FIONREAD, &mut length) })?;
-        Ok(length)
-    };
+    let next = |source: &Source| files::bytes_left(source);
     ensure!(next(&source)? == 0);
     source.write_all(b"12345")?;
     source.write_all(b"1")?;
@@ -568,17 +557,13 @@ fn the_next_length_is_told() -> Result<()> {
 
 fn a_message_can_be_spliced_out() -> Result<()> {
     let mut source = open()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     source.write_all(b"by way of a pipe")?;
     source.write_all(b"stays")?;
-    // SAFETY: no offsets are given.
-    let length = check(unsafe {
-        let null = std::ptr::null_mut();
-        libc::splice(source.as_raw_fd(), null, writer.as_raw_fd(), null, 4096, 0)
-    })?;
+    let length = rustix::pipe::splice(&source, None, &writer, None, 4096, SpliceFlags::empty())?;
     ensure!(length == 16, "{length}");
     let mut buffer = [0; 100];
-    let length = sys::read(reader.as_raw_fd(), &mut buffer)?;
+    let length = files::read(&reader, &mut buffer)?;
     ensure!(&buffer[..length] == b"by way of a pipe");
     ensure!(source.status()?.queued == 1);
     Ok(())
@@ -586,44 +571,30 @@ fn a_message_can_be_spliced_out() -> Result<()> {
 
 fn it_has_no_position() -> Result<()> {
     let source = open()?;
-    let mut byte = 0u8;
-    let address = std::ptr::from_mut(&mut byte).cast();
-    // SAFETY: one byte may be read and written there.
-    unsafe {
-        expect_error(
-            check(libc::pread(source.as_raw_fd(), address, 1, 0)),
-            libc::ESPIPE,
-        )?;
-        expect_error(
-            check(libc::pwrite(source.as_raw_fd(), address, 1, 0)),
-            libc::ESPIPE,
-        )
-    }
+    let read = rustix::io::pread(&source, &mut [0u8; 1], 0);
+    expect_error(read.map_err(Into::into), libc::ESPIPE)?;
+    let written = rustix::io::pwrite(&source, &[0], 0);
+    expect_error(written.map_err(Into::into), libc::ESPIPE)
 }
 
 fn foreign_calls_are_refused() -> Result<()> {
     let source = open()?;
     let instance = Repoll::new()?;
-    // SAFETY: all of these read and write nothing where they are refused.
-    unsafe {
-        // An instance's calls on a source, and the other way round.
-        for request in [repoll::sys::REPOLL_IOCTL_CTL, repoll::sys::REPOLL_IOCTL_NOP] {
-            expect_error(sys::ioctl(source.as_raw_fd(), request, 0), libc::ENOTTY)?;
-        }
-        for request in [REPOLL_IOCTL_SOURCE_SETUP, REPOLL_IOCTL_SOURCE_STATUS] {
-            expect_error(sys::ioctl(instance.as_raw_fd(), request, 0), libc::EINVAL)?;
-        }
-        // The right number with the wrong direction.
-        let wrong = REPOLL_IOCTL_SOURCE_STATUS ^ (3 << 30);
-        expect_error(sys::ioctl(source.as_raw_fd(), wrong, 0), libc::ENOTTY)?;
-        expect_error(
-            sys::ioctl(source.as_raw_fd(), libc::TCGETS as u32, 0),
-            libc::ENOTTY,
-        )?;
+    // An instance's calls on a source, and the other way round.
+    for request in [repoll::sys::REPOLL_IOCTL_CTL, repoll::sys::REPOLL_IOCTL_NOP] {
+        expect_error(raw::ioctl_nowhere(&source, request, 0), libc::ENOTTY)?;
+    }
+    for request in [REPOLL_IOCTL_SOURCE_SETUP, REPOLL_IOCTL_SOURCE_STATUS] {
+        expect_error(raw::ioctl_nowhere(&instance, request, 0), libc::EINVAL)?;
+    }
+    // The right number with the wrong direction.
+    let wrong = REPOLL_IOCTL_SOURCE_STATUS ^ (3 << 30);
+    for request in [wrong, libc::TCGETS as u32] {
+        expect_error(raw::ioctl_nowhere(&source, request, 0), libc::ENOTTY)?;
     }
     // An instance cannot be read.
-    expect_error(sys::read(instance.as_raw_fd(), &mut [0; 8]), libc::EINVAL)?;
-    expect_error(sys::write(instance.as_raw_fd(), &[0; 8]), libc::EINVAL)
+    expect_error(files::read(&instance, &mut [0; 8]), libc::EINVAL)?;
+    expect_error(files::write(&instance, &[0; 8]), libc::EINVAL)
 }
 
 fn fdinfo_counts() -> Result<()> {

@@ -4,13 +4,10 @@
 use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::cases::tracing::contexts::{context_of_timers, name_of, recording, records_of};
 use crate::cases::tracing::network::{input_interrupts, peer};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes::fork;
-use crate::registry::{skip, Test};
-use crate::stall::StallingPage;
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::settings;
 use crate::support::{eventually, expect_error, LONG, MOMENT};
-use crate::sys::{self, check};
-use crate::{repoll_only, settings};
 use anyhow::{bail, ensure, Context as _, Result};
 use repoll::sys::{
     repoll_source_attach, REPOLL_IOCTL_SOURCE_ATTACH, REPOLL_SOURCE_MAX_TIMERS,
@@ -18,10 +15,16 @@ use repoll::sys::{
 };
 use repoll::{EventFlags, Kind, Source};
 use repoll_peer::Peer;
+use repoll_testkit::files;
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes;
+use repoll_testkit::processes::fork;
+use repoll_testkit::raw;
+use repoll_testkit::skip::skip;
+use repoll_testkit::stall::StallingPage;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
-use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -199,8 +202,7 @@ fn timers_are_counted_by_user() -> Result<()> {
     // Another user has a count of its own.
     let more = open()?;
     let child = fork(|| {
-        // SAFETY: the call takes numbers only.
-        let changed = unsafe { libc::setuid(4321) } == 0;
+        let changed = processes::become_user(4321).is_ok();
         i32::from(!changed || more.start_timer(hour, None).is_err())
     })?;
     ensure!(child.wait()? == 0);
@@ -317,11 +319,11 @@ fn frames_wake_everybody() -> Result<()> {
     type Way = fn(&Source) -> Result<()>;
     let ways: [(&str, Way); 5] = [
         ("select", |s| {
-            ensure!(sys::select_in(s.as_raw_fd(), LONG)?);
+            ensure!(files::select_in(s, LONG)?);
             Ok(())
         }),
         ("poll", |s| {
-            ensure!(sys::poll(s.as_raw_fd(), libc::POLLIN, LONG)? & libc::POLLIN != 0);
+            ensure!(files::poll(s, libc::POLLIN, LONG)? & libc::POLLIN != 0);
             Ok(())
         }),
         ("epoll", |s| watched::<Epoll>(s)),
@@ -417,7 +419,7 @@ fn bad_attachments_are_refused() -> Result<()> {
     let ask = |raw: &repoll_source_attach| {
         let address = std::ptr::from_ref(raw) as usize;
         // SAFETY: the request reads a `repoll_source_attach`.
-        unsafe { sys::ioctl(source.as_raw_fd(), REPOLL_IOCTL_SOURCE_ATTACH, address) }
+        unsafe { raw::ioctl(&source, REPOLL_IOCTL_SOURCE_ATTACH, address) }
     };
     raw.interface = [b'x' as _; 16];
     expect_error(ask(&raw), libc::EINVAL)?;
@@ -444,8 +446,7 @@ fn bad_attachments_are_refused() -> Result<()> {
 fn attaching_needs_a_capability() -> Result<()> {
     let source = open()?;
     let child = fork(|| {
-        // SAFETY: the call takes numbers only.
-        let changed = unsafe { libc::setuid(4321) } == 0;
+        let changed = processes::become_user(4321).is_ok();
         let refused = expect_error(source.attach("lo", TYPE), libc::EPERM);
         // Nor does it tell which interfaces there are.
         let secret = expect_error(source.attach("no-such-one", TYPE), libc::EPERM);
@@ -464,8 +465,7 @@ fn another_namespace_has_other_interfaces() -> Result<()> {
     let ours = open()?;
     let child = fork(|| {
         let body = || -> Result<()> {
-            // SAFETY: the call takes numbers only.
-            check(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
+            processes::unshare(libc::CLONE_NEWNET)?;
             let theirs = open()?;
             expect_error(theirs.attach(&name, TYPE), libc::ENODEV)?;
             theirs.attach("lo", TYPE)?;
@@ -483,13 +483,9 @@ fn another_namespace_has_other_interfaces() -> Result<()> {
     ensure!(child.wait()? == 0);
     // In a user namespace of one's own, one has the capability there, but not where the source is from.
     let child = fork(|| {
-        // SAFETY: the calls take numbers only.
-        unsafe {
-            if libc::setuid(4321) != 0
-                || libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) != 0
-            {
-                return 77;
-            }
+        let own = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
+        if processes::become_user(4321).is_err() || processes::unshare(own).is_err() {
+            return 77;
         }
         i32::from(expect_error(ours.attach("lo", TYPE), libc::EPERM).is_err())
     })?;
@@ -651,17 +647,16 @@ fn an_interface_that_moves_hangs_up() -> Result<()> {
     source.attach(&name, TYPE)?;
     peer.ask(&format!("frames {TYPE:x} 2 60"))?;
     eventually("they arrive", || Ok(source.status()?.queued == 2))?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     let child = fork(|| {
-        // SAFETY: the call takes numbers only.
-        let moved = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
-        let told = sys::write(writer.as_raw_fd(), &[u8::from(moved)]).is_ok();
+        let moved = processes::unshare(libc::CLONE_NEWNET).is_ok();
+        let told = files::write(&writer, &[u8::from(moved)]).is_ok();
         sleep(LONG);
         i32::from(!told)
     })?;
     let mut moved = [0];
     eventually("a namespace", || {
-        Ok(sys::read(reader.as_raw_fd(), &mut moved).is_ok())
+        Ok(files::read(&reader, &mut moved).is_ok())
     })?;
     ensure!(moved == [1], "unshare");
     let result = run("ip", &["link", "set", &name, "netns", &child.0.to_string()]).and_then(|()| {
@@ -699,7 +694,7 @@ fn a_write_under_way_learns_of_the_hang_up() -> Result<()> {
     source.attach(&name, TYPE)?;
     let page = StallingPage::new()?;
     let written = scope(|threads| {
-        let writer = threads.spawn(|| page.write(source.as_raw_fd(), 7));
+        let writer = threads.spawn(|| files::write_from(&source, page.address(), 7));
         let touched = page.wait_for_touch(LONG);
         driver("unbind", &device)?;
         let told = expect_error((&mut &source).read(&mut [0; 100]), libc::ENODEV);
@@ -802,7 +797,7 @@ impl Tun {
             }
             request.ifr_ifru.ifru_flags = flags as libc::c_short;
             let address = std::ptr::from_mut(&mut request) as usize;
-            sys::ioctl(file.as_raw_fd(), libc::TUNSETIFF as u32, address)?;
+            raw::ioctl(&file, libc::TUNSETIFF as u32, address)?;
         }
         Ok(Self(file))
     }
@@ -811,7 +806,7 @@ impl Tun {
     fn set_type(&self, kind: u16) -> Result<()> {
         self.set("down")?;
         // SAFETY: the request takes a number.
-        unsafe { sys::ioctl(self.0.as_raw_fd(), libc::TUNSETLINK as u32, kind.into()) }?;
+        unsafe { raw::ioctl(&self.0, libc::TUNSETLINK as u32, kind.into()) }?;
         self.set("up")
     }
 

@@ -3,22 +3,25 @@
 
 use crate::cases::source::device::{monotonic, open, poll_now, read_messages};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes::{self, fork};
-use crate::registry::{skip, Test};
+use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{expect_error, expect_none, expect_one, LONG};
-use crate::sys::{self, check};
 use anyhow::{ensure, Context, Result};
 use repoll::sys::{
     REPOLL_SOURCE_DEFAULT_MESSAGES, REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE, REPOLL_SOURCE_MAX_BYTES,
     REPOLL_SOURCE_MAX_MESSAGES, REPOLL_SOURCE_MAX_POLLERS, REPOLL_SOURCE_MAX_TIMERS,
 };
 use repoll::{EventFlags, OpenError, Source, SOURCE_DEVICE};
+use repoll_testkit::files;
+use repoll_testkit::limits;
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes::{self, fork};
+use repoll_testkit::scanner::{Kernel, Side};
+use repoll_testkit::skip::skip;
 use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -122,7 +125,7 @@ fn a_user_has_64_mib_of_messages() -> Result<()> {
 /// Not only the messages: also the places where they are kept, and rounding.
 fn each_byte_is_charged() -> Result<()> {
     let _reload = limited()?;
-    sys::allow_descriptors(2000)?;
+    limits::allow_files(2000)?;
     let default = REPOLL_SOURCE_DEFAULT_MESSAGES * REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE;
     let count = room()?;
     ensure!(
@@ -212,23 +215,22 @@ fn the_opener_is_charged() -> Result<()> {
 /// and the ones after that.
 fn user_namespace(first: u32, count: u32) -> io::Result<()> {
     // Another process writes the map: a range needs its capabilities.
-    let (ready, go) = (sys::pipe()?, sys::pipe()?);
+    let (ready, go) = (files::pipe()?, files::pipe()?);
     let parent = std::process::id();
     let writer = fork(|| {
         let map = || -> io::Result<()> {
-            sys::poll_in(ready.0.as_fd(), LONG)?;
+            files::poll_in(&ready.0, LONG)?;
             fs::write(
                 format!("/proc/{parent}/uid_map"),
                 format!("0 {first} {count}"),
             )?;
-            sys::write(go.1.as_raw_fd(), &[1]).map(drop)
+            files::write(&go.1, &[1]).map(drop)
         };
         i32::from(map().is_err())
     })?;
-    // SAFETY: the call takes a number only.
-    check(unsafe { libc::unshare(libc::CLONE_NEWUSER) })?;
-    sys::write(ready.1.as_raw_fd(), &[1])?;
-    sys::poll_in(go.0.as_fd(), LONG)?;
+    processes::unshare(libc::CLONE_NEWUSER)?;
+    files::write(&ready.1, &[1])?;
+    files::poll_in(&go.0, LONG)?;
     match writer.wait()? {
         0 => Ok(()),
         status => Err(io::Error::other(format!("the map was refused: {status}"))),
@@ -287,18 +289,14 @@ fn memory_comes_back_from_racing_processes() -> Result<()> {
 
 fn more_than_5000_pollers_are_refused() -> Result<()> {
     const MOST: usize = REPOLL_SOURCE_MAX_POLLERS as usize;
-    sys::allow_descriptors(MOST as u64 + 100)?;
+    limits::allow_files(MOST as u64 + 100)?;
     let mut source = open()?;
     let asked = libc::pollfd {
         fd: source.as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
     };
-    let poll = |fds: &mut [libc::pollfd]| -> Result<i32> {
-        let count = fds.len() as libc::nfds_t;
-        // SAFETY: the array lives through the call.
-        Ok(check(unsafe { libc::poll(fds.as_mut_ptr(), count, 1) })?)
-    };
+    let poll = |fds: &mut [libc::pollfd]| Kernel.poll(fds, Some(Duration::from_millis(1)));
     // Entries that are gone do not count.
     for _ in 0..2 {
         ensure!(poll(&mut vec![asked; MOST])? == 0);
@@ -343,8 +341,7 @@ fn times_are_those_of_the_readers_namespace() -> Result<()> {
     ours.set_up(4, 16, true)?;
     let outside = monotonic();
     // Of the children that come then.
-    // SAFETY: the call takes a number only.
-    check(unsafe { libc::unshare(libc::CLONE_NEWTIME) }).context("unshare")?;
+    processes::unshare(libc::CLONE_NEWTIME).context("unshare")?;
     fs::write("/proc/self/timens_offsets", format!("monotonic {AHEAD} 0"))?;
     let child = fork(|| {
         let body = || -> Result<()> {
@@ -447,7 +444,7 @@ fn timers_leave_the_cpu_to_others() -> Result<()> {
     const WATCHED: Duration = Duration::from_millis(300);
     // The longest time that interrupts may be off.
     const LONGEST: Duration = Duration::from_millis(2);
-    sys::allow_descriptors(100_000)?;
+    limits::allow_files(100_000)?;
     let sources = (0..REPOLL_SOURCE_MAX_TIMERS)
         .map(|_| {
             let source = open()?;

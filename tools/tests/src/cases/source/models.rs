@@ -5,14 +5,16 @@ use crate::cases::source::device::{open, read_messages, read_one};
 use crate::cases::tracing::contexts::{context_of_timers, name_of, recording};
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::signals::{next_signal, signalfd};
 use crate::support::{eventually, expect_error, MOMENT};
-use crate::sys;
 use anyhow::{bail, ensure, Context as _, Result};
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
 use repoll::Source;
+use repoll_testkit::files;
+use repoll_testkit::signals::{next_signal, signalfd};
 use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
+use rustix::fs::OFlags;
+use rustix::io::ReadWriteFlags;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -147,15 +149,17 @@ fn asynchronous_neither_sleeps_nor_spins() -> Result<()> {
 fn one_call_may_be_non_blocking() -> Result<()> {
     let source = Source::open()?;
     source.set_up(1, 16, false)?;
-    let fd = source.as_raw_fd();
     let mut buffer = [0; 16];
     expect_error(
-        sys::read_with(fd, &mut buffer, libc::RWF_NOWAIT),
+        files::read_with(&source, &mut buffer, ReadWriteFlags::NOWAIT),
         libc::EAGAIN,
     )?;
-    ensure!(sys::write_with(fd, b"one", libc::RWF_NOWAIT)? == 3);
-    expect_error(sys::write_with(fd, b"two", libc::RWF_NOWAIT), libc::EAGAIN)?;
-    ensure!(sys::read_with(fd, &mut buffer, libc::RWF_NOWAIT)? == 3);
+    ensure!(files::write_with(&source, b"one", ReadWriteFlags::NOWAIT)? == 3);
+    expect_error(
+        files::write_with(&source, b"two", ReadWriteFlags::NOWAIT),
+        libc::EAGAIN,
+    )?;
+    ensure!(files::read_with(&source, &mut buffer, ReadWriteFlags::NOWAIT)? == 3);
     Ok(())
 }
 
@@ -182,10 +186,10 @@ fn a_signal_tells_the_band_and_the_file() -> Result<()> {
                 read_one(&source)?;
             }
             let info = next_signal(&signals)?.context("no signal")?;
-            ensure!(info.ssi_signo == signal as u32);
-            ensure!(info.ssi_code == code, "{}", info.ssi_code);
-            ensure!(info.ssi_fd == source.as_raw_fd(), "{}", info.ssi_fd);
-            ensure!(info.ssi_band == band as u32, "0x{:x}", info.ssi_band);
+            ensure!(info.signal == signal as u32);
+            ensure!(info.code == code, "{}", info.code);
+            ensure!(info.fd == source.as_raw_fd(), "{}", info.fd);
+            ensure!(info.band == band as u32, "0x{:x}", info.band);
             ensure!(next_signal(&signals)?.is_none(), "one too many");
         }
     }
@@ -202,8 +206,7 @@ fn signals_end_with_the_flag_and_the_file() -> Result<()> {
         // The copy is the same file, so it goes on.
         copy.write_all(b"x")?;
         ensure!(next_signal(&signals)?.is_some());
-        // SAFETY: the call takes numbers only.
-        sys::check(unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) })?;
+        rustix::fs::fcntl_setfl(&copy, OFlags::NONBLOCK)?;
         copy.write_all(b"x")?;
         ensure!(next_signal(&signals)?.is_none());
         copy.signal_this_process(libc::SIGIO)?;

@@ -4,17 +4,19 @@
 
 use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::module::{load, references, unload, unload_when_unused, Reload};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes::fork;
 use crate::registry::Test;
-use crate::stall::StallingPage;
+use crate::repoll_only;
+use crate::settings;
 use crate::support::{expect_error, LONG, MOMENT};
-use crate::sys::{self, check};
-use crate::{repoll_only, settings};
 use anyhow::{ensure, Context as _, Result};
 use repoll::{EventFlags, Source};
+use repoll_testkit::files;
+use repoll_testkit::memory::Place;
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes::fork;
+use repoll_testkit::stall::StallingPage;
+use rustix::io::ReadWriteFlags;
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -106,7 +108,7 @@ fn watching_reader<M: Multiplexer>(source: &Source, edge: bool) -> Result<Seen> 
     while !seen.ended {
         m.wait(1, None)?;
         loop {
-            match sys::read_with(source.as_raw_fd(), &mut buffer, libc::RWF_NOWAIT) {
+            match files::read_with(source, &mut buffer, ReadWriteFlags::NOWAIT) {
                 Ok(length) => seen.take(&buffer[..length])?,
                 Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => break,
                 Err(error) => return Err(error.into()),
@@ -199,10 +201,8 @@ fn faulting_readers_lose_nothing() -> Result<()> {
                 threads.spawn(move || -> Result<u32> {
                     let mut faults = 0;
                     loop {
-                        // SAFETY: nothing is mapped there.
-                        let read = unsafe { libc::read(source.as_raw_fd(), 16 as *mut _, 100) };
-                        let result = check(read);
-                        expect_error(result, libc::EFAULT)?;
+                        let nowhere = Place::nowhere(16);
+                        expect_error(files::read_to(source, nowhere, 100), libc::EFAULT)?;
                         faults += 1;
                         if source.status()?.read >= u64::from(WRITERS * each) {
                             return Ok(faults);
@@ -270,7 +270,7 @@ fn a_stalled_reader_holds_nobody_up() -> Result<()> {
     }
     let page = StallingPage::new()?;
     let stalled = scope(|threads| {
-        let reader = threads.spawn(|| page.read(source.as_raw_fd(), 64));
+        let reader = threads.spawn(|| files::read_to(&source, page.place(), 64));
         let others = || -> Result<()> {
             page.wait_for_touch(LONG)?;
             ensure!(source.status()?.queued == 1);
@@ -301,7 +301,7 @@ fn a_stalled_writer_holds_nobody_up() -> Result<()> {
     source.set_up(2, 64, false)?;
     let page = StallingPage::new()?;
     scope(|threads| {
-        let writer = threads.spawn(|| page.write(source.as_raw_fd(), 7));
+        let writer = threads.spawn(|| files::write_from(&source, page.address(), 7));
         let others = || -> Result<()> {
             page.wait_for_touch(LONG)?;
             ensure!(source.status()?.queued == 0);
@@ -337,10 +337,8 @@ fn the_killed_leave_nothing_behind() -> Result<()> {
                 let _ = match kind {
                     0 | 1 => (&mut &source).read(&mut buffer).map(drop),
                     2 | 3 => (&mut &source).write(&buffer[..40]).map(drop),
-                    4 => sys::poll(source.as_raw_fd(), libc::POLLIN, MOMENT).map(drop),
-                    _ => {
-                        sys::read_with(source.as_raw_fd(), &mut buffer, libc::RWF_NOWAIT).map(drop)
-                    }
+                    4 => files::poll(&source, libc::POLLIN, MOMENT).map(drop),
+                    _ => files::read_with(&source, &mut buffer, ReadWriteFlags::NOWAIT).map(drop),
                 };
             })?);
         }

@@ -2,14 +2,15 @@
 //! Control groups: who pays for the watches, and what the freezer does to a WAIT.
 
 use crate::both;
-use crate::files::signal;
-use crate::multiplexer::Multiplexer;
-use crate::processes::{self, Process};
-use crate::registry::{skip, Test};
+use crate::registry::Test;
 use crate::support::{eventually, expect_none, expect_one, memory_is_countable, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Context, Result};
 use repoll::EventFlags;
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::limits;
+use repoll_testkit::multiplexer::Multiplexer;
+use repoll_testkit::processes::{self, Process};
+use repoll_testkit::skip::skip;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -89,9 +90,9 @@ const WATCHES: usize = 10_000;
 fn watches_are_charged_to_the_group_of_who_adds_them<M: Multiplexer>() -> Result<()> {
     memory_is_countable()?;
     // What is not a watch is paid for by the group that we are in now.
-    sys::allow_descriptors(WATCHES as u64 + 1000)?;
+    limits::allow_files(WATCHES as u64 + 1000)?;
     let m = M::new()?;
-    let fds = crate::files::eventfds(WATCHES)?;
+    let fds = repoll_testkit::files::eventfds(WATCHES)?;
     let group = Group::new(&["memory"])?;
     let child = processes::fork(|| {
         let body = || -> Result<()> {
@@ -158,13 +159,13 @@ fn waiting_child<M: Multiplexer>(
 ) -> Result<Process> {
     let child = processes::fork(|| end(m.wait(4, None)))?;
     group.enter(child.0 as u32)?;
-    processes::eventually_waits(child.0)?;
+    crate::support::eventually_waits(child.0)?;
     Ok(child)
 }
 
 fn with_eventfd<M: Multiplexer>() -> Result<(M, OwnedFd)> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     Ok((m, fd))
 }

@@ -3,15 +3,18 @@
 
 use crate::cases::multiplexer::{masks, timeouts, triggers};
 use crate::cases::select_poll::scan;
-use crate::compat::{self, Epoll32, Low, Repoll32};
-use crate::files::{eventfds, signal};
-use crate::multiplexer::{Multiplexer, Repoll};
+use crate::each;
 use crate::registry::Test;
+use crate::repoll_only;
 use crate::support::{expect_error, expect_none, expect_one, LONG};
-use crate::{each, repoll_only, sys};
 use anyhow::{ensure, Result};
 use repoll::sys::*;
 use repoll::EventFlags;
+use repoll_testkit::compat::{self, Epoll32, Low, Repoll32};
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::memory::Place;
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use rustix::io::FdFlags;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -66,7 +69,7 @@ fn many_events_come_back_with_their_data<M: Multiplexer>() -> Result<()> {
 
 fn errors_are_as_for_the_others<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     expect_error(m.delete(&fd), libc::ENOENT)?;
     expect_error(m.modify(&fd, EventFlags::IN, 1), libc::ENOENT)?;
     m.add(&fd, EventFlags::IN, 1)?;
@@ -79,12 +82,13 @@ fn errors_are_as_for_the_others<M: Multiplexer>() -> Result<()> {
 
 fn an_array_that_is_not_mapped_is_efault<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     signal(&fd)?;
     for address in [0, 4096, 0xffff_f000] {
         // SAFETY: nothing is mapped there.
-        let result = unsafe { m.wait_at(address, 1, Some(Duration::ZERO)) };
+        let place = unsafe { Place::at(address) };
+        let result = m.wait_at(place, 1, Some(Duration::ZERO));
         expect_error(result, libc::EFAULT)?;
     }
     // And the event stays.
@@ -94,27 +98,20 @@ fn an_array_that_is_not_mapped_is_efault<M: Multiplexer>() -> Result<()> {
 fn every_request_is_known_to_a_32_bit_program() -> Result<()> {
     let m = Repoll32::new()?;
     // SAFETY: NOP has no argument.
-    let nop = |argument| unsafe { compat::ioctl(m.as_raw_fd(), REPOLL_IOCTL_NOP, argument) };
+    let nop = |argument| unsafe { compat::ioctl(&m, REPOLL_IOCTL_NOP, argument) };
     ensure!(nop(0)? == 0);
     ensure!(nop(u32::MAX)? == 0);
     // CREATE makes one, and closes it on exec if asked to.
-    for (flags, expected) in [(libc::O_CLOEXEC, libc::FD_CLOEXEC), (0, 0)] {
-        let create = Low::with(repoll_create {
-            flags: flags as u32,
-            ..Default::default()
-        })?;
-        // SAFETY: the request only reads a `repoll_create`.
-        let made = unsafe { compat::ioctl(m.as_raw_fd(), REPOLL_IOCTL_CREATE, create.address()) }?;
-        let made = Repoll32::from(sys::owned(made.into())?);
-        // SAFETY: F_GETFD takes no argument.
-        let got = sys::check(unsafe { libc::fcntl(made.as_raw_fd(), libc::F_GETFD) })?;
-        ensure!(got == expected, "{flags:#x}: {got}");
+    for (flags, expected) in [(libc::O_CLOEXEC, FdFlags::CLOEXEC), (0, FdFlags::empty())] {
+        let made = Repoll32::from_create(&m, flags)?;
+        let got = rustix::io::fcntl_getfd(&made)?;
+        ensure!(got == expected, "{flags:#x}: {got:?}");
         expect_none(&made)?;
     }
     for request in [REPOLL_IOCTL_CREATE, REPOLL_IOCTL_CTL, REPOLL_IOCTL_WAIT] {
         for address in [0, 4096, 0xffff_f000] {
             // SAFETY: nothing is mapped there.
-            let result = unsafe { compat::ioctl(m.as_raw_fd(), request, address) };
+            let result = unsafe { compat::ioctl(&m, request, address) };
             expect_error(result, libc::EFAULT)?;
         }
     }
@@ -123,8 +120,8 @@ fn every_request_is_known_to_a_32_bit_program() -> Result<()> {
 
 fn a_32_bit_and_a_64_bit_program_share_an_instance() -> Result<()> {
     let wide = Repoll::new()?;
-    let narrow = Repoll32::from(std::os::fd::OwnedFd::from(wide.duplicate()?));
-    let fd = sys::eventfd()?;
+    let narrow = Repoll32::from_descriptor(wide.duplicate()?.into_descriptor());
+    let fd = files::eventfd()?;
     narrow.add(&fd, EventFlags::IN | EventFlags::ONESHOT, u64::MAX - 1)?;
     expect_error(wide.add(&fd, EventFlags::IN, 1), libc::EEXIST)?;
     signal(&fd)?;
@@ -139,7 +136,7 @@ fn a_32_bit_and_a_64_bit_program_share_an_instance() -> Result<()> {
 
 fn the_first_version_of_wait_is_understood_in_32_bits() -> Result<()> {
     let m = Repoll32::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let room = Low::new(64)?;
@@ -155,7 +152,7 @@ fn the_first_version_of_wait_is_understood_in_32_bits() -> Result<()> {
     let size = REPOLL_WAIT_SIZE_VER0 << 16;
     let request = REPOLL_IOCTL_WAIT & !(0x3fff << 16) | size;
     // SAFETY: the request reads the first version of a `repoll_wait`; there is room.
-    let count = unsafe { compat::ioctl(m.as_raw_fd(), request, argument.address()) }?;
+    let count = unsafe { compat::ioctl(&m, request, argument.address()) }?;
     ensure!(count == 1 && room.events(1)[0].data() == 1);
     Ok(())
 }
@@ -165,7 +162,7 @@ fn an_unknown_request_is_einval_in_32_bits() -> Result<()> {
     let nothing = Low::new(4096)?;
     for request in [0xB463, 0x4008_B463, 0x4008_B501, libc::TCGETS as u32] {
         // SAFETY: nobody reads or writes more than a page.
-        let result = unsafe { compat::ioctl(m.as_raw_fd(), request, nothing.address()) };
+        let result = unsafe { compat::ioctl(&m, request, nothing.address()) };
         expect_error(result, libc::EINVAL)?;
     }
     Ok(())

@@ -2,10 +2,10 @@
 //! Checks of the clock and the figures that counting tests rely on.
 
 use crate::cost::{instructions, killed_within, time_to_die, worst_gap, worst_lateness};
-use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
 use anyhow::{ensure, Result};
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use std::hint::black_box;
 use std::thread::sleep;
 use std::time::{Duration, Instant};

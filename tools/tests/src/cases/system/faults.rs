@@ -3,20 +3,21 @@
 //! is left behind, and the same operation works afterwards.
 
 use crate::faults::Faults;
-use crate::files::{eventfds, signal, Kind, KINDS};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::settings;
-use crate::signals;
 use crate::support::{eventually, expect_error};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::sys::{repoll_counts, repoll_wait};
 use repoll::{
     CreateFlags, Event, EventFlags, FdSet, OpenError, PollFd, PollFlags, SelectSets, Source,
 };
+use repoll_testkit::file_kinds::{Kind, KINDS};
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::memory;
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::signals;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -107,7 +108,7 @@ fn an_instance_is_made_or_not() -> Result<()> {
         )?;
         // There is nothing to be had by it, and nothing that could be left.
         let m = Repoll::new()?;
-        expect_error(sys::map_file(&m), libc::ENODEV)
+        expect_error(memory::map_file(&m), libc::ENODEV)
     })
 }
 
@@ -134,11 +135,11 @@ fn a_watch_is_added_or_not() -> Result<()> {
         faults.each(
             "the last close",
             || {
-                let (m, fd, other) = (Repoll::new()?, sys::eventfd()?, sys::eventfd()?);
+                let (m, fd, other) = (Repoll::new()?, files::eventfd()?, files::eventfd()?);
                 m.add(&fd, EventFlags::IN, 1)?;
                 Ok((m, fd, other))
             },
-            |(_, fd, other)| sys::dup_onto(other.as_raw_fd(), fd.as_raw_fd()),
+            |(_, fd, other)| files::dup_onto(other, fd.as_raw_fd()),
             |(m, ..), result| {
                 let left = watches(m)?;
                 ensure!(
@@ -174,7 +175,7 @@ fn a_nested_watch_is_added_or_not() -> Result<()> {
             )?;
             faults.each(
                 &format!("ADD of a file at the end of a chain of {depth}"),
-                || Ok((chain(depth)?, sys::eventfd()?)),
+                || Ok((chain(depth)?, files::eventfd()?)),
                 |(chain, fd)| chain[0].add(fd, EventFlags::IN, 1),
                 |(chain, fd), result| added_or_not(&chain[0], fd, result),
             )?;
@@ -207,7 +208,7 @@ fn a_watch_is_changed_or_not() -> Result<()> {
         faults.each(
             "MOD",
             || {
-                let (m, fd) = (Repoll::new()?, sys::eventfd()?);
+                let (m, fd) = (Repoll::new()?, files::eventfd()?);
                 m.add(&fd, EventFlags::IN, 1)?;
                 Ok((m, fd))
             },
@@ -236,7 +237,7 @@ fn a_watch_is_always_removed() -> Result<()> {
         faults.each(
             "DEL",
             || {
-                let (m, fd) = (Repoll::new()?, sys::eventfd()?);
+                let (m, fd) = (Repoll::new()?, files::eventfd()?);
                 m.add(&fd, EventFlags::IN, 1)?;
                 Ok((m, fd))
             },
@@ -386,9 +387,7 @@ fn poll_and_select_leave_nothing() -> Result<()> {
 
 fn an_instance_is_watched_by_others_or_not() -> Result<()> {
     injecting(|faults| {
-        let poll = |(m, _): &(Repoll, Vec<OwnedFd>)| {
-            sys::poll(m.as_raw_fd(), libc::POLLIN, Duration::ZERO)
-        };
+        let poll = |(m, _): &(Repoll, Vec<OwnedFd>)| files::poll(m, libc::POLLIN, Duration::ZERO);
         faults.each(
             "poll(2) of an instance",
             || full(1, EventFlags::empty()),
@@ -435,10 +434,9 @@ fn fdinfo_is_shown_or_not() -> Result<()> {
 
 /// It takes a message and gives it back.
 fn passes(source: &Source) -> Result<()> {
-    let fd = source.as_raw_fd();
-    sys::write(fd, b"a message")?;
+    files::write(source, b"a message")?;
     let mut buffer = [0; 64];
-    let length = sys::read(fd, &mut buffer)?;
+    let length = files::read(source, &mut buffer)?;
     ensure!(buffer[..length].ends_with(b"a message"));
     Ok(())
 }
@@ -490,7 +488,7 @@ fn a_message_is_passed_whole_or_not() -> Result<()> {
             faults.each(
                 "write to a source",
                 prepare,
-                |source| sys::write(source.as_raw_fd(), &message),
+                |source| files::write(source, &message),
                 |source, result| {
                     let queued = source.status()?.queued;
                     ensure!(
@@ -504,10 +502,10 @@ fn a_message_is_passed_whole_or_not() -> Result<()> {
                 "read of a source",
                 || {
                     let source = prepare()?;
-                    sys::write(source.as_raw_fd(), &message)?;
+                    files::write(&source, &message)?;
                     Ok((source, std::cell::RefCell::new([0; 8192])))
                 },
-                |(source, buffer)| sys::read(source.as_raw_fd(), &mut *buffer.borrow_mut()),
+                |(source, buffer)| files::read(source, &mut *buffer.borrow_mut()),
                 |(source, buffer), result| {
                     // A message that could not be copied is still there.
                     let queued = source.status()?.queued;
@@ -516,7 +514,7 @@ fn a_message_is_passed_whole_or_not() -> Result<()> {
                         "{result:?}, {queued} queued"
                     );
                     if result.is_err() {
-                        sys::read(source.as_raw_fd(), &mut *buffer.borrow_mut())?;
+                        files::read(source, &mut *buffer.borrow_mut())?;
                     }
                     passes(source)
                 },

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is done ten thousand times, in vain or not, leaves no memory and no descriptor behind.
 
-use crate::files::{eventfds, signal};
-use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::settings;
 use crate::support::{eventually, expect_error, memory_is_countable, open_descriptors};
-use crate::sys;
 use anyhow::{ensure, Context, Result};
 use repoll::sys::repoll_ctl;
 use repoll::{CreateFlags, EventFlags};
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::memory::Place;
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use repoll_testkit::raw;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -85,7 +86,7 @@ fn create_and_close_leave_nothing() -> Result<()> {
 
 fn add_and_del_leave_nothing() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     leaves_nothing(|| {
         m.add(&fd, EventFlags::IN, 1)?;
         signal(&fd)?;
@@ -97,7 +98,7 @@ fn add_and_del_leave_nothing() -> Result<()> {
 fn add_and_close_of_the_file_leave_nothing() -> Result<()> {
     let m = Repoll::new()?;
     leaves_nothing(|| {
-        let (reader, writer) = sys::pipe()?;
+        let (reader, writer) = files::pipe()?;
         m.add(&reader, EventFlags::IN, 1)?;
         m.add(&writer, EventFlags::OUT, 2)?;
         Ok(())
@@ -119,8 +120,8 @@ fn add_and_close_of_the_instance_leave_nothing() -> Result<()> {
 fn errors_leave_nothing() -> Result<()> {
     let m = Repoll::new()?;
     let directory = File::open("/")?;
-    let epoll = crate::multiplexer::Epoll::new()?;
-    let fd = sys::eventfd()?;
+    let epoll = repoll_testkit::multiplexer::Epoll::new()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let unknown_flag = repoll_ctl {
         op: libc::EPOLL_CTL_ADD,
@@ -136,14 +137,9 @@ fn errors_leave_nothing() -> Result<()> {
         expect_error(m.add(&-1, EventFlags::IN, 1), libc::EBADF)?;
         expect_error(m.ctl(77, fd.as_raw_fd(), EventFlags::IN, 1), libc::EINVAL)?;
         expect_error(m.ctl_raw(&unknown_flag), libc::EINVAL)?;
-        // SAFETY: nothing is mapped there.
-        unsafe {
-            expect_error(m.wait_at(4096, 0, None), libc::EINVAL)?;
-            expect_error(
-                sys::ioctl(m.as_raw_fd(), repoll::sys::REPOLL_IOCTL_CTL, 4096),
-                libc::EFAULT,
-            )?;
-        }
+        expect_error(m.wait_at(Place::nowhere(4096), 0, None), libc::EINVAL)?;
+        let bad = raw::ioctl_nowhere(&m, repoll::sys::REPOLL_IOCTL_CTL, 4096);
+        expect_error(bad, libc::EFAULT)?;
         Ok(())
     })
 }

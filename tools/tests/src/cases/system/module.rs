@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Loading and unloading. Each test leaves the module loaded.
 
-use crate::files::{eventfds, signal};
 use crate::kmsg::Kmsg;
 use crate::module::{
     is_loaded, load, load_with, references, unload, unload_when_unused, Holder, Reload,
     DIRECT_HOLDER, NAME_HOLDER,
 };
-use crate::multiplexer::{Multiplexer, Repoll};
-use crate::registry::{skip, Test};
+use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{expect_error, expect_none, expect_one, has_kasan, is_realtime};
-use crate::sys;
 use anyhow::{ensure, Context, Result};
 use repoll::{CreateFlags, EventFlags, DEVICE};
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use repoll_testkit::skip::skip;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::scope;
@@ -40,7 +40,7 @@ pub fn tests() -> Vec<Test> {
 
 pub fn works() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
@@ -66,7 +66,7 @@ fn refused() -> Result<()> {
 fn stays_while_an_instance_is_open() -> Result<()> {
     let _reload = Reload::later()?;
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     refused()?;
     signal(&fd)?;
@@ -124,7 +124,7 @@ fn goes_right_after_a_last_close() -> Result<()> {
     for _ in 0..5 {
         let m = Repoll::new()?;
         for _ in 0..200 {
-            let fd = sys::eventfd()?;
+            let fd = files::eventfd()?;
             m.add(&fd, EventFlags::IN, 1)?;
             signal(&fd)?;
         }
@@ -239,7 +239,7 @@ fn needs_direct_calls() -> Result<()> {
 pub fn notices_last_closes() -> Result<()> {
     let m = Repoll::new()?;
     for _ in 0..100 {
-        let fd = sys::eventfd()?;
+        let fd = files::eventfd()?;
         signal(&fd)?;
         m.add(&fd, EventFlags::IN, 1)?;
         drop(fd);
@@ -313,7 +313,7 @@ fn a_direct_call_may_be_asked_for() -> Result<()> {
     scope(|threads| {
         threads.spawn(|| {
             while !over.load(SeqCst) {
-                drop(sys::eventfd());
+                drop(files::eventfd());
             }
         });
         let again = (0..3).try_for_each(|_| {

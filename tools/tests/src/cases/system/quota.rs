@@ -2,16 +2,15 @@
 //! The number of watches that a user may have: one count, the C epoll's and ours.
 
 use crate::both;
-use crate::files::{eventfds, signal};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes;
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{eventually, expect_error, expect_none, expect_one};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::{CreateFlags, EventFlags, Instance};
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::processes;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -95,7 +94,7 @@ fn each_way_to_end_a_watch_gives_it_back() -> Result<()> {
         for fd in &fds {
             m.add(fd, EventFlags::IN, 1)?;
             if round % 2 == 0 {
-                crate::files::signal(fd)?;
+                repoll_testkit::files::signal(fd)?;
             }
         }
         m.delete(&fds[0])?;
@@ -111,7 +110,7 @@ fn each_way_to_end_a_watch_gives_it_back() -> Result<()> {
 fn a_failed_add_is_not_counted() -> Result<()> {
     let _reload = limited()?;
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let directory = std::fs::File::open("/")?;
     for _ in 0..100 {
@@ -134,7 +133,7 @@ const SYSCTL: &str = "/proc/sys/fs/epoll/max_user_watches";
 
 impl Limited {
     fn new<M: Multiplexer>() -> Result<Self> {
-        if M::NAME == Repoll::NAME {
+        if M::name() == Repoll::name() {
             return Ok(Self {
                 before: None,
                 _reload: Some(limited()?),
@@ -190,12 +189,12 @@ fn as_other_user(body: impl FnOnce() -> Result<usize>) -> Result<usize> {
 
 /// An instance of the calling user's, made without access to the device.
 fn another<M: Multiplexer>(m: &M) -> Result<M> {
-    if M::NAME != Repoll::NAME {
+    if M::name() != Repoll::name() {
         return Ok(M::new()?);
     }
-    let copy: OwnedFd = m.duplicate()?.into();
+    let copy = m.duplicate()?.into_descriptor();
     let made = Instance::from(copy).create(CreateFlags::CLOEXEC)?;
-    Ok(M::from(made.into()))
+    Ok(M::from_descriptor(made.into()))
 }
 
 fn each_user_has_a_quota_of_their_own<M: Multiplexer>() -> Result<()> {
@@ -254,7 +253,7 @@ fn the_end_of_a_process_gives_its_watches_back<M: Multiplexer>() -> Result<()> {
             i32::from(body().is_err())
         })?;
         if let Some(signal) = signal {
-            processes::eventually_waits(child.0)?;
+            crate::support::eventually_waits(child.0)?;
             child.kill(signal)?;
         }
         ensure!(child.wait()? == signal.map_or(0, |signal| -signal));
@@ -274,7 +273,7 @@ const INSTANCES: usize = 16;
 
 /// One file, watched 4,096 times: by several instances, under many descriptors.
 fn watched_as_often_as_can_be() -> Result<(Vec<Repoll>, Vec<OwnedFd>)> {
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let mut fds = vec![fd.try_clone()?];
     while fds.len() < MOST / INSTANCES {
         fds.push(fd.try_clone()?);
@@ -296,7 +295,7 @@ fn a_file_has_4096_watches_at_the_most() -> Result<()> {
         expect_error(m.add(one_more, EventFlags::IN, 1), libc::ENOSPC)?;
     }
     // Another file is another matter.
-    let other = sys::eventfd()?;
+    let other = files::eventfd()?;
     instances[0].add(&other, EventFlags::IN, 2)?;
     // For one that goes, one may come; the limit is for all instances together.
     instances[0].delete(&fds[0])?;
@@ -327,7 +326,7 @@ fn the_close_of_a_file_with_4096_watches_ends_them_all() -> Result<()> {
             expect_none(m)?;
             expect_error(m.delete(&number), libc::EBADF)?;
         }
-        let fd = sys::eventfd()?;
+        let fd = files::eventfd()?;
         for m in &instances {
             m.add(&fd, EventFlags::IN, 7)?;
             signal(&fd)?;

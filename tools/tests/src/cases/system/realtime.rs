@@ -2,15 +2,18 @@
 //! Where tasks are preempted, and what may sleep: PREEMPT_RT differs in both. The tests hold on every
 //! kernel. What goes wrong in the hook shows in the kernel log.
 
-use crate::files::signal;
 use crate::module::{load, unload_when_unused, Reload};
-use crate::multiplexer::{Multiplexer, Repoll};
-use crate::processes::{fork, run_first, run_on, this_thread, Process};
-use crate::registry::{skip, Test};
+use crate::registry::Test;
+use crate::repoll_only;
+use crate::settings;
 use crate::support::{expect_none, expect_one};
-use crate::{repoll_only, settings, sys};
 use anyhow::{ensure, Context, Result};
 use repoll::EventFlags;
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use repoll_testkit::processes::{fork, Process};
+use repoll_testkit::skip::skip;
+use repoll_testkit::threads::{run_first, run_on, this_thread};
 use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
 use std::fs::{self, OpenOptions};
@@ -72,7 +75,7 @@ struct Pipe {
 
 impl Pipe {
     fn new() -> Result<Self> {
-        let (reader, writer) = sys::pipe()?;
+        let (reader, writer) = files::pipe()?;
         let m = Repoll::new()?;
         Ok(Self { m, reader, writer })
     }
@@ -91,7 +94,7 @@ impl Pipe {
             Ok(file)
         });
         drop(files.collect::<Result<Vec<_>>>()?);
-        let _ = sys::read(self.reader.as_raw_fd(), &mut [0; 4096]);
+        let _ = files::read(&self.reader, &mut [0; 4096]);
         Ok(())
     }
 
@@ -100,7 +103,7 @@ impl Pipe {
         scope(|threads| {
             threads.spawn(|| {
                 while !over.load(SeqCst) {
-                    let _ = sys::write(self.writer.as_raw_fd(), b"x");
+                    let _ = files::write(&self.writer, b"x");
                 }
             });
             threads.spawn(|| {
@@ -176,7 +179,7 @@ fn the_module_goes_while_files_close() -> Result<()> {
     let _reload = Reload::later()?;
     let _tracer = FunctionTracer::start()?;
     let mut bystander = Child::of(|| loop {
-        drop(sys::eventfd());
+        drop(files::eventfd());
     })?;
     let end = Instant::now() + settings::get().stress();
     let mut round = 0;
@@ -194,7 +197,7 @@ fn the_module_goes_while_files_close() -> Result<()> {
     }
     bystander.kill()?;
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
@@ -221,7 +224,7 @@ fn gaps(records: &[Record], thread: i32) -> (usize, usize) {
 /// wait for a push that can't come before it stops to wait.
 fn a_callback_is_not_preempted_before_its_push() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     run_on(0)?;
     let producer = this_thread();

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Everything at once, for some seconds. What goes wrong shows in the kernel log, or hangs.
 
-use crate::files::{eventfds, signal};
-use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::settings;
 use crate::support::expect_one;
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
+use repoll_testkit::descriptor::Number;
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::scope;
@@ -50,7 +50,7 @@ fn all_at_once(bodies: &[&(dyn Fn(usize) + Sync)]) {
 /// The instance is as good as new.
 fn still_works(m: &Repoll) -> Result<()> {
     let m2 = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     for m in [m, &m2] {
         m.add(&fd, EventFlags::IN | EventFlags::ET, 12345)?;
         while !m.ready()?.is_empty() {}
@@ -83,11 +83,11 @@ fn add_del_write_and_close_against_wait() -> Result<()> {
             }
         },
         &|round| drop(m.delete(&number(round * 7))),
-        &|round| drop(signal(&number(round * 5))),
+        &|round| drop(signal(Number(number(round * 5)))),
         &|round| {
             // The last close of what the number was.
-            if let Ok(fresh) = sys::eventfd() {
-                let _ = sys::dup_onto(fresh.as_raw_fd(), number(round * 3));
+            if let Ok(fresh) = files::eventfd() {
+                let _ = files::dup_onto(&fresh, number(round * 3));
             }
         },
         &|round| {
@@ -110,12 +110,12 @@ fn watched_files_close_while_threads_wait() -> Result<()> {
     let m = Repoll::new()?;
     let wait = |round: usize| drop(m.wait(1 + round % 5, SHORT));
     let close = |round: usize| {
-        let Ok((reader, writer)) = sys::pipe() else {
+        let Ok((reader, writer)) = files::pipe() else {
             return;
         };
         let _ = m.add(&reader, EventFlags::IN, round as u64);
         let _ = m.add(&writer, EventFlags::OUT | EventFlags::ET, round as u64);
-        let _ = sys::write(writer.as_raw_fd(), b"x");
+        let _ = files::write(&writer, b"x");
         if round % 2 == 0 {
             drop(reader);
             drop(writer);
@@ -202,10 +202,10 @@ fn timers_and_sockets_against_close() -> Result<()> {
     let sender = std::net::UdpSocket::bind("127.0.0.1:0")?;
     all_at_once(&[
         &|round| {
-            let Ok(timer) = sys::timerfd() else { return };
+            let Ok(timer) = files::timerfd() else { return };
             let _ = m.add(&timer, EventFlags::IN, 1);
             let soon = Duration::from_micros(1 + (round % 50) as u64 * 10);
-            let _ = sys::arm(timer.as_raw_fd(), soon, Duration::from_micros(100));
+            let _ = files::arm(&timer, soon, Duration::from_micros(100));
             std::thread::sleep(Duration::from_micros((round % 7) as u64 * 100));
         },
         &|round| {

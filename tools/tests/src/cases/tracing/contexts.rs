@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the tracepoints tell: in which context a callback ran, and what came of it.
 
-use crate::files::{read_all, signal, Source, KINDS};
-use crate::multiplexer::{Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{eventually, expect_one, is_realtime, Sleeper, LONG, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;
+use repoll_testkit::file_kinds::{Source, KINDS};
+use repoll_testkit::files::{self, read_all, signal};
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use repoll_trace::record::{Context, Record};
 use repoll_trace::tracefs::Session;
 use std::os::fd::AsRawFd;
@@ -142,7 +142,7 @@ fn trail(records: &[Record]) -> Vec<&str> {
 
 fn one_event_leaves_its_whole_trail() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let mut session = recording()?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 0x77)?;
     let sleeper = Sleeper::default();
@@ -210,19 +210,19 @@ fn one_event_leaves_its_whole_trail() -> Result<()> {
 
 fn a_callback_says_what_it_did() -> Result<()> {
     let m = Repoll::new()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     m.add(&reader, EventFlags::IN | EventFlags::ONESHOT, 1)?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::PRI, 2)?;
     let mut session = recording()?;
-    sys::write(writer.as_raw_fd(), b"x")?;
-    let again = sys::eventfd()?;
+    files::write(&writer, b"x")?;
+    let again = files::eventfd()?;
     m.add(&again, EventFlags::IN, 3)?;
     signal(&again)?;
     signal(&again)?;
     ensure!(m.ready()?.len() == 2);
-    read_all(reader.as_raw_fd())?;
-    sys::write(writer.as_raw_fd(), b"x")?;
+    read_all(&reader)?;
+    files::write(&writer, b"x")?;
     signal(&fd)?;
     let callbacks = records_of(&mut session, "repoll_callback")?;
     let outcomes: Vec<_> = callbacks
@@ -240,14 +240,14 @@ fn a_callback_says_what_it_did() -> Result<()> {
 
 fn each_way_into_the_queue_is_named() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let mut session = recording()?;
     signal(&fd)?;
     m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
     expect_one(&m, 1)?;
     m.modify(&fd, EventFlags::IN, 1)?;
     expect_one(&m, 1)?;
-    read_all(fd.as_raw_fd())?;
+    read_all(&fd)?;
     ensure!(m.ready()?.is_empty());
     signal(&fd)?;
     expect_one(&m, 1)?;
@@ -275,7 +275,7 @@ fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
         ensure!(early.len() == 1, "{}: {early:?}", kind.name);
         drop(copy);
         drop(means);
-        let other = sys::eventfd()?;
+        let other = files::eventfd()?;
         m.add(&other, EventFlags::IN, 3)?;
         drop(m);
         let mut reasons = Vec::new();
@@ -298,7 +298,7 @@ fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
 
 fn an_event_in_the_queue_wakes_nobody_twice() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let mut session = recording()?;
     for _ in 0..10 {

@@ -2,20 +2,20 @@
 //! Real packets, from outside the guest, over virtio-net: repoll-peer sends them.
 
 use crate::cases::tracing::contexts::{check_context, recording};
-use crate::files::read_all;
-use crate::multiplexer::{Multiplexer, Repoll};
-use crate::registry::{skip, Test};
+use crate::registry::Test;
 use crate::repoll_only;
 use crate::settings;
 use crate::support::{eventually, expect_one, LONG};
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;
 use repoll_peer::Peer;
+use repoll_testkit::files::read_all;
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use repoll_testkit::skip::skip;
 use repoll_trace::record::Context;
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
-use std::os::fd::AsRawFd;
 use std::thread::scope;
 
 pub fn tests() -> Vec<Test> {
@@ -133,7 +133,7 @@ fn udp_from_outside_is_reported_until_drained() -> Result<()> {
     for _ in 0..3 {
         expect_one(&m, 1)?;
     }
-    read_all(socket.as_raw_fd())?;
+    read_all(&socket)?;
     ensure!(m.ready()?.is_empty());
     Ok(())
 }

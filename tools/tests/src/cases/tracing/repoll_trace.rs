@@ -2,14 +2,15 @@
 //! repoll-trace: what it records, and what it leaves behind.
 
 use crate::cases::source::device::open;
-use crate::multiplexer::{Multiplexer, Repoll};
-use crate::processes::this_thread;
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::eventually;
-use crate::sys;
 use anyhow::{ensure, Context as _, Result};
 use repoll::{EventFlags, Instance, PollFd, PollFlags};
+use repoll_testkit::files;
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use repoll_testkit::processes;
+use repoll_testkit::threads::this_thread;
 use repoll_trace::dat;
 use repoll_trace::record::{Record, Trace};
 use repoll_trace::tracefs::Session;
@@ -91,8 +92,7 @@ fn a_signal_ends_a_recording_and_keeps_it() -> Result<()> {
         let path = file("signal");
         let mut child = start(&path, &[])?;
         drop(Repoll::new()?);
-        // SAFETY: it is our child, and was not waited for.
-        sys::check(unsafe { libc::kill(child.id() as i32, signal) })?;
+        processes::kill(child.id() as i32, signal)?;
         let status = child.wait()?;
         ensure!(status.success(), "{status}");
         ensure!(instances(child.id())?.is_empty(), "an instance is left");
@@ -151,8 +151,7 @@ fn filtered(filters: &[&str], body: impl FnOnce() -> Result<()>) -> Result<Vec<R
     arguments.extend(filters.iter().flat_map(|filter| ["--filter", *filter]));
     let mut child = start(&path, &arguments)?;
     body()?;
-    // SAFETY: it is our child, and was not waited for.
-    sys::check(unsafe { libc::kill(child.id() as i32, libc::SIGINT) })?;
+    processes::kill(child.id() as i32, libc::SIGINT)?;
     child.wait()?;
     let trace = load(&path)?;
     fs::remove_file(&path)?;
@@ -161,13 +160,13 @@ fn filtered(filters: &[&str], body: impl FnOnce() -> Result<()>) -> Result<Vec<R
 
 fn filters_are_obeyed() -> Result<()> {
     let m = Repoll::new()?;
-    let fds = crate::files::eventfds(3)?;
+    let fds = repoll_testkit::files::eventfds(3)?;
     let number = fds[1].as_raw_fd();
     let wanted = format!("fd={number}");
     let records = filtered(&[&wanted, "event=add", "event=callback"], || {
         for fd in &fds {
             m.add(fd, EventFlags::IN, 1)?;
-            crate::files::signal(fd)?;
+            repoll_testkit::files::signal(fd)?;
         }
         Ok(())
     })?;
@@ -181,7 +180,7 @@ fn filters_are_obeyed() -> Result<()> {
 
 fn filters_of_calls_and_sources_are_obeyed() -> Result<()> {
     let instance = Instance::open()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let poll = || -> Result<i32> {
         instance.poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(Duration::ZERO))?;
         Ok(this_thread())
@@ -229,11 +228,11 @@ fn what_is_lost_is_counted() -> Result<()> {
     session.enable("repoll", "repoll_callback")?;
     session.start()?;
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     const COUNT: u64 = 20_000;
     for _ in 0..COUNT {
-        crate::files::signal(&fd)?;
+        repoll_testkit::files::signal(&fd)?;
     }
     let trace = session.stop()?;
     let there = trace.records.len() as u64;

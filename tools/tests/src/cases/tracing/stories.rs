@@ -5,15 +5,15 @@
 
 use crate::cases::source::feeds::{interface, TYPE};
 use crate::cases::tracing::contexts::context_of_timers;
-use crate::files::{read_all, signal, KINDS};
-use crate::multiplexer::{Multiplexer, Repoll};
-use crate::processes::{number_of_call, this_thread};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::{eventually, LONG, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Result};
 use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
+use repoll_testkit::file_kinds::KINDS;
+use repoll_testkit::files::{self, read_all, signal};
+use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use repoll_testkit::threads::{number_of_call, this_thread};
 use repoll_trace::record::Context;
 use repoll_trace::recorder;
 use repoll_trace::story::{self, Call, Called, Cause, Step, Story};
@@ -239,7 +239,7 @@ fn of_select_and_poll() -> Result<()> {
 
 fn of_what_is_ready_already() -> Result<()> {
     let instance = Instance::open()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let stories = stories(|| {
         let mut fds = [PollFd::new(&fd, PollFlags::IN)];
         instance.poll(&mut fds, Some(Duration::ZERO))?;
@@ -389,7 +389,7 @@ fn chain(length: usize, fd: &impl AsRawFd) -> Result<Vec<Repoll>> {
 
 fn of_nested_instances() -> Result<()> {
     for depth in [2, 3, 4] {
-        let fd = sys::eventfd()?;
+        let fd = files::eventfd()?;
         let instances = chain(depth, &fd)?;
         let stories = stories(|| {
             for _ in 0..ROUNDS {
@@ -397,7 +397,7 @@ fn of_nested_instances() -> Result<()> {
                     for m in instances.iter().rev() {
                         ensure!(m.wait(1, Some(LONG))?.len() == 1);
                     }
-                    Ok(read_all(fd.as_raw_fd())?)
+                    Ok(read_all(&fd)?)
                 };
                 while_asleep_elsewhere(wait, || Ok(signal(&fd)?))?;
                 // Nothing is left in a ready queue: the next one begins anew.
@@ -431,14 +431,14 @@ fn of_nested_instances() -> Result<()> {
 
 fn of_an_instance_that_is_polled() -> Result<()> {
     let instance = Instance::open()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let m = &chain(1, &fd)?[0];
     let stories = stories(|| {
         for _ in 0..ROUNDS {
             let wait = || {
                 instance.poll(&mut [PollFd::new(m.instance(), PollFlags::IN)], Some(LONG))?;
                 ensure!(m.wait(1, Some(LONG))?.len() == 1);
-                Ok(read_all(fd.as_raw_fd())?)
+                Ok(read_all(&fd)?)
             };
             while_asleep(wait, || Ok(signal(&fd)?))?;
             ensure!(m.ready()?.is_empty());
@@ -455,7 +455,7 @@ fn of_an_instance_that_is_polled() -> Result<()> {
 }
 
 fn of_two_who_watch_one_instance() -> Result<()> {
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let inner = &chain(1, &fd)?[0];
     let outer = [Repoll::new()?, Repoll::new()?];
     for m in &outer {

@@ -4,16 +4,16 @@
 use super::contexts::{context_of_timers, name_of, recording};
 use super::tracepoints::{all, number, recorded};
 use crate::cases::source::feeds::{driver, interface, virtio_device, TYPE};
-use crate::files::{signal, KINDS};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
-use crate::processes::{run_first, run_on, this_thread};
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::signals::signalfd;
 use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Context as _, Result};
 use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
+use repoll_testkit::file_kinds::KINDS;
+use repoll_testkit::files::{self, signal};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::signals::signalfd;
+use repoll_testkit::threads::{run_first, run_on, this_thread};
 use repoll_trace::record::Record;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
@@ -101,7 +101,7 @@ fn while_asleep<T>(
 }
 
 fn a_watch_from_its_add_to_its_end() -> Result<()> {
-    let eventfd = sys::eventfd()?;
+    let eventfd = files::eventfd()?;
     let fd = eventfd.as_raw_fd();
     let records = recorded(|| {
         let m = Repoll::new()?;
@@ -175,7 +175,7 @@ fn a_watch_from_its_add_to_its_end() -> Result<()> {
 }
 
 fn a_sleep_and_a_wake_up() -> Result<()> {
-    let eventfd = sys::eventfd()?;
+    let eventfd = files::eventfd()?;
     let fd = eventfd.as_raw_fd();
     let m = Repoll::new()?;
     let mut waker = 0;
@@ -214,7 +214,7 @@ fn a_sleep_and_a_wake_up() -> Result<()> {
 }
 
 fn an_exclusive_watch() -> Result<()> {
-    let eventfd = sys::eventfd()?;
+    let eventfd = files::eventfd()?;
     let m = Repoll::new()?;
     m.add(&eventfd, EventFlags::IN | EventFlags::EXCLUSIVE, 7)?;
     let mut waker = 0;
@@ -287,7 +287,7 @@ fn a_callback_in_an_interrupt_calls_the_outer_one_there() -> Result<()> {
 /// it was woken for.
 fn a_waiter_who_comes_too_late_finds_nothing() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
     let sleeper = Sleeper::default();
     let records = recorded(|| {
@@ -325,10 +325,10 @@ fn a_waiter_who_comes_too_late_finds_nothing() -> Result<()> {
 
 fn a_poll_that_sleeps() -> Result<()> {
     let instance = Instance::open()?;
-    let timer = sys::timerfd()?;
-    let fd = sys::eventfd()?;
+    let timer = files::timerfd()?;
+    let fd = files::eventfd()?;
     let records = recorded(|| {
-        sys::arm(timer.as_raw_fd(), 5 * MOMENT, Duration::ZERO)?;
+        files::arm(&timer, 5 * MOMENT, Duration::ZERO)?;
         let mut array = [
             PollFd::new(&fd, PollFlags::IN),
             PollFd::new(&timer, PollFlags::IN),
@@ -363,7 +363,7 @@ fn a_poll_that_sleeps() -> Result<()> {
 /// An eventfd says what it is written for, and POLL wants something else; in a softirq, a datagram.
 fn a_poll_that_is_called_for_nothing() -> Result<()> {
     let instance = Instance::open()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let kind = KINDS.iter().find(|known| known.name == "udp");
     let udp = kind.context("no udp")?.make()?;
     let records = recorded(|| {
@@ -398,7 +398,7 @@ const CLOSED: i32 = 60;
 
 fn a_select_that_finds_something() -> Result<()> {
     let instance = Instance::open()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     signal(&fd)?;
     let records = recorded(|| {
         let mut set = FdSet::new();
@@ -467,10 +467,10 @@ fn a_source_that_is_full() -> Result<()> {
     let records = recorded(|| {
         (&mut &source).write_all(b"abc")?;
         expect_error((&mut &source).write(b"x"), libc::EAGAIN)?;
-        sys::poll(source.as_raw_fd(), libc::POLLIN, Duration::ZERO)?;
+        files::poll(&source, libc::POLLIN, Duration::ZERO)?;
         ensure!((&mut &source).read(&mut [0; 16])? == 3);
         expect_error((&mut &source).read(&mut [0; 16]), libc::EAGAIN)?;
-        sys::poll(source.as_raw_fd(), libc::POLLIN, Duration::ZERO)?;
+        files::poll(&source, libc::POLLIN, Duration::ZERO)?;
         Ok(())
     })?;
     let id = first(&records, "source_arrive", "source")?;

@@ -8,11 +8,12 @@
 use super::contexts::recording;
 use super::tracepoint_limits::watches_of_a_user;
 use super::{contexts, tracepoint_fields, tracepoint_limits, tracepoints};
-use crate::registry::{skip, Test};
+use crate::registry::Test;
 use crate::repoll_only;
 use crate::settings;
 use crate::support::{has_kasan, is_realtime};
 use anyhow::{ensure, Context as _, Result};
+use repoll_testkit::skip::skip;
 use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
 use std::collections::BTreeSet;

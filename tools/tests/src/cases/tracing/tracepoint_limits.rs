@@ -2,15 +2,14 @@
 //! The tracepoint that tells which limit was hit.
 
 use super::tracepoints::{all, expect, expect_words, number, one, recorded};
-use crate::files::{eventfds, signal};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
 use crate::support::expect_error;
-use crate::sys;
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;
+use repoll_testkit::files::{self, eventfds, signal};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 use repoll_trace::record::Record;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::scope;
@@ -68,7 +67,7 @@ fn nesting_too_deep_is_a_limit() -> Result<()> {
 
 fn too_many_ways_are_a_limit() -> Result<()> {
     let inner = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     inner.add(&fd, EventFlags::IN, 1)?;
     let mut outers = Vec::new();
     // From a file through one instance to an outermost one.
@@ -86,7 +85,7 @@ fn too_many_ways_are_a_limit() -> Result<()> {
 /// many.
 fn a_watch_that_is_refused_is_never_called() -> Result<()> {
     let inner = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let mut outers = Vec::new();
     for _ in 0..501 {
         let outer = Repoll::new()?;
@@ -117,7 +116,7 @@ fn a_watch_that_is_refused_is_never_called() -> Result<()> {
 
 fn too_many_watches_of_a_file_are_a_limit() -> Result<()> {
     const MOST: usize = 4096;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let copies: Vec<_> = (0..MOST / 8)
         .map(|_| fd.try_clone())
         .collect::<Result<_, _>>()?;
@@ -160,10 +159,10 @@ pub fn watches_of_a_user() -> Result<Vec<Record>> {
 fn too_many_pollers_are_a_limit() -> Result<()> {
     const MOST: usize = 511;
     let (m, other) = (Repoll::new()?, Repoll::new()?);
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     // With eight watches of a file, 4096 / 8 - 1 others may poll an instance that has one of them.
-    let copies = sys::copies(&fd, 7)?;
+    let copies = files::copies(&fd, 7)?;
     for copy in &copies {
         m.add(copy, EventFlags::IN, 1)?;
     }

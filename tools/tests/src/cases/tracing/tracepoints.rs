@@ -2,15 +2,15 @@
 //! The tracepoints: that each one fires, and that its fields are right.
 
 use crate::cases::tracing::contexts::recording;
-use crate::files::{eventfds, read_all, signal};
-use crate::multiplexer::{Epoll, Multiplexer, Repoll};
 use crate::registry::Test;
 use crate::repoll_only;
-use crate::signals::{handle_signal, Thread};
 use crate::support::{expect_error, expect_one, LONG, MOMENT};
-use crate::sys;
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;
+use repoll_testkit::files::{self, eventfds, read_all, signal};
+use repoll_testkit::memory::Place;
+use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::signals::{handle_signal, Thread};
 use repoll_trace::record::Record;
 use std::os::fd::AsRawFd;
 use std::thread::{scope, sleep};
@@ -109,7 +109,7 @@ fn an_instance_comes_and_goes() -> Result<()> {
 }
 
 fn an_item_comes_changes_and_goes() -> Result<()> {
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     let copy = fd.try_clone()?;
     let records = recorded(|| {
         let m = Repoll::new()?;
@@ -169,7 +169,7 @@ fn an_item_comes_changes_and_goes() -> Result<()> {
 
 fn a_failed_change_is_told() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let records = recorded(|| expect_error(m.add(&fd, EventFlags::OUT, 7), libc::EEXIST))?;
     let ctl = one(&records, "ctl")?;
@@ -206,12 +206,12 @@ fn the_watched_instance_is_named() -> Result<()> {
 
 fn a_poll_says_what_the_file_said() -> Result<()> {
     let m = Repoll::new()?;
-    let (reader, writer) = sys::pipe()?;
+    let (reader, writer) = files::pipe()?;
     let records = recorded(|| {
         m.add(&reader, EventFlags::IN, 1)?;
-        sys::write(writer.as_raw_fd(), b"x")?;
+        files::write(&writer, b"x")?;
         expect_one(&m, 1)?;
-        read_all(reader.as_raw_fd())?;
+        read_all(&reader)?;
         ensure!(m.ready()?.is_empty());
         Ok(())
     })?;
@@ -237,7 +237,7 @@ fn a_poll_says_what_the_file_said() -> Result<()> {
 /// What is recorded when an eventfd, watched with `events`, is triggered while a waiter sleeps, or not.
 fn triggered(events: EventFlags, with_waiter: bool) -> Result<Vec<Record>> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, events, 1)?;
     recorded(|| {
         scope(|threads| {
@@ -298,7 +298,7 @@ fn an_exclusive_callback_says_whether_it_used_the_wakeup() -> Result<()> {
 
 fn a_nested_wakeup_is_inside_of_the_other() -> Result<()> {
     let (inner, outer, c) = (Repoll::new()?, Repoll::new()?, Epoll::new()?);
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     inner.add(&fd, EventFlags::IN, 1)?;
     outer.add(&inner, EventFlags::IN, 2)?;
     c.add(&outer, EventFlags::IN, 3)?;
@@ -355,7 +355,7 @@ fn what_is_left_wakes_the_next_waiter() -> Result<()> {
     ensure!(all(&records, "deliver").len() == 2);
     let records = {
         let m = Repoll::new()?;
-        let fd = sys::eventfd()?;
+        let fd = files::eventfd()?;
         m.add(&fd, EventFlags::IN, 1)?;
         recorded(|| {
             scope(|threads| {
@@ -382,7 +382,7 @@ fn what_is_left_wakes_the_next_waiter() -> Result<()> {
 
 fn a_waiter_says_why_it_is_awake() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     handle_signal(libc::SIGUSR1, 0)?;
     let records = recorded(|| {
@@ -440,9 +440,9 @@ fn a_scan_counts() -> Result<()> {
         m.add(fd, EventFlags::IN, 1)?;
         signal(fd)?;
     }
-    read_all(fds[0].as_raw_fd())?;
+    read_all(&fds[0])?;
     let records = recorded(|| {
-        ensure!(sys::poll(m.as_raw_fd(), libc::POLLIN, LONG)? == libc::POLLIN);
+        ensure!(files::poll(&m, libc::POLLIN, LONG)? == libc::POLLIN);
         ensure!(m.wait(8, Some(LONG))?.len() == 2);
         Ok(())
     })?;
@@ -460,12 +460,11 @@ fn a_scan_counts() -> Result<()> {
 
 fn what_cannot_be_copied_goes_back() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     signal(&fd)?;
     let records = recorded(|| {
-        // SAFETY: the address is not mapped, so nothing can be written to it.
-        let result = unsafe { m.wait_at(16, 1, Some(LONG)) };
+        let result = m.wait_at(Place::nowhere(16), 1, Some(LONG));
         expect_error(result, libc::EFAULT)
     })?;
     expect_words(one(&records, "queue")?, &[("reason", "back")])?;
@@ -479,7 +478,7 @@ fn what_cannot_be_copied_goes_back() -> Result<()> {
 
 fn oneshot_disarms() -> Result<()> {
     let m = Repoll::new()?;
-    let fd = sys::eventfd()?;
+    let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 9)?;
     let records = recorded(|| {
         signal(&fd)?;
