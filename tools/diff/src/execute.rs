@@ -4,226 +4,144 @@
 //! There is no model of the world beside the kernel's own: files and instances are descriptors
 //! with fixed numbers. So any part of a program is a program too, which shrinking needs.
 
-use crate::operation::{Bits, How, Kind, Name, Odd, Operation, Place, Scan};
-use crate::sys::{self, Memory};
-use repoll::Event;
-use std::ffi::CStr;
-use std::fmt;
+use crate::answer::{answer, error_name, Answer, Outcome};
+use crate::memory::Memory;
+use crate::open;
+use crate::operation::{How, Kind, Name, Odd, Operation, Place, Scan};
+use crate::signals::{self, Blocked};
+use anyhow::{Context, Result};
+use repoll::{CreateFlags, SignalSet};
+use repoll_testkit::descriptor::Number;
+use repoll_testkit::files;
+use repoll_testkit::memory;
+use repoll_testkit::multiplexer::{
+    epoll_ctl, epoll_wait, repoll_ctl, repoll_wait, Epoll, Multiplexer,
+};
+use repoll_testkit::scanner::{self, Kernel, Mask, Ours};
+use repoll_testkit::side::Side;
+use rustix::net::{sockopt, AddressFamily, SendFlags, Shutdown};
+use std::fs;
 use std::io;
-use std::os::fd::{IntoRawFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
+use std::ptr::from_ref;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 const FILES: RawFd = 100;
 const EPOLLS: RawFd = 200;
 const REPOLLS: RawFd = 300;
-/// The instance that others are made from.
-const TEMPLATE: RawFd = 400;
 /// Descriptors from here on belong to the tester.
-pub const OURS: RawFd = TEMPLATE + 1;
+pub const OURS: RawFd = 400;
 
-const FIFO: &CStr = c"/tmp/repoll-diff.fifo";
-const TOUCHED: &CStr = c"/tmp/repoll-diff.touched";
+/// The instance that others are made from, and that makes select and poll calls.
+static TEMPLATE: OnceLock<Ours> = OnceLock::new();
 
-/// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The kernel's own.
-    Epoll,
-    /// Ours.
-    Repoll,
+fn template() -> io::Result<&'static Ours> {
+    TEMPLATE
+        .get()
+        .ok_or_else(|| io::Error::other("prepare() comes first"))
 }
 
-/// What a side answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// A system call's result.
-    Number(i64),
-    /// An error number.
-    Error(i32),
-    /// Events, in order.
-    Events(Vec<Event>),
-    /// What poll(2) found.
-    Polled(u32),
-    /// Something else.
-    Text(String),
-}
-
-/// The answers of both sides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// They are the same; or there are no two sides.
-    Same(Answer),
-    /// The C epoll's, and repoll's.
-    Differ(Answer, Answer),
-}
-
-impl Outcome {
-    /// Compares.
-    pub fn of(epoll: Answer, repoll: Answer) -> Self {
-        if epoll == repoll {
-            Self::Same(epoll)
-        } else {
-            Self::Differ(epoll, repoll)
-        }
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Error(errno) => write!(f, "{}", error_name(*errno)),
-            Self::Events(events) => {
-                write!(f, "{} [", events.len())?;
-                for (n, event) in events.iter().enumerate() {
-                    let separator = if n == 0 { "" } else { ", " };
-                    let bits = Bits(event.flags().bits());
-                    write!(f, "{separator}{bits} {:#x}", event.data())?;
-                }
-                write!(f, "]")
-            }
-            Self::Polled(bits) => write!(f, "poll {}", Bits(*bits)),
-            Self::Text(text) => f.write_str(text),
-        }
-    }
-}
-
-fn error_name(errno: i32) -> String {
-    let name = match errno {
-        libc::EBADF => "EBADF",
-        libc::EEXIST => "EEXIST",
-        libc::EFAULT => "EFAULT",
-        libc::EINTR => "EINTR",
-        libc::EINVAL => "EINVAL",
-        libc::ELOOP => "ELOOP",
-        libc::ENOENT => "ENOENT",
-        libc::ENOSPC => "ENOSPC",
-        libc::ENOTTY => "ENOTTY",
-        libc::EPERM => "EPERM",
-        libc::EAGAIN => "EAGAIN",
-        _ => return io::Error::from_raw_os_error(errno).to_string(),
-    };
-    name.to_owned()
-}
-
-impl From<io::Error> for Answer {
-    fn from(error: io::Error) -> Self {
-        Self::Error(error.raw_os_error().unwrap_or(0))
-    }
-}
-
-/// A call's result as an answer, if it is a number.
-fn answer<T: Into<i64>>(result: io::Result<T>) -> Answer {
-    result.map_or_else(Answer::from, |number| Answer::Number(number.into()))
-}
-
-/// What there must be before the first world.
-pub fn prepare() -> io::Result<()> {
-    let instance = repoll::Instance::open()?.into_raw_fd();
-    sys::dup(instance, TEMPLATE)?;
-    sys::close(instance)?;
-    sys::open(TOUCHED, libc::O_CREAT | libc::O_RDWR).and_then(sys::close)?;
-    Ok(())
+/// Makes what must be there before the first world.
+pub fn prepare() -> Result<()> {
+    let ours = scanner::Side::new().context("/dev/repoll")?;
+    TEMPLATE.get_or_init(|| ours);
+    open::prepare().context("a file in /tmp")
 }
 
 /// Ends a world: closes all that was opened.
 pub fn clear() {
-    sys::close_range(FILES, TEMPLATE - 1);
-    sys::forget_signals();
+    files::close_range(FILES, OURS - 1);
+    repoll_testkit::signals::forget(&signals::usr1());
 }
 
-fn file(number: u8) -> RawFd {
-    FILES + RawFd::from(number)
+fn file(number: u8) -> Number {
+    Number(FILES + RawFd::from(number))
 }
 
 /// The descriptor of an instance.
-pub fn instance(side: Side, number: u8) -> RawFd {
+fn instance(side: Side, number: u8) -> Number {
     let first = match side {
-        Side::Epoll => EPOLLS,
+        Side::Kernel => EPOLLS,
         Side::Repoll => REPOLLS,
     };
-    first + RawFd::from(number)
+    Number(first + RawFd::from(number))
 }
 
-fn descriptor(side: Side, name: Name) -> RawFd {
+fn descriptor(side: Side, name: Name) -> Number {
     match name {
         Name::File(number) => file(number),
         Name::Instance(number) => instance(side, number),
-        Name::Number(number) => number,
+        Name::Number(number) => Number(number),
     }
 }
 
 /// Moves a new descriptor to its number; what was there is closed.
-fn place(fd: RawFd, number: RawFd) -> io::Result<i32> {
-    let result = sys::dup(fd, number);
-    sys::close(fd)?;
-    result
+fn place(fd: OwnedFd, number: RawFd) -> io::Result<()> {
+    files::dup_onto(fd, number)
+}
+
+/// The answer 0, or the error.
+fn done(result: io::Result<()>) -> Answer {
+    answer(result.map(|()| 0))
+}
+
+/// A duration in milliseconds; a negative one is no limit.
+fn limit(milliseconds: i32) -> Option<Duration> {
+    u64::try_from(milliseconds).ok().map(Duration::from_millis)
 }
 
 fn both(of: impl Fn(Side) -> Answer) -> Outcome {
-    let epoll = of(Side::Epoll);
+    let epoll = of(Side::Kernel);
     Outcome::of(epoll, of(Side::Repoll))
 }
 
 /// Does `operation`. `fork`, `exit` and `during` need more tasks, and are done elsewhere.
 pub fn execute(operation: &Operation, memory: &Memory) -> Outcome {
     match *operation {
-        Operation::Close(Name::Instance(n)) => both(|side| answer(sys::close(instance(side, n)))),
-        Operation::Dup(Name::Instance(old), Name::Instance(new)) => both(|side| {
-            let result = sys::dup(instance(side, old), instance(side, new));
-            answer(result.map(|_| 0))
-        }),
-        Operation::Create(n, device) => both(|side| {
-            let fd = match side {
-                Side::Epoll => sys::epoll_create(),
-                Side::Repoll if device => sys::open(c"/dev/repoll", libc::O_RDWR),
-                Side::Repoll => sys::repoll_create(TEMPLATE),
-            };
-            answer(fd.and_then(|fd| place(fd, instance(side, n))).map(|_| 0))
-        }),
+        Operation::Close(Name::Instance(n)) => both(|side| done(files::close(instance(side, n).0))),
+        Operation::Dup(Name::Instance(old), Name::Instance(new)) => {
+            both(|side| done(files::dup_onto(instance(side, old), instance(side, new).0)))
+        }
+        Operation::Create(n, device) => {
+            both(|side| done(create(side, device).and_then(|fd| place(fd, instance(side, n).0))))
+        }
         Operation::Ctl(op, n, fd, events, data) => both(|side| {
-            let (ep, fd) = (instance(side, n), descriptor(side, fd));
-            answer(match side {
-                Side::Epoll => sys::epoll_ctl(ep, op, fd, events, data),
-                Side::Repoll => sys::repoll_ctl(ep, op, fd, events, data),
+            let (ep, fd) = (instance(side, n), descriptor(side, fd).0);
+            done(match side {
+                Side::Kernel => epoll_ctl(&ep, op, fd, events, data),
+                Side::Repoll => repoll_ctl(&ep, op, fd, events, data),
             })
         }),
-        Operation::Wait(n, max, milliseconds, at) => both(|side| {
-            let address = match at {
-                Place::Good => memory.start(),
-                Place::Null => 0,
-                Place::Unmapped => 0x2000_0000_0000,
-                Place::Kernel => 0xffff_8880_0000_0000,
-                Place::Top => memory.top(),
-                Place::Part(count) => memory.before_end(count.into()),
-            };
-            wait(side, n, max, milliseconds as i32, address, memory)
-        }),
-        Operation::Masked(n, max, open) => masked(n, max, open, memory),
+        Operation::Wait(n, max, milliseconds, at) => {
+            both(|side| wait(side, n, max, milliseconds as i32, at, memory))
+        }
+        Operation::Masked(n, max, open) => masked(
+            |side, mask| {
+                let mask = (from_ref(mask) as usize, size_of::<SignalSet>());
+                wait_with(side, n, max, 1, Place::Good, mask, memory)
+            },
+            open,
+        ),
         Operation::Poll(n) => both(|side| {
             let all = 0x7fff;
-            sys::poll(instance(side, n), all, 0)
+            files::poll(instance(side, n), all, Duration::ZERO)
                 .map_or_else(Answer::from, |bits| Answer::Polled(bits as u16 as u32))
         }),
         Operation::Scan(call, milliseconds, ref what) => {
             both(|side| Answer::Text(scan(side, call, milliseconds, None, what)))
         }
-        Operation::MaskedScan(call, open, ref what) => {
-            let _blocked = sys::Blocked::new();
-            both(|side| {
-                let before = sys::handled(side);
-                let answer = scan(side, call, 1, Some(open), what);
-                let handled = sys::handled(side) - before;
-                let still = sys::is_pending(side);
-                Answer::Text(format!("{answer}, {handled} handled, pending {still}"))
-            })
-        }
+        Operation::MaskedScan(call, open, ref what) => masked(
+            |side, mask| Answer::Text(scan(side, call, 1, Some(mask), what)),
+            open,
+        ),
         Operation::Fdinfo(n) => both(|side| fdinfo(instance(side, n))),
         Operation::Odd(n, odd) => both(|side| {
             let fd = instance(side, n);
             match odd {
-                Odd::Read => answer(sys::read(fd, &mut [0; 64]).map(|n| n as i64)),
-                Odd::Write => answer(sys::write(fd, &[0; 64]).map(|n| n as i64)),
-                Odd::DupClose => answer(sys::dup_above(fd, OURS).and_then(sys::close)),
+                Odd::Read => answer(files::read(fd, &mut [0; 64]).map(|n| n as i64)),
+                Odd::Write => answer(files::write(fd, &[0; 64]).map(|n| n as i64)),
+                Odd::DupClose => done(files::dup_from(fd, OURS).map(drop)),
             }
         }),
         Operation::Fork | Operation::Exit | Operation::During(..) => {
@@ -233,25 +151,38 @@ pub fn execute(operation: &Operation, memory: &Memory) -> Outcome {
     }
 }
 
-/// WAIT, into this memory or where nothing can be written.
-pub fn wait(
+fn create(side: Side, device: bool) -> io::Result<OwnedFd> {
+    Ok(match side {
+        Side::Kernel => Epoll::new()?.into_descriptor(),
+        Side::Repoll if device => repoll::Instance::open()?.into(),
+        Side::Repoll => template()?.instance().create(CreateFlags::CLOEXEC)?.into(),
+    })
+}
+
+/// WAIT, to a place.
+pub fn wait(side: Side, n: u8, max: i32, milliseconds: i32, at: Place, memory: &Memory) -> Answer {
+    wait_with(side, n, max, milliseconds, at, (0, 0), memory)
+}
+
+fn wait_with(
     side: Side,
     n: u8,
     max: i32,
     milliseconds: i32,
-    address: usize,
+    at: Place,
+    mask: (usize, usize),
     memory: &Memory,
 ) -> Answer {
-    let fd = instance(side, n);
+    let (fd, to) = (instance(side, n), memory.place(at));
     let result = match side {
-        Side::Epoll => sys::epoll_wait(fd, address, max, milliseconds),
-        Side::Repoll => sys::repoll_wait(fd, address, max, milliseconds),
+        Side::Kernel => epoll_wait(&fd, to, max, limit(milliseconds), mask),
+        Side::Repoll => repoll_wait(&fd, to, max, limit(milliseconds), mask),
     };
     match result {
         Ok(0) => Answer::Events(Vec::new()),
-        Ok(count) => match memory.events(address, count as usize) {
+        Ok(count) => match memory.events(to, count) {
             Some(events) => Answer::Events(events),
-            None => Answer::Number(count.into()),
+            None => Answer::Number(count as i64),
         },
         Err(error) => error.into(),
     }
@@ -263,12 +194,12 @@ fn scan(
     side: Side,
     call: Scan,
     milliseconds: u32,
-    open: Option<bool>,
+    mask: Option<&SignalSet>,
     what: &[(Name, u16)],
 ) -> String {
-    let ours = (side == Side::Repoll).then_some(TEMPLATE);
-    let mask = open.map(|open| sys::mask(side, open));
-    let fds = what.iter().map(|&(name, _)| descriptor(side, name));
+    let mask = mask.map(Mask::of).unwrap_or_default();
+    let timeout = &mut Some(Duration::from_millis(milliseconds.into()));
+    let fds = what.iter().map(|&(name, _)| descriptor(side, name).0);
     let mut found = Vec::new();
     let result = match call {
         Scan::Poll => {
@@ -278,14 +209,20 @@ fn scan(
                 revents: 0x5a5a,
             };
             let mut array: Vec<_> = fds.zip(what).map(one).collect();
-            let result = sys::ppoll(ours, &mut array, milliseconds, mask.as_ref());
+            let count = array.len() as u32;
+            let to = memory::Place::of(&mut array);
+            let result = match side {
+                Side::Kernel => scanner::Side::poll_at(&Kernel, to, count, timeout, mask),
+                Side::Repoll => template()
+                    .and_then(|ours| scanner::Side::poll_at(ours, to, count, timeout, mask)),
+            };
             found.extend(array.iter().map(|fd| fd.revents as u16));
             result
         }
         Scan::Select => {
             // A bit that is in no set at the start.
             let bits = [libc::POLLIN, libc::POLLOUT, libc::POLLPRI].map(|bit| bit as u16);
-            let mut sets = [[0; 16]; 3];
+            let mut sets = [[0u64; 16]; 3];
             let room = sets[0].len() as RawFd * 64;
             let all: Vec<_> = fds.collect();
             let fits = |fd: RawFd| (0..room).contains(&fd);
@@ -299,7 +236,12 @@ fn scan(
             // The highest number is looked at; or, now and then, it is not.
             let highest = all.iter().copied().filter(|&fd| fits(fd)).max();
             let nfds = highest.map_or(0, |fd| fd + i32::from(what.len() % 5 != 4));
-            let result = sys::pselect(ours, nfds, &mut sets, milliseconds, mask.as_ref());
+            let at = sets.each_mut().map(|set| memory::Place::of(set));
+            let result = match side {
+                Side::Kernel => scanner::Side::select_at(&Kernel, nfds, at, timeout, mask),
+                Side::Repoll => template()
+                    .and_then(|ours| scanner::Side::select_at(ours, nfds, at, timeout, mask)),
+            };
             for &fd in &all {
                 let mut events = 0;
                 for (set, bit) in sets.iter().zip(bits) {
@@ -319,33 +261,22 @@ fn scan(
     format!("{result} {found:x?}")
 }
 
-/// WAIT with a signal mask, while a signal is pending. Each side has its own signal, and both are
-/// sent at the start: who watches a signalfd is woken by each.
-fn masked(n: u8, max: i32, open: bool, memory: &Memory) -> Outcome {
-    let _blocked = sys::Blocked::new();
+/// A call with a signal mask, while a signal is pending. Each side has its own signal, and both are
+/// sent at the start: each of them wakes an instance that watches a signalfd.
+fn masked(call: impl Fn(Side, &SignalSet) -> Answer, open: bool) -> Outcome {
+    let _blocked = Blocked::new();
     both(|side| {
-        let fd = instance(side, n);
-        let at = memory.start();
-        let before = sys::handled(side);
-        let result = match side {
-            Side::Epoll => sys::epoll_pwait(fd, at, max, 1, &sys::mask(side, open)),
-            Side::Repoll => sys::repoll_pwait(fd, at, max, 1, &sys::mask(side, open)),
-        };
-        let handled = sys::handled(side) - before;
-        let still = sys::is_pending(side);
-        let answer = match result {
-            Ok(count) => memory
-                .events(at, count as usize)
-                .map_or(Answer::Number(count.into()), Answer::Events),
-            Err(error) => error.into(),
-        };
+        let before = signals::handled(side);
+        let answer = call(side, &signals::mask(side, open));
+        let handled = signals::handled(side) - before;
+        let still = signals::is_pending(side);
         Answer::Text(format!("{answer}, {handled} handled, pending {still}"))
     })
 }
 
 /// The interest list, without its order, which is by address.
-fn fdinfo(fd: RawFd) -> Answer {
-    let text = match std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")) {
+fn fdinfo(fd: Number) -> Answer {
+    let text = match fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.0)) {
         Ok(text) => text,
         Err(error) => return error.into(),
     };
@@ -355,7 +286,7 @@ fn fdinfo(fd: RawFd) -> Answer {
         .map(|line| {
             let mut words: Vec<&str> = line.split_whitespace().collect();
             let target: RawFd = words.get(1).map_or(-1, |word| word.parse().unwrap_or(-1));
-            if (EPOLLS..TEMPLATE).contains(&target) {
+            if (EPOLLS..OURS).contains(&target) {
                 // An instance: of another number and inode on each side.
                 words.truncate(6);
                 words[0] = "instance:";
@@ -370,54 +301,13 @@ fn fdinfo(fd: RawFd) -> Answer {
     Answer::Text(format!("{} watched; {}", lines.len(), lines.join("; ")))
 }
 
-fn open(kind: Kind, a: u8, b: u8) -> io::Result<i64> {
-    let pair = match kind {
-        Kind::Pipe => sys::pipe(libc::O_NONBLOCK)?,
-        Kind::Stream => sys::socketpair(libc::SOCK_STREAM)?,
-        Kind::Datagram => sys::socketpair(libc::SOCK_DGRAM)?,
-        Kind::Packet => sys::socketpair(libc::SOCK_SEQPACKET)?,
-        Kind::Udp => {
-            let one = sys::internet_socket(libc::SOCK_DGRAM)?;
-            let two = sys::internet_socket(libc::SOCK_DGRAM)?;
-            sys::Address::of(two)?.connect(one)?;
-            sys::Address::of(one)?.connect(two)?;
-            [one, two]
-        }
-        Kind::Tcp => {
-            let listener = sys::internet_socket(libc::SOCK_STREAM)?;
-            sys::listen(listener, 1)?;
-            let one = sys::internet_socket(libc::SOCK_STREAM)?;
-            // It says "in progress"; the other end is there when the listener is readable.
-            let _ = sys::Address::of(listener)?.connect(one);
-            sys::poll(listener, libc::POLLIN, 1000)?;
-            let two = sys::accept(listener);
-            sys::poll(one, libc::POLLOUT, 1000)?;
-            sys::close(listener)?;
-            [one, two?]
-        }
-        _ => {
-            let fd = match kind {
-                Kind::Eventfd => sys::eventfd(0)?,
-                Kind::Semaphore => sys::eventfd(libc::EFD_SEMAPHORE)?,
-                Kind::Fifo => sys::fifo(FIFO)?,
-                Kind::Timer => sys::timer()?,
-                Kind::Signalfd => sys::signalfd()?,
-                Kind::Inotify => sys::inotify(TOUCHED)?,
-                Kind::Pidfd => sys::pidfd()?,
-                Kind::Listener => {
-                    let fd = sys::unix_socket()?;
-                    sys::listen_unix(fd)?;
-                    fd
-                }
-                Kind::Directory => sys::open(c"/", libc::O_RDONLY | libc::O_DIRECTORY)?,
-                _ => sys::open(TOUCHED, libc::O_RDWR)?,
-            };
-            place(fd, file(a))?;
-            return Ok(0);
-        }
-    };
-    place(pair[0], file(a))?;
-    place(pair[1], file(b))?;
+/// Opens files and moves them to their numbers.
+fn open_at(kind: Kind, a: u8, b: u8) -> io::Result<i64> {
+    let (one, two) = open::open(kind)?;
+    place(one, file(a).0)?;
+    if let Some(two) = two {
+        place(two, file(b).0)?;
+    }
     Ok(0)
 }
 
@@ -434,26 +324,26 @@ const ONES: [u8; 4096] = {
 
 fn on_file(operation: &Operation) -> io::Result<i64> {
     match *operation {
-        Operation::Open(kind, a, b) => open(kind, a, b),
-        Operation::Close(name) => sys::close(descriptor(Side::Epoll, name)).map(i64::from),
+        Operation::Open(kind, a, b) => open_at(kind, a, b),
+        Operation::Close(name) => files::close(descriptor(Side::Kernel, name).0).map(|()| 0),
         Operation::Dup(old, new) => {
-            let (old, new) = (descriptor(Side::Epoll, old), descriptor(Side::Epoll, new));
-            sys::dup(old, new).map(i64::from)
+            let (old, new) = (descriptor(Side::Kernel, old), descriptor(Side::Kernel, new));
+            files::dup_onto(old, new.0).map(|()| 0)
         }
         Operation::Write(n, size) => {
-            sys::write(file(n), &ONES[..ONES.len().min(size as usize)]).map(|n| n as i64)
+            files::write(file(n), &ONES[..ONES.len().min(size as usize)]).map(|n| n as i64)
         }
         Operation::Read(n, size) => {
             let mut buffer = [0; 4096];
             let size = buffer.len().min(size as usize);
-            sys::read(file(n), &mut buffer[..size]).map(|n| n as i64)
+            files::read(file(n), &mut buffer[..size]).map(|n| n as i64)
         }
         Operation::Fill(n) => {
             let mut total = 0;
             // The most that an eventfd can hold.
             let mut chunk: &[u8] = &(u64::MAX - 1).to_ne_bytes();
             for _ in 0..64 {
-                match sys::write(file(n), chunk) {
+                match files::write(file(n), chunk) {
                     Ok(count) => total += count as i64,
                     Err(_) => break,
                 }
@@ -465,7 +355,7 @@ fn on_file(operation: &Operation) -> io::Result<i64> {
             let mut buffer = [0; 4096];
             let mut total = 0;
             for _ in 0..64 {
-                match sys::read(file(n), &mut buffer) {
+                match files::read(file(n), &mut buffer) {
                     Ok(count) if count != 0 => total += count as i64,
                     _ => break,
                 }
@@ -474,42 +364,46 @@ fn on_file(operation: &Operation) -> io::Result<i64> {
         }
         Operation::Shutdown(n, how) => {
             let how = match how {
-                How::Read => libc::SHUT_RD,
-                How::Write => libc::SHUT_WR,
-                How::Both => libc::SHUT_RDWR,
+                How::Read => Shutdown::Read,
+                How::Write => Shutdown::Write,
+                How::Both => Shutdown::Both,
             };
-            sys::shutdown(file(n), how).map(i64::from)
+            Ok(rustix::net::shutdown(file(n), how).map(|()| 0)?)
         }
-        Operation::Urgent(n) => sys::send_urgent(file(n)).map(|n| n as i64),
+        Operation::Urgent(n) => {
+            let flags = SendFlags::OOB | SendFlags::NOSIGNAL;
+            Ok(rustix::net::send(file(n), b"!", flags)? as i64)
+        }
         Operation::Expire(n) => {
-            let result = sys::expire(file(n))?;
+            files::arm(file(n), Duration::from_nanos(1), Duration::ZERO)?;
             // When it can be read from, all callbacks have been made.
-            sys::poll(file(n), libc::POLLIN, 1000)?;
-            Ok(result.into())
+            files::poll(file(n), libc::POLLIN, Duration::from_secs(1))?;
+            Ok(0)
         }
-        Operation::Signal => sys::raise().map(i64::from),
-        Operation::Touch => sys::touch(TOUCHED).map(i64::from),
+        Operation::Signal => {
+            repoll_testkit::signals::signal_this_process(libc::SIGUSR1).map(|()| 0)
+        }
+        Operation::Touch => open::touch().map(|()| 0),
         Operation::Pass(n, via) => {
             // Unix sockets in flight are collected by a kernel thread, some time later.
-            if sys::is_unix_socket(file(n)) {
+            if sockopt::socket_domain(file(n)) == Ok(AddressFamily::UNIX) {
                 return Ok(0);
             }
-            sys::send_descriptor(file(via), file(n)).map(|n| n as i64)
+            files::send_descriptor(file(via), file(n)).map(|()| 1)
         }
-        Operation::Take(via, n) => match sys::receive_descriptor(file(via))? {
-            Some(fd) => place(fd, file(n)).map(|_| 1),
+        Operation::Take(via, n) => match files::receive_descriptor(file(via))? {
+            Some(fd) => place(fd, file(n).0).map(|()| 1),
             None => Ok(0),
         },
         Operation::Connect(via, n) => {
-            let fd = sys::unix_socket()?;
-            let address = sys::Address::of(file(via));
-            let result = address.and_then(|address| address.connect(fd));
-            place(fd, file(n))?;
-            result.map(i64::from)
+            let fd = open::unix_socket()?;
+            let result = open::connect(&fd, file(via));
+            place(fd, file(n).0)?;
+            result.map(|()| 0)
         }
         Operation::Accept(via, n) => {
-            let fd = sys::accept(file(via))?;
-            place(fd, file(n)).map(i64::from)
+            let fd = open::accept(file(via))?;
+            place(fd, file(n).0).map(|()| 0)
         }
         _ => Ok(0),
     }

@@ -49,22 +49,26 @@
 //! Not found in 60,000 operations: that the callback of a disarmed ONESHOT item queues it (only the order
 //! could show it, and only with files whose wake-ups carry no events).
 
+mod answer;
 mod execute;
 mod generate;
+mod memory;
+mod open;
 mod operation;
 mod shrink;
+mod signals;
 mod statistics;
-mod sys;
 mod world;
 
+use answer::Outcome;
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
-use execute::Outcome;
 use operation::{parse_program, Operation, Step};
+use repoll_testkit::ktap::{self, Report};
 use repoll_testkit::random::Random;
 use statistics::Statistics;
 use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -131,8 +135,8 @@ fn run(settings: &Settings) -> Result<bool> {
         }
         return Ok(true);
     }
-    sys::prepare_process()?;
-    execute::prepare().context("/dev/repoll")?;
+    signals::prepare_process()?;
+    execute::prepare()?;
     let mut tasks = Tasks::new()?;
     match &settings.replay {
         Some(path) => {
@@ -186,8 +190,8 @@ fn compare(tasks: &mut Tasks, settings: &Settings, seed: u64) -> Result<bool> {
         unconfirmed: 0,
         start: Instant::now(),
     };
-    println!("KTAP version 1\n1..1");
-    println!("# seed {seed}, {goal} operations");
+    let mut ktap = Report::begin()?;
+    ktap.note(format!("seed {seed}, {goal} operations"))?;
     let mut report = None;
     let mut statistics = settings.statistics.then(Statistics::new);
     while tally.operations < goal && limit.is_none_or(|limit| tally.start.elapsed() < limit) {
@@ -216,35 +220,40 @@ fn compare(tasks: &mut Tasks, settings: &Settings, seed: u64) -> Result<bool> {
         }
     }
     statistics.iter().for_each(Statistics::print);
-    conclude(&tally, seed, report.as_deref());
-    Ok(report.is_none())
+    conclude(&tally, seed, report.as_deref(), ktap)
 }
 
 fn rate(tally: &Tally) -> u64 {
     (tally.operations as f64 / tally.start.elapsed().as_secs_f64().max(0.001)) as u64
 }
 
-fn conclude(tally: &Tally, seed: u64, report: Option<&str>) {
-    let rate = rate(tally);
-    if tally.unconfirmed != 0 {
-        println!(
-            "# {} differences in worlds with network sockets did not come again",
-            tally.unconfirmed
-        );
+/// Writes the result; whether the sides agree.
+fn conclude(
+    tally: &Tally,
+    seed: u64,
+    report: Option<&str>,
+    mut ktap: Report<Stdout>,
+) -> Result<bool> {
+    let Tally {
+        operations,
+        worlds,
+        unconfirmed,
+        ..
+    } = tally;
+    if *unconfirmed != 0 {
+        ktap.note(format!(
+            "{unconfirmed} differences in worlds with network sockets did not come again"
+        ))?;
     }
-    for line in report.iter().flat_map(|report| report.lines()) {
-        println!("# {line}");
-    }
-    let result = if report.is_some() { "not ok" } else { "ok" };
-    let (operations, worlds) = (tally.operations, tally.worlds);
-    println!(
-        "{result} 1 differential_seed_{seed} # {operations} operations, {worlds} worlds, {rate}/s"
+    let outcome = report.map_or(ktap::Outcome::Passed, |report| {
+        ktap::Outcome::Failed(ktap::lines(report))
+    });
+    let remark = format!(
+        "{operations} operations, {worlds} worlds, {}/s",
+        rate(tally)
     );
-    println!(
-        "{} passed, {} failed, 0 skipped",
-        u8::from(report.is_none()),
-        u8::from(report.is_some())
-    );
+    ktap.add_with(&format!("differential_seed_{seed}"), &outcome, &remark)?;
+    Ok(ktap.end()?.failed == 0)
 }
 
 /// Does it again: a difference that comes again is real, and is shrunk. One that does not is

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the operations were, and what came of them: to see that a run tests something.
 
-use crate::execute::{Answer, Outcome};
+use crate::answer::{Answer, Outcome};
 use crate::operation::Step;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The tasks of the tester, and a run of a program from a fresh world.
 
-use crate::execute::{self, Answer, Outcome, Side, OURS};
-use crate::operation::{Operation, Step, Task};
-use crate::sys::{self, Memory};
+use crate::answer::{Answer, Outcome};
+use crate::execute::{self, OURS};
+use crate::memory::Memory;
+use crate::operation::{Operation, Place, Step, Task};
+use crate::signals;
 use anyhow::{Context, Result};
+use repoll_testkit::processes::{self, Process};
+use repoll_testkit::side::Side;
+use repoll_testkit::{files, threads};
+use rustix::pipe::{pipe_with, PipeFlags};
+use rustix::process::Signal;
+use rustix::thread::sched_yield;
 use std::fs::File;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
@@ -68,7 +76,7 @@ struct Sleeper {
     orders: Sender<(u8, i32)>,
     answers: Receiver<Answer>,
     phase: Arc<AtomicU32>,
-    thread: libc::pid_t,
+    thread: i32,
     stat: File,
 }
 
@@ -80,11 +88,11 @@ impl Sleeper {
         let phase = Arc::new(AtomicU32::new(IDLE));
         let own_phase = phase.clone();
         thread::spawn(move || {
-            sys::stay_on_first_cpu();
-            let _ = introduce.send(sys::thread_id());
+            let _ = threads::run_on(0);
+            let _ = introduce.send(threads::this_thread());
             for (n, max) in inbox {
                 own_phase.store(WAITS, Ordering::SeqCst);
-                let answer = execute::wait(side, n, max, -1, memory.start(), &memory);
+                let answer = execute::wait(side, n, max, -1, Place::Good, &memory);
                 own_phase.store(DONE, Ordering::SeqCst);
                 if outbox.send(answer).is_err() {
                     break;
@@ -107,7 +115,7 @@ impl Sleeper {
             match self.phase.load(Ordering::SeqCst) {
                 DONE => return Ok(false),
                 WAITS if self.sleeps()? => return Ok(true),
-                _ => sys::give_way(),
+                _ => sched_yield(),
             }
         }
     }
@@ -115,49 +123,47 @@ impl Sleeper {
     fn sleeps(&self) -> Result<bool> {
         let mut text = [0; 64];
         let length = self.stat.read_at(&mut text, 0)?;
-        // "NUMBER (NAME) STATE ..."
-        let end = text[..length].iter().rposition(|&byte| byte == b')');
-        let state = end.and_then(|end| text.get(end + 2));
-        Ok(state == Some(&b'S'))
+        let text = String::from_utf8_lossy(&text[..length]);
+        Ok(threads::state(&text) == Some('S'))
     }
 }
 
 /// The process that `fork` makes. It is told lines, and answers lines.
 struct Child {
-    pid: libc::pid_t,
-    orders: RawFd,
-    answers: RawFd,
+    process: Process,
+    orders: OwnedFd,
+    answers: OwnedFd,
 }
 
 impl Child {
     fn new(memory: &Memory) -> Result<Self> {
-        let pipe = || -> Result<[RawFd; 2]> {
-            let fds = sys::pipe(0)?;
-            let high = [sys::dup_above(fds[0], OURS)?, sys::dup_above(fds[1], OURS)?];
-            fds.iter().try_for_each(|&fd| sys::close(fd).map(drop))?;
-            Ok(high)
+        let pipe = || -> Result<(OwnedFd, OwnedFd)> {
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+            Ok((
+                files::dup_from(reader, OURS)?,
+                files::dup_from(writer, OURS)?,
+            ))
         };
-        let [inbox, orders] = pipe()?;
-        let [answers, outbox] = pipe()?;
-        let pid = sys::fork()?;
-        if pid == 0 {
-            let _ = sys::close(orders);
-            let _ = sys::close(answers);
-            serve(inbox, outbox, memory);
-            sys::exit();
-        }
-        sys::close(inbox)?;
-        sys::close(outbox)?;
+        let (inbox, orders) = pipe()?;
+        let (answers, outbox) = pipe()?;
+        // The threads are idle, and the C library keeps its memory usable after fork.
+        let process = processes::fork(|| {
+            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+            let _ = files::close(orders.as_raw_fd());
+            let _ = files::close(answers.as_raw_fd());
+            serve(&inbox, &outbox, memory);
+            0
+        })?;
         Ok(Self {
-            pid,
+            process,
             orders,
             answers,
         })
     }
 
     fn execute(&self, operation: &Operation) -> Result<Outcome> {
-        sys::write(self.orders, format!("{operation}\n").as_bytes())?;
-        let line = read_line(self.answers).context("the child has died")?;
+        files::write(&self.orders, format!("{operation}\n").as_bytes())?;
+        let line = read_line(&self.answers).context("the child has died")?;
         let mut parts = line.split('\t').map(|part| Answer::Text(part.to_owned()));
         let first = parts.next().context("an answer without text")?;
         Ok(match parts.next() {
@@ -167,14 +173,13 @@ impl Child {
     }
 
     fn end(self) {
-        // It ends when nobody can tell it more.
-        let _ = sys::close(self.orders);
-        sys::reap(self.pid);
-        let _ = sys::close(self.answers);
+        // It ends when nobody can send it more.
+        drop(self.orders);
+        let _ = self.process.wait();
     }
 }
 
-fn serve(inbox: RawFd, outbox: RawFd, memory: &Memory) {
+fn serve(inbox: &OwnedFd, outbox: &OwnedFd, memory: &Memory) {
     while let Some(line) = read_line(inbox) {
         let Ok(step) = line.parse::<Step>() else {
             return;
@@ -183,18 +188,18 @@ fn serve(inbox: RawFd, outbox: RawFd, memory: &Memory) {
             Outcome::Same(answer) => format!("{answer}\n"),
             Outcome::Differ(epoll, repoll) => format!("{epoll}\t{repoll}\n"),
         };
-        if sys::write(outbox, reply.as_bytes()).is_err() {
+        if files::write(outbox, reply.as_bytes()).is_err() {
             return;
         }
     }
 }
 
 /// One line, of which there is one at a time. Nothing at the end.
-fn read_line(fd: RawFd) -> Option<String> {
+fn read_line(fd: &OwnedFd) -> Option<String> {
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
         let mut buffer = [0; 4096];
-        match sys::read(fd, &mut buffer) {
+        match files::read(fd, &mut buffer) {
             Ok(0) | Err(_) => return None,
             Ok(count) => line.extend_from_slice(&buffer[..count]),
         }
@@ -208,13 +213,14 @@ impl Tasks {
     pub fn new() -> Result<Self> {
         let worker = |number| Ok::<_, anyhow::Error>(Worker::new(Memory::map(number)?));
         let threads = vec![worker(1)?, worker(2)?];
-        sys::stay_on_first_cpu();
+        threads::run_on(0)?;
         Ok(Self {
             memory: Memory::map(0)?,
             threads,
-            sleepers: [Side::Epoll, Side::Repoll, Side::Epoll, Side::Repoll]
+            sleepers: Side::ALL
                 .into_iter()
-                .zip(3..)
+                .cycle()
+                .zip(3..7)
                 .map(|(side, number)| Sleeper::new(side, Memory::map(number)?))
                 .collect::<Result<_>>()?,
             child: None,
@@ -294,26 +300,26 @@ impl Tasks {
             sleeper.orders.send((n, max))?;
             sleeper.settle()?;
         }
-        sys::real_time(true);
+        real_time(true)?;
         let outcome = execute::execute(operation, &self.memory);
-        sys::real_time(false);
+        real_time(false)?;
         // All signals come before a waiter runs: a signal wakes who watches a signalfd too, on
         // both sides.
         let asleep: Vec<bool> = sleepers
             .iter()
             .map(Sleeper::settle)
             .collect::<Result<_>>()?;
-        sys::real_time(true);
+        real_time(true)?;
         for (sleeper, _) in sleepers.iter().zip(asleep).filter(|(_, is)| *is) {
-            sys::interrupt(sleeper.thread);
+            signals::interrupt(sleeper.thread);
         }
-        sys::real_time(false);
+        real_time(false)?;
         let mut answers = [Vec::new(), Vec::new()];
         for (number, sleeper) in sleepers.iter().enumerate() {
             // Again only if the signal came too early: in the moment before the system call.
             while sleeper.settle()? {
-                sys::interrupt(sleeper.thread);
-                sys::give_way();
+                signals::interrupt(sleeper.thread);
+                sched_yield();
             }
             answers[number % 2].push(sleeper.answers.recv()?);
         }
@@ -323,6 +329,17 @@ impl Tasks {
         let [epoll, repoll] = answers.map(of_all);
         Ok(Outcome::of(epoll, repoll))
     }
+}
+
+/// Makes the calling thread one of real time, which only gives way when it sleeps, or an ordinary
+/// one again.
+fn real_time(on: bool) -> Result<()> {
+    let (policy, priority) = if on {
+        (libc::SCHED_FIFO, 10)
+    } else {
+        (libc::SCHED_OTHER, 0)
+    };
+    Ok(threads::schedule(policy, priority)?)
 }
 
 /// The answers of all waiters of a side. Which of them gets what is not compared: where both were

@@ -140,6 +140,13 @@ pub fn close(fd: RawFd) -> io::Result<()> {
     crate::raw::check(unsafe { libc::close(fd) })
 }
 
+/// Closes all descriptors from `first` to `last`, which nobody owns.
+pub fn close_range(first: RawFd, last: RawFd) {
+    let (first, last) = (first as usize, last as usize);
+    // SAFETY: the caller says that nobody owns them. There is no error for an open range.
+    let _ = unsafe { raw::syscall(libc::SYS_close_range, [first, last, 0]) };
+}
+
 /// dup3(2): makes the number `new` another descriptor of `old`, and closes what it was.
 pub fn dup_onto(old: impl AsFd, new: RawFd) -> io::Result<()> {
     // SAFETY: the number is not closed by this owner, which is forgotten.

@@ -4,7 +4,7 @@
 use crate::files::timespec;
 use crate::memory::Place;
 use crate::raw;
-use repoll::sys::{self, repoll_ctl, repoll_wait};
+use repoll::sys::{self, repoll_ctl as CtlArgument, repoll_wait as WaitArgument};
 use repoll::{CreateFlags, Event, EventFlags, Instance, SignalSet};
 use rustix::event::epoll;
 use std::io;
@@ -132,11 +132,7 @@ impl Multiplexer for Epoll {
     }
 
     fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
-        let event = Event::new(events, data);
-        let epoll = self.as_raw_fd() as usize;
-        let arguments = [epoll, op as usize, fd as usize, from_ref(&event) as usize];
-        // SAFETY: the event lives through the call, which only reads it.
-        unsafe { raw::syscall(libc::SYS_epoll_ctl, arguments) }.map(drop)
+        epoll_ctl(self, op, fd, events, data)
     }
 
     fn pwait_at(
@@ -146,19 +142,7 @@ impl Multiplexer for Epoll {
         timeout: Option<Duration>,
         mask: (usize, usize),
     ) -> io::Result<usize> {
-        let at = to.with_room_for(max.max(0) as usize, size_of::<Event>());
-        let timeout = timeout.map(timespec);
-        let limit = timeout.as_ref().map_or(0, |time| from_ref(time) as usize);
-        let arguments = [
-            self.as_raw_fd() as usize,
-            at,
-            max as usize,
-            limit,
-            mask.0,
-            mask.1,
-        ];
-        // SAFETY: the place has room for the events; timeout and mask are only read.
-        unsafe { raw::syscall(libc::SYS_epoll_pwait2, arguments) }
+        epoll_wait(self, to, max, timeout, mask)
     }
 }
 
@@ -180,7 +164,7 @@ impl Multiplexer for Repoll {
     }
 
     fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()> {
-        self.0.ctl(op, fd, events, data)
+        repoll_ctl(self, op, fd, events, data)
     }
 
     fn pwait_at(
@@ -190,16 +174,7 @@ impl Multiplexer for Repoll {
         timeout: Option<Duration>,
         mask: (usize, usize),
     ) -> io::Result<usize> {
-        let argument = repoll_wait {
-            events: to.with_room_for(max.max(0) as usize, size_of::<Event>()) as u64,
-            maxevents: max,
-            timeout: nanoseconds(timeout),
-            sigmask: mask.0 as u64,
-            sigsetsize: mask.1 as u64,
-            ..Default::default()
-        };
-        // SAFETY: the place has room for the events; the mask is only read.
-        unsafe { self.wait_raw(&argument) }
+        repoll_wait(self, to, max, timeout, mask)
     }
 }
 
@@ -220,8 +195,8 @@ impl Repoll {
     }
 
     /// CTL with any argument.
-    pub fn ctl_raw(&self, argument: &repoll_ctl) -> io::Result<()> {
-        // SAFETY: the request only reads a `repoll_ctl`.
+    pub fn ctl_raw(&self, argument: &CtlArgument) -> io::Result<()> {
+        // SAFETY: the request only reads the argument.
         unsafe { raw::ioctl(self, sys::REPOLL_IOCTL_CTL, from_ref(argument) as usize) }.map(drop)
     }
 
@@ -230,13 +205,92 @@ impl Repoll {
     /// # Safety
     ///
     /// The kernel writes to the addresses in the argument, as far as they are mapped.
-    pub unsafe fn wait_raw(&self, argument: &repoll_wait) -> io::Result<usize> {
+    pub unsafe fn wait_raw(&self, argument: &WaitArgument) -> io::Result<usize> {
         // SAFETY: by the contract of this function.
         unsafe { sys::ioctl(&self.0, &mut { *argument }) }
     }
 }
 
-/// A timeout as [`repoll_wait`] has it.
+/// epoll_ctl(2) on any descriptor.
+pub fn epoll_ctl(
+    epoll: &impl AsRawFd,
+    op: i32,
+    fd: RawFd,
+    events: EventFlags,
+    data: u64,
+) -> io::Result<()> {
+    let event = Event::new(events, data);
+    let epoll = epoll.as_raw_fd() as usize;
+    let arguments = [epoll, op as usize, fd as usize, from_ref(&event) as usize];
+    // SAFETY: the event lives through the call, which only reads it.
+    unsafe { raw::syscall(libc::SYS_epoll_ctl, arguments) }.map(drop)
+}
+
+/// epoll_pwait2(2) on any descriptor; for the arguments see [`Multiplexer::pwait_at`].
+pub fn epoll_wait(
+    epoll: &impl AsRawFd,
+    to: Place<'_>,
+    max: i32,
+    timeout: Option<Duration>,
+    mask: (usize, usize),
+) -> io::Result<usize> {
+    let at = to.with_room_for(max.max(0) as usize, size_of::<Event>());
+    let timeout = timeout.map(timespec);
+    let limit = timeout.as_ref().map_or(0, |time| from_ref(time) as usize);
+    let epoll = epoll.as_raw_fd() as usize;
+    let arguments = [epoll, at, max as usize, limit, mask.0, mask.1];
+    // SAFETY: the place has room for the events; timeout and mask are only read.
+    unsafe { raw::syscall(libc::SYS_epoll_pwait2, arguments) }
+}
+
+/// CTL on any descriptor.
+pub fn repoll_ctl(
+    instance: &impl AsRawFd,
+    op: i32,
+    fd: RawFd,
+    events: EventFlags,
+    data: u64,
+) -> io::Result<()> {
+    let argument = CtlArgument {
+        op,
+        fd,
+        events: events.bits(),
+        flags: 0,
+        data,
+    };
+    // SAFETY: the request only reads the argument.
+    unsafe {
+        raw::ioctl(
+            instance,
+            sys::REPOLL_IOCTL_CTL,
+            from_ref(&argument) as usize,
+        )
+    }
+    .map(drop)
+}
+
+/// WAIT on any descriptor; for the arguments see [`Multiplexer::pwait_at`].
+pub fn repoll_wait(
+    instance: &impl AsRawFd,
+    to: Place<'_>,
+    max: i32,
+    timeout: Option<Duration>,
+    mask: (usize, usize),
+) -> io::Result<usize> {
+    let argument = WaitArgument {
+        events: to.with_room_for(max.max(0) as usize, size_of::<Event>()) as u64,
+        maxevents: max,
+        timeout: nanoseconds(timeout),
+        sigmask: mask.0 as u64,
+        sigsetsize: mask.1 as u64,
+        ..Default::default()
+    };
+    let address = from_ref(&argument) as usize;
+    // SAFETY: the request reads the argument and the mask; the place has room for the events.
+    unsafe { raw::ioctl(instance, sys::REPOLL_IOCTL_WAIT, address) }
+}
+
+/// A timeout as WAIT has it.
 pub fn nanoseconds(timeout: Option<Duration>) -> i64 {
     timeout.map_or(-1, |t| i64::try_from(t.as_nanos()).unwrap_or(i64::MAX))
 }

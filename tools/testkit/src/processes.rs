@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// fork(2): the child does `body` and ends with its result as status.
 ///
-/// Only to be called while the process has one thread, or with a `body` that neither allocates nor
-/// takes a lock.
+/// Only to be called while the process has one thread, or with a `body` that takes no lock that
+/// another thread may hold.
 pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Process> {
     // SAFETY: by the contract of this function the child needs nothing that another thread may hold.
     let pid = unsafe { libc::fork() };

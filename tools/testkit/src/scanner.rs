@@ -92,6 +92,11 @@ pub struct Kernel;
 pub struct Ours(Instance);
 
 impl Ours {
+    /// The instance whose descriptor the calls go to.
+    pub fn instance(&self) -> &Instance {
+        &self.0
+    }
+
     /// POLL with any argument.
     ///
     /// # Safety
