@@ -2,52 +2,34 @@
 //! Checks after the storm.
 
 use crate::process::{Count, Counter, USERS};
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use repoll::{EventFlags, Events, Instance, Source};
+use repoll_testkit::files::{eventfd, eventfds};
+use repoll_testkit::ktap::Report;
+use repoll_testkit::{modules, processes};
 use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io::{self, Read, Stdout, Write};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Prints a result for each; whether all is well.
-pub fn check(counter: &Counter, module: &Path) -> bool {
-    let mut number = 0;
-    let mut well = true;
+/// Writes a result for each check.
+pub fn check(counter: &Counter, module: &Path, report: &mut Report<Stdout>) -> io::Result<()> {
     let mut say = |what: &str, result: Result<()>| {
-        number += 1;
-        match result {
-            Ok(()) => println!("ok {number} storm.{what}"),
-            Err(error) => {
-                well = false;
-                println!("# {error:#}\nnot ok {number} storm.{what}");
-            }
-        }
+        report.add_with(&format!("storm.{what}"), &result.into(), "")
     };
-    say("calls_reached_the_module", reached(counter));
-    say("an_instance_works", an_instance_works());
-    say("a_source_works", a_source_works());
-    say("nothing_has_the_module_open", unused());
-    say("no_watch_is_left", no_watch_is_left(module));
-    well
+    say("calls_reached_the_module", reached(counter))?;
+    say("an_instance_works", an_instance_works())?;
+    say("a_source_works", a_source_works())?;
+    say("nothing_has_the_module_open", unused())?;
+    say("no_watch_is_left", no_watch_is_left(module))
 }
 
 fn reached(counter: &Counter) -> Result<()> {
     // A short storm on a slow kernel has few WAITs with an event, so these are not asked for.
     ensure!(counter.get(Count::Added) > 10, "the calls do not reach far");
     Ok(())
-}
-
-fn eventfd() -> io::Result<OwnedFd> {
-    // SAFETY: the call takes numbers only; the descriptor is new.
-    unsafe {
-        match libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) {
-            -1 => Err(io::Error::last_os_error()),
-            fd => Ok(OwnedFd::from_raw_fd(fd)),
-        }
-    }
 }
 
 fn an_instance_works() -> Result<()> {
@@ -104,7 +86,7 @@ fn no_watch_is_left(module: &Path) -> Result<()> {
 
 fn room_for_eight() -> Result<()> {
     let instance = Instance::open()?;
-    let fds = (0..9).map(|_| eventfd()).collect::<io::Result<Vec<_>>>()?;
+    let fds = eventfds(9)?;
     for fd in &fds[..8] {
         instance.add(fd, EventFlags::IN, 1)?;
     }
@@ -117,47 +99,19 @@ fn room_for_eight() -> Result<()> {
 
 /// Asks in a child that is this user. The process has one thread.
 fn as_user(id: u32, question: impl FnOnce() -> bool) -> Result<bool> {
-    let mut status = 0;
-    // SAFETY: the child has the one thread; the status lives through the call.
-    unsafe {
-        match libc::fork() {
-            -1 => bail!("fork"),
-            0 => {
-                let yes = libc::setuid(id) == 0 && question();
-                libc::_exit(i32::from(!yes));
-            }
-            child => libc::waitpid(child, &mut status, 0),
-        };
-    }
-    Ok(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0)
+    let child = processes::fork(|| {
+        let yes = processes::become_user(id).is_ok() && question();
+        i32::from(!yes)
+    })?;
+    Ok(child.wait()? == 0)
 }
 
 fn unload() -> Result<()> {
-    // SAFETY: the name lives through the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_delete_module,
-            c"repoll".as_ptr(),
-            libc::O_NONBLOCK,
-        )
-    };
-    ensure!(
-        result == 0,
-        "it does not unload: {}",
-        io::Error::last_os_error()
-    );
-    Ok(())
+    modules::unload(c"repoll").context("it does not unload")
 }
 
 fn load(file: &File, parameters: &CStr) -> Result<()> {
-    let fd = file.as_raw_fd();
-    // SAFETY: the parameters live through the call.
-    let result = unsafe { libc::syscall(libc::SYS_finit_module, fd, parameters.as_ptr(), 0) };
-    ensure!(
-        result == 0,
-        "it does not load: {}",
-        io::Error::last_os_error()
-    );
+    modules::load(file, parameters).context("it does not load")?;
     // As the session has them.
     for device in [repoll::DEVICE, repoll::SOURCE_DEVICE] {
         use std::os::unix::fs::PermissionsExt;

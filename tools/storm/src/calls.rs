@@ -2,9 +2,11 @@
 //! One random call after another.
 
 use crate::memory::Memory;
-use crate::process::{Count, Counter};
+use crate::process::{set_loopback, Count, Counter};
 use io_uring::{opcode, types, IoUring};
 use libc::c_long;
+use repoll_testkit::raw;
+use repoll_testkit::signals::signal_this_process;
 use repoll::sys::*;
 use repoll_testkit::random::Random;
 
@@ -75,7 +77,7 @@ impl Caller<'_> {
         self.counter.add(Count::All);
         // SAFETY: addresses are those of `Memory`, or of nothing; descriptors are the storm's own;
         // no call maps, unmaps or runs anything.
-        unsafe { libc::syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]) }
+        unsafe { raw::syscall(number, a) }.map_or(-1, |result| result as i64)
     }
 
     fn fd(&mut self) -> usize {
@@ -574,15 +576,15 @@ impl Caller<'_> {
         let signal = self
             .random
             .pick(&[libc::SIGUSR1, libc::SIGUSR2, libc::SIGURG]);
-        // SAFETY: the calls take numbers only; the process has handlers for these.
-        unsafe { libc::kill(libc::getpid(), signal) };
+        // The process has handlers for these.
+        let _ = signal_this_process(signal);
     }
 
     /// A datagram over the loopback; or the loopback goes down or up.
     fn network(&mut self) {
         let fd = self.fd();
         if self.own_network && self.random.chance(20) {
-            crate::process::set_loopback(fd as i32, self.random.chance(60));
+            set_loopback(&(fd as i32), self.random.chance(60));
             return;
         }
         let (buffer, address) = (self.memory.room(&mut self.random, 100), self.address());

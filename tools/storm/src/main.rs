@@ -15,6 +15,8 @@ mod process;
 use anyhow::{Context, Result};
 use clap::Parser;
 use process::{Count, Counter, ROLES};
+use repoll_testkit::ktap::Report;
+use repoll_testkit::processes::{self, Process};
 use repoll_testkit::random::Random;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
 
 /// One process at a time in each place.
 struct Place {
-    pid: libc::pid_t,
+    process: Process,
     end: Instant,
 }
 
@@ -62,19 +64,20 @@ fn run(settings: &Settings) -> Result<bool> {
         now.map_or(1, |time| time.as_nanos() as u64 % 1_000_000_000)
     });
     let seconds = settings.seconds;
-    println!("KTAP version 1\n1..5");
-    println!("# repoll-storm --seed {seed} --seconds {seconds}");
+    let mut report = Report::begin()?;
+    report.note(format!("repoll-storm --seed {seed} --seconds {seconds}"))?;
     let counter = Counter::new().context("no memory")?;
     let processes = storm(seed, Duration::from_secs(seconds), settings.scale, &counter);
     let count = |of| counter.get(of);
-    println!(
-        "# {} calls by {processes} processes; {} ioctls of the module succeeded, {} watches were added, {} WAITs had an event",
+    report.note(format!(
+        "{} calls by {processes} processes; {} ioctls of the module succeeded, {} watches were added, {} WAITs had an event",
         count(Count::All),
         count(Count::Ours),
         count(Count::Added),
         count(Count::Delivered),
-    );
-    Ok(aftermath::check(&counter, &settings.module))
+    ))?;
+    aftermath::check(&counter, &settings.module, &mut report)?;
+    Ok(report.end()?.failed == 0)
 }
 
 /// Runs the storm; returns the number of processes that took part.
@@ -84,46 +87,33 @@ fn storm(seed: u64, time: Duration, scale: u32, counter: &Counter) -> u64 {
     let mut processes = 0;
     let mut start = |at: usize| {
         processes += 1;
-        let pid = process::start(ROLES[at], Random::new(seed, processes), counter);
+        let process = process::start(ROLES[at], Random::new(seed, processes), counter);
         let life = scale * Duration::from_millis(100 + random.below(3000) as u64);
         Place {
-            pid,
+            process,
             end: Instant::now() + life,
         }
     };
     let mut places: Vec<Place> = (0..ROLES.len()).map(&mut start).collect();
     while Instant::now() < over {
         for (at, place) in places.iter_mut().enumerate() {
-            let ended = has_ended(place.pid);
+            let ended = place.process.has_ended();
             if !ended && Instant::now() > place.end {
-                kill(place.pid);
+                processes::kill_group(place.process.0);
             }
             if ended {
                 // The processes that it has forked.
-                kill(place.pid);
+                processes::kill_group(place.process.0);
                 *place = start(at);
             }
         }
         sleep(Duration::from_millis(20));
     }
     for place in &places {
-        kill(place.pid);
+        processes::kill_group(place.process.0);
     }
-    while places.iter().any(|place| !has_ended(place.pid)) {
+    while places.iter().any(|place| !place.process.has_ended()) {
         sleep(Duration::from_millis(20));
     }
     processes
-}
-
-fn kill(group: libc::pid_t) {
-    if group > 0 {
-        // SAFETY: the call takes numbers only. There may be nobody left.
-        unsafe { libc::kill(-group, libc::SIGKILL) };
-    }
-}
-
-/// Whether a child has ended, or never was.
-fn has_ended(pid: libc::pid_t) -> bool {
-    // SAFETY: no status is asked for.
-    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
 }

@@ -5,8 +5,16 @@ use crate::calls::{Caller, END};
 use crate::memory::Memory;
 use repoll_testkit::random::Random;
 use repoll_testkit::user_space::end_of_user_space;
+use repoll_testkit::memory::shared_counters;
+use repoll_testkit::processes::{self, Process};
+use repoll_testkit::raw;
+use repoll_testkit::signals::{handle_signal, ignore_signal};
+use rustix::net::{socket, AddressFamily, SocketType};
+use rustix::process::{setrlimit, DumpableBehavior, Resource, Rlimit, Signal};
+use rustix::thread::Gid;
 use std::fs;
-use std::ptr::null_mut;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const THREADS: u64 = 3;
@@ -50,26 +58,17 @@ pub enum Count {
 }
 
 /// The counts.
-pub struct Counter(*const [AtomicU64; 4]);
-
-// SAFETY: it points to atomics in shared memory that is never unmapped.
-unsafe impl Send for Counter {}
-// SAFETY: the same.
-unsafe impl Sync for Counter {}
+#[derive(Clone, Copy)]
+pub struct Counter(&'static [AtomicU64; 4]);
 
 impl Counter {
-    /// Zero. `None` if there is no memory.
-    pub fn new() -> Option<Self> {
-        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-        let rights = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping.
-        let page = unsafe { libc::mmap(null_mut(), 4096, rights, flags, -1, 0) };
-        (page != libc::MAP_FAILED).then_some(Self(page.cast()))
+    /// Zero.
+    pub fn new() -> io::Result<Self> {
+        shared_counters().map(Self)
     }
 
     fn of(&self, count: Count) -> &AtomicU64 {
-        // SAFETY: they are mapped, zeroed, and used as atomics alone.
-        unsafe { &(&*self.0)[count as usize] }
+        &self.0[count as usize]
     }
 
     /// The number so far.
@@ -86,32 +85,26 @@ impl Counter {
 /// fork(2). The child does `body` and ends; it ends with its parent, too.
 ///
 /// A child of a process with several threads must not allocate.
-fn fork(body: impl FnOnce()) -> libc::pid_t {
-    // SAFETY: what the child does is the caller's business; it ends without exit handlers.
-    unsafe {
-        let pid = libc::fork();
-        if pid == 0 {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            body();
-            libc::_exit(0);
-        }
-        pid
-    }
+fn fork(body: impl FnOnce()) -> Process {
+    let child = processes::fork(|| {
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        body();
+        0
+    });
+    // A process that could not be started counts as one that has ended.
+    child.unwrap_or(Process(-1))
 }
 
 /// Begins a process, a group of its own, that goes on until it is killed. Only to be called while
 /// the process has one thread.
-pub fn start(role: Role, random: Random, counter: &Counter) -> libc::pid_t {
+pub fn start(role: Role, random: Random, counter: &Counter) -> Process {
     fork(|| {
-        // SAFETY: the calls take numbers only.
-        unsafe { libc::setpgid(0, 0) };
+        let _ = rustix::process::setpgid(None, None);
         become_somebody(role);
         match role {
             Role::Namespaces(_) | Role::Elsewhere => {
                 // Children are in the new process and time namespaces.
-                let child = fork(|| rage(role, random, counter));
-                // SAFETY: no status is asked for.
-                unsafe { libc::waitpid(child, null_mut(), 0) };
+                let _ = fork(|| rage(role, random, counter)).wait();
             }
             Role::Root | Role::User(_) => rage(role, random, counter),
         }
@@ -119,30 +112,27 @@ pub fn start(role: Role, random: Random, counter: &Counter) -> libc::pid_t {
 }
 
 fn become_somebody(role: Role) {
-    // 0x80 is CLONE_NEWTIME.
-    let spaces = libc::CLONE_NEWNET | libc::CLONE_NEWPID | libc::CLONE_NEWNS | 0x80;
+    let spaces =
+        libc::CLONE_NEWNET | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWTIME;
     // A failure here makes a process of another kind, which is as good.
-    // SAFETY: the calls take numbers only.
-    unsafe {
-        match role {
-            Role::Root => {}
-            Role::User(id) => {
-                libc::setgid(id);
-                libc::setuid(id);
-            }
-            Role::Namespaces(id) => {
-                libc::setgid(id);
-                libc::setuid(id);
-                libc::prctl(libc::PR_SET_DUMPABLE, 1);
-                libc::unshare(libc::CLONE_NEWUSER);
-                let _ = fs::write("/proc/self/setgroups", "deny");
-                let _ = fs::write("/proc/self/uid_map", format!("0 {id} 1"));
-                let _ = fs::write("/proc/self/gid_map", format!("0 {id} 1"));
-                libc::unshare(spaces);
-            }
-            Role::Elsewhere => {
-                libc::unshare(spaces);
-            }
+    let user = |id| {
+        let _ = rustix::thread::set_thread_gid(Gid::from_raw(id));
+        let _ = processes::become_user(id);
+    };
+    match role {
+        Role::Root => {}
+        Role::User(id) => user(id),
+        Role::Namespaces(id) => {
+            user(id);
+            let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);
+            let _ = processes::unshare(libc::CLONE_NEWUSER);
+            let _ = fs::write("/proc/self/setgroups", "deny");
+            let _ = fs::write("/proc/self/uid_map", format!("0 {id} 1"));
+            let _ = fs::write("/proc/self/gid_map", format!("0 {id} 1"));
+            let _ = processes::unshare(spaces);
+        }
+        Role::Elsewhere => {
+            let _ = processes::unshare(spaces);
         }
     }
     if matches!(role, Role::Namespaces(_) | Role::Elsewhere) {
@@ -154,7 +144,7 @@ fn become_somebody(role: Role) {
 }
 
 /// Brings the loopback of this network namespace up or down, by any socket.
-pub fn set_loopback(socket: i32, up: bool) {
+pub fn set_loopback(socket: &impl AsRawFd, up: bool) {
     #[repr(C)]
     struct Request {
         name: [u8; 16],
@@ -166,30 +156,32 @@ pub fn set_loopback(socket: i32, up: bool) {
         flags: i16::from(up),
         rest: [0; 22],
     };
-    // SAFETY: it is the structure that the request takes.
-    unsafe { libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw mut request) };
+    let address = (&raw mut request) as usize;
+    // SAFETY: it is the structure that the request takes. The socket may be any file.
+    let _ = unsafe { raw::ioctl(socket, libc::SIOCSIFFLAGS as u32, address) };
 }
 
 fn prepare(own_network: bool) {
-    extern "C" fn nothing(_: i32) {}
-    // SAFETY: the calls take numbers and structures that live through them; the handler does nothing.
-    unsafe {
-        for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGURG, libc::SIGIO] {
-            libc::signal(signal, nothing as extern "C" fn(i32) as usize);
-        }
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
-        let limit = |count| libc::rlimit {
-            rlim_cur: count,
-            rlim_max: count,
+    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGURG, libc::SIGIO] {
+        let _ = handle_signal(signal, libc::SA_RESTART);
+    }
+    ignore_signal(libc::SIGPIPE);
+    ignore_signal(libc::SIGCHLD);
+    let limits = [
+        (Resource::Nofile, END as u64 + 16),
+        (Resource::Nproc, 100),
+        (Resource::Core, 0),
+    ];
+    for (resource, limit) in limits {
+        let limit = Rlimit {
+            current: Some(limit),
+            maximum: Some(limit),
         };
-        libc::setrlimit(libc::RLIMIT_NOFILE, &limit(END as u64 + 16));
-        libc::setrlimit(libc::RLIMIT_NPROC, &limit(100));
-        libc::setrlimit(libc::RLIMIT_CORE, &limit(0));
-        if own_network {
-            let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
-            set_loopback(socket, true);
-            libc::close(socket);
+        let _ = setrlimit(resource, limit);
+    }
+    if own_network {
+        if let Ok(socket) = socket(AddressFamily::INET, SocketType::DGRAM, None) {
+            set_loopback(&socket, true);
         }
     }
 }
@@ -206,7 +198,7 @@ fn rage(role: Role, mut random: Random, counter: &Counter) {
     std::thread::scope(|threads| {
         for thread in 0..THREADS {
             threads.spawn(move || {
-                let Some(memory) = Memory::new(END as i32, end) else {
+                let Ok(memory) = Memory::new(END as i32, end) else {
                     return;
                 };
                 let mut caller = Caller {
@@ -221,7 +213,8 @@ fn rage(role: Role, mut random: Random, counter: &Counter) {
                 loop {
                     caller.step();
                     match caller.random.below(4000) {
-                        0 => end_at_once(),
+                        // The whole process ends while its other threads are wherever they are.
+                        0 => processes::end(0),
                         1..=4 => fork_beside(&mut caller),
                         _ => {}
                     }
@@ -231,18 +224,12 @@ fn rage(role: Role, mut random: Random, counter: &Counter) {
     });
 }
 
-/// The whole process ends while its other threads are wherever they are.
-fn end_at_once() {
-    // SAFETY: nothing is left that must be done.
-    unsafe { libc::_exit(0) };
-}
-
 /// A child that shares the files goes on for a while: it has one thread, and allocates nothing.
 fn fork_beside(caller: &mut Caller<'_>) {
     let seed = caller.random.word();
     let (memory, counter) = (caller.memory, caller.counter);
     let own_network = caller.own_network;
-    fork(|| {
+    let _ = fork(|| {
         // SAFETY: the call takes a number; who waits too long is ended by the signal.
         unsafe { libc::alarm(2) };
         let mut child = Caller {

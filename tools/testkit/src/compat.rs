@@ -231,6 +231,14 @@ impl Multiplexer for Epoll32 {
         wait_masked(self, timeout, blocked)
     }
 
+    fn wait_masked_at(
+        &self,
+        timeout: Option<Duration>,
+        mask: (usize, usize),
+    ) -> io::Result<Vec<Event>> {
+        wait_masked_at(self, timeout, mask)
+    }
+
     fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
         wait(self, max, timeout)
     }
@@ -288,6 +296,14 @@ impl Multiplexer for Repoll32 {
         wait_masked(self, timeout, blocked)
     }
 
+    fn wait_masked_at(
+        &self,
+        timeout: Option<Duration>,
+        mask: (usize, usize),
+    ) -> io::Result<Vec<Event>> {
+        wait_masked_at(self, timeout, mask)
+    }
+
     fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
         wait(self, max, timeout)
     }
@@ -319,10 +335,18 @@ fn wait_masked(
     timeout: Option<Duration>,
     blocked: &[i32],
 ) -> io::Result<Vec<Event>> {
-    let room = Low::new(size_of::<Event>())?;
     let mask = Low::of_signals(&signals::set_of(blocked))?;
-    let at = (mask.address() as usize, size_of::<SignalSet>());
-    let count = m.pwait_at(room.place(), 1, timeout, at)?;
+    m.wait_masked_at(timeout, (mask.address() as usize, size_of::<SignalSet>()))
+}
+
+/// [`Multiplexer::wait_masked_at`] with the event below 4 GiB.
+fn wait_masked_at(
+    m: &impl Multiplexer,
+    timeout: Option<Duration>,
+    mask: (usize, usize),
+) -> io::Result<Vec<Event>> {
+    let room = Low::new(size_of::<Event>())?;
+    let count = m.pwait_at(room.place(), 1, timeout, mask)?;
     Ok(room.events(count))
 }
 

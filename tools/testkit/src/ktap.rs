@@ -109,12 +109,16 @@ impl<W: Write> Report<W> {
         self.add_with(name, outcome, &format!("{} ms", time.as_millis()))
     }
 
-    /// Writes one result, with a remark.
+    /// Writes one result, with a remark, which may be empty.
     pub fn add_with(&mut self, name: &str, outcome: &Outcome, remark: &str) -> io::Result<()> {
         self.sum.count(outcome);
         let number = self.sum.all();
+        let remark = match remark {
+            "" => String::new(),
+            remark => format!(" # {remark}"),
+        };
         match outcome {
-            Outcome::Passed => writeln!(self.out, "ok {number} {name} # {remark}")?,
+            Outcome::Passed => writeln!(self.out, "ok {number} {name}{remark}")?,
             Outcome::Skipped(reason) => {
                 let reason = reason.trim().replace('\n', " ");
                 writeln!(self.out, "ok {number} {name} # SKIP {reason}")?;
@@ -123,7 +127,7 @@ impl<W: Write> Report<W> {
                 for line in lines {
                     writeln!(self.out, "# {line}")?;
                 }
-                writeln!(self.out, "not ok {number} {name} # {remark}")?;
+                writeln!(self.out, "not ok {number} {name}{remark}")?;
             }
         }
         self.out.flush()

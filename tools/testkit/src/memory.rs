@@ -6,6 +6,7 @@ use rustix::mm::{self, MapFlags, MprotectFlags, ProtFlags};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicU64;
 use std::ptr::{null_mut, without_provenance_mut};
 
 /// Types of which any bytes are a value.
@@ -139,7 +140,9 @@ impl Mapping {
         Ok((this, offset))
     }
 
-    fn protect(&self, offset: usize, size: usize, rights: MprotectFlags) -> io::Result<()> {
+    /// Changes the rights of some pages.
+    pub fn protect(&self, offset: usize, size: usize, rights: MprotectFlags) -> io::Result<()> {
+        assert!(offset + size <= self.size + page_size());
         let start = without_provenance_mut(self.start + offset);
         // SAFETY: the pages are this mapping's, and hold no value of Rust's.
         Ok(unsafe { mm::mprotect(start, size, rights) }?)
@@ -158,11 +161,12 @@ impl Mapping {
         self.protect(0, self.size, MprotectFlags::READ)
     }
 
-    /// Drops the contents: the pages are as never touched.
-    pub fn discard(&self) -> io::Result<()> {
-        let start = without_provenance_mut(self.start);
+    /// Drops the contents of some pages, which are then as if never touched.
+    pub fn discard(&self, offset: usize, size: usize) -> io::Result<()> {
+        assert!(offset + size <= self.size);
+        let start = without_provenance_mut(self.start + offset);
         // SAFETY: the pages are this mapping's, and hold no value of Rust's.
-        Ok(unsafe { mm::madvise(start, self.size, mm::Advice::LinuxDontNeed) }?)
+        Ok(unsafe { mm::madvise(start, size, mm::Advice::LinuxDontNeed) }?)
     }
 
     /// The size, without the inaccessible page.
@@ -208,6 +212,16 @@ impl Mapping {
     }
 }
 
+/// Counters that are shared with all children, for as long as the process runs.
+pub fn shared_counters<const N: usize>() -> io::Result<&'static [AtomicU64; N]> {
+    let memory = Mapping::map(0, size_of::<[AtomicU64; N]>(), MapFlags::SHARED)?;
+    let first = std::ptr::with_exposed_provenance::<[AtomicU64; N]>(memory.address());
+    std::mem::forget(memory);
+    // SAFETY: the memory is large enough, zeroed, aligned to a page, never unmapped, and used as
+    // atomics alone.
+    Ok(unsafe { &*first })
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         let start = without_provenance_mut(self.start);
@@ -241,7 +255,7 @@ mod tests {
         let (mapping, offset) = Mapping::ending_with(&[1u64, 2, 3])?;
         assert_eq!(mapping.values::<u64>(offset, 3), [1, 2, 3]);
         assert_eq!(mapping.before_end(24).address(), mapping.address() + offset);
-        mapping.discard()?;
+        mapping.discard(0, mapping.size())?;
         assert_eq!(mapping.values::<u64>(offset, 3), [0, 0, 0]);
         Ok(())
     }

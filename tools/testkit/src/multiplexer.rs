@@ -65,8 +65,16 @@ pub trait Multiplexer: AsFd + AsRawFd + Send + Sync + 'static {
     /// Waits for at most one event, with these signals blocked and no others.
     fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
         let mask: SignalSet = blocked.iter().copied().collect();
+        self.wait_masked_at(timeout, (from_ref(&mask) as usize, size_of::<SignalSet>()))
+    }
+
+    /// Waits for at most one event, with anything in place of a mask: see [`Multiplexer::pwait_at`].
+    fn wait_masked_at(
+        &self,
+        timeout: Option<Duration>,
+        mask: (usize, usize),
+    ) -> io::Result<Vec<Event>> {
         let mut event = [Event::default()];
-        let mask = (from_ref(&mask) as usize, size_of::<SignalSet>());
         let count = self.pwait_at(Place::of(&mut event), 1, timeout, mask)?;
         Ok(event[..count].to_vec())
     }

@@ -5,14 +5,11 @@ use crate::each;
 use crate::registry::Test;
 use crate::support::{expect_error, LONG, MOMENT};
 use anyhow::{ensure, Result};
-use repoll::Event;
 use repoll::EventFlags;
 use repoll_testkit::files::{self, signal};
-use repoll_testkit::memory::Place;
 use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 use repoll_testkit::processes;
 use repoll_testkit::signals::{self, HANDLED};
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::sleep;
@@ -110,18 +107,12 @@ fn kill_and_stop_cannot_be_blocked<M: Multiplexer>() -> Result<()> {
     Ok(())
 }
 
-/// Waits with anything in place of a mask.
-fn masked_by<M: Multiplexer>(m: &M, address: usize, size: usize) -> io::Result<usize> {
-    let mut room = [Event::default()];
-    m.pwait_at(Place::of(&mut room), 1, None, (address, size))
-}
-
 fn a_mask_of_another_size_is_einval<M: Multiplexer>() -> Result<()> {
     let (m, fd) = instance::<M>()?;
     signal(&fd)?;
     let mask = [0u64; 16];
     for size in [0, 1, 4, 7, 9, 16, 128, usize::MAX] {
-        let result = masked_by(&m, mask.as_ptr() as usize, size);
+        let result = m.wait_masked_at(None, (mask.as_ptr() as usize, size));
         expect_error(result, libc::EINVAL)?;
     }
     Ok(())
@@ -131,7 +122,7 @@ fn a_bad_pointer_to_the_mask_is_efault<M: Multiplexer>() -> Result<()> {
     let (m, fd) = instance::<M>()?;
     signal(&fd)?;
     for address in [1, 4096, usize::MAX - 4095, usize::MAX] {
-        let result = masked_by(&m, address, 8);
+        let result = m.wait_masked_at(None, (address, 8));
         expect_error(result, libc::EFAULT)?;
     }
     Ok(())
