@@ -219,7 +219,7 @@ fn copies_little() -> Result<Finding> {
         let memory = Mapping::new(size_of::<Event>())?;
         let run = |there| {
             let room = memory.before_end(there * size_of::<Event>());
-            m.raw().wait_at(room, ROOM, NOW, (0, 0))
+            m.raw().wait_at(room, ROOM, NOW)
         };
         let one = run(1);
         read(&files[0], &mut [0; 8])?;
