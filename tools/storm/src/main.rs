@@ -15,7 +15,7 @@ mod process;
 use anyhow::{Context, Result};
 use clap::Parser;
 use process::{Count, Counter, ROLES};
-use repoll_testkit::ktap::Report;
+use repoll_testkit::ktap::{self, Report, Sum};
 use repoll_testkit::processes::{self, Process};
 use repoll_testkit::random::Random;
 use std::path::PathBuf;
@@ -42,14 +42,7 @@ struct Settings {
 }
 
 fn main() -> ExitCode {
-    match run(&Settings::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("Bail out! {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ktap::exit_code(run(&Settings::parse()))
 }
 
 /// One process at a time in each place.
@@ -58,7 +51,7 @@ struct Place {
     end: Instant,
 }
 
-fn run(settings: &Settings) -> Result<bool> {
+fn run(settings: &Settings) -> Result<Sum> {
     let seed = settings.seed.unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         now.map_or(1, |time| time.as_nanos() as u64 % 1_000_000_000)
@@ -77,7 +70,7 @@ fn run(settings: &Settings) -> Result<bool> {
         count(Count::Delivered),
     ))?;
     aftermath::check(&counter, &settings.module, &mut report)?;
-    Ok(report.end()?.failed == 0)
+    Ok(report.end()?)
 }
 
 /// Runs the storm; returns the number of processes that took part.

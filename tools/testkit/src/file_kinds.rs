@@ -32,56 +32,18 @@ impl Kind {
     }
 }
 
+macro_rules! kinds {
+    ($($name:ident),+) => {
+        [$(Kind {
+            name: stringify!($name),
+            make: $name,
+        }),+]
+    };
+}
+
 /// All kinds.
-pub const KINDS: [Kind; 12] = [
-    Kind {
-        name: "eventfd",
-        make: eventfd,
-    },
-    Kind {
-        name: "pipe",
-        make: pipe,
-    },
-    Kind {
-        name: "fifo",
-        make: fifo,
-    },
-    Kind {
-        name: "timerfd",
-        make: timerfd,
-    },
-    Kind {
-        name: "udp",
-        make: udp,
-    },
-    Kind {
-        name: "tcp",
-        make: tcp,
-    },
-    Kind {
-        name: "tcp_listener",
-        make: tcp_listener,
-    },
-    Kind {
-        name: "unix",
-        make: unix,
-    },
-    Kind {
-        name: "signalfd",
-        make: signalfd,
-    },
-    Kind {
-        name: "inotify",
-        make: inotify,
-    },
-    Kind {
-        name: "ptmx",
-        make: ptmx,
-    },
-    Kind {
-        name: "source",
-        make: source,
-    },
+pub const KINDS: [Kind; 12] = kinds![
+    eventfd, pipe, fifo, timerfd, udp, tcp, tcp_listener, unix, signalfd, inotify, ptmx, source
 ];
 
 type Action = Box<dyn Fn(RawFd) -> io::Result<()> + Send + Sync>;

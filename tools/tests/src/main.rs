@@ -19,6 +19,7 @@ mod slack;
 mod support;
 
 use clap::Parser;
+use repoll_testkit::ktap;
 use settings::Settings;
 use std::process::ExitCode;
 
@@ -48,12 +49,5 @@ fn main() -> ExitCode {
         eprintln!("repoll-tests: no test has such a name (--list shows them)");
         return ExitCode::FAILURE;
     }
-    match runner::run(&chosen, settings) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("Bail out! {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ktap::exit_code(runner::run(&chosen, settings))
 }

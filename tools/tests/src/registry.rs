@@ -86,107 +86,89 @@ pub fn run_here(tests: &[Test], name: &str) -> ExitCode {
     }
 }
 
+/// Tests of each body on each type: `tests_on!("theme", { "name" Type, … }: body, body…)`.
+macro_rules! tests_on {
+    ($theme:literal, $types:tt: $($body:ident),+ $(,)?) => {
+        [$($crate::registry::tests_on!(@$theme $body $types)),+]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+    };
+    (@$theme:literal $body:ident { $($name:literal $type:ty),+ }) => {
+        [$($crate::registry::Test::new(
+            concat!($theme, ".", stringify!($body), "/", $name),
+            $body::<$type>,
+        )),+]
+    };
+}
+
 /// Tests on repoll and on the oracle: `both!("theme": body, body…)`.
-#[macro_export]
 macro_rules! both {
-    ($theme:literal: $($body:ident),+ $(,)?) => {
-        vec![$(
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/epoll"),
-                $body::<repoll_testkit::multiplexer::Epoll>,
-            ),
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/repoll"),
-                $body::<repoll_testkit::multiplexer::Repoll>,
-            ),
-        )+]
+    ($theme:literal: $($rest:tt)+) => {
+        $crate::registry::tests_on!($theme, {
+            "epoll" repoll_testkit::multiplexer::Epoll,
+            "repoll" repoll_testkit::multiplexer::Repoll
+        }: $($rest)+)
     };
 }
 
 /// Tests on one of them, the type `$m`: `each!("theme", M: body, body…)`.
-#[macro_export]
 macro_rules! each {
     ($theme:literal, $m:ident: $($body:ident),+ $(,)?) => {
-        vec![$(
-            $crate::registry::Test::new(
-                format!(concat!($theme, ".", stringify!($body), "/{}"), <$m as repoll_testkit::multiplexer::Multiplexer>::name()),
-                $body::<$m>,
-            ),
-        )+]
+        vec![$($crate::registry::Test::new(
+            format!(concat!($theme, ".", stringify!($body), "/{}"), $m::name()),
+            $body::<$m>,
+        )),+]
     };
 }
 
 /// Tests of what repoll alone has: `repoll_only!("theme": body, body…)`.
-#[macro_export]
 macro_rules! repoll_only {
     ($theme:literal: $($body:ident),+ $(,)?) => {
-        vec![$(
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/repoll"),
-                $body,
-            ),
-        )+]
+        vec![$($crate::registry::Test::new(
+            concat!($theme, ".", stringify!($body), "/repoll"),
+            $body,
+        )),+]
     };
 }
 
-/// Tests on repoll and on the oracle: `sides!("theme": body, body…)`.
-#[macro_export]
+/// Tests of one call, select or poll, on repoll and on the oracle: `sides!("theme": body, body…)`.
 macro_rules! sides {
-    ($theme:literal: $($body:ident),+ $(,)?) => {
-        vec![$(
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/kernel"),
-                $body::<repoll_testkit::scanner::Kernel>,
-            ),
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/repoll"),
-                $body::<repoll_testkit::scanner::Ours>,
-            ),
-        )+]
+    ($theme:literal: $($rest:tt)+) => {
+        $crate::registry::tests_on!($theme, {
+            "kernel" repoll_testkit::scanner::Kernel,
+            "repoll" repoll_testkit::scanner::Ours
+        }: $($rest)+)
     };
 }
 
 /// Tests of both calls, on repoll and on the oracle.
-#[macro_export]
 macro_rules! scanners {
-    ($theme:literal: $($body:ident),+ $(,)?) => {
-        vec![$(
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/kernel-poll"),
-                $body::<repoll_testkit::scanner::Poll<repoll_testkit::scanner::Kernel>>,
-            ),
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/poll"),
-                $body::<repoll_testkit::scanner::Poll<repoll_testkit::scanner::Ours>>,
-            ),
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/kernel-select"),
-                $body::<repoll_testkit::scanner::Select<repoll_testkit::scanner::Kernel>>,
-            ),
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/select"),
-                $body::<repoll_testkit::scanner::Select<repoll_testkit::scanner::Ours>>,
-            ),
-        )+]
+    ($theme:literal: $($rest:tt)+) => {
+        $crate::registry::tests_on!($theme, {
+            "kernel-poll"
+                repoll_testkit::scanner::Poll<repoll_testkit::scanner::Kernel>,
+            "poll"
+                repoll_testkit::scanner::Poll<repoll_testkit::scanner::Ours>,
+            "kernel-select"
+                repoll_testkit::scanner::Select<repoll_testkit::scanner::Kernel>,
+            "select"
+                repoll_testkit::scanner::Select<repoll_testkit::scanner::Ours>
+        }: $($rest)+)
     };
 }
 
 /// Tests of both calls of a 32-bit program.
-#[macro_export]
 macro_rules! scanners_32 {
-    ($theme:literal: $($body:ident),+ $(,)?) => {
-        vec![$(
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/poll-32bit"),
-                $body::<repoll_testkit::compat_scan::Poll32>,
-            ),
-            $crate::registry::Test::new(
-                concat!($theme, ".", stringify!($body), "/select-32bit"),
-                $body::<repoll_testkit::compat_scan::Select32>,
-            ),
-        )+]
+    ($theme:literal: $($rest:tt)+) => {
+        $crate::registry::tests_on!($theme, {
+            "poll-32bit" repoll_testkit::compat_scan::Poll32,
+            "select-32bit" repoll_testkit::compat_scan::Select32
+        }: $($rest)+)
     };
 }
+
+pub(crate) use {both, each, repoll_only, scanners, scanners_32, sides, tests_on};
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use crate::registry::Test;
 use crate::settings::Settings;
 use anyhow::{bail, Context, Result};
 use repoll_testkit::files;
-use repoll_testkit::ktap::{Outcome, Report};
+use repoll_testkit::ktap::{Outcome, Report, Sum};
 use repoll_testkit::processes;
 use repoll_testkit::skip::SKIPPED;
 use std::fs::{self, File};
@@ -17,8 +17,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs the tests as often as it was asked for; whether all is well.
-pub fn run(tests: &[&Test], settings: &Settings) -> Result<bool> {
+/// Runs the tests as often as it was asked for; the sum.
+pub fn run(tests: &[&Test], settings: &Settings) -> Result<Sum> {
     let mut report = Report::begin()?;
     if !module::is_loaded() {
         report.note("the module is not loaded: what needs it will fail")?;
@@ -42,7 +42,7 @@ pub fn run(tests: &[&Test], settings: &Settings) -> Result<bool> {
             report.add(&test.name, &outcome, time)?;
         }
     }
-    Ok(report.end()?.failed == 0)
+    Ok(report.end()?)
 }
 
 fn run_one(test: &Test, settings: &Settings) -> Result<Outcome> {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The last close of a watched file ends the watch, whoever does it and whatever goes on.
 
-use crate::both;
-use crate::registry::Test;
+use crate::registry::{Test, both};
 use crate::support::{expect_error, expect_none, expect_one, while_waiting, Sleeper, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

@@ -3,8 +3,7 @@
 //!
 //! The numbers are those of `rust/eventpoll/crowd.rs`.
 
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::settings;
 use crate::support::{expect_error, expect_none, expect_one, LONG};
 use anyhow::{ensure, Result};

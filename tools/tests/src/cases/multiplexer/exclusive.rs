@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! EPOLLEXCLUSIVE: of the instances that watch a file, an event wakes one.
 
-use crate::both;
-use crate::registry::Test;
+use crate::registry::{Test, both};
 use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

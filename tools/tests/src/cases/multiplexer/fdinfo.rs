@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What `/proc/PID/fdinfo` shows of an instance: its interest list.
 
-use crate::both;
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, both, repoll_only};
 use crate::support::expect_one;
 use anyhow::{ensure, Context, Result};
 use repoll::EventFlags;

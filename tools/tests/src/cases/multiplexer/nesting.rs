@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Instances that watch instances of the same make.
 
-use crate::both;
-use crate::registry::Test;
+use crate::registry::{Test, both};
 use crate::settings;
 use crate::support::{expect_error, expect_none, expect_one, MOMENT};
 use anyhow::{ensure, Result};

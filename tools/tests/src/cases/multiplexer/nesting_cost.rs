@@ -4,8 +4,7 @@
 
 use crate::cost::{instructions_once, time_to_die};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::support::{expect_error, expect_one, memory_is_countable, LONG};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Watching a file does not keep it open: whoever is at its other end sees the close.
 
-use crate::both;
-use crate::registry::Test;
+use crate::registry::{Test, both};
 use crate::support::{expect_error, expect_none, while_waiting};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One instance, several descriptors or processes.
 
-use crate::both;
-use crate::registry::Test;
+use crate::registry::{Test, both};
 use crate::support::{eventually, expect_none, expect_one, LONG};
 use anyhow::{ensure, Context, Result};
 use repoll::EventFlags;

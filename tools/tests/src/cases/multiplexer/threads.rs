@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Several threads in WAIT on one instance.
 
-use crate::both;
-use crate::registry::Test;
+use crate::registry::{Test, both};
 use crate::support::{eventually, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

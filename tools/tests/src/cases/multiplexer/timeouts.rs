@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How long WAIT waits, and what a signal does to it.
 
-use crate::both;
-use crate::each;
-use crate::registry::Test;
+use crate::registry::{Test, both, each};
 use crate::slack;
 use crate::support::{eventually, expect_error, expect_none, LONG, MOMENT};
 use anyhow::{ensure, Result};

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Level-triggered, edge-triggered, one-shot; ADD, MOD and DEL.
 
-use crate::each;
-use crate::registry::Test;
+use crate::registry::{Test, each};
 use crate::support::{expect_none, expect_one};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

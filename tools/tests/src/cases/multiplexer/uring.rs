@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! io_uring and an instance: a ring polls the instance, an instance watches a ring.
 
-use crate::both;
-use crate::registry::Test;
+use crate::registry::{Test, both};
 use crate::support::{eventually, expect_none, expect_one, LONG, MOMENT};
 use anyhow::{ensure, Context, Result};
 use io_uring::{cqueue, opcode, squeue, types, IoUring};

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What SELECT and POLL have in common: how they wait, and what ends it.
 
-use crate::registry::Test;
-use crate::repoll_only;
-use crate::scanners;
-use crate::scanners_32;
+use crate::registry::{Test, repoll_only, scanners, scanners_32};
 use crate::settings;
 use crate::slack;
 use crate::support::{eventually, expect_error, LONG, MOMENT};

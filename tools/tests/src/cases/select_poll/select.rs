@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! SELECT, in what it has of its own; what it shares with POLL is in [`super::scan`].
 
-use crate::registry::Test;
-use crate::sides;
+use crate::registry::{Test, sides};
 use crate::support::{expect_error, LONG};
 use anyhow::{ensure, Result};
 use repoll::SignalSet;

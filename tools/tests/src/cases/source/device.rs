@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The event source as a file: messages in and out, readiness, and what it refuses.
 
-use crate::both;
+use crate::registry::{Test, both, repoll_only};
 use crate::cases::tracing::contexts::{recording, records_of};
 use crate::module::references;
-use crate::registry::Test;
-use crate::repoll_only;
 use crate::support::{eventually, expect_error, expect_none, expect_one, LONG, MOMENT};
 use anyhow::{ensure, Context, Result};
 use repoll::sys::{

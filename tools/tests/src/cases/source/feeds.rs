@@ -4,8 +4,7 @@
 use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::cases::tracing::contexts::{context_of_timers, name_of, recording, records_of};
 use crate::cases::tracing::network::{input_interrupts, peer};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::settings;
 use crate::support::{eventually, expect_error, LONG, MOMENT};
 use anyhow::{bail, ensure, Context as _, Result};

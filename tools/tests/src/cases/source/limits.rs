@@ -3,8 +3,7 @@
 
 use crate::cases::source::device::{monotonic, open, poll_now, read_messages};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::support::{expect_error, expect_none, expect_one, LONG};
 use anyhow::{ensure, Context, Result};
 use repoll::sys::{

@@ -3,8 +3,7 @@
 
 use crate::cases::source::device::{open, read_messages, read_one};
 use crate::cases::tracing::contexts::{context_of_timers, name_of, recording};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::support::{eventually, expect_error, MOMENT};
 use anyhow::{bail, ensure, Context as _, Result};
 use io_uring::{cqueue, opcode, squeue, types, IoUring};

@@ -4,8 +4,7 @@
 
 use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::module::{load, references, unload, unload_when_unused, Reload};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::settings;
 use crate::support::{expect_error, LONG, MOMENT};
 use anyhow::{ensure, Context as _, Result};

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Control groups: who pays for the watches, and what the freezer does to a WAIT.
 
-use crate::both;
-use crate::registry::Test;
+use crate::registry::{Test, both};
 use crate::support::{eventually, expect_none, expect_one, memory_is_countable, MOMENT};
 use anyhow::{ensure, Context, Result};
 use repoll::EventFlags;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is done ten thousand times, in vain or not, leaves no memory and no descriptor behind.
 
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::settings;
 use crate::support::{eventually, expect_error, memory_is_countable, open_descriptors};
 use anyhow::{ensure, Context, Result};

@@ -6,8 +6,7 @@ use crate::module::{
     is_loaded, load, load_with, references, unload, unload_when_unused, Holder, Reload,
     DIRECT_HOLDER, NAME_HOLDER,
 };
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::support::{expect_error, expect_none, expect_one, has_kasan, is_realtime};
 use anyhow::{ensure, Context, Result};
 use repoll::{CreateFlags, EventFlags, DEVICE};

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The number of watches that a user may have: one count, the C epoll's and ours.
 
-use crate::both;
+use crate::registry::{Test, both, repoll_only};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::registry::Test;
-use crate::repoll_only;
 use crate::support::{eventually, expect_error, expect_none, expect_one};
 use anyhow::{ensure, Result};
 use repoll::{CreateFlags, EventFlags, Instance};

@@ -3,8 +3,7 @@
 //! kernel. What goes wrong in the hook shows in the kernel log.
 
 use crate::module::{load, unload_when_unused, Reload};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::settings;
 use crate::support::{expect_none, expect_one};
 use anyhow::{ensure, Context, Result};

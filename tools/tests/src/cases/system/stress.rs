@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Everything at once, for some seconds. What goes wrong shows in the kernel log, or hangs.
 
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::settings;
 use crate::support::expect_one;
 use anyhow::{ensure, Result};

@@ -2,8 +2,7 @@
 //! Real packets, from outside the guest, over virtio-net: repoll-peer sends them.
 
 use crate::cases::tracing::contexts::{check_context, recording};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::settings;
 use crate::support::{eventually, expect_one, LONG};
 use anyhow::{ensure, Context as _, Result};

@@ -2,8 +2,7 @@
 //! repoll-trace: what it records, and what it leaves behind.
 
 use crate::cases::source::device::open;
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::support::eventually;
 use anyhow::{ensure, Context as _, Result};
 use repoll::{EventFlags, Instance, PollFd, PollFlags};

@@ -5,8 +5,7 @@
 
 use crate::cases::source::feeds::{interface, TYPE};
 use crate::cases::tracing::contexts::context_of_timers;
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::support::{eventually, LONG, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};

@@ -4,8 +4,7 @@
 use super::contexts::{context_of_timers, name_of, recording};
 use super::tracepoints::{all, number, recorded};
 use crate::cases::source::feeds::{driver, interface, virtio_device, TYPE};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
 use anyhow::{ensure, Context as _, Result};
 use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};

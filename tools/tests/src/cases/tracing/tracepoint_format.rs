@@ -8,8 +8,7 @@
 use super::contexts::recording;
 use super::tracepoint_limits::watches_of_a_user;
 use super::{contexts, tracepoint_fields, tracepoint_limits, tracepoints};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::settings;
 use crate::support::{has_kasan, is_realtime};
 use anyhow::{ensure, Context as _, Result};

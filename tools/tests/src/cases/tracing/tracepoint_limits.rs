@@ -3,8 +3,7 @@
 
 use super::tracepoints::{all, expect, expect_words, number, one, recorded};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::support::expect_error;
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;

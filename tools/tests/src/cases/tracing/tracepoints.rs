@@ -2,8 +2,7 @@
 //! The tracepoints: that each one fires, and that its fields are right.
 
 use crate::cases::tracing::contexts::recording;
-use crate::registry::Test;
-use crate::repoll_only;
+use crate::registry::{Test, repoll_only};
 use crate::support::{expect_error, expect_one, LONG, MOMENT};
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;
