@@ -188,8 +188,8 @@ fn wait_with(
     }
 }
 
-/// select(2) or poll(2), of the kernel or of repoll: the result, and what is found of each. (Not the
-/// time that is left: a call may take longer than it waits.)
+/// select(2) or poll(2), of the kernel or of repoll: the result, and what is found of each. (Not
+/// the time that is left: a call may take longer than it waits.)
 fn scan(
     side: Side,
     call: Scan,

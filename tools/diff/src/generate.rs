@@ -164,7 +164,7 @@ impl Generator<'_> {
         self.push(operation);
     }
 
-    /// What had this number is gone, from the lists too, unless there are duplicates.
+    /// The file that had this number is gone, from the lists too, unless there are duplicates.
     fn forget(&mut self, name: Name) {
         if self.random.chance(80) {
             self.watched

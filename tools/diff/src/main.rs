@@ -46,8 +46,8 @@
 //! | no limit on the ways up of depth 4 | 133 | 25 |
 //! | ADD of an instance counts what was closed below it (a real one) | 129 | 12 |
 //!
-//! Not found in 60,000 operations: that the callback of a disarmed ONESHOT item queues it (only the order
-//! could show it, and only with files whose wake-ups carry no events).
+//! Not found in 60,000 operations: that the callback of a disarmed ONESHOT item queues it (only the
+//! order could show it, and only with files whose wake-ups carry no events).
 
 mod answer;
 mod execute;
@@ -78,13 +78,13 @@ use world::{Difference, Tasks};
 #[derive(Debug, Parser)]
 #[command(name = "repoll-diff", version)]
 struct Settings {
-    /// How many operations.
+    /// The number of operations.
     #[arg(long, default_value_t = 200_000)]
     ops: u64,
-    /// What determines them; the time of day if it is not given.
+    /// The seed that determines the operations [default: the time of day].
     #[arg(long)]
     seed: Option<u64>,
-    /// How many operations there are before all begins anew.
+    /// The number of operations in a world, after which all files are closed.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     world_ops: u32,
     /// Stop after this many seconds, if the operations are not done by then.
@@ -99,13 +99,13 @@ struct Settings {
     /// Begin with this world of the seed.
     #[arg(long, default_value_t = 0)]
     world: u64,
-    /// Print what is going on even if standard error is not a terminal.
+    /// Print the progress even if standard error is not a terminal.
     #[arg(long)]
     progress: bool,
-    /// Print how many operations of each kind there were, and how long they took.
+    /// Print the number of operations of each kind, and the time that they took.
     #[arg(long)]
     statistics: bool,
-    /// Do what this file says, and print each answer.
+    /// Do the operations in this file, and print each answer.
     #[arg(long)]
     replay: Option<PathBuf>,
     /// Print the program of the first world, and do nothing.
@@ -171,7 +171,7 @@ fn replay(tasks: &mut Tasks, program: &[Step]) -> Result<bool> {
     Ok(found.is_none())
 }
 
-/// How it went.
+/// The progress of a run.
 struct Tally {
     operations: u64,
     worlds: u64,

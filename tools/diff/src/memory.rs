@@ -38,7 +38,7 @@ impl Memory {
             operation::Place::Kernel => Place::nowhere(0xffff_8880_0000_0000),
             // SAFETY: the kernel maps nothing into the last pages of user space by itself.
             operation::Place::Top => unsafe { Place::at(self.end_of_user_space - 0x2000) },
-            // Room for so many events and four bytes.
+            // Room for the events and four bytes.
             operation::Place::Part(count) => {
                 let events = usize::from(count) % ROOM;
                 self.mapping.before_end(events * size_of::<Event>() + 4)

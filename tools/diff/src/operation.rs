@@ -13,9 +13,9 @@ use std::str::FromStr;
 /// One line: an operation, and who does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Who does it.
+    /// The task that does it.
     pub task: Task,
-    /// What is done.
+    /// The operation.
     pub operation: Operation,
 }
 
@@ -41,7 +41,7 @@ pub enum Name {
     Number(i32),
 }
 
-/// What can be opened. Those of two descriptors are connected to each other.
+/// A kind of file to open. Kinds of two descriptors are connected to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// eventfd(2).
@@ -141,7 +141,7 @@ pub enum How {
     Both,
 }
 
-/// What else can be tried with an instance.
+/// A call that an instance does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Odd {
     /// read(2).
@@ -161,7 +161,7 @@ pub enum Scan {
     Poll,
 }
 
-/// What is done.
+/// The operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Opens a file, or two; what had the number before is closed.
@@ -170,9 +170,9 @@ pub enum Operation {
     Close(Name),
     /// dup2(2), of files or of instances.
     Dup(Name, Name),
-    /// write(2) of so many bytes.
+    /// write(2) of this many bytes.
     Write(u8, u32),
-    /// read(2) of so many bytes.
+    /// read(2) of this many bytes.
     Read(u8, u32),
     /// Writes until no more goes in.
     Fill(u8),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The signals of the tester.
 //!
-//! SIGUSR1 is for signalfds and always blocked. SIGUSR2 interrupts a wait. Each side has a signal for
-//! calls with a mask, whose handler counts.
+//! SIGUSR1 is for signalfds and always blocked. SIGUSR2 interrupts a wait. Each side has a signal
+//! for calls with a mask, whose handler counts.
 
 use repoll::SignalSet;
 use repoll_testkit::processes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the operations were, and what came of them: to see that a run tests something.
+//! Counts operations and their results, to show that a run tests something.
 
 use crate::answer::{Answer, Outcome};
 use crate::operation::Step;

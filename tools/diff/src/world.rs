@@ -26,9 +26,9 @@ use std::thread;
 pub struct Difference {
     /// Which step it is.
     pub step: usize,
-    /// What the C epoll answered.
+    /// The answer of the C epoll.
     pub epoll: Answer,
-    /// What repoll answered.
+    /// The answer of repoll.
     pub repoll: Answer,
 }
 
@@ -128,7 +128,7 @@ impl Sleeper {
     }
 }
 
-/// The process that `fork` makes. It is told lines, and answers lines.
+/// The process that `fork` makes. It reads operations, one a line, and answers each by a line.
 struct Child {
     process: Process,
     orders: OwnedFd,
@@ -227,7 +227,7 @@ impl Tasks {
         })
     }
 
-    /// Runs a program from a fresh world to the first difference. `seen` is told each outcome.
+    /// Runs a program from a fresh world to the first difference. `seen` gets each outcome.
     pub fn run(
         &mut self,
         program: &[Step],

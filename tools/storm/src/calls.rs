@@ -5,10 +5,10 @@ use crate::memory::Memory;
 use crate::process::{set_loopback, Count, Counter};
 use io_uring::{opcode, types, IoUring};
 use libc::c_long;
-use repoll_testkit::raw;
-use repoll_testkit::signals::signal_this_process;
 use repoll::sys::*;
 use repoll_testkit::random::Random;
+use repoll_testkit::raw;
+use repoll_testkit::signals::signal_this_process;
 
 /// Numbers below are left alone; from there on to [`END`] descriptors come and go.
 const FIRST: usize = 3;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory to point the kernel at: good, bad, half good, and such that makes it wait.
 
-use repoll_testkit::random::Random;
 use repoll_testkit::memory::{page_size, Mapping};
+use repoll_testkit::random::Random;
 use repoll_testkit::stall::Stalling;
 use rustix::mm::MprotectFlags;
 use std::io;

@@ -3,12 +3,12 @@
 
 use crate::calls::{Caller, END};
 use crate::memory::Memory;
-use repoll_testkit::random::Random;
-use repoll_testkit::user_space::end_of_user_space;
 use repoll_testkit::memory::shared_counters;
 use repoll_testkit::processes::{self, Process};
+use repoll_testkit::random::Random;
 use repoll_testkit::raw;
 use repoll_testkit::signals::{handle_signal, ignore_signal};
+use repoll_testkit::user_space::end_of_user_space;
 use rustix::net::{socket, AddressFamily, SocketType};
 use rustix::process::{setrlimit, DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::Gid;
@@ -112,8 +112,7 @@ pub fn start(role: Role, random: Random, counter: &Counter) -> Process {
 }
 
 fn become_somebody(role: Role) {
-    let spaces =
-        libc::CLONE_NEWNET | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWTIME;
+    let spaces = libc::CLONE_NEWNET | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWTIME;
     // A failure here makes a process of another kind, which is as good.
     let user = |id| {
         let _ = rustix::thread::set_thread_gid(Gid::from_raw(id));

@@ -43,7 +43,18 @@ macro_rules! kinds {
 
 /// All kinds.
 pub const KINDS: [Kind; 12] = kinds![
-    eventfd, pipe, fifo, timerfd, udp, tcp, tcp_listener, unix, signalfd, inotify, ptmx, source
+    eventfd,
+    pipe,
+    fifo,
+    timerfd,
+    udp,
+    tcp,
+    tcp_listener,
+    unix,
+    signalfd,
+    inotify,
+    ptmx,
+    source
 ];
 
 type Action = Box<dyn Fn(RawFd) -> io::Result<()> + Send + Sync>;
@@ -56,7 +67,7 @@ pub struct Source {
     pub means: Means,
 }
 
-/// What makes a file ready, and unready. It does not keep the file open.
+/// Makes a file ready, and unready. Does not keep the file open.
 pub struct Means {
     trigger: Action,
     drain: Action,

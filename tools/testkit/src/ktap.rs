@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The Kernel Test Anything Protocol, version 1: the writer.
 //!
-//! A line for each test, `ok 1 name # 12 ms`, `ok 2 name # SKIP reason` or `not ok 3 name`, after its
-//! diagnostics, which begin with `# `. The plan and the sum close the report.
+//! A line for each test, `ok 1 name # 12 ms`, `ok 2 name # SKIP reason` or `not ok 3 name`, after
+//! its diagnostics, which begin with `# `. The plan and the sum close the report.
 //! `tools/harness/lib/ktap.bash` writes the same for tests in bash, and reads it.
 
 use std::fmt::Display;

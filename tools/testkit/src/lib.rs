@@ -9,8 +9,8 @@
 //! * [`memory`], [`stall`]: memory to point the kernel at.
 //! * [`ktap`], [`skip`]: results.
 //!
-//! System calls are rustix's. What rustix lacks, and what must pass arguments that no library would,
-//! goes through [`raw::syscall`].
+//! System calls are made by rustix. Calls that rustix lacks, and calls with arguments that no
+//! library would pass, go through [`raw::syscall`].
 
 pub mod compat;
 pub mod compat_scan;

@@ -6,8 +6,8 @@ use rustix::mm::{self, MapFlags, MprotectFlags, ProtFlags};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
-use std::sync::atomic::AtomicU64;
 use std::ptr::{null_mut, without_provenance_mut};
+use std::sync::atomic::AtomicU64;
 
 /// Types of which any bytes are a value.
 ///
@@ -225,7 +225,8 @@ pub fn shared_counters<const N: usize>() -> io::Result<&'static [AtomicU64; N]> 
 impl Drop for Mapping {
     fn drop(&mut self) {
         let start = without_provenance_mut(self.start);
-        // SAFETY: the mapping is this one's, and no `Place` of it is left. If it stays mapped, nobody uses it.
+        // SAFETY: the mapping is this one's, and no `Place` of it is left. If it stays mapped,
+        // nobody uses it.
         let _ = unsafe { mm::munmap(start, self.size + page_size()) };
     }
 }

@@ -68,7 +68,8 @@ pub trait Multiplexer: AsFd + AsRawFd + Send + Sync + 'static {
         self.wait_masked_at(timeout, (from_ref(&mask) as usize, size_of::<SignalSet>()))
     }
 
-    /// Waits for at most one event, with anything in place of a mask: see [`Multiplexer::pwait_at`].
+    /// Waits for at most one event, with anything in place of a mask: see
+    /// [`Multiplexer::pwait_at`].
     fn wait_masked_at(
         &self,
         timeout: Option<Duration>,

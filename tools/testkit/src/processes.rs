@@ -14,7 +14,8 @@ use std::time::Duration;
 /// Only to be called while the process has one thread, or with a `body` that takes no lock that
 /// another thread may hold.
 pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Process> {
-    // SAFETY: by the contract of this function the child needs nothing that another thread may hold.
+    // SAFETY: by the contract of this function the child needs nothing that another thread may
+    // hold.
     let pid = unsafe { libc::fork() };
     check(pid)?;
     if pid == 0 {

@@ -22,7 +22,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The mask `signals`, which must live through the call, or the call fails or uses another mask.
+    /// The mask `signals`. It must live through the call.
     pub fn of(signals: &SignalSet) -> Self {
         Self {
             address: from_ref(signals) as usize,
@@ -49,7 +49,7 @@ pub trait Side: Send + Sync + Sized + 'static {
     /// Makes one.
     fn new() -> io::Result<Self>;
 
-    /// ppoll(2) of an array in a place. What is left of the timeout is written back.
+    /// ppoll(2) of an array in a place. Writes back the rest of the timeout.
     fn poll_at(
         &self,
         fds: Place<'_>,
@@ -58,7 +58,7 @@ pub trait Side: Send + Sync + Sized + 'static {
         mask: Mask,
     ) -> io::Result<usize>;
 
-    /// pselect(2) of sets in places. What is left of the timeout is written back.
+    /// pselect(2) of sets in places. Writes back the rest of the timeout.
     fn select_at(
         &self,
         nfds: i32,
@@ -250,10 +250,8 @@ pub trait Scanner: Send + Sync + Sized + 'static {
     /// Makes one.
     fn new() -> io::Result<Self>;
 
-    /// Waits until some of the files can be read from, or have something else to tell: these. What is
-    /// left of the timeout is written back.
-    ///
-    /// What the kernel reads as the mask may be anything, also nothing.
+    /// Waits until some of the files can be read from or report another event, and returns these.
+    /// Writes back the rest of the timeout.
     fn readable_masked(
         &self,
         fds: &[RawFd],
@@ -273,7 +271,7 @@ pub struct Poll<S>(pub S);
 /// select(2).
 pub struct Select<S>(pub S);
 
-/// What [`Side::poll`] takes, for input.
+/// The array for [`Side::poll`], for the same events of each file.
 pub fn pollfds(fds: &[RawFd], events: i16) -> Vec<libc::pollfd> {
     let one = |&fd| libc::pollfd {
         fd,
@@ -340,7 +338,7 @@ impl<S: Side> Scanner for Select<S> {
     }
 }
 
-/// What was found, if it is as much as the call said.
+/// The files that were found, if the call returned their number.
 pub fn count_is(count: usize, found: Vec<RawFd>) -> io::Result<Vec<RawFd>> {
     if count != found.len() {
         return Err(io::Error::other(format!("{count} are said, not {found:?}")));

@@ -84,7 +84,7 @@ pub fn forget(set: &SignalSet) {
     while unsafe { raw::syscall(libc::SYS_rt_sigtimedwait, arguments) }.is_ok() {}
 }
 
-/// How often the handler of [`handle_signal`] has run.
+/// The number of times that the handler of [`handle_signal`] has run.
 pub static HANDLED: AtomicUsize = AtomicUsize::new(0);
 
 /// Installs a handler that only counts, with these flags (`SA_RESTART`, say).
@@ -136,7 +136,7 @@ pub fn signalfd(signal: i32) -> io::Result<OwnedFd> {
     unsafe { raw::new_descriptor(libc::SYS_signalfd4, arguments) }
 }
 
-/// What a signalfd reports of a signal, as far as anybody asks.
+/// The parts of a signalfd's report that tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// The signal.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Costs, for tests that are `counted()`: instructions, gaps, and the time until a kill is obeyed.
 //!
-//! In a guest of `tools/harness/cmd/guest-initramfs --icount` the clock counts instructions, a nanosecond each,
-//! on its one CPU: a figure is the same on every machine and under every load. It says nothing
-//! about time (cache misses, locks, other CPUs).
+//! In a guest of `tools/harness/cmd/guest-initramfs --icount` the clock counts instructions, a
+//! nanosecond each, on its one CPU: a figure is the same on every machine and under every load. It
+//! says nothing about time (cache misses, locks, other CPUs).
 
 use anyhow::{bail, ensure, Context, Result};
 use repoll_testkit::files;

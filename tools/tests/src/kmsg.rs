@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// What the kernel says when something is wrong in it.
+/// Words by which the kernel reports a fault of its own.
 const COMPLAINTS: [&str; 18] = [
     "BUG:",
     "WARNING:",

@@ -114,7 +114,7 @@ pub fn unload() -> io::Result<()> {
     modules::unload(c"repoll")
 }
 
-/// How many references there are to it; 0 when it is not loaded.
+/// The module's reference count; 0 when it is not loaded.
 pub fn references() -> u32 {
     let text = fs::read_to_string("/sys/module/repoll/refcnt").unwrap_or_default();
     text.trim().parse().unwrap_or(0)

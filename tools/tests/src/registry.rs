@@ -11,14 +11,14 @@ use std::time::Duration;
 pub struct Test {
     /// `theme.behaviour/multiplexer`.
     pub name: String,
-    /// How long it may take.
+    /// The time limit.
     pub limit: Duration,
     /// Whether it counts instructions.
     pub counted: bool,
     body: Box<dyn Fn() -> Result<()>>,
 }
 
-/// How long a test may take that says nothing else.
+/// The time limit of a test that has no other.
 const LIMIT: Duration = Duration::from_secs(30);
 
 impl Test {

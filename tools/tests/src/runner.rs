@@ -110,7 +110,7 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     Ok(child.try_wait()?)
 }
 
-/// What the threads of a process are doing, as far as the kernel tells.
+/// The system call and the kernel stack of each thread of a process.
 fn where_it_hangs(pid: u32) -> Vec<String> {
     let mut lines = Vec::new();
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {

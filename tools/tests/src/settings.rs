@@ -37,7 +37,8 @@ pub struct Settings {
     /// Loop and stress ten times longer.
     #[arg(long)]
     pub long: bool,
-    /// Run only the tests that count instructions: in a guest of `tools/harness/cmd/guest-initramfs --icount`.
+    /// Run only the tests that count instructions: in a guest of `tools/harness/cmd/guest-initramfs
+    /// --icount`.
     #[arg(long)]
     pub icount: bool,
     /// Run this one test in this process (what the runner starts).
@@ -61,7 +62,7 @@ impl Settings {
         SETTINGS.get_or_init(|| self);
     }
 
-    /// What a child needs to be told.
+    /// The arguments for a child.
     pub fn to_arguments(&self) -> Vec<String> {
         let mut arguments = vec![
             format!("--module={}", self.module.display()),
@@ -84,12 +85,12 @@ impl Settings {
         limit.mul_f64(self.scale.max(0.1) * f64::from(self.slowness) / 100.0)
     }
 
-    /// How long a stress test goes on.
+    /// The duration of a stress test.
     pub fn stress(&self) -> Duration {
         Duration::from_secs(if self.long { 50 } else { 5 })
     }
 
-    /// How often a loop runs that is to run `everyday` times.
+    /// The number of rounds of a loop that has `everyday` of them in everyday tests.
     pub fn loops(&self, everyday: usize) -> usize {
         everyday * if self.long { 10 } else { 1 }
     }

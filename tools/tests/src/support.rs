@@ -116,7 +116,7 @@ pub fn while_waiting<M: Multiplexer>(
     Ok(events)
 }
 
-/// How many descriptors this process has open.
+/// The number of descriptors that this process has open.
 pub fn open_descriptors() -> Result<usize> {
     Ok(std::fs::read_dir("/proc/self/fd")?.count())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The last close of a watched file ends the watch, whoever does it and whatever goes on.
+//! The last close of a watched file ends the watch, from any task, at any moment.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::support::{expect_error, expect_none, expect_one, while_waiting, Sleeper, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
@@ -128,16 +128,16 @@ fn the_end_of_the_last_process_ends_the_watch<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let (reader, writer) = files::pipe()?;
     m.add(&reader, EventFlags::IN, 1)?;
-    // The child holds the file until it is told to end.
-    let (tell, told) = files::pipe()?;
+    // The child holds the file until a byte comes by the pipe.
+    let (wait, go) = files::pipe()?;
     let child = processes::fork(|| {
-        let told = std::mem::ManuallyDrop::new(tell);
-        i32::from(files::poll(&*told, libc::POLLIN, crate::support::LONG).is_err())
+        let wait = std::mem::ManuallyDrop::new(wait);
+        i32::from(files::poll(&*wait, libc::POLLIN, crate::support::LONG).is_err())
     })?;
     drop(reader);
     files::write(&writer, b"x")?;
     expect_one(&m, 1)?;
-    files::write(&told, b"x")?;
+    files::write(&go, b"x")?;
     ensure!(child.wait()? == 0);
     expect_none(&m)?;
     expect_error(files::write(&writer, b"x"), libc::EPIPE)?;
@@ -240,7 +240,7 @@ fn close_of_the_instance_while_a_thread_waits<M: Multiplexer>() -> Result<()> {
             m.wait(4, None)
         });
         sleeper.eventually_waits()?;
-        // What is closed is an owned number, so something must take its place.
+        // The number is owned by `m`, so another file must take its place.
         let other = files::eventfd()?;
         files::dup_onto(&other, number)?;
         signal(&fd)?;
@@ -276,7 +276,8 @@ fn pollfree_of_a_signalfd_leaves_the_watch_safe<M: Multiplexer>() -> Result<()> 
     Ok(())
 }
 
-/// All of them at once, those of several instances, those that are ready, and with a WAIT under way.
+/// All of them at once, those of several instances, those that are ready, and with a WAIT under
+/// way.
 fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<()> {
     let instances: Vec<M> = (0..10).map(|_| M::new()).collect::<Result<_, _>>()?;
     let fds = (0..8)
@@ -300,8 +301,8 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
         };
         i32::from(add_all().is_err())
     })?;
-    let told = files::poll(&ours, libc::POLLIN, crate::support::LONG)?;
-    ensure!(told != 0, "the child does not get there");
+    let events = files::poll(&ours, libc::POLLIN, crate::support::LONG)?;
+    ensure!(events != 0, "the child does not get there");
     child.kill(libc::SIGKILL)?;
     ensure!(child.wait()? == -libc::SIGKILL);
     // The signal went with the child, so nothing is ready; the watches are there, and dead.
@@ -323,7 +324,8 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
     Ok(())
 }
 
-/// The end of the process that added them, against DEL, the last close, and the end of the instance.
+/// The end of the process that added them, against DEL, the last close, and the end of the
+/// instance.
 fn pollfree_comes_while_watches_are_ended<M: Multiplexer>() -> Result<()> {
     for round in 0..crate::settings::get().loops(30) {
         let m = M::new()?;

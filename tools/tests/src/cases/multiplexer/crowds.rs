@@ -3,7 +3,7 @@
 //!
 //! The numbers are those of `rust/eventpoll/crowd.rs`.
 
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::{expect_error, expect_none, expect_one, LONG};
 use anyhow::{ensure, Result};

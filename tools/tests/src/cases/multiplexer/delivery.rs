@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What WAIT hands out: the data, the order, the share of each, and nothing is lost.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::support::{expect_error, expect_none, expect_one, LONG};
 use anyhow::{ensure, Result};
 use repoll::{Event, EventFlags};

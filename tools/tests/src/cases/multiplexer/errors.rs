@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Errors that the C epoll has too, in its order. None of them changes anything.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

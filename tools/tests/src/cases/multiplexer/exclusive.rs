@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! EPOLLEXCLUSIVE: of the instances that watch a file, an event wakes one.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
@@ -85,7 +85,7 @@ fn woken<M: Multiplexer>(
                     "someone is woken",
                     || Ok(had.load(SeqCst) >= before + least),
                 )?;
-                // Whoever else was woken has come, and has gone back.
+                // Other waiters that were woken have gone back to sleep.
                 sleep(MOMENT);
                 all_wait()?;
                 counts.push(had.load(SeqCst) - before);

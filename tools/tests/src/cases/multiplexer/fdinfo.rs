@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What `/proc/PID/fdinfo` shows of an instance: its interest list.
 
-use crate::registry::{Test, both, repoll_only};
+use crate::registry::{both, repoll_only, Test};
 use crate::support::expect_one;
 use anyhow::{ensure, Context, Result};
 use repoll::EventFlags;
@@ -114,8 +114,8 @@ fn it_can_be_read_while_things_change<M: Multiplexer>() -> Result<()> {
     })
 }
 
-/// A watch with EPOLLWAKEUP, and what is shown of its events after ADD and after MOD. It works as any
-/// other.
+/// A watch with EPOLLWAKEUP, and what is shown of its events after ADD and after MOD. It works as
+/// any other.
 fn shown_of_wakeup<M: Multiplexer>() -> Result<[u32; 2]> {
     let m = M::new()?;
     let fd = files::eventfd()?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The ioctl interface of repoll itself: versions by size, flags, NOP, CREATE.
 
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
 use anyhow::{ensure, Result};
 use repoll::sys::*;

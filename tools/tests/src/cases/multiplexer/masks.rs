@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! WAIT with a signal mask, as epoll_pwait(2): in force for as long as the wait.
 
-use crate::registry::{Test, each};
+use crate::registry::{each, Test};
 use crate::support::{expect_error, LONG, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Instances that watch instances of the same make.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::settings;
 use crate::support::{expect_error, expect_none, expect_one, MOMENT};
 use anyhow::{ensure, Result};
@@ -59,7 +59,7 @@ fn an_outer_instance_sees_what_is_ready_in_the_inner_one<M: Multiplexer>() -> Re
     read_all(&fd)?;
     expect_none(&outer)?;
     expect_none(&inner)?;
-    // What is ready when the inner one is added is seen too.
+    // Events that are ready when the inner one is added are seen too.
     outer.delete(&inner)?;
     signal(&fd)?;
     expect_none(&outer)?;

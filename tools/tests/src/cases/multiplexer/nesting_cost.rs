@@ -4,7 +4,7 @@
 
 use crate::cost::{instructions_once, time_to_die};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, expect_one, memory_is_countable, LONG};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;
@@ -61,8 +61,8 @@ fn expect_linear(repoll: [(usize, u64); 2], epoll: [(usize, u64); 2]) -> Result<
     Ok(())
 }
 
-/// Five levels, of `n` instances each but the lowest one, all of which watch all of the level below.
-/// `link` makes each link, of an inner to an outer instance.
+/// Five levels, of `n` instances each but the lowest one, all of which watch all of the level
+/// below. `link` makes each link, of an inner to an outer instance.
 fn pyramid<M: Multiplexer>(
     n: usize,
     mut link: impl FnMut(&M, &M) -> Result<()>,

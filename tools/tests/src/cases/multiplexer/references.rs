@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Watching a file does not keep it open: whoever is at its other end sees the close.
+//! Watching a file does not keep it open: the other end sees the close.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::support::{expect_error, expect_none, while_waiting};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One instance, several descriptors or processes.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::support::{eventually, expect_none, expect_one, LONG};
 use anyhow::{ensure, Context, Result};
 use repoll::EventFlags;
@@ -52,7 +52,7 @@ fn a_fork_shares_the_instance<M: Multiplexer>() -> Result<()> {
     expect_none(&m)
 }
 
-/// The key is the file and the number in the table of whoever added it.
+/// The key is the file and the number in the table of the process that added it.
 fn a_child_may_add_what_the_parent_then_sees<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = files::eventfd()?;

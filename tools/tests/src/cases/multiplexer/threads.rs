@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Several threads in WAIT on one instance.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::support::{eventually, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How long WAIT waits, and what a signal does to it.
 
-use crate::registry::{Test, both, each};
+use crate::registry::{both, each, Test};
 use crate::slack;
 use crate::support::{eventually, expect_error, expect_none, LONG, MOMENT};
 use anyhow::{ensure, Result};
@@ -110,10 +110,10 @@ fn interrupted<M: Multiplexer>(flags: i32) -> Result<()> {
     m.add(&fd, EventFlags::IN, 1)?;
     for timeout in [None, Some(2 * LONG)] {
         let over = AtomicBool::new(false);
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let result = scope(|threads| {
             let waiter = threads.spawn(|| {
-                let _ = tell.send(Thread::current());
+                let _ = sender.send(Thread::current());
                 let result = m.wait(4, timeout);
                 over.store(true, Ordering::SeqCst);
                 // The signals must find the thread alive until they have stopped.
@@ -122,7 +122,7 @@ fn interrupted<M: Multiplexer>(flags: i32) -> Result<()> {
                 }
                 result
             });
-            let thread = told.recv()?;
+            let thread = receiver.recv()?;
             // The first ones may come before the wait has begun.
             let ended = eventually("WAIT returns", || {
                 sleep(Duration::from_millis(5));
@@ -158,13 +158,13 @@ fn a_signal_without_handler_does_not_end_the_wait<M: Multiplexer>() -> Result<()
     let m = M::new()?;
     let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let events = scope(|threads| {
         let waiter = threads.spawn(|| {
-            let _ = tell.send(Thread::current());
+            let _ = sender.send(Thread::current());
             m.wait(4, None)
         });
-        let thread = told.recv()?;
+        let thread = receiver.recv()?;
         for _ in 0..5 {
             sleep(Duration::from_millis(5));
             thread.kill(libc::SIGURG);

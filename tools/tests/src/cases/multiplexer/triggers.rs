@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Level-triggered, edge-triggered, one-shot; ADD, MOD and DEL.
 
-use crate::registry::{Test, each};
+use crate::registry::{each, Test};
 use crate::support::{expect_none, expect_one};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

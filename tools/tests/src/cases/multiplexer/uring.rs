@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! io_uring and an instance: a ring polls the instance, an instance watches a ring.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::support::{eventually, expect_none, expect_one, LONG, MOMENT};
 use anyhow::{ensure, Context, Result};
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
@@ -30,7 +30,7 @@ pub fn tests() -> Vec<Test> {
 /// A ring, with what the tests do with it.
 struct Ring(IoUring);
 
-/// What the tests mark their poll requests with.
+/// The mark of the tests' poll requests.
 const POLL: u64 = 1;
 const CANCEL: u64 = 2;
 const NOTHING: u64 = 3;
@@ -64,7 +64,7 @@ impl Ring {
         self.submit(opcode::Nop::new().build().user_data(NOTHING))
     }
 
-    /// What has completed by now.
+    /// The requests that have completed by now.
     fn completed(&mut self) -> Result<Vec<cqueue::Entry>> {
         // Runs what wake-ups have left for this task to do.
         self.0.submit()?;
@@ -114,7 +114,7 @@ fn a_poll_of_a_ready_instance_completes_at_once<M: Multiplexer>() -> Result<()> 
         ensure!(!ring.next_poll()?, "it was to be one");
     }
     expect_one(&m, 1)?;
-    // What is in the ready queue, but not ready, does not count.
+    // An item that is in the ready queue but not ready does not count.
     read_all(&fd)?;
     ring.poll(m.as_raw_fd(), false)?;
     ring.expect_none()?;
@@ -127,7 +127,7 @@ fn a_poll_of_an_instance_completes_when_something_gets_ready<M: Multiplexer>() -
     for _ in 0..3 {
         ring.poll(m.as_raw_fd(), false)?;
         ring.expect_none()?;
-        // From another thread: the task that owns the poll must be told.
+        // From another thread: the task that owns the poll must be woken.
         scope(|threads| {
             threads.spawn(|| {
                 sleep(MOMENT);
@@ -238,7 +238,7 @@ fn a_completion_reaches_an_instance_that_watches_the_ring<M: Multiplexer>() -> R
 }
 
 /// Each completion of the poll makes the instance ready, which completes the poll. The ring ends
-/// that, if it is told that it is its own wake-up that comes back.
+/// that, if it knows that its own wake-up comes back.
 fn no_feedback<M: Multiplexer>(mut ring: Ring, m: &M) -> Result<()> {
     ring.poll(m.as_raw_fd(), true)?;
     ring.complete_nothing()?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An instance watched from outside: by poll, select and the C epoll.
 
-use crate::registry::{Test, both, repoll_only};
+use crate::registry::{both, repoll_only, Test};
 use crate::support::{expect_error, expect_none, expect_one, LONG, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::EventFlags;

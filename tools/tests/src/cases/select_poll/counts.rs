@@ -2,7 +2,7 @@
 //! What SELECT, POLL and WAIT say that they did, when asked; and their tracepoints.
 
 use crate::cases::tracing::contexts::{recording, records_of};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, LONG, MOMENT};
 use anyhow::{ensure, Context, Result};
 use repoll::sys::{repoll_poll, repoll_select, repoll_wait, REPOLL_COUNTS_SIZE_VER0};

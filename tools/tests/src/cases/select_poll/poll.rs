@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! POLL, in what it has of its own; what it shares with SELECT is in [`super::scan`].
 
-use crate::registry::{Test, sides};
+use crate::registry::{sides, Test};
 use crate::support::{expect_error, LONG};
 use anyhow::{ensure, Result};
 use repoll_testkit::files::{self, eventfds, signal};

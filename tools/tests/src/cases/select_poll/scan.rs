@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What SELECT and POLL have in common: how they wait, and what ends it.
 
-use crate::registry::{Test, repoll_only, scanners, scanners_32};
+use crate::registry::{repoll_only, scanners, scanners_32, Test};
 use crate::settings;
 use crate::slack;
 use crate::support::{eventually, expect_error, LONG, MOMENT};
@@ -115,8 +115,8 @@ fn wakes<S: Scanner>(kind: &repoll_testkit::file_kinds::Kind) -> Result<()> {
         let number = source.number();
         let means = &source.means;
         let found = if kind.name == "signalfd" {
-            // It is read by whoever polls it, so the signal must be for this thread's process: it
-            // is. But a thread that does not block it would take it.
+            // It reports the signals of the task that polls it, so the signal must be for this
+            // thread's process: it is. But a thread that does not block it would take it.
             let child = processes::fork(|| {
                 sleep(MOMENT);
                 i32::from(processes::kill(processes::parent(), libc::SIGUSR2).is_err())
@@ -219,10 +219,10 @@ fn interrupted<S: Scanner>(flags: i32) -> Result<()> {
     for delay in [5_000, 1_000, 300, 100, 50, 20, 10, 5, 2, 1, 0] {
         for timeout in [None, Some(2 * LONG)] {
             let over = AtomicBool::new(false);
-            let (tell, told) = channel();
+            let (sender, receiver) = channel();
             let result = scope(|threads| {
                 let waiter = threads.spawn(|| {
-                    let _ = tell.send(Thread::current());
+                    let _ = sender.send(Thread::current());
                     let result = scanner.readable(&fds, timeout);
                     over.store(true, SeqCst);
                     // The signals must find the thread alive until they have stopped.
@@ -231,7 +231,7 @@ fn interrupted<S: Scanner>(flags: i32) -> Result<()> {
                     }
                     result
                 });
-                let thread = told.recv()?;
+                let thread = receiver.recv()?;
                 // The first ones may come before the call has begun.
                 let ended = eventually("the call returns", || {
                     let until = Instant::now() + Duration::from_micros(delay);
@@ -270,13 +270,13 @@ fn a_signal_with_restart_ends_the_call_with_eintr<S: Scanner>() -> Result<()> {
 fn a_signal_without_handler_does_not_end_the_call<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
     let fd = files::eventfd()?;
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let found = scope(|threads| {
         let waiter = threads.spawn(|| {
-            let _ = tell.send(Thread::current());
+            let _ = sender.send(Thread::current());
             scanner.readable(&[raw(&fd)], None)
         });
-        let thread = told.recv()?;
+        let thread = receiver.recv()?;
         for _ in 0..5 {
             sleep(Duration::from_millis(5));
             thread.kill(libc::SIGURG);
@@ -288,8 +288,8 @@ fn a_signal_without_handler_does_not_end_the_call<S: Scanner>() -> Result<()> {
     Ok(())
 }
 
-/// A child that waits for one eventfd, and ends with 0 if that is found, 1 if the time is up, else an
-/// errno.
+/// A child that waits for one eventfd, and ends with 0 if that is found, 1 if the time is up, else
+/// an errno.
 fn waiting_child<S: Scanner>(
     timeout: Option<Duration>,
     mask: Option<SignalSet>,
@@ -329,7 +329,8 @@ fn a_stop_and_continue_does_not_end_the_call<S: Scanner>() -> Result<()> {
     Ok(())
 }
 
-/// And does not begin anew to wait: with a stop each 100 ms a limit of a second would else never end.
+/// And does not begin anew to wait: with a stop each 100 ms a limit of a second would else never
+/// end.
 fn a_stop_and_continue_leaves_the_time_limit<S: Scanner>() -> Result<()> {
     let (_fd, child) = waiting_child::<S>(Some(Duration::from_secs(1)), None)?;
     let pidfd = processes::pidfd(child.0)?;
@@ -570,7 +571,8 @@ fn a_file_that_is_closed_meanwhile_is_held<S: Scanner>() -> Result<()> {
     Ok(())
 }
 
-/// Two threads pass a token through pipes, without time limits: a wake-up that was missed would hang.
+/// Two threads pass a token through pipes, without time limits: a wake-up that was missed would
+/// hang.
 fn events_are_not_missed<S: Scanner>() -> Result<()> {
     let rounds = settings::get().loops(3000);
     let scanner = S::new()?;
@@ -618,8 +620,8 @@ fn many_threads_wait_for_files_that_close() -> Result<()> {
     signals::handle_signal(libc::SIGUSR1, 0)?;
     let over = AtomicBool::new(false);
     let (pipes, calls) = (std::sync::Mutex::new(Vec::new()), AtomicUsize::new(0));
-    let (tell, told) = channel();
-    // What has a number at the end is closed: each may be closed twice.
+    let (sender, receiver) = channel();
+    // A number that is in use at the end is closed: each may be closed twice.
     let replace = |round: usize| -> io::Result<()> {
         let number = FIRST + (round * 7 % FILES as usize) as RawFd;
         match round % 4 {
@@ -645,10 +647,10 @@ fn many_threads_wait_for_files_that_close() -> Result<()> {
     };
     scope(|threads| -> Result<()> {
         for thread in 0..THREADS {
-            let tell = tell.clone();
+            let sender = sender.clone();
             let (poll, select, over, calls) = (&poll, &select, &over, &calls);
             threads.spawn(move || {
-                let _ = tell.send(Thread::current());
+                let _ = sender.send(Thread::current());
                 let fds: Vec<_> = (FIRST..FIRST + FILES)
                     .cycle()
                     .skip(thread)
@@ -667,7 +669,7 @@ fn many_threads_wait_for_files_that_close() -> Result<()> {
                 sleep(10 * MOMENT);
             });
         }
-        let targets: Vec<_> = told.iter().take(THREADS).collect();
+        let targets: Vec<_> = receiver.iter().take(THREADS).collect();
         let end = Instant::now() + settings::get().stress();
         let mut result = Ok(());
         for round in 0.. {

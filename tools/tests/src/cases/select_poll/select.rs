@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! SELECT, in what it has of its own; what it shares with POLL is in [`super::scan`].
 
-use crate::registry::{Test, sides};
+use crate::registry::{sides, Test};
 use crate::support::{expect_error, LONG};
 use anyhow::{ensure, Result};
 use repoll::SignalSet;
@@ -166,7 +166,7 @@ fn more_than_the_table_holds_is_taken_as_that_many<S: Side>() -> Result<()> {
     const BITS: usize = 1 << 20;
     for nfds in [100_000, BITS as i32, i32::MAX] {
         let mut set = set_of(&[fd.as_raw_fd()], BITS as i32);
-        // Nobody has so many open.
+        // No process has that many files open.
         set[BITS / 64 - 1] = u64::MAX;
         // It is as long as the table, which is less than nfds.
         let (memory, offset) = Mapping::ending_with(&set)?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The event source as a file: messages in and out, readiness, and what it refuses.
 
-use crate::registry::{Test, both, repoll_only};
 use crate::cases::tracing::contexts::{recording, records_of};
 use crate::module::references;
+use crate::registry::{both, repoll_only, Test};
 use crate::support::{eventually, expect_error, expect_none, expect_one, LONG, MOMENT};
 use anyhow::{ensure, Context, Result};
 use repoll::sys::{
@@ -68,7 +68,7 @@ pub fn open() -> Result<Source> {
     Ok(Source::open_nonblocking()?)
 }
 
-/// What can be read now, a message each.
+/// The messages that can be read now.
 pub fn read_messages(source: &Source) -> Result<Vec<Vec<u8>>> {
     let mut messages = Vec::new();
     let mut buffer = vec![0; 70_000];
@@ -88,7 +88,7 @@ pub fn read_one(source: &Source) -> Result<Vec<u8>> {
     Ok(buffer[..length].to_vec())
 }
 
-/// What poll(2) says at once.
+/// The events that poll(2) reports at once.
 pub fn poll_now(source: &Source) -> Result<i16> {
     let all = libc::POLLIN | libc::POLLOUT | libc::POLLRDNORM | libc::POLLWRNORM;
     Ok(files::poll(source, all, Duration::ZERO)?)
@@ -236,7 +236,7 @@ fn readiness_is_what_a_call_finds() -> Result<()> {
     expect_error(source.read(&mut [0; 16]), libc::EAGAIN)
 }
 
-/// So many threads sleep in a read; what each read is sent.
+/// `count` threads sleep in a read, and send what they have read.
 fn sleeping_readers(
     source: &Source,
     count: u32,
@@ -259,7 +259,7 @@ fn sleeping_readers(
         // The last one to say so may not be in the queue yet.
         sleep(MOMENT);
         let done = body(receiver);
-        // Whoever still sleeps may go.
+        // Releases the threads that still sleep.
         for _ in 0..count {
             let _ = (&mut &*source).write(b"end");
         }
@@ -410,7 +410,7 @@ fn copies_share_the_queue_and_openings_do_not() -> Result<()> {
 /// goes on until the last descriptor is closed, wherever that is.
 fn a_source_can_be_sent_to_another_process() -> Result<()> {
     let (near, far) = UnixStream::pair()?;
-    let (told, tell) = UnixStream::pair()?;
+    let (ready, tell) = UnixStream::pair()?;
     let child = fork(|| {
         let receive = || -> Result<()> {
             let source = Source::from(receive_descriptor(&far)?.context("no descriptor came")?);
@@ -434,7 +434,7 @@ fn a_source_can_be_sent_to_another_process() -> Result<()> {
     source.start_timer(Duration::from_millis(5), None)?;
     send_descriptor(&near, &source)?;
     drop(source);
-    (&told).read_exact(&mut [0])?;
+    (&ready).read_exact(&mut [0])?;
     ensure!(references() == before + 1, "{}", references());
     child.kill(libc::SIGKILL)?;
     ensure!(child.wait()? == -libc::SIGKILL);
@@ -459,7 +459,7 @@ fn structures_are_versioned_by_their_size() -> Result<()> {
         // SAFETY: all that a request may read or write is in the array.
         unsafe { raw::ioctl(&fd, request, address) }
     };
-    // What the module knows is 7 words; the caller's version has 9, and the rest is not touched.
+    // The module knows 7 words; the caller's version has 9, and the rest is not touched.
     ask(sized(REPOLL_IOCTL_SOURCE_STATUS, 72), &mut words)?;
     ensure!(words[1] == 0 && words[6] == 0, "{words:x?}");
     ensure!(

@@ -4,7 +4,7 @@
 use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::cases::tracing::contexts::{context_of_timers, name_of, recording, records_of};
 use crate::cases::tracing::network::{input_interrupts, peer};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::{eventually, expect_error, LONG, MOMENT};
 use anyhow::{bail, ensure, Context as _, Result};
@@ -449,7 +449,7 @@ fn attaching_needs_a_capability() -> Result<()> {
         let refused = expect_error(source.attach("lo", TYPE), libc::EPERM);
         // Nor does it tell which interfaces there are.
         let secret = expect_error(source.attach("no-such-one", TYPE), libc::EPERM);
-        // What is wrong in any case comes first.
+        // An argument that is wrong in any case comes second.
         let wrong = expect_error(source.attach("lo", 3), libc::EPERM);
         i32::from(!changed || refused.is_err() || secret.is_err() || wrong.is_err())
     })?;
@@ -458,7 +458,7 @@ fn attaching_needs_a_capability() -> Result<()> {
     Ok(())
 }
 
-/// The namespace is the opener's, whoever calls.
+/// The namespace is the opener's, not the caller's.
 fn another_namespace_has_other_interfaces() -> Result<()> {
     let (peer, name) = interface()?;
     let ours = open()?;
@@ -480,7 +480,8 @@ fn another_namespace_has_other_interfaces() -> Result<()> {
         }
     })?;
     ensure!(child.wait()? == 0);
-    // In a user namespace of one's own, one has the capability there, but not where the source is from.
+    // In a user namespace of one's own, one has the capability there, but not where the source is
+    // from.
     let child = fork(|| {
         let own = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
         if processes::become_user(4321).is_err() || processes::unshare(own).is_err() {
@@ -532,7 +533,7 @@ fn detached_means_silence() -> Result<()> {
         source.detach()?;
         peer.ask(&format!("frames {TYPE:x} 3 60"))?;
         sleep(MOMENT);
-        // What came is still there, and the source is like any other again.
+        // The messages are still there, and the source is like any other again.
         ensure!(read_messages(&source)?.len() == 3);
         let status = source.status()?;
         ensure!(
@@ -638,7 +639,7 @@ fn an_interface_that_goes_hangs_up() -> Result<()> {
     Ok(())
 }
 
-/// What was queued before can still be read.
+/// Messages that were queued before can still be read.
 fn an_interface_that_moves_hangs_up() -> Result<()> {
     let (peer, name) = interface()?;
     let device = virtio_device(&name)?;
@@ -649,9 +650,9 @@ fn an_interface_that_moves_hangs_up() -> Result<()> {
     let (reader, writer) = files::pipe()?;
     let child = fork(|| {
         let moved = processes::unshare(libc::CLONE_NEWNET).is_ok();
-        let told = files::write(&writer, &[u8::from(moved)]).is_ok();
+        let failed_read = files::write(&writer, &[u8::from(moved)]).is_ok();
         sleep(LONG);
-        i32::from(!told)
+        i32::from(!failed_read)
     })?;
     let mut moved = [0];
     eventually("a namespace", || {
@@ -684,8 +685,8 @@ fn an_interface_that_moves_hangs_up() -> Result<()> {
     Ok(())
 }
 
-/// It has its room already, and waits for its memory, when the source hangs up. A reader may have been told
-/// that nothing more comes.
+/// It has its room already, and waits for its memory, when the source hangs up. A reader may have
+/// been failed_read that nothing more comes.
 fn a_write_under_way_learns_of_the_hang_up() -> Result<()> {
     let (_, name) = interface()?;
     let device = virtio_device(&name)?;
@@ -696,11 +697,11 @@ fn a_write_under_way_learns_of_the_hang_up() -> Result<()> {
         let writer = threads.spawn(|| files::write_from(&source, page.address(), 7));
         let touched = page.wait_for_touch(LONG);
         driver("unbind", &device)?;
-        let told = expect_error((&mut &source).read(&mut [0; 100]), libc::ENODEV);
+        let failed_read = expect_error((&mut &source).read(&mut [0; 100]), libc::ENODEV);
         page.let_go()?;
         let written = writer.join().map_err(|_| anyhow::anyhow!("panic"))?;
         driver("bind", &device)?;
-        touched.and(told)?;
+        touched.and(failed_read)?;
         anyhow::Ok(written)
     })?;
     expect_error(written, libc::ENODEV)?;

@@ -3,7 +3,7 @@
 
 use crate::cases::source::device::{monotonic, open, poll_now, read_messages};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, expect_none, expect_one, LONG};
 use anyhow::{ensure, Context, Result};
 use repoll::sys::{

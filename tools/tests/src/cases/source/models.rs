@@ -3,7 +3,7 @@
 
 use crate::cases::source::device::{open, read_messages, read_one};
 use crate::cases::tracing::contexts::{context_of_timers, name_of, recording};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{eventually, expect_error, MOMENT};
 use anyhow::{bail, ensure, Context as _, Result};
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
@@ -268,7 +268,7 @@ fn expect_no_worker() -> Result<()> {
     Ok(())
 }
 
-/// How often the source was called while nothing could come of it.
+/// The number of calls that found nothing.
 fn calls(session: &mut Session, event: &str) -> Result<usize> {
     let records = session.read()?.records;
     Ok(records

@@ -4,7 +4,7 @@
 
 use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::module::{load, references, unload, unload_when_unused, Reload};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::{expect_error, LONG, MOMENT};
 use anyhow::{ensure, Context as _, Result};
@@ -47,7 +47,7 @@ fn message(writer: u32, number: u32) -> Vec<u8> {
     bytes
 }
 
-/// What one reader has seen.
+/// The messages that one reader has read.
 #[derive(Default)]
 struct Seen {
     /// The numbers of each writer, in order.
@@ -93,7 +93,7 @@ fn sleeping_reader(mut source: &Source) -> Result<Seen> {
     Ok(seen)
 }
 
-/// Reads when it is told to, one message each time, or as many as there are.
+/// Reads after poll(2) reports input: one message each time, or all that there are.
 fn watching_reader<M: Multiplexer>(source: &Source, edge: bool) -> Result<Seen> {
     let m = M::new()?;
     let flags = if edge {
@@ -274,7 +274,7 @@ fn a_stalled_reader_holds_nobody_up() -> Result<()> {
             page.wait_for_touch(LONG)?;
             ensure!(source.status()?.queued == 1);
             ensure!(read_messages(&source)? == [b"later"]);
-            // What it holds is neither to be read, nor room.
+            // The message that it holds can neither be read nor overwritten.
             ensure!(poll_now(&source)? & libc::POLLIN == 0);
             expect_error(source.set_up(3, 64, false), libc::EBUSY)?;
             (&mut &source).write_all(b"a")?;
@@ -321,7 +321,8 @@ fn a_stalled_writer_holds_nobody_up() -> Result<()> {
     Ok(())
 }
 
-/// Readers and writers of all kinds, killed at any moment. Then every buffer is free or has a message.
+/// Readers and writers of all kinds, killed at any moment. Then every buffer is free or has a
+/// message.
 fn the_killed_leave_nothing_behind() -> Result<()> {
     let source = Source::open()?;
     source.set_up(4, 64, false)?;
@@ -347,7 +348,8 @@ fn the_killed_leave_nothing_behind() -> Result<()> {
             child.kill(libc::SIGKILL)?;
             child.wait()?;
         }
-        // A process that was killed may take a moment to let go; the file is ours, so nothing waits.
+        // A process that was killed may take a moment to let go; the file is ours, so nothing
+        // waits.
         source.set_nonblocking(true)?;
         read_messages(&source)?;
         source

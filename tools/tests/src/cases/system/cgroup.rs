@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Control groups: who pays for the watches, and what the freezer does to a WAIT.
 
-use crate::registry::{Test, both};
+use crate::registry::{both, Test};
 use crate::support::{eventually, expect_none, expect_one, memory_is_countable, MOMENT};
 use anyhow::{ensure, Context, Result};
 use repoll::EventFlags;
@@ -88,7 +88,7 @@ const WATCHES: usize = 10_000;
 /// 10,000 of them, in a group without anything else.
 fn watches_are_charged_to_the_group_of_who_adds_them<M: Multiplexer>() -> Result<()> {
     memory_is_countable()?;
-    // What is not a watch is paid for by the group that we are in now.
+    // Memory other than watches is charged to the current group.
     limits::allow_files(WATCHES as u64 + 1000)?;
     let m = M::new()?;
     let fds = repoll_testkit::files::eventfds(WATCHES)?;
@@ -112,7 +112,7 @@ fn watches_are_charged_to_the_group_of_who_adds_them<M: Multiplexer>() -> Result
             for fd in &fds {
                 m.delete(fd)?;
             }
-            // What RCU frees takes a moment.
+            // RCU frees memory a moment later.
             let mut left = 0;
             let given_back = eventually("the memory is given back", || {
                 left = group.kernel_memory()? - before;
@@ -128,7 +128,7 @@ fn watches_are_charged_to_the_group_of_who_adds_them<M: Multiplexer>() -> Result
     Ok(())
 }
 
-/// What all slabs take, in bytes.
+/// The size of all slabs, in bytes.
 fn all_kernel_memory() -> Result<i64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("Slab:"));

@@ -3,7 +3,7 @@
 
 use crate::cases::multiplexer::{masks, timeouts, triggers};
 use crate::cases::select_poll::scan;
-use crate::registry::{Test, each, repoll_only};
+use crate::registry::{each, repoll_only, Test};
 use crate::support::{expect_error, expect_none, expect_one, LONG};
 use anyhow::{ensure, Result};
 use repoll::sys::*;

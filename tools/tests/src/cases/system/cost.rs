@@ -2,7 +2,7 @@
 //! Checks of the clock and the figures that counting tests rely on.
 
 use crate::cost::{instructions, killed_within, time_to_die, worst_gap, worst_lateness};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use anyhow::{ensure, Result};
 use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use std::hint::black_box;

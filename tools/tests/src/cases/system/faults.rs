@@ -4,7 +4,7 @@
 
 use crate::faults::Faults;
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::{eventually, expect_error};
 use anyhow::{ensure, Result};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is done ten thousand times, in vain or not, leaves no memory and no descriptor behind.
 
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::{eventually, expect_error, memory_is_countable, open_descriptors};
 use anyhow::{ensure, Context, Result};
@@ -28,7 +28,7 @@ pub fn tests() -> Vec<Test> {
     tests.into_iter().map(|test| test.within(120)).collect()
 }
 
-/// How often; a leak of one object each time stands out of the noise.
+/// The number of rounds; a leak of one object each time stands out of the noise.
 const TIMES: usize = 5000;
 
 /// The number of slab objects in use in the whole kernel.
@@ -58,7 +58,7 @@ fn leaves_nothing(mut something: impl FnMut() -> Result<()>) -> Result<()> {
         open_descriptors()? == descriptors,
         "descriptors are left open"
     );
-    // What RCU or a work queue frees takes a moment.
+    // RCU and work queues free memory a moment later.
     let mut grown = 0;
     let settled = eventually("memory is freed", || {
         grown = objects()? - before;

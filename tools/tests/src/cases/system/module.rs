@@ -6,7 +6,7 @@ use crate::module::{
     is_loaded, load, load_with, references, unload, unload_when_unused, Holder, Reload,
     DIRECT_HOLDER, NAME_HOLDER,
 };
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, expect_none, expect_one, has_kasan, is_realtime};
 use anyhow::{ensure, Context, Result};
 use repoll::{CreateFlags, EventFlags, DEVICE};
@@ -154,8 +154,8 @@ pub fn fails_with(errno: i32, result: Result<()>) -> Result<()> {
 /// The second device can't be registered when the first one is there, while others try to open
 /// that: nobody gets a file whose code then goes away.
 fn a_load_that_fails_half_way_leaves_nothing() -> Result<()> {
-    // With KASAN and lockdep a load takes as long as some ten others. With PREEMPT_RT each waits for
-    // grace periods of Tasks RCU, which the threads below delay.
+    // With KASAN and lockdep a load takes as long as some ten others. With PREEMPT_RT each waits
+    // for grace periods of Tasks RCU, which the threads below delay.
     let loads = if has_kasan() || is_realtime()? { 4 } else { 20 };
     let _reload = Reload::later()?;
     unload_when_unused()?;
@@ -285,8 +285,8 @@ fn a_kernel_without_the_functions_is_refused() -> Result<()> {
     works()
 }
 
-/// With PREEMPT_RT the hook sleeps, which an `ftrace_ops` must not. Elsewhere the place for a direct
-/// call is left to others.
+/// With PREEMPT_RT the hook sleeps, which an `ftrace_ops` must not. Elsewhere the place for a
+/// direct call is left to others.
 fn the_hook_is_a_direct_call_where_it_must_be() -> Result<()> {
     let (functions, direct) = hooks()?;
     ensure!(functions == [default_function()?], "{functions:?}");

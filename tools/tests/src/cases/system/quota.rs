@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The number of watches that a user may have: one count, the C epoll's and ours.
 
-use crate::registry::{Test, both, repoll_only};
 use crate::module::{load_with, unload_when_unused, Reload};
+use crate::registry::{both, repoll_only, Test};
 use crate::support::{eventually, expect_error, expect_none, expect_one};
 use anyhow::{ensure, Result};
 use repoll::{CreateFlags, EventFlags, Instance};
@@ -41,12 +41,12 @@ fn limited() -> Result<Reload> {
     Ok(reload)
 }
 
-/// Exactly so many watches can be added now; they are removed again.
+/// Asserts that exactly `count` watches can be added now; removes them again.
 fn expect_room(room: usize) -> Result<()> {
     let m = Repoll::new()?;
     let fds = eventfds(room + 1)?;
     let mut added = 0;
-    // What was just given back may be under way.
+    // Watches that were just removed may still count.
     let enough = eventually("there is room", || {
         while added < room && m.add(&fds[added], EventFlags::IN, 1).is_ok() {
             added += 1;
@@ -122,7 +122,7 @@ fn a_failed_add_is_not_counted() -> Result<()> {
 
 /// A limit of [`ALLOWED`] watches for each user, whichever of the two it is for.
 struct Limited {
-    /// What the C epoll had.
+    /// The watches of the C epoll.
     before: Option<String>,
     _reload: Option<Reload>,
 }
@@ -217,7 +217,7 @@ fn each_user_has_a_quota_of_their_own<M: Multiplexer>() -> Result<()> {
     Ok(())
 }
 
-/// Whoever adds it.
+/// Not for the task that adds it.
 fn a_watch_is_counted_for_the_maker_of_the_instance<M: Multiplexer>() -> Result<()> {
     let _limited = Limited::new::<M>()?;
     let m = M::new()?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where tasks are preempted, and what may sleep: PREEMPT_RT differs in both. The tests hold on every
-//! kernel. What goes wrong in the hook shows in the kernel log.
+//! Where tasks are preempted, and what may sleep: PREEMPT_RT differs in both. The tests hold on
+//! every kernel. What goes wrong in the hook shows in the kernel log.
 
 use crate::module::{load, unload_when_unused, Reload};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::{expect_none, expect_one};
 use anyhow::{ensure, Context, Result};
@@ -113,7 +113,7 @@ impl Pipe {
             let mut rounds = 0;
             while !over.load(SeqCst) {
                 let closed = self.close_files();
-                // The threads go on until they are told.
+                // The threads go on until the flag is set.
                 over.fetch_or(closed.is_err(), SeqCst);
                 closed?;
                 rounds += 1;
@@ -172,8 +172,8 @@ impl Drop for Child {
     }
 }
 
-/// Tasks are in the hook, and may be asleep there, when its code is to go. One is killed and closes all
-/// that it has; another closes files that nobody watches.
+/// Tasks are in the hook, and may be asleep there, when its code is to go. One is killed and closes
+/// all that it has; another closes files that nobody watches.
 fn the_module_goes_while_files_close() -> Result<()> {
     let _reload = Reload::later()?;
     let _tracer = FunctionTracer::start()?;
@@ -202,8 +202,8 @@ fn the_module_goes_while_files_close() -> Result<()> {
     expect_one(&m, 1).map(drop)
 }
 
-/// How many callbacks of a thread queued an item, and how many of them were preempted between the
-/// records that they make after they have set its bit, and before they push it.
+/// The number of a thread's callbacks that queued an item, and of those that were preempted between
+/// the records that they make after they have set its bit, and before they push it.
 fn gaps(records: &[Record], thread: i32) -> (usize, usize) {
     let (mut gaps, mut preempted, mut in_gap) = (0, 0, false);
     for record in records.iter().filter(|record| record.pid == thread) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Everything at once, for some seconds. What goes wrong shows in the kernel log, or hangs.
 
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::expect_one;
 use anyhow::{ensure, Result};
@@ -151,9 +151,9 @@ fn instances_close_while_events_arrive() -> Result<()> {
     still_works(&keep)
 }
 
-/// Callbacks in hard interrupts and in softirqs, while what they call about goes away.
-/// The end of an instance must be done with the file's wait queue before the file's own end, which may not
-/// see that there was a watch, goes on.
+/// Callbacks in hard interrupts and in softirqs, while what they call about goes away. The end of
+/// an instance must be done with the file's wait queue before the file's own end, which may not see
+/// that there was a watch, goes on.
 fn an_instance_and_its_only_file_close_together() -> Result<()> {
     const PAIRS: usize = 64;
     let end = Instant::now() + settings::get().stress();

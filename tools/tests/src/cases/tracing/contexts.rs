@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the tracepoints tell: in which context a callback ran, and what came of it.
 
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{eventually, expect_one, is_realtime, Sleeper, LONG, MOMENT};
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;

@@ -2,7 +2,7 @@
 //! Real packets, from outside the guest, over virtio-net: repoll-peer sends them.
 
 use crate::cases::tracing::contexts::{check_context, recording};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::{eventually, expect_one, LONG};
 use anyhow::{ensure, Context as _, Result};
@@ -39,7 +39,7 @@ pub fn peer() -> Result<Peer> {
     }
 }
 
-/// How many interrupts the receive queues of virtio NICs have raised.
+/// The number of interrupts that the receive queues of virtio NICs have raised.
 pub fn input_interrupts() -> Result<u64> {
     let text = fs::read_to_string("/proc/interrupts")?;
     let lines = text.lines().filter(|line| {

@@ -2,7 +2,7 @@
 //! repoll-trace: what it records, and what it leaves behind.
 
 use crate::cases::source::device::open;
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::eventually;
 use anyhow::{ensure, Context as _, Result};
 use repoll::{EventFlags, Instance, PollFd, PollFlags};
@@ -143,7 +143,7 @@ fn a_recording_lasts_as_long_as_its_command() -> Result<()> {
     Ok(())
 }
 
-/// What a recording with these filters has of what `body` does.
+/// The part of `body` that a recording with these filters has.
 fn filtered(filters: &[&str], body: impl FnOnce() -> Result<()>) -> Result<Vec<Record>> {
     let path = file("filters");
     let mut arguments = vec!["--only-repoll"];

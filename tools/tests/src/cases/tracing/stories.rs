@@ -5,7 +5,7 @@
 
 use crate::cases::source::feeds::{interface, TYPE};
 use crate::cases::tracing::contexts::context_of_timers;
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{eventually, LONG, MOMENT};
 use anyhow::{ensure, Result};
 use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
@@ -40,7 +40,7 @@ pub fn tests() -> Vec<Test> {
     tests.into_iter().map(|test| test.within(90)).collect()
 }
 
-/// How often each thing is done.
+/// The number of times that each action is done.
 const ROUNDS: usize = 3;
 
 /// From the callback of an item to where its waiter runs.
@@ -79,7 +79,8 @@ fn names(steps: &[Step]) -> Vec<&'static str> {
     steps.iter().map(|step| step.name).collect()
 }
 
-/// Asserts that at least so many of these stories go so, from the callback or the arrival on.
+/// Asserts that at least this many of the stories have these steps, from the callback or the
+/// arrival on.
 fn expect<'a>(
     stories: impl IntoIterator<Item = &'a Story>,
     least: usize,
@@ -276,16 +277,16 @@ fn of_a_source_that_is_watched() -> Result<()> {
         }
         Ok(())
     })?;
-    let told = [&["arrival", "source"][..], &WOKEN, &DELIVERED, &["read"]].concat();
+    let route = [&["arrival", "source"][..], &WOKEN, &DELIVERED, &["read"]].concat();
     for (cause, first) in [(Cause::Write, "system call"), (Cause::Timer, "timer")] {
         let of_cause = stories.iter().filter(|story| story.cause == cause);
-        expect(of_cause.clone(), ROUNDS - 1, &told)?;
+        expect(of_cause.clone(), ROUNDS - 1, &route)?;
         for story in of_cause {
             ensure!(story.steps[0].name == first, "{story:#?}");
             ensure!(story.source.is_some(), "{story:#?}");
         }
     }
-    // Each message is told of once.
+    // Each message has one story.
     ensure!(stories.len() == 2 * ROUNDS, "{stories:#?}");
     Ok(())
 }
@@ -306,8 +307,8 @@ fn of_a_source_that_is_read() -> Result<()> {
     })?;
     for cause in [Cause::Write, Cause::Timer] {
         let of_cause = stories.iter().filter(|story| story.cause == cause);
-        let told = ["arrival", "wake-up", "scheduler", "running", "read"];
-        expect(of_cause, ROUNDS - 1, &told)?;
+        let route = ["arrival", "wake-up", "scheduler", "running", "read"];
+        expect(of_cause, ROUNDS - 1, &route)?;
     }
     expect(&stories, 1, &["arrival", "read"])?;
     ensure!(stories.len() == 2 * ROUNDS + 1, "{stories:#?}");
@@ -406,18 +407,18 @@ fn of_nested_instances() -> Result<()> {
             }
             Ok(())
         })?;
-        let mut told = vec!["system call", "callback", "ready queue", "wake-up"];
+        let mut route = vec!["system call", "callback", "ready queue", "wake-up"];
         for _ in 1..depth {
-            told.extend(["nesting", "ready queue", "wake-up"]);
+            route.extend(["nesting", "ready queue", "wake-up"]);
         }
-        told.extend(["scheduler", "running"]);
+        route.extend(["scheduler", "running"]);
         for level in (0..depth).rev() {
             // A pass asks the instances below, too, the lowest first.
-            told.extend(vec!["poll"; level]);
-            told.extend(DELIVERED);
+            route.extend(vec!["poll"; level]);
+            route.extend(DELIVERED);
         }
-        told.push("use");
-        expect(&stories, ROUNDS - 1, &told)?;
+        route.push("use");
+        expect(&stories, ROUNDS - 1, &route)?;
         // They are one story each, not one for each instance.
         ensure!(stories.len() == ROUNDS, "{stories:#?}");
         ensure!(
@@ -444,13 +445,13 @@ fn of_an_instance_that_is_polled() -> Result<()> {
         }
         Ok(())
     })?;
-    let told = [
+    let route = [
         &["callback", "ready queue", "wake-up", "nesting"][..],
         &["scheduler", "running", "poll", "poll", "pass", "returns"],
         &DELIVERED,
         &["use"],
     ];
-    expect(&stories, ROUNDS - 1, &told.concat())
+    expect(&stories, ROUNDS - 1, &route.concat())
 }
 
 fn of_two_who_watch_one_instance() -> Result<()> {
@@ -481,12 +482,12 @@ fn of_two_who_watch_one_instance() -> Result<()> {
             waits.join().map_err(|_| anyhow::anyhow!("panic"))?
         })
     })?;
-    // Both are told, each in a story of its own that has the cause.
+    // Each of the two has a story of its own, with the cause.
     ensure!(stories.len() == 2, "{stories:#?}");
     for story in &stories {
         ensure!(story.called.len() == 2, "{stories:#?}");
         let names = names(&story.steps);
-        let told = [
+        let route = [
             "callback",
             "ready queue",
             "wake-up",
@@ -494,7 +495,7 @@ fn of_two_who_watch_one_instance() -> Result<()> {
             "ready queue",
             "wake-up",
         ];
-        ensure!(names.starts_with(&told), "{stories:#?}");
+        ensure!(names.starts_with(&route), "{stories:#?}");
         ensure!(names.contains(&"wait returns"), "{stories:#?}");
     }
     ensure!(

@@ -4,7 +4,7 @@
 use super::contexts::{context_of_timers, name_of, recording};
 use super::tracepoints::{all, number, recorded};
 use crate::cases::source::feeds::{driver, interface, virtio_device, TYPE};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
 use anyhow::{ensure, Context as _, Result};
 use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
@@ -229,8 +229,8 @@ fn an_exclusive_watch() -> Result<()> {
     Ok(())
 }
 
-/// A timer's callback in a hard interrupt (a softirq with PREEMPT_RT), a datagram's in a softirq, each
-/// through two instances and to the C epoll.
+/// A timer's callback in a hard interrupt (a softirq with PREEMPT_RT), a datagram's in a softirq,
+/// each through two instances and to the C epoll.
 fn a_callback_in_an_interrupt_calls_the_outer_one_there() -> Result<()> {
     let timers = name_of(context_of_timers()?);
     for (kind, context) in [("timerfd", timers), ("udp", "softirq"), ("pipe", "task")] {
@@ -256,13 +256,13 @@ fn a_callback_in_an_interrupt_calls_the_outer_one_there() -> Result<()> {
             anyhow::bail!("two items");
         };
         let key = first(&records, "callback", "key")?;
-        let told: Vec<_> = ["callback", "wake", "queue", "callback_exit"]
+        let shown: Vec<_> = ["callback", "wake", "queue", "callback_exit"]
             .map(|name| format!("repoll_{name}"))
             .to_vec();
         let came: Vec<_> = records
             .iter()
             .skip_while(|record| !record.is("repoll_callback"))
-            .filter(|record| told.iter().any(|name| record.is(name)))
+            .filter(|record| shown.iter().any(|name| record.is(name)))
             .collect();
         expect_lines(
             &lines(came.into_iter().take(8)),
@@ -428,7 +428,7 @@ fn a_select_that_finds_something() -> Result<()> {
     // The client crate asks for whole words.
     let nfds = (fd / 64 + 1) * 64;
     let words = nfds / 8;
-    // What select(2) asks for, for input and for exceptions.
+    // The events that select(2) asks for, in its sets for input and for exceptions.
     let wanted = libc::EPOLLIN
         | libc::EPOLLRDNORM
         | libc::EPOLLRDBAND
@@ -597,7 +597,7 @@ fn what_a_source_drops() -> Result<()> {
     )
 }
 
-/// The timer goes on, and nobody is there any more who could be told.
+/// The timer goes on, and no task is left to notify.
 fn a_source_that_hangs_up() -> Result<()> {
     let (_peer, name) = interface()?;
     let device = virtio_device(&name)?;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The tracepoints as an interface: a table of all of them, with their fields and what these may be.
+//! The tracepoints as an interface: a table of all of them, with their fields and what these may
+//! be.
 //!
-//! A tracepoint that is new or has changed is not as in the table; one that is in the table is seen in a
-//! test, with each value that has a name, and is described in
+//! A tracepoint that is new or has changed is not as in the table; one that is in the table is seen
+//! in a test, with each value that has a name, and is described in
 //! `Documentation/reference/tracepoints.rst`.
 
 use super::contexts::recording;
 use super::tracepoint_limits::watches_of_a_user;
 use super::{contexts, tracepoint_fields, tracepoint_limits, tracepoints};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::{has_kasan, is_realtime};
 use anyhow::{ensure, Context as _, Result};
@@ -105,7 +106,7 @@ const CALLS: &[&str] = &["select", "poll"];
 const KINDS: &[&str] = &["write", "timer", "frame"];
 const NO_OR_YES: &[&str] = &["0", "1"];
 
-/// What a field of an event may be: names, of 0 and up, or a number that says no or yes.
+/// The values that a field of an event may have: names, from 0 up, or a check of the number.
 const VALUES: &[(&str, &str, &[&str])] = &[
     ("ctl", "op", &["", "ADD", "DEL", "MOD"]),
     ("remove", "reason", &["del", "last-close", "release"]),
@@ -158,16 +159,16 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("select_result", "call", CALLS),
 ];
 
-/// What no test can bring about, and why that is.
+/// The events that no test can bring about, and the reason.
 const NEVER: &[(&str, &str, &str)] = &[
     // Nobody may take a wait queue's lock in an NMI.
     ("callback", "context", "nmi"),
     ("source_arrive", "context", "nmi"),
     ("select_wake", "context", "nmi"),
-    // Whoever polls a file keeps it open, but for epolls; and those have learned of the last close
+    // A poller keeps the file open, except for an epoll; and epolls have learned of the last close
     // before the instance does.
     ("wake", "reason", "release"),
-    // A writer is told instead.
+    // The writer gets the error instead.
     ("source_drop", "kind", "write"),
 ];
 
@@ -176,7 +177,8 @@ fn fields(list: &str) -> impl Iterator<Item = (&str, &str)> {
     list.split(", ").filter_map(|field| field.rsplit_once(' '))
 }
 
-/// How the kernel describes the fields, laid out as C does: after the 8 bytes that all events have.
+/// The kernel's description of the fields, laid out as C does: after the 8 bytes that all events
+/// have.
 fn described(list: &str) -> Result<Vec<String>> {
     let mut end = 8;
     let mut lines = Vec::new();
@@ -199,7 +201,7 @@ fn described(list: &str) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// How the kernel writes the names of a field's values.
+/// The kernel's text for the names of a field's values.
 fn symbols(field: &str, names: &[&str]) -> String {
     let names = names
         .iter()
@@ -245,7 +247,7 @@ fn each_event_is_as_in_the_table() -> Result<()> {
             print.matches("__print_symbolic").count() == named,
             "{event}: names that are not in the table: {print}"
         );
-        // What is printed names each field, or what it is.
+        // The printed text names each field or its meaning.
         for (_, name) in fields(list) {
             ensure!(
                 print.contains(&format!("REC->{name}")) || print.contains(&format!("({name})")),
@@ -256,7 +258,7 @@ fn each_event_is_as_in_the_table() -> Result<()> {
     Ok(())
 }
 
-/// What was seen: the events, and the values of fields.
+/// The events, and the values of fields, that were recorded.
 #[derive(Default)]
 struct Seen(BTreeSet<String>);
 
@@ -351,10 +353,10 @@ mod host {
     fn the_page_has_each_event_with_all_of_its_fields() {
         for (event, list) in EVENTS {
             let text = description(event).unwrap_or_else(|| panic!("{event} is not described"));
-            let told = text.split('*').nth(1).unwrap_or_default();
-            let told: BTreeSet<_> = told.split(", ").collect();
+            let on_page = text.split('*').nth(1).unwrap_or_default();
+            let on_page: BTreeSet<_> = on_page.split(", ").collect();
             let fields: BTreeSet<_> = fields(list).map(|(_, name)| name).collect();
-            assert_eq!(told, fields, "{event}");
+            assert_eq!(on_page, fields, "{event}");
         }
     }
 

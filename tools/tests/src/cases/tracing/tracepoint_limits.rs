@@ -3,7 +3,7 @@
 
 use super::tracepoints::{all, expect, expect_words, number, one, recorded};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::expect_error;
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;
@@ -172,7 +172,7 @@ fn too_many_pollers_are_a_limit() -> Result<()> {
     };
     let mut pollers = Vec::new();
     let records = recorded(|| {
-        // So that the number of the instance is told.
+        // Another record gives the number of the instance.
         m.modify(&fd, EventFlags::PRI, 1)?;
         for _ in 0..MOST {
             pollers.push(add()?);

@@ -2,7 +2,7 @@
 //! The tracepoints: that each one fires, and that its fields are right.
 
 use crate::cases::tracing::contexts::recording;
-use crate::registry::{Test, repoll_only};
+use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, expect_one, LONG, MOMENT};
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;
@@ -37,7 +37,7 @@ pub fn tests() -> Vec<Test> {
 /// The events of the bits of interest that nobody has to ask for.
 const ALWAYS: i64 = (libc::EPOLLERR | libc::EPOLLHUP) as i64;
 
-/// What of repoll is recorded while `body` runs.
+/// The records of repoll's tracepoints while `body` runs.
 pub fn recorded(body: impl FnOnce() -> Result<()>) -> Result<Vec<Record>> {
     let mut session = recording()?;
     body()?;
@@ -233,7 +233,8 @@ fn a_poll_says_what_the_file_said() -> Result<()> {
     Ok(())
 }
 
-/// What is recorded when an eventfd, watched with `events`, is triggered while a waiter sleeps, or not.
+/// The records of a case: an eventfd, watched with `events`, is triggered while a waiter sleeps, or
+/// not.
 fn triggered(events: EventFlags, with_waiter: bool) -> Result<Vec<Record>> {
     let m = Repoll::new()?;
     let fd = files::eventfd()?;
@@ -241,7 +242,8 @@ fn triggered(events: EventFlags, with_waiter: bool) -> Result<Vec<Record>> {
     recorded(|| {
         scope(|threads| {
             let waiter = with_waiter.then(|| threads.spawn(|| m.wait(1, Some(LONG))));
-            // If the waiter is not asleep by then the test fails, which says that something is slow.
+            // If the waiter is not asleep by then the test fails, which says that something is
+            // slow.
             sleep(5 * MOMENT);
             signal(&fd)?;
             if let Some(waiter) = waiter {
