@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Checks after the storm.
 
-use crate::process::{Count, Counter, USERS};
+use crate::count::{Count, Counter};
+use crate::process::USERS;
 use anyhow::{ensure, Context, Result};
 use repoll::{EventFlags, Events, Instance, Source};
 use repoll_testkit::files::{eventfd, eventfds};

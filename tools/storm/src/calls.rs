@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One random call after another.
 
+use crate::count::{Count, Counter};
+use crate::loopback::set_loopback;
 use crate::memory::Memory;
-use crate::process::{set_loopback, Count, Counter};
 use io_uring::{opcode, types, IoUring};
 use libc::c_long;
 use repoll::sys::*;

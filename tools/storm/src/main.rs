@@ -9,12 +9,15 @@
 
 mod aftermath;
 mod calls;
+mod count;
+mod loopback;
 mod memory;
 mod process;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use process::{Count, Counter, ROLES};
+use count::{Count, Counter};
+use process::ROLES;
 use repoll_testkit::ktap::{self, Report, Sum};
 use repoll_testkit::processes::{self, Process};
 use repoll_testkit::random::Random;

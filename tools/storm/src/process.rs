@@ -2,20 +2,17 @@
 //! A process of the storm: who it is, where, and its threads.
 
 use crate::calls::{Caller, END};
+use crate::count::Counter;
+use crate::loopback::set_loopback;
 use crate::memory::Memory;
-use repoll_testkit::memory::shared_counters;
 use repoll_testkit::processes::{self, Process};
 use repoll_testkit::random::Random;
-use repoll_testkit::raw;
 use repoll_testkit::signals::{handle_signal, ignore_signal};
 use repoll_testkit::user_space::end_of_user_space;
 use rustix::net::{socket, AddressFamily, SocketType};
 use rustix::process::{setrlimit, DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::Gid;
 use std::fs;
-use std::io;
-use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const THREADS: u64 = 3;
 /// Users who are not root.
@@ -43,44 +40,6 @@ pub const ROLES: [Role; 6] = [
     Role::User(USERS[1]),
     Role::User(USERS[0]),
 ];
-
-/// The things that are counted, over all processes.
-#[derive(Clone, Copy)]
-pub enum Count {
-    /// Calls.
-    All,
-    /// Ioctls of ours that succeeded.
-    Ours,
-    /// Watches that were added.
-    Added,
-    /// WAITs that had an event.
-    Delivered,
-}
-
-/// The counts.
-#[derive(Clone, Copy)]
-pub struct Counter(&'static [AtomicU64; 4]);
-
-impl Counter {
-    /// Zero.
-    pub fn new() -> io::Result<Self> {
-        shared_counters().map(Self)
-    }
-
-    fn of(&self, count: Count) -> &AtomicU64 {
-        &self.0[count as usize]
-    }
-
-    /// The number so far.
-    pub fn get(&self, count: Count) -> u64 {
-        self.of(count).load(Relaxed)
-    }
-
-    /// One more.
-    pub fn add(&self, count: Count) {
-        self.of(count).fetch_add(1, Relaxed);
-    }
-}
 
 /// fork(2). The child does `body` and ends; it ends with its parent, too.
 ///
@@ -140,24 +99,6 @@ fn become_somebody(role: Role) {
             "monotonic 100000 0\nboottime 100000 0\n",
         );
     }
-}
-
-/// Brings the loopback of this network namespace up or down, by any socket.
-pub fn set_loopback(socket: &impl AsRawFd, up: bool) {
-    #[repr(C)]
-    struct Request {
-        name: [u8; 16],
-        flags: i16,
-        rest: [u8; 22],
-    }
-    let mut request = Request {
-        name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-        flags: i16::from(up),
-        rest: [0; 22],
-    };
-    let address = (&raw mut request) as usize;
-    // SAFETY: it is the structure that the request takes. The socket may be any file.
-    let _ = unsafe { raw::ioctl(socket, libc::SIOCSIFFLAGS as u32, address) };
 }
 
 fn prepare(own_network: bool) {
