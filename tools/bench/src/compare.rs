@@ -385,9 +385,18 @@ impl Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
 
+    /// A call that finds no ready file never returns, so the calls are made in another thread.
     #[test]
     fn each_method_reports_the_ready_files() -> Result<()> {
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || sender.send(call_each_method()));
+        receiver.recv_timeout(Duration::from_secs(60))?
+    }
+
+    fn call_each_method() -> Result<()> {
         let files = Files::new(70)?;
         let fds: Vec<_> = files.some(70).collect();
         let ready = &fds[60..];
