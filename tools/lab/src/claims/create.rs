@@ -47,7 +47,7 @@ pub fn mechanism() -> Mechanism {
                 text: "an instance is itself pollable: readable while something is ready",
                 expected: Verdict::Holds,
                 because: "",
-                source: "fs/eventpoll.c, ep_eventpoll_poll(); rust/eventpoll.rs",
+                source: "fs/eventpoll.c, ep_eventpoll_poll(); rust/eventpoll/poll.rs",
                 experiment: pollable,
             },
             Claim {

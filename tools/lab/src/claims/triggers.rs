@@ -25,7 +25,7 @@ pub fn mechanism() -> Mechanism {
                 text: "100 bytes come, 50 are read: level-triggered reports again",
                 expected: Verdict::Holds,
                 because: "The item was put back when it was reported.",
-                source: "fs/eventpoll.c:2114, ep_deliver_event(); rust/eventpoll/wait.rs, scan()",
+                source: "fs/eventpoll.c:2114, ep_deliver_event(); rust/eventpoll/wait.rs, drain()",
                 experiment: level_reports_again,
             },
             Claim {

@@ -51,7 +51,8 @@ pub fn mechanism() -> Mechanism {
                        interrupt",
                 expected: Verdict::Holds,
                 because: "",
-                source: "fs/eventpoll.c:2349, schedule_hrtimeout_range(); rust/kernel_ext/hrtimeout.rs",
+                source:
+                    "fs/eventpoll.c:2349, schedule_hrtimeout_range(); rust/kernel_ext/hrtimeout.rs",
                 experiment: by_timer,
             },
             Claim {
@@ -68,7 +69,7 @@ pub fn mechanism() -> Mechanism {
                        number of watched files",
                 expected: Verdict::Holds,
                 because: "",
-                source: "fs/eventpoll.c:2128, ep_send_events(); rust/eventpoll/wait.rs, scan()",
+                source: "fs/eventpoll.c:2128, ep_send_events(); rust/eventpoll/wait.rs, drain()",
                 experiment: scanning::instance_is_flat,
             },
             Claim {
