@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Exercises: a folder of Documentation/exercises each.
+# Exercises. Each is a folder in Documentation/exercises, with these files:
 #   task.rst       the task
-#   prepare.patch  the state that the reader starts from, if it is not that of the checkout
+#   prepare.patch  optional; changes the checkout to the state that the exercise starts from
 #   change.patch   the solution
-#   verdict        a keyword and its value on each line:
-#     grade N           1 is for a first day
+#   verdict        the expected result, with a keyword and its value on each line:
+#     grade N           the difficulty; 1 is the easiest
 #     title TEXT        one line for the list
-#     when everyday|long   which of make test and make test-long tries it
-#     seconds N         the time that it takes, about
-#     run COMMAND       is run at the top of the checkout
-#     status N          its exit status
-#     fails PATTERN     a test of this name fails; all that fail must match one of these patterns
+#     when everyday|long   run it in make test, or in make test-long
+#     seconds N         the approximate duration
+#     run COMMAND       the command, which runs at the top of the checkout
+#     status N          the command's exit status
+#     fails PATTERN     a test of this name fails; each failed test must match such a pattern
 #     passes PATTERN    a test of this name passes
 #     prints REGEX      a line of the output matches
 #     ratio NAME OP X   a line of the output is "ratio NAME: NUMBER", and NUMBER OP X holds, where
@@ -19,6 +19,7 @@
 
 exercises=${REPOLL_EXERCISES:-$checkout/Documentation/exercises}
 
+# exercise_names : all names, the easiest first.
 exercise_names() {
 	local file
 	for file in "$exercises"/*/verdict; do
@@ -27,10 +28,10 @@ exercise_names() {
 	done | sort -n | cut -d' ' -f2
 }
 
-# field FILE KEYWORD : all values of the keyword, one on each line.
+# field FILE KEYWORD : all values of the keyword, one per line.
 field() { sed -n "s/^$2 //p" "$1"; }
 
-# choose NAME : sets what the functions below use of an exercise.
+# choose NAME : sets name, folder, kind, seconds and command of an exercise.
 choose() {
 	name=$1 folder=$exercises/$1
 	[[ $1 != */* && -e $folder/verdict ]] || die "there is no exercise '$1': make exercise lists them"
@@ -45,37 +46,38 @@ list() {
 	done
 	cat <<-'EOT'
 
-	make exercise E=NAME            sets one up in the checkout, and prints its task
-	make exercise E=NAME CHECK=mine tries the change that you made
-	make exercise E=NAME CHECK=1    tries the solution in a copy
+	make exercise E=NAME            sets up an exercise in the checkout and prints its task
+	make exercise E=NAME CHECK=mine tests your change
+	make exercise E=NAME CHECK=1    tests the solution in a copy of the checkout
 	EOT
 }
 
-# The files that the patches of the exercise change.
+# patched_files : the files that the patches of the exercise change.
 patched_files() {
 	find "$folder" \( -name prepare.patch -o -name change.patch \) -exec cat {} + |
 		sed -nE 's/^(---|\+\+\+) [ab]\/([^\t]*).*/\2/p' | sort -u
 }
 
-# apply_patch TOP PATCH [OPTION...] : a folder that git does not know is patched, too.
+# apply_patch TOP PATCH [OPTION...] : applies a patch to a folder, which may be outside of git.
 apply_patch() {
 	local top=$1 patch=$2
 	shift 2
 	(cd "$top" && GIT_CEILING_DIRECTORIES=$(dirname "$top") git apply --whitespace=nowarn "$@" "$patch")
 }
 
+# set_up NAME : prepares the checkout for an exercise and prints the task.
 set_up() {
 	local changed files patch
 	choose "$1"
 	mapfile -t files < <(patched_files)
 	changed=$(git -C "$checkout" status --porcelain -- "${files[@]}" 2>/dev/null | cut -c4- | paste -sd' ')
-	[[ -z $changed ]] || die "changed already: $changed: commit it, or git checkout it, then call again"
+	[[ -z $changed ]] || die "changed already: $changed: commit it, or git checkout it, then repeat the command"
 	patch=$folder/prepare.patch
 	[[ -e $patch ]] || patch=$folder/change.patch
 	apply_patch "$checkout" "$patch" --check 2>/dev/null ||
 		die "$name does not fit this checkout: git checkout ${files[*]}"
 	[[ $patch == */change.patch ]] || apply_patch "$checkout" "$patch"
-	# Without the licence line, and the markup of literals.
+	# Prints the task without the licence line and the markup of literals.
 	sed -e '1,2 { /^\.\. SPDX/d; /^$/d }' -e 's/``//g' "$folder/task.rst"
 	cat <<-EOT
 
@@ -86,11 +88,11 @@ set_up() {
 }
 
 need_cache() {
-	[[ -e $(rootfs_folder)/etc/repoll-toolchain ]] || die "the cache is empty: make setup fills it, in up to 10 minutes, once"
+	[[ -e $(rootfs_folder)/etc/repoll-toolchain ]] || die "the cache is empty: make setup fills it, once, in about 4 minutes"
 }
 
-# Makes $copy the same as the checkout. Files that are the same are not touched, so that what was
-# built from them stays.
+# synchronise : sets $copy and makes it equal to the checkout. Equal files are not touched, so that
+# their build outputs stay valid.
 synchronise() {
 	local file
 	copy=$(build_folder exercise)
@@ -106,46 +108,48 @@ synchronise() {
 	done <"$copy.files"
 }
 
-# apply_all TOP : the state to start from, and the solution.
+# apply_all TOP : applies prepare.patch and change.patch.
 apply_all() {
 	local patch
 	for patch in "$folder"/{prepare,change}.patch; do
 		[[ ! -e $patch ]] || apply_patch "$1" "$patch" ||
-			die "$(basename "$patch") of $name does not apply: git checkout what you changed, or try your change by CHECK=mine"
+			die "$(basename "$patch") of $name does not apply: git checkout what you changed, or test your change with CHECK=mine"
 	done
 }
 
 try_solution() {
-	# The programs, by a hash of their sources, are those of the copy too, and here crates are
-	# compiled already.
+	# Programs are cached by the hash of their sources, so the copy uses the programs that are
+	# built here, where their crates are compiled already.
 	[[ ! $command =~ --programs\ ([^\ ]+) ]] || (build_userspace ${BASH_REMATCH[1]//,/ })
 	synchronise
 	apply_all "$copy"
 	try_in "$copy"
 }
 
-# try_in TOP : runs the command there, shows what it prints, and compares the verdict.
+# try_in TOP : runs the command in TOP, shows its output, and compares the result with the verdict.
 try_in() {
 	local status output
 	output=$REPOLL_CACHE/log/exercise-$name.$(key_of "$checkout").log
 	mkdir -p "${output%/*}"
 	say "  $name: $command"
 	set +e
-	# REPOLL_PROGRAMS may name programs of other sources.
+	# REPOLL_PROGRAMS may name programs that were built from other sources.
 	(cd "$1" && exec env -u REPOLL_PROGRAMS -u MAKEFLAGS RUST_BACKTRACE=0 REPOLL_CARGO_TARGET="$(build_folder cargo)" bash -c "$command") 2>&1 </dev/null | tee "$output" | sed -u 's/^/  | /' >&2
 	status=${PIPESTATUS[0]}
 	set -e
-	compare_verdict "$folder/verdict" "$output" "$status" || die "$name: the verdict is another than $folder/verdict says"
-	say "  $name: the verdict is what must come"
+	compare_verdict "$folder/verdict" "$output" "$status" || die "$name: the result differs from $folder/verdict"
+	say "  $name: the result is as expected"
 }
 
 # results OUTPUT : prints "ok NAME" or "fails NAME" for each test, of KTAP or of cargo test.
 results() {
-	ktap_results <"$1" | sed -nE 's/^passed\t/ok /p; s/^failed\t/fails /p'
-	sed -nE -e 's/^test ([^ ]+)( - should panic)? \.\.\. ok$/ok \1/p' -e 's/^test ([^ ]+)( - should panic)? \.\.\. FAILED$/fails \1/p' "$1"
+	{
+		cat "$1"
+		{ grep '^test .* \.\.\. ' "$1" || true; } | sed 's/ - should panic / /' | { ktap_from_cargo || true; }
+	} | ktap_results | sed -nE 's/^passed\t/ok /p; s/^failed\t/fails /p'
 }
 
-# compare_verdict VERDICT OUTPUT STATUS : prints what differs.
+# compare_verdict VERDICT OUTPUT STATUS : fails, and prints the differences, if there are any.
 compare_verdict() {
 	local differs='' line pattern matched status=$3 wanted number
 	local results=()
@@ -153,7 +157,7 @@ compare_verdict() {
 	differ() { echo "  differs: $1"; differs=yes; }
 
 	wanted=$(field "$1" status)
-	[[ -z $wanted || $wanted == "$status" ]] || differ "status $status, wanted $wanted"
+	[[ -z $wanted || $wanted == "$status" ]] || differ "status $status, expected $wanted"
 
 	for line in "${results[@]}"; do
 		[[ $line == fails\ * ]] || continue
@@ -169,23 +173,23 @@ compare_verdict() {
 		[[ $matched ]] || differ "no test that ${line%% *}: ${line#* }"
 	done < <(grep -E '^(fails|passes) ' "$1")
 	while read -r line; do
-		grep -qE -- "$line" "$2" || differ "nothing printed matches: $line"
+		grep -qE -- "$line" "$2" || differ "no line of the output matches: $line"
 	done < <(field "$1" prints)
 	while read -r line; do
 		wanted=${line##* } number=$(sed -nE "s/^ratio ${line% [<>] *}: ([0-9.]+)$/\1/p" "$2" | tail -n 1)
-		[[ $number ]] && awk "BEGIN { exit !($number ${line: -$((${#wanted} + 2)):1} $wanted) }" || differ "ratio ${number:-(none)}, wanted: $line"
+		[[ $number ]] && awk "BEGIN { exit !($number ${line: -$((${#wanted} + 2)):1} $wanted) }" || differ "ratio ${number:-(none)}, expected: $line"
 	done < <(field "$1" ratio)
 	[[ ! $differs ]]
 }
 
-# is_whole NAME : what make test can say without a guest.
+# is_whole NAME : checks the files of an exercise, without a guest.
 is_whole() {
 	local keyword file top
 	choose "$1"
 	for keyword in grade title when seconds run; do
-		[[ $(field "$folder/verdict" "$keyword" | wc -l) == 1 ]] || { echo "verdict: not one '$keyword'"; return 1; }
+		[[ $(field "$folder/verdict" "$keyword" | wc -l) == 1 ]] || { echo "verdict: needs exactly one '$keyword'"; return 1; }
 	done
-	grep -qE '^(fails|passes|prints|ratio) ' "$folder/verdict" || { echo "verdict: says nothing of what must come"; return 1; }
+	grep -qE '^(fails|passes|prints|ratio) ' "$folder/verdict" || { echo "verdict: has no expectation: fails, passes, prints or ratio"; return 1; }
 	grep -qF -- "$command" "$folder/task.rst" || { echo "task.rst: does not name the command: $command"; return 1; }
 	top=$(mktemp -d "$REPOLL_CACHE/exercise.XXXXXX")
 	patched_files | while read -r file; do

@@ -16,6 +16,7 @@
 # ---- the writer
 
 # ktap_begin [WORD...] : starts a report; tests run only if their name contains one of the words.
+# shellcheck disable=SC2120 # callers in other files pass words
 ktap_begin() {
 	ktap_number=0 ktap_passed=0 ktap_failed=0 ktap_skipped=0
 	ktap_words=("$@")
@@ -99,6 +100,23 @@ ktap_end() {
 
 # ktap_sum PASSED FAILED SKIPPED : prints the closing line.
 ktap_sum() { printf '%d passed, %d failed, %d skipped\n' "$@"; }
+
+# ktap_from_cargo : translates the output of cargo test on standard input.
+ktap_from_cargo() {
+	local line name
+	ktap_begin
+	while IFS= read -r line; do
+		name=${line#test }
+		case $line in
+		test\ *' ... ok') ktap_result passed "${name% ... ok}" ;;
+		test\ *' ... FAILED') ktap_result failed "${name% ... FAILED}" ;;
+		test\ *' ... ignored'*) ktap_result skipped "${name% ... ignored*}" ignored ;;
+		'' | running\ *\ test* | 'test result: ok'* | ' '*Running\ * | ' '*Doc-tests\ * | ' '*Compiling\ * | ' '*Finished\ *) ;;
+		*) ktap_diagnostics <<<"$line" ;;
+		esac
+	done
+	ktap_end
+}
 
 # ---- the reader
 

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Model checking of what the module shares without a lock, over loom's atomics: all interleavings,
-//! with all values that a load may return in the C11 memory model.
+//! Model checking of the module's lock-free code with loom: in all interleavings, with all values
+//! that a load may return in the C11 memory model.
 //!
-//! There is nothing here but tests. Five files of the module are compiled from their own source:
+//! This crate contains only tests. Five files of the module are compiled from their own source:
 //! `ready_queue.rs` and `ready_list.rs` (`tests.rs`; `weakened.rs`; `random.rs`, larger, over
-//! shuttle's atomics), `llist.rs` (`closed.rs`), `limits.rs` and `throttle.rs` (`numbers.rs`). What
-//! needs the kernel has a twin: `rearm.rs`, `pollwake.rs`, `pollfree.rs`, `last_close.rs`,
-//! `order_by_lock.rs`, `publish.rs`. Each model has variants with one order less, which must fail.
-//! `Documentation/explanation/ordering.rst` is the table of all; it says where the kernel's memory
-//! model differs from C11's.
+//! shuttle's atomics), `llist.rs` (`closed.rs`), `limits.rs` and `throttle.rs` (`numbers.rs`). Code
+//! that needs the kernel has a twin here: `rearm.rs`, `pollwake.rs`, `pollfree.rs`,
+//! `last_close.rs`, `order_by_lock.rs`, `publish.rs`. Each model has variants with one order less,
+//! which must fail. `Documentation/explanation/ordering.rst` lists all models, and the differences
+//! between the kernel's memory model and C11's.
 //!
-//! Run them with `cargo test -p repoll-model`.
+//! Run the models with `cargo test -p repoll-model`.
 
 #[cfg(test)]
 mod atomic;

@@ -4,8 +4,7 @@
 //!
 //! Twins of `MiscDeviceRegistration::live` of `rust/kernel_ext/miscdevice.rs`, `SetOnce` of
 //! `set_once.rs`, the table's state and `Registration::attached` of `file_table.rs`, and `Inside`
-//! of `kernel_ext/ftrace.rs`, which need the kernel. If one of them is changed there, change it
-//! here.
+//! of `kernel_ext/ftrace.rs`, which need the kernel. Keep the twins in step.
 
 use super::check::{check, join};
 use loom::{
