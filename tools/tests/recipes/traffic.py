@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the recipes look at: a program that uses all that repoll has.
+"""The program that the recipes trace. It uses all parts of repoll.
 
-Two threads wait for datagrams on one epoll, which is level-triggered, so that one of them is often
-woken for nothing; others use poll and select; a timer and an event source are watched, too.
+Two threads wait for datagrams on one level-triggered epoll, so one of them is often woken in vain.
+Other threads use poll and select. A timer and an event source are watched, too.
 """
 
 import os
@@ -23,7 +23,7 @@ ep.register(stop, select.EPOLLIN)
 
 
 def serve():
-    """Sends back what comes, until it is told to stop."""
+    """Echoes datagrams until `stop` is readable."""
     while True:
         for fd, _ in ep.poll():
             if fd == stop:
@@ -36,7 +36,7 @@ def serve():
 
 
 def ask_with_poll(idle):
-    """Asks, and waits for the answer with poll, beside files that nothing comes to."""
+    """Sends requests and waits for the answers with poll, together with idle files."""
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     client.connect(server.getsockname())
     poll = select.poll()
