@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Limits on the callbacks of one wake-up: the watches of a file, and the pollers of an instance.
 //!
-//! The numbers are those of `rust/eventpoll/crowd.rs`.
+//! The numbers are those of `rust/eventpoll/fanout.rs`.
 
 use crate::registry::{repoll_only, Test};
 use crate::settings;
