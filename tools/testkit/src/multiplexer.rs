@@ -5,7 +5,7 @@ use crate::files::timespec;
 use crate::memory::Place;
 use crate::raw;
 use repoll::sys::{self, repoll_ctl as CtlArgument, repoll_wait as WaitArgument};
-use repoll::{CreateFlags, Event, EventFlags, Instance, SignalSet};
+use repoll::{CreateFlags, Event, EventFlags, Instance, OpenError, SignalSet};
 use rustix::event::epoll;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -161,7 +161,8 @@ impl Multiplexer for Repoll {
     }
 
     fn new() -> io::Result<Self> {
-        Ok(Self(Instance::open()?))
+        // The errno is kept: a test may expect one.
+        Ok(Self(Instance::open().map_err(OpenError::into_inner)?))
     }
 
     fn from_descriptor(fd: OwnedFd) -> Self {
