@@ -28,7 +28,6 @@
 mod closed_list;
 mod file_table;
 pub(crate) mod last_close;
-mod ready_list;
 pub(crate) mod ready_queue;
 mod ready_sync;
 pub(crate) mod topology;

@@ -205,7 +205,8 @@ impl<H: EntryHook> Hook<H> {
     ///
     /// - EBUSY if there is a hook with this `state`, or ftrace is switched off, or, for a direct
     ///   call, if the function has one or a livepatch;
-    /// - EINVAL if this kernel has no such function, or it can't be traced;
+    /// - EINVAL if this kernel has no such function, it can't be traced, or its name has more than
+    ///   31 bytes;
     /// - ENODEV if ftrace has shut itself down;
     /// - EOPNOTSUPP without direct calls.
     ///
@@ -221,9 +222,9 @@ impl<H: EntryHook> Hook<H> {
         function: &CStr,
         means: Means,
     ) -> Result<Self> {
-        // ftrace_set_filter() may write to the name.
+        // ftrace_set_filter() may write to the name, and looks for its end.
         let mut name = [0u8; 32];
-        let bytes = function.to_bytes();
+        let bytes = function.to_bytes_with_nul();
         name.get_mut(..bytes.len())
             .ok_or(EINVAL)?
             .copy_from_slice(bytes);
@@ -238,7 +239,7 @@ impl<H: EntryHook> Hook<H> {
             to_result(bindings::ftrace_set_filter(
                 ops,
                 name.as_mut_ptr().cast(),
-                bytes.len() as i32,
+                function.to_bytes().len() as i32,
                 1,
             ))
             .and_then(|()| {

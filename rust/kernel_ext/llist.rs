@@ -61,7 +61,8 @@ use core::ptr;
 ///
 /// # Safety
 ///
-/// `link()` always returns the same pointer, to a part of `self` that is initialised.
+/// `link()` always returns the same pointer, to a part of `self` that is initialised and may be
+/// written through a shared reference, as the content of an `UnsafeCell`.
 pub(crate) unsafe trait HasLink: Sized {
     /// The place of the next element's address.
     fn link(&self) -> *mut *mut Self;

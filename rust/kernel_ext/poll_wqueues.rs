@@ -140,12 +140,14 @@ pub(crate) struct EntryWakeUp {
 pub(crate) trait Observer: 'static {
     /// An entry was called. Any context, under the lock of the file's wait queue: must not sleep,
     /// nor take a lock under which a wait queue is woken elsewhere.
-    fn called(wake: EntryWakeUp);
+    ///
+    /// `wake` reads what it returns, so that an observer that is off need not.
+    fn called(wake: impl FnOnce() -> EntryWakeUp);
 }
 
 impl Observer for () {
     #[inline]
-    fn called(_: EntryWakeUp) {}
+    fn called(_: impl FnOnce() -> EntryWakeUp) {}
 }
 
 /// The wait queues that one call of one task waits on; see the [module](self).
@@ -461,7 +463,7 @@ unsafe extern "C" fn wake<O: Observer>(
         )
     };
     let matches = key == 0 || key & this.events != 0;
-    O::called(EntryWakeUp {
+    O::called(|| EntryWakeUp {
         pid: waiter.pid,
         fd: this.fd,
         events: key,
@@ -486,6 +488,7 @@ impl Waiter {
     /// # Safety
     ///
     /// The task has not exited.
+    #[inline]
     unsafe fn wake(&self, mode: c_uint, sync: c_int) -> c_int {
         self.wakeups.fetch_add(1, Relaxed);
         // The writes of the file's owner come before that of `triggered`: pairs with the barrier in

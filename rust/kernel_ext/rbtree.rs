@@ -84,11 +84,12 @@ impl<const ID: u64> Node<ID> {
 }
 
 /// An item that can be in a tree with this `ID`. A type with several nodes can be in several kinds
-/// of trees, each with a key of its own.
+/// of trees, each with a key of its own; one item is in one tree at a time.
 ///
 /// # Safety
 ///
-/// At `OFFSET` bytes from the item's start there is a [`Node<ID>`].
+/// At `OFFSET` bytes from the item's start there is a [`Node<ID>`], which nothing moves or
+/// overwrites while the item is shared.
 pub(crate) unsafe trait HasNode<const ID: u64 = 0> {
     /// The node's offset.
     const OFFSET: usize;

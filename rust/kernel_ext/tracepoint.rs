@@ -33,6 +33,9 @@ pub(crate) const fn check<T: TraceArg>(_: &T) {}
 /// Declares tracepoints: the module `is_on` has a function for each that says whether anybody
 /// listens, and the module `record` one that records.
 ///
+/// The functions of `$bindings` must have the types that C has, as bindgen's have: the macro can't
+/// check that.
+///
 /// `declare_trace!` is invoked in the parent of the module `$bindings`, which is bindgen's output
 /// for the header that declares them. That header is included with `CREATE_RUST_TRACE_POINTS` by a
 /// C file of the same module.

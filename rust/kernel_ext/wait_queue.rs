@@ -323,6 +323,7 @@ impl Entry {
     /// - `head` is valid, and lives as long as [`Entry`]'s invariants ask for.
     /// - `wake` may be called with an entry whose [`Entry::private`] is `private` until
     ///   [`Entry::remove`] has returned.
+    #[inline]
     pub(crate) unsafe fn add(
         this: *const Self,
         head: *mut bindings::wait_queue_head,
@@ -379,6 +380,7 @@ impl Entry {
     ///
     /// Called by the wake function as its last action, for the entry that it was called with, under
     /// the queue's lock. The entry may be gone when this returns.
+    #[inline]
     pub(crate) unsafe fn went_away(entry: *mut bindings::wait_queue_entry) {
         // CAST: `entry` is the first field of an `Entry`, which is `repr(C)`.
         let this = entry.cast::<Entry>();

@@ -26,6 +26,8 @@ use crate::trace::{
         REPOLL_CALL_POLL,
         REPOLL_CALL_SELECT, //
     },
+    is_on,
+    record,
     trace, //
 };
 use crate::uapi::counts::{
@@ -144,13 +146,12 @@ struct Traced;
 
 impl Observer for Traced {
     #[inline]
-    fn called(wake: EntryWakeUp) {
-        trace!(select_wake(
-            wake.pid,
-            wake.fd,
-            wake.events,
-            wake.matches.into()
-        ));
+    fn called(wake: impl FnOnce() -> EntryWakeUp) {
+        // Not `trace!`: all arguments are of one value, which is read while the tracepoint is on.
+        if is_on::select_wake() {
+            let wake = wake();
+            record::select_wake(wake.pid, wake.fd, wake.events, wake.matches.into());
+        }
     }
 }
 

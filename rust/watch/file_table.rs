@@ -139,6 +139,7 @@ pub(super) static TABLE: Table = Table {
 
 impl Table {
     /// The bucket of this index; ENODEV without a [`Claim`], EINVAL for [`UNPREPARED`].
+    #[inline]
     fn bucket(&self, index: usize) -> Result<&Bucket> {
         if self.state.load(Acquire) < VERIFYING {
             return Err(ENODEV);
@@ -172,6 +173,7 @@ impl Table {
     /// Relaxed: the seed was stored before the state in which watches are registered. The hook for
     /// a watched file is ordered after the registration by the file's count of references; for
     /// another file any bucket will do.
+    #[inline]
     fn index(&self, file: *mut bindings::file) -> usize {
         let hash = (file as u64 ^ self.seed.load(Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (hash >> (u64::BITS - BUCKET_BITS)) as usize

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The links of the items of a [`ready_queue`](super::ready_queue), and the consumer's lists of
+//! The links of the items of a [`ready_queue`](super), and the consumer's lists of
 //! them.
 
-use super::ready_sync::{
+use super::super::ready_sync::{
     unique_number,
     Flag,
     Slot,

@@ -74,11 +74,10 @@
 //! The links of an enrolled item belong to the thread that set its bit, up to the push; then to the
 //! consumer.
 
-use super::ready_list::{
-    List,
-    QueueId,
-    QueueState, //
-};
+// Part of the queue: nothing else may change the links.
+#[path = "ready_list.rs"]
+mod ready_list;
+
 use super::ready_sync::{
     relax,
     Arc,
@@ -90,8 +89,13 @@ use core::{
     marker::PhantomData,
     ptr, //
 };
+use ready_list::{
+    List,
+    QueueId,
+    QueueState, //
+};
 
-pub(crate) use super::ready_list::{
+pub(crate) use ready_list::{
     HasLinks,
     Links, //
 };

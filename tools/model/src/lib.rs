@@ -45,9 +45,6 @@ mod publish;
 #[expect(clippy::duplicate_mod, reason = "the same source over other atomics")]
 mod random;
 #[cfg(test)]
-#[path = "../../../rust/watch/ready_list.rs"]
-mod ready_list;
-#[cfg(test)]
 #[path = "../../../rust/watch/ready_queue.rs"]
 mod ready_queue;
 #[cfg(test)]

@@ -26,8 +26,6 @@
 //! order, for loom), and `requeue()` and `put_back()` that do not wait for a push (loom's tests
 //! find it).
 
-#[path = "../../../rust/watch/ready_list.rs"]
-mod ready_list;
 #[path = "../../../rust/watch/ready_queue.rs"]
 mod ready_queue;
 mod ready_sync;
