@@ -157,7 +157,7 @@ pub fn table(rounds: usize) -> Result<String> {
         )?;
         writeln!(
             ratios,
-            "ratio repoll to epoll, {producers} producers: {ratio:.2}"
+            "ratio repoll to epoll, producers {producers}: {ratio:.2}"
         )?;
     }
     Ok(text + &ratios)
