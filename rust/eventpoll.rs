@@ -32,6 +32,9 @@
 //!     > bucket             spinlock, process context only: part of the table of watched files
 //!       > whead->lock      spinlock of a watched file's wait queue: not ours, any context
 //!         > waiters, pollers   locks of our own wait queues: any context
+//!
+//!   Eventpoll::arrival     mutex, one per instance: an outsider registers, under no lock of ours
+//!   > pollers              as above
 //! ```
 //!
 //! - `locked` is a mutex because delivery writes to user memory, and a file's `->poll` may sleep.
@@ -64,6 +67,7 @@
 //! | `Eventpoll::ready` | no lock: see [`ready_queue`](crate::watch::ready_queue) |
 //! | `Eventpoll::closed` | no lock to fill it, `locked` to empty it |
 //! | `Eventpoll::waiters`, `pollers` | their own locks |
+//! | `Eventpoll::arrival` | itself: no field, but the count of pollers until one is registered |
 //! | `Eventpoll::poller_limit`, `poller_limit_hit` | no lock: they change in one direction only |
 //! | `Eventpoll::topology`: results of a walk | the topology's lock |
 //! | `Item::events` | `locked` to write; the callback reads it without: `Item::set_interest` |

@@ -81,10 +81,9 @@ const IOWR: u32 = _IOC_WRITE | _IOC_READ;
 static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
 
 /// Prepares the multiplexer. A user may have `max_user_watches` watches; 0 is the C epoll's limit.
-/// `last_close_functions` is as for [`Watch::register_last_close`], whose result it returns.
-/// Sleeps.
+/// `last_close_functions` is as for [`Watch::notice_last_close`], whose result it returns. Sleeps.
 ///
-/// [`Watch::register_last_close`]: crate::watch::Watch::register_last_close
+/// [`Watch::notice_last_close`]: crate::watch::Watch::notice_last_close
 pub(crate) fn init(max_user_watches: i64, last_close_functions: u32) -> Result<LastClose> {
     let max = match max_user_watches {
         max if max > 0 => max,

@@ -44,7 +44,7 @@ pub(crate) const fn check<T: TraceArg>(_: &T) {}
 ///
 /// ```
 /// mod bindings {
-///     // bindgen makes this of `DECLARE_RUST_DO_TRACE(sample_open, ...)`.
+///     // bindgen makes this of `TRACE_EVENT(sample_open, ...)`.
 ///     extern "C" {
 ///         pub(crate) static mut __tracepoint_sample_open: kernel::bindings::tracepoint;
 ///         pub(crate) fn rust_do_trace_sample_open(number: u32);
