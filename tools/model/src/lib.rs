@@ -11,7 +11,7 @@
 //! which must fail. `Documentation/explanation/ordering.rst` lists all models, and the differences
 //! between the kernel's memory model and C11's.
 //!
-//! Run the models with `cargo test -p repoll-model`.
+//! Run the models with `tools/harness/cmd/cargo test -p repoll-model`.
 
 #[cfg(test)]
 mod atomic;
