@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The event source: a file that wakes its pollers, where [`eventpoll`](crate::eventpoll) is woken.
+//! The event source, the counterpart of [`eventpoll`](crate::eventpoll): a file that wakes its
+//! pollers.
 //!
 //! An open `/dev/repoll-source` is a [`Source`]: a bounded queue of messages ([`queue`]). Programs
 //! write and read messages; a timer ([`timer`]) and a network interface ([`nic`]) feed the queue

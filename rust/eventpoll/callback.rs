@@ -92,7 +92,8 @@ impl WatchOps for Item {
     fn closed(this: Closed<Self>) {
         this.trace_closed();
         // Once the item is in the list, another thread may reap it, and with it the item's
-        // reference to the instance: so take one. To drop it does not sleep, even as the last one.
+        // reference to the instance: so take one. Dropping it does not sleep, even if it is the
+        // last one.
         let ep = this.ep.clone();
         ep.closed.push(this);
     }

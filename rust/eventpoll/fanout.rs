@@ -58,7 +58,7 @@ impl Eventpoll {
     /// Process context, sleeps.
     ///
     /// If the limit is lowered between the count and the registration, it is exceeded by one
-    /// outsider: no lock orders the two, and to the bound on callbacks one is nothing.
+    /// outsider: no lock orders the two, and one more does not matter to the bound on callbacks.
     pub(super) fn register_outsider(&self, table: &PollTable<'_>) -> bool {
         let _arrival = self.arrival.lock();
         let room = Epitem::has_room_for_others(&self.pollers, self.poller_limit.get());

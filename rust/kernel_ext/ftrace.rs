@@ -18,8 +18,8 @@
 //!
 //! # The end
 //!
-//! No task may be in the hook when its code is freed. Neither means counts its callers. To
-//! unregister patches the function, and then waits for a grace period of Tasks RCU, in which each
+//! No task may be in the hook when its code is freed. Neither means counts its callers.
+//! Unregistering patches the function, then waits for a grace period of Tasks RCU, in which each
 //! task has left the hook or has gone to sleep. A task that sleeps does not count as a reader:
 //! `rcu_tasks_is_holdout()` looks at `on_rq` only, and a wait for a spinlock of PREEMPT_RT takes
 //! the task off its run queue. So [`Inside`] counts the tasks that may sleep:
@@ -32,7 +32,7 @@
 //! 3. Some of those may be preempted, or run, in the hook's last instructions, where nothing
 //!    sleeps. The second grace period waits for them.
 //!
-//! `kernel/bpf/trampoline.c` frees its trampolines so: `bpf_tramp_image_put()`.
+//! `kernel/bpf/trampoline.c` frees its trampolines in the same way: `bpf_tramp_image_put()`.
 //! `tools/model/src/publish.rs` has a twin: change both.
 
 use super::{
@@ -131,7 +131,7 @@ impl HookState {
     }
 }
 
-/// To be added, wrapping.
+/// Subtracts one when it is added with wrapping.
 const MINUS_ONE: u64 = u64::MAX;
 
 /// A task is in a part of the hook that may sleep. Nothing is counted on kernels where the hook's

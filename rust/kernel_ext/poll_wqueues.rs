@@ -141,7 +141,7 @@ pub(crate) trait Observer: 'static {
     /// An entry was called. Any context, under the lock of the file's wait queue: must not sleep,
     /// nor take a lock under which a wait queue is woken elsewhere.
     ///
-    /// `wake` reads what it returns, so that an observer that is off need not.
+    /// `wake` gathers the details when it is called; an observer that is off does not call it.
     fn called(wake: impl FnOnce() -> EntryWakeUp);
 }
 

@@ -110,7 +110,7 @@ pub(super) enum Kind {
 
 /// The memory for one message, and perhaps a message.
 struct Buffer {
-    /// As long as a message may be.
+    /// Room for the longest message.
     bytes: KVVec<u8>,
     /// The length of the message.
     length: usize,
@@ -128,7 +128,7 @@ pub(super) struct Queue {
     pub(super) id: u32,
     /// The account of the user who opened the file: its memory is charged there. Does not change.
     account: Account,
-    /// Any context.
+    /// The buffers, the counts and the flags. Locked in any context.
     #[pin]
     state: SpinLockIrq<State>,
     /// Tasks that sleep in a read, until there is a message.

@@ -12,10 +12,10 @@ use crate::kernel_ext::{
 
 /// Paces pieces of work of several interrupts, on any CPUs.
 ///
-/// Time pays for work: a piece of work that took *t* costs three times *t*, and *t* of that is paid
-/// when it ends. The rest of the price is the *debt*. While the debt is at most [`BURST`], work may
-/// begin at once. A piece of work that makes the debt larger begins a *rest*, in which no work may
-/// begin. The rest lasts until all is paid.
+/// A token bucket: a piece of work that took *t* costs three times *t*, and passing time pays. So
+/// *t* is paid when the work ends. The unpaid part is the *debt*. While the debt is at most
+/// [`BURST`], work may begin at once. A piece of work that makes the debt larger begins a *rest*,
+/// in which no work may begin. The rest lasts until all is paid.
 ///
 /// So a piece of work that takes longer than half of [`BURST`] is followed by a rest at least twice
 /// as long. Pieces of work that follow each other without a rest take half of [`BURST`] together,

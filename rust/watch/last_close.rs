@@ -15,8 +15,8 @@
 //! an `ftrace_ops`, which leaves the function to BPF programs.
 //!
 //! A function that exists may still not be called: both are external functions, but a kernel built
-//! with LTO has inlined copies in `__fput()`. A notice that never comes is a use after free. So a
-//! hook is relied on only after it was seen to work: [`LastClose::register`] watches a file of its
+//! with LTO has inlined copies in `__fput()`. A missed notice leads to a use after free. So a hook
+//! is relied on only after it was seen to work: [`LastClose::register`] watches a file of its
 //! own, closes it, and checks that the watch has ended. It takes the first function that passes, or
 //! fails. With LTO it always fails: there one notice of a close says nothing about other closes.
 //!
@@ -70,11 +70,10 @@ impl EntryHook for CloseHook {
 
 direct_callee!(CloseHook);
 
-/// Watches are ended at the last close of their files from its making to its drop. There can be
-/// one.
+/// While this exists, the last close of a file ends its watches. At most one exists.
 ///
-/// It must outlive all watches. It is the module's, which can't be unloaded while there is an
-/// instance, and watches are an instance's.
+/// It must outlive all watches. Instances own the watches, and the module, which owns this, can't
+/// be unloaded while there is an instance.
 pub(crate) struct LastClose {
     // Dropped in this order.
     _hook: Hook<CloseHook>,
@@ -82,8 +81,8 @@ pub(crate) struct LastClose {
 }
 
 /// The functions that the hook can be on. `__fput()` calls the latter two, whose only argument is a
-/// `struct file *`. The first one is for tests of a hook that gives no notice: its first argument
-/// is a `struct file *`, and it uses no other.
+/// `struct file *`. The first one is for tests of a hook that is not called at a last close: its
+/// first argument is a `struct file *`, and the hook uses no other.
 const FUNCTIONS: [&CStr; 3] = [
     c"noop_llseek",
     c"security_file_release",
@@ -162,7 +161,7 @@ fn hook_first_of(functions: u32) -> Result<Hook<CloseHook>> {
         match hook.and_then(|hook| Ok((verify()?, hook))) {
             Ok((true, hook)) => return Ok(hook),
             Ok((false, _)) => refusal = None,
-            // A missing notice is the better reason.
+            // A missing notice explains more than an error.
             Err(e) => refusal = refusal.and(Some(e)),
         }
     }
@@ -194,9 +193,9 @@ fn refuse(error: Option<Error>, means: Means) -> Error {
 
 /// Whether the last close of a file ends a watch of it.
 ///
-/// The file is new and has one reference, so its last close happens here; unless another task,
-/// which looks up another file by a pointer that has become this one, holds it for a moment. Hence
-/// three attempts.
+/// The file is new and has one reference, so its last close happens here, unless another task holds
+/// it for a moment: one that looks up a file which was freed, and whose address this file has.
+/// Hence three attempts.
 fn verify() -> Result<bool> {
     for _ in 0..3 {
         if verify_once()? {
