@@ -3,8 +3,8 @@
 //!
 //! A *world* begins empty: files and instances are opened, watched, written to, closed, by
 //! several tasks, one at a time. The files are the same for both sides, since watching a file
-//! does not change it; each operation on an instance is done to the C epoll's and to repoll's,
-//! and what they answer must be equal: results, errors, counts, events, data, and their order.
+//! does not change it; each operation on an instance is made on the C epoll and on repoll, and the
+//! answers must be equal: results, errors, counts, events, data, and their order.
 //!
 //! A program that shows a difference is shrunk, and printed so that `--replay` takes it.
 //!

@@ -31,7 +31,7 @@ pub struct Tried<'a> {
 ///
 /// # Errors
 ///
-/// No outcome causes one.
+/// Only a failed write of the text causes one, and no outcome.
 pub fn page(kernel: &str, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<String> {
     let mut page = String::new();
     let p = &mut page;

@@ -13,7 +13,7 @@ use repoll_testkit::signals::signal_this_process;
 
 /// Numbers below are left alone; from there on to [`END`] descriptors come and go.
 const FIRST: usize = 3;
-/// The descriptors that are not of the storm have numbers from here on.
+/// Descriptors that the calls must leave alone have numbers from here on.
 pub const END: usize = 72;
 
 /// A thread of the storm.

@@ -23,7 +23,7 @@ pub enum Count {
 pub struct Counter(&'static [AtomicU64; 4]);
 
 impl Counter {
-    /// Zero.
+    /// Makes counts of zero.
     pub fn new() -> io::Result<Self> {
         shared_counters().map(Self)
     }
@@ -37,7 +37,7 @@ impl Counter {
         self.of(count).load(Relaxed)
     }
 
-    /// One more.
+    /// Adds one.
     pub fn add(&self, count: Count) {
         self.of(count).fetch_add(1, Relaxed);
     }

@@ -3,8 +3,8 @@
 //! to a descriptor: by processes of several users and namespaces, in threads that share their
 //! descriptors, with pointers to nowhere and to memory that stalls, killed at any moment.
 //!
-//! A seed determines the calls of each thread, not how the threads meet. The module bears it if the
-//! kernel log stays empty (the harness sees to that), and afterwards an instance and a source
+//! A seed determines the calls of each thread, not how the threads interleave. The module passes if
+//! the kernel log stays empty (the harness sees to that), and afterwards an instance and a source
 //! work, no user has a watch left, and the module can be unloaded.
 
 mod aftermath;

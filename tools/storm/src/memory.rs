@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Memory to point the kernel at: good, bad, half good, and such that makes it wait.
+//! Memory to point the kernel at: valid, invalid, valid in part, and memory that stalls it.
 
 use repoll_testkit::memory::{page_size, Mapping};
 use repoll_testkit::random::Random;
@@ -50,7 +50,7 @@ impl Memory {
         })
     }
 
-    /// Puts a value somewhere, and returns the address; or another address, where it is not.
+    /// Puts a value somewhere and returns its address, or seldom returns a random address instead.
     pub fn put<T: Copy>(&self, random: &mut Random, value: T) -> usize {
         if random.chance(12) {
             return self.anywhere(random);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A process of the storm: who it is, where, and its threads.
+//! A process of the storm: its user, its namespaces and its threads.
 
 use crate::calls::{Caller, END};
 use crate::count::Counter;
@@ -18,12 +18,12 @@ const THREADS: u64 = 3;
 /// Users who are not root.
 pub const USERS: [u32; 2] = [4711, 4712];
 
-/// Who a process is, and where.
+/// The user and the namespaces of a process.
 #[derive(Clone, Copy, Debug)]
 pub enum Role {
     /// root.
     Root,
-    /// A user without any right.
+    /// A user without capabilities.
     User(u32),
     /// A user who is root in namespaces of their own.
     Namespaces(u32),
@@ -31,7 +31,7 @@ pub enum Role {
     Elsewhere,
 }
 
-/// In turn.
+/// The roles, which processes get in turn.
 pub const ROLES: [Role; 6] = [
     Role::Root,
     Role::User(USERS[0]),

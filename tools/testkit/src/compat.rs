@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The calls of a 32-bit program: `int 0x80`, with all that is pointed to below 4 GiB.
 //!
-//! A 64-bit process may enter the kernel so too, which takes the call for one of a 32-bit process:
-//! an ioctl reaches the file by its compat entry, pointers are 32 bits wide, and structures have
-//! their 32-bit layout.
+//! A 64-bit process may also enter the kernel in this way. The kernel then treats the call as that
+//! of a 32-bit process: an ioctl reaches the file by its compat entry, pointers are 32 bits wide,
+//! and structures have their 32-bit layout.
 
 use crate::files::timespec;
 use crate::memory::{Mapping, Place, Plain};
@@ -40,7 +40,8 @@ mod machine {
     ///
     /// # Safety
     ///
-    /// As the call has it. (Addresses that are not mapped are safe: the kernel checks.)
+    /// The arguments are valid for the call. (Addresses that are not mapped are safe: the kernel
+    /// checks.)
     pub unsafe fn call(number: u32, arguments: [u32; 6]) -> io::Result<usize> {
         let [b, c, d, si, di, bp] = arguments;
         let result: i32;
@@ -156,7 +157,7 @@ impl Low {
 ///
 /// # Safety
 ///
-/// As the request has it.
+/// The argument is valid for the request.
 pub unsafe fn ioctl(fd: &impl AsRawFd, request: u32, argument: u32) -> io::Result<usize> {
     // SAFETY: by the contract of this function.
     unsafe { call(IOCTL, [fd.as_raw_fd() as u32, request, argument, 0, 0, 0]) }
@@ -166,7 +167,7 @@ pub unsafe fn ioctl(fd: &impl AsRawFd, request: u32, argument: u32) -> io::Resul
 ///
 /// # Safety
 ///
-/// A call has just made it, so that nobody else has it.
+/// A call has just returned the descriptor, so nothing else owns it.
 unsafe fn owned(made: io::Result<usize>) -> io::Result<OwnedFd> {
     // SAFETY: by the contract of this function.
     made.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })

@@ -63,11 +63,11 @@ type Action = Box<dyn Fn(RawFd) -> io::Result<()> + Send + Sync>;
 pub struct Source {
     /// The file.
     pub fd: OwnedFd,
-    /// The means.
+    /// Makes the file ready, and drains it.
     pub means: Means,
 }
 
-/// Makes a file ready, and unready. Does not keep the file open.
+/// Makes a file ready, and drains it. Does not keep the file open.
 pub struct Means {
     trigger: Action,
     drain: Action,
@@ -99,7 +99,7 @@ impl Source {
         }
     }
 
-    /// Its number.
+    /// The number of its descriptor.
     pub fn number(&self) -> RawFd {
         self.fd.as_raw_fd()
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kit that the tests, the lab, the benchmark, the differential tester and the storm share.
 //!
-//! * [`multiplexer`]: the sides. The C epoll and repoll, each behind one trait. A further way to
-//!   reach a multiplexer is another type with that trait.
+//! * [`multiplexer`]: the sides. The C epoll and repoll, each behind one trait. To add a way to
+//!   reach a multiplexer, implement that trait for another type.
 //! * [`scanner`]: select(2) and poll(2) of the kernel and of repoll.
 //! * [`compat`], [`compat_scan`]: the same sides, called as a 32-bit program calls them.
 //! * [`files`], [`file_kinds`]: files to watch. [`processes`], [`threads`], [`signals`].

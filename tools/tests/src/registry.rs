@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a test is, and how one is run in this process.
+//! A test, and its run in this process.
 
 use crate::cost;
 use anyhow::Result;

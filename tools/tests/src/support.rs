@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What several themes need.
+//! Helpers that several themes need.
 
 use crate::settings;
 use anyhow::{ensure, Context, Result};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What WAIT hands out: the data, the order, the share of each, and nothing is lost.
+//! The events that WAIT delivers: their data, their order, a share for each item, and no loss.
 
 use crate::registry::{both, Test};
 use crate::support::{expect_error, expect_none, expect_one, LONG};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `/proc/PID/fdinfo` shows of an instance: its interest list.
+//! The interest list of an instance in `/proc/PID/fdinfo`.
 
 use crate::registry::{both, repoll_only, Test};
 use crate::support::expect_one;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How long WAIT waits, and what a signal does to it.
+//! The time limit of WAIT, and the effect of a signal on it.
 
 use crate::registry::{both, each, Test};
 use crate::slack;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What SELECT, POLL and WAIT say that they did, when asked; and their tracepoints.
+//! The counts that SELECT, POLL and WAIT return on request, and their tracepoints.
 
 use crate::cases::tracing::contexts::{recording, records_of};
 use crate::registry::{repoll_only, Test};

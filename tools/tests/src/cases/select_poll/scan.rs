@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What SELECT and POLL have in common: how they wait, and what ends it.
+//! The behaviour that SELECT and POLL share: the wait, and its end.
 
 use crate::registry::{repoll_only, scanners, scanners_32, Test};
 use crate::settings;

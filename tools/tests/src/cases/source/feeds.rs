@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What feeds an event source from interrupts: the timer, and the network interface.
+//! The feeds of an event source from interrupts: the timer, and the network interface.
 
 use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::cases::tracing::contexts::{context_of_timers, name_of, recording, records_of};

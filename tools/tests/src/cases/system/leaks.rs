@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is done ten thousand times, in vain or not, leaves no memory and no descriptor behind.
+//! Ten thousand calls, failed or not, leave no memory and no descriptor behind.
 
 use crate::registry::{repoll_only, Test};
 use crate::settings;

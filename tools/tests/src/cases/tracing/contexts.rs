@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the tracepoints tell: in which context a callback ran, and what came of it.
+//! The context in which a callback ran, and its outcome, as the tracepoints record them.
 
 use crate::registry::{repoll_only, Test};
 use crate::support::{eventually, expect_one, is_realtime, Sleeper, LONG, MOMENT};
