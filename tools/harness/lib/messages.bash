@@ -114,3 +114,11 @@ quietly() {
 	rm "$log"
 	((SECONDS - start < 5)) || say "  $dim$label$plain … $((SECONDS - start)) s"
 }
+
+# usage_if_asked "$@" : for scripts without options of their own. --help prints the script's opening
+# comment.
+usage_if_asked() {
+	[[ ${1-} == --help ]] || return 0
+	sed -n '3,${/^#/!q; s/^# \{0,1\}//p}' "$0"
+	exit
+}
