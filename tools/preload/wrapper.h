@@ -1,3 +1,3 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What bindgen reads: the same as for the client crate. */
+/* The declarations that bindgen reads: those of the client crate. */
 #include "../client/wrapper.h"

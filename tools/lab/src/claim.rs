@@ -152,7 +152,7 @@ impl Claim {
         }
     }
 
-    /// Whether the outcome has the usual verdict, or was skipped.
+    /// Whether the outcome has the expected verdict, or was skipped.
     pub fn is_as_expected(&self, outcome: &Outcome) -> bool {
         match outcome {
             Outcome::Found(finding) => finding.verdict == self.expected,

@@ -44,7 +44,7 @@ struct Options {
     /// Print verdicts without measurements.
     #[arg(long)]
     brief: bool,
-    /// Report in KTAP: a test for each claim, which passes if the verdict is the usual one.
+    /// Report in KTAP: a test for each claim, which passes if the verdict is as expected.
     #[arg(long, conflicts_with_all = ["brief", "list"])]
     ktap: bool,
     /// Also write a page with verdicts and recordings; - writes it to standard output, after the
@@ -82,12 +82,12 @@ fn pick<'a>(
     picked
 }
 
-/// The tries of a claim whose verdict is not the usual one: a busy machine can mislead an
+/// The tries of a claim whose verdict is not the expected one: a busy machine can mislead an
 /// experiment.
 const TRIES: u32 = 3;
 
-/// Tries a claim until its verdict is the usual one or no tries are left. The outcome, and the
-/// tries.
+/// Tries a claim until its verdict is as expected or no tries are left. Returns the
+/// outcome and the number of attempts.
 fn settle(claim: &Claim) -> (Outcome, u32) {
     let mut tries = 0;
     loop {
@@ -123,7 +123,7 @@ fn list(picked: &Picked<'_>, color: bool) {
     table.end_list();
 }
 
-/// Tries the claims as tests. Whether all verdicts are the usual ones.
+/// Tries the claims as tests. Returns whether all verdicts are as expected.
 fn test(picked: &Picked<'_>) -> Result<bool> {
     let mut report = TestReport::begin()?;
     for (_, claim) in picked.iter().flat_map(|(_, claims)| claims) {
@@ -134,7 +134,7 @@ fn test(picked: &Picked<'_>) -> Result<bool> {
     Ok(report.end()?)
 }
 
-/// Tries the claims and prints a table. Whether all verdicts are the usual ones.
+/// Tries the claims and prints a table. Returns whether all verdicts are as expected.
 fn show(picked: &Picked<'_>, options: &Options) -> Result<bool> {
     let mut table = Table::new(options.color.enabled(), options.brief);
     let mut tried = Vec::new();
@@ -152,11 +152,11 @@ fn show(picked: &Picked<'_>, options: &Options) -> Result<bool> {
         }
         tried.push((*mechanism, results));
     }
-    let usual = table.end();
+    let as_expected = table.end();
     if let Some(file) = &options.html {
         write_page(file, &tried)?;
     }
-    Ok(usual)
+    Ok(as_expected)
 }
 
 fn write_page(file: &Path, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<()> {
@@ -181,12 +181,12 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     signals::on_end(tracefs::remove_all);
-    let usual = if options.ktap {
+    let as_expected = if options.ktap {
         test(&picked)?
     } else {
         show(&picked, &options)?
     };
-    Ok(if usual {
+    Ok(if as_expected {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -97,15 +97,15 @@ fn counts(tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> String {
     let holds = of(|verdict| *verdict == Verdict::Holds);
     let fails = of(|verdict| *verdict == Verdict::Fails);
     let only = of(|verdict| matches!(verdict, Verdict::OnlyIf(_)));
-    let unusual = results()
+    let unexpected = results()
         .filter(|result| !result.claim.is_as_expected(&result.outcome))
         .count();
     let mut text = format!(
         "{} claims: {holds} hold, {fails} do not, {only} hold only under a condition.",
         results().count()
     );
-    if unusual > 0 {
-        text += &format!(" {unusual} have another verdict than usual.");
+    if unexpected > 0 {
+        text += &format!(" {unexpected} have another verdict than expected.");
     }
     text
 }
@@ -151,10 +151,10 @@ fn verdict(result: &Tried<'_>) -> String {
     };
     let mut html = format!("<span class=\"verdict {class}\">{}</span>", escaped(&text));
     if !result.claim.is_as_expected(&result.outcome) {
-        let usual = result.claim.expected.to_string();
+        let expected = result.claim.expected.to_string();
         html += &format!(
-            " <span class=\"verdict unusual\">usually: {}</span>",
-            escaped(&usual)
+            " <span class=\"verdict unusual\">expected: {}</span>",
+            escaped(&expected)
         );
     }
     html
@@ -263,7 +263,7 @@ mod tests {
     use repoll_testkit::side::Side;
     use std::path::Path;
 
-    /// A page on which the first claim has another verdict than usual and the second was not tried.
+    /// A page: the verdict of the first claim is not as expected, and the second was not tried.
     fn a_page(mechanisms: &[Mechanism]) -> Result<String> {
         let mut number = 0;
         let mut tried = Vec::new();
@@ -354,7 +354,7 @@ mod tests {
                 assert!(page.contains(&escaped(claim.source)), "{}", claim.text);
             }
         }
-        assert!(page.contains("usually: holds"));
+        assert!(page.contains("expected: holds"));
         assert!(page.contains("no &lt;peer&gt;"));
         assert!(page.contains("1 &lt; 2 &amp; 3"));
         for outside in [" src=", "href=\"http", "url(", "import ", "fetch("] {

@@ -13,7 +13,7 @@ pub struct Table {
     brief: bool,
     tried: usize,
     skipped: usize,
-    unusual: usize,
+    unexpected: usize,
 }
 
 impl Table {
@@ -23,7 +23,7 @@ impl Table {
             brief,
             tried: 0,
             skipped: 0,
-            unusual: 0,
+            unexpected: 0,
         }
     }
 
@@ -44,12 +44,12 @@ impl Table {
 
     /// A claim with its verdict.
     pub fn row(&mut self, number: usize, claim: &Claim, outcome: &Outcome, tries: u32) {
-        let usual = claim.is_as_expected(outcome);
+        let as_expected = claim.is_as_expected(outcome);
         match outcome {
             Outcome::Skipped(_) => self.skipped += 1,
             _ => self.tried += 1,
         }
-        self.unusual += usize::from(!usual);
+        self.unexpected += usize::from(!as_expected);
         self.lines(&format!("{number:>4}  "), claim.text, "");
         let (code, verdict) = match outcome {
             Outcome::Skipped(reason) => (DIM, format!("not tried: {reason}")),
@@ -57,14 +57,14 @@ impl Table {
             Outcome::Found(finding) => (color_of(finding.verdict), finding.verdict.to_string()),
         };
         self.lines("      ", &verdict, code);
-        if !usual {
-            let text = format!("This is another verdict than usual: {}.", claim.expected);
+        if !as_expected {
+            let text = format!("This is another verdict than expected: {}.", claim.expected);
             self.lines("      ", &text, RED);
         }
         if tries > 1 {
             self.lines("      ", &format!("It took {tries} tries."), RED);
         }
-        if self.brief && usual {
+        if self.brief && as_expected {
             return;
         }
         if let Outcome::Found(finding) = outcome {
@@ -109,17 +109,17 @@ impl Table {
         println!("{} claims", self.tried);
     }
 
-    /// The sum of the verdicts. Whether claims were tried, and all verdicts are the usual ones.
+    /// The sum of the verdicts. Whether claims were tried, and all verdicts are as expected.
     pub fn end(self) -> bool {
         let skipped = match self.skipped {
             0 => String::new(),
             count => format!(", {count} not tried"),
         };
         println!(
-            "{} claims tried{skipped}, {} of them with another verdict than usual",
-            self.tried, self.unusual
+            "{} claims tried{skipped}, {} of them with another verdict than expected",
+            self.tried, self.unexpected
         );
-        self.tried > 0 && self.unusual == 0
+        self.tried > 0 && self.unexpected == 0
     }
 }
 

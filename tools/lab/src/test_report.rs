@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The claims as tests: a test passes if its verdict is the usual one.
+//! The claims as tests: a test passes if its verdict is as expected.
 
 use crate::claim::{Claim, Outcome};
 use repoll_testkit::ktap::{self, Report};
@@ -40,7 +40,7 @@ fn test_outcome(claim: &Claim, outcome: &Outcome) -> ktap::Outcome {
         Outcome::Failed(error) => ktap::Outcome::Failed(ktap::lines(&format!("{error:#}"))),
         Outcome::Found(_) if claim.is_as_expected(outcome) => ktap::Outcome::Passed,
         Outcome::Found(finding) => {
-            let mut lines = vec![format!("{}, usually: {}", finding.verdict, claim.expected)];
+            let mut lines = vec![format!("{}, expected: {}", finding.verdict, claim.expected)];
             let seen = finding.seen.iter();
             lines.extend(seen.map(|(side, seen)| format!("{side}: {seen}")));
             ktap::Outcome::Failed(lines)
@@ -63,17 +63,17 @@ mod tests {
     };
 
     #[test]
-    fn another_verdict_than_usual_fails_with_the_measurements() -> anyhow::Result<()> {
+    fn another_verdict_than_expected_fails_with_the_measurements() -> anyhow::Result<()> {
         let finding = Finding::of(Side::Kernel, Verdict::Fails, "3 events".to_owned())?;
         let outcome = test_outcome(&CLAIM, &Outcome::Found(finding));
-        let lines = ["does not hold, usually: holds", "kernel: 3 events"];
+        let lines = ["does not hold, expected: holds", "kernel: 3 events"];
         let lines = lines.map(str::to_owned).to_vec();
         assert_eq!(outcome, ktap::Outcome::Failed(lines));
         Ok(())
     }
 
     #[test]
-    fn the_usual_verdict_passes_and_a_skip_stays_one() {
+    fn the_expected_verdict_passes_and_a_skip_stays_one() {
         let outcome = test_outcome(&CLAIM, &CLAIM.try_out());
         assert_eq!(outcome, ktap::Outcome::Passed);
         let skipped = Outcome::Skipped("no peer".to_owned());

@@ -41,8 +41,8 @@ pub fn start<'s, T: Send + 's>(
 }
 
 impl<T> Actor<'_, T> {
-    /// Waits until it sleeps so that a signal can end the sleep, and has left its run queue. The
-    /// state is S a little sooner; only then does the kernel show the function in which it sleeps.
+    /// Waits until the thread is in interruptible sleep and off its run queue. The state is S a
+    /// little sooner; only then does the kernel show the function in which it sleeps.
     pub fn until_asleep(&self) -> Result<()> {
         let start = Instant::now();
         while !self.is_asleep() || self.sleeps_in()? == "0" {

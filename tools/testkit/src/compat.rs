@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The calls of a 32-bit program: `int 0x80`, with all that is pointed to below 4 GiB.
+//! The calls of a 32-bit program: `int 0x80`, with all memory that it points to below 4 GiB.
 //!
 //! A 64-bit process may also enter the kernel in this way. The kernel then treats the call as that
 //! of a 32-bit process: an ioctl reaches the file by its compat entry, pointers are 32 bits wide,

@@ -305,7 +305,7 @@ pub fn nanoseconds(timeout: Option<Duration>) -> i64 {
     timeout.map_or(-1, |t| i64::try_from(t.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// Makes a type with a descriptor in it give the number of that.
+/// Gives a type the number of the descriptor that it contains.
 macro_rules! descriptor {
     ($($type:ident),+) => {
         $(

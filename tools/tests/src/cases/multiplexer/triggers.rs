@@ -14,7 +14,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// The same on whatever it is.
+/// The tests for the multiplexer `M`.
 pub fn of<M: Multiplexer>() -> Vec<Test> {
     each!("triggers", M:
         level_is_reported_until_drained,

@@ -105,7 +105,7 @@ fn an_instance_is_made_or_not() -> Result<()> {
             |m| m.instance().create(CreateFlags::CLOEXEC),
             |m, _| Ok(m.instance().create(CreateFlags::CLOEXEC).map(drop)?),
         )?;
-        // There is nothing to be had by it, and nothing that could be left.
+        // mmap() is refused before it allocates, so no fault is injected.
         let m = Repoll::new()?;
         expect_error(memory::map_file(&m), libc::ENODEV)
     })

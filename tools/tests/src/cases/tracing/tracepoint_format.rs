@@ -281,7 +281,7 @@ fn value(event: &str, field: &str, value: &str) -> String {
 /// The tests of the tracepoints, all together.
 fn each_event_and_each_value_is_seen() -> Result<()> {
     if has_kasan() {
-        return skip("all these tests once more take long here, and see what they see elsewhere");
+        return skip("repeating these tests is slow under KASAN and finds nothing new");
     }
     let mut seen = Seen::default();
     for tests in [
@@ -292,7 +292,7 @@ fn each_event_and_each_value_is_seen() -> Result<()> {
     ] {
         for test in tests {
             let mut session = recording()?;
-            // A failure is its own to tell; the second network interface may not be there.
+            // That test reports its own failure; the second network interface may not be there.
             let _ = test.run();
             seen.add(&session.stop()?.records);
         }
