@@ -299,6 +299,7 @@ pub(crate) struct WakeUp {
 
 impl Entry {
     /// An entry that is in no queue.
+    #[inline]
     pub(crate) const fn new() -> Self {
         // INVARIANT: `head` is null.
         Self {

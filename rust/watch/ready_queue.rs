@@ -265,6 +265,7 @@ impl<T: HasLinks> Consumer<T> {
     /// Has the queue own a reference to `item`, which may be queued from now on, until
     /// [`Consumer::remove`]; an item that is never removed is never freed. An item of another
     /// queue, or one that is enrolled, is refused: a bug of the caller.
+    #[inline]
     pub(crate) fn enrol(&mut self, queue: &ReadyQueue<T>, item: Arc<T>) {
         if !self.is_of(queue) || !queue.owns(&item) {
             return;
