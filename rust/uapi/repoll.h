@@ -310,4 +310,88 @@ struct repoll_source_attach {
 /* Ends that, or the hang-up after the interface was unregistered. */
 #define REPOLL_SOURCE_DETACH	_IO(REPOLL_IOC_MAGIC, 0x24)
 
+/*
+ * Takeover: the kernel's own epoll, select and poll calls served by this module.
+ * Both requests work on any instance, for CAP_SYS_ADMIN in the initial user
+ * namespace (else EPERM). There is one policy for the machine.
+ */
+
+/* Values of struct repoll_takeover.mode. */
+#define REPOLL_TAKEOVER_OFF	0	/* no new instances */
+#define REPOLL_TAKEOVER_CGROUP	1	/* the tasks of one cgroup (v2) and of those below it */
+#define REPOLL_TAKEOVER_ALL	2	/* all tasks */
+
+/* Bits of struct repoll_takeover.calls. */
+#define REPOLL_TAKEOVER_EPOLL	0x1	/* epoll_create, epoll_create1: instances, and all calls on them */
+#define REPOLL_TAKEOVER_SELECT	0x2	/* select, pselect6 */
+#define REPOLL_TAKEOVER_POLL	0x4	/* poll, ppoll */
+#define REPOLL_TAKEOVER_CALLS	0x7
+
+/**
+ * struct repoll_takeover - argument of REPOLL_TAKEOVER_SET
+ * @mode: REPOLL_TAKEOVER_OFF, _CGROUP or _ALL.
+ * @calls: REPOLL_TAKEOVER_* bits, at least one; 0 with REPOLL_TAKEOVER_OFF.
+ * @cgroup_fd: with REPOLL_TAKEOVER_CGROUP, a descriptor of the cgroup's
+ *	directory; else -1.
+ * @flags: must be zero.
+ *
+ * Replaces the policy that is in force. The epoll instances that were taken
+ * over stay so until they are closed.
+ */
+struct repoll_takeover {
+	__u32 mode;
+	__u32 calls;
+	__s32 cgroup_fd;
+	__u32 flags;
+};
+
+/* Values of struct repoll_takeover_status.means. */
+#define REPOLL_TAKEOVER_UNAVAILABLE	0	/* this kernel can't be taken over: the log says why */
+#define REPOLL_TAKEOVER_JUMP		1	/* the function begins with a jump */
+#define REPOLL_TAKEOVER_FTRACE_OPS	2	/* ftrace changes the instruction pointer */
+
+/* Values of struct repoll_takeover_status.cause. */
+#define REPOLL_TAKEOVER_REQUEST	0	/* REPOLL_TAKEOVER_SET, the module's parameter, or nothing yet */
+#define REPOLL_TAKEOVER_SYSRQ	1	/* switched off by SysRq-E */
+#define REPOLL_TAKEOVER_OOPS	2	/* switched off by an oops in this module's code */
+
+/**
+ * struct repoll_takeover_status - argument of REPOLL_TAKEOVER_STATUS
+ * @mode: as in struct repoll_takeover.
+ * @calls: the same.
+ * @cgroup: with REPOLL_TAKEOVER_CGROUP, the cgroup's ID: the inode number of its
+ *	directory.
+ * @hooked: the functions that are replaced now, a bit for each, in this order:
+ *	do_epoll_create, do_epoll_ctl_file, do_epoll_wait, epoll_sendevents,
+ *	get_epoll_tfile_raw_ptr, do_select, do_sys_poll.
+ * @means: how functions are replaced.
+ * @cause: what brought about @mode.
+ * @__pad: zero.
+ * @instances: epoll instances that were taken over and are open.
+ * @created: instances that were taken over since the module was loaded.
+ * @running: calls of select and poll that are being served.
+ */
+struct repoll_takeover_status {
+	__u32 mode;
+	__u32 calls;
+	__aligned_u64 cgroup;
+	__u32 hooked;
+	__u32 means;
+	__u32 cause;
+	__u32 __pad;
+	__aligned_u64 instances;
+	__aligned_u64 created;
+	__aligned_u64 running;
+};
+
+/*
+ * Sets the policy. EBUSY if a function is replaced by somebody else, or ftrace
+ * is switched off; EOPNOTSUPP if this kernel can't be taken over; EBADF or
+ * EINVAL if @cgroup_fd is no cgroup of the version 2. Then the log says more,
+ * and the former policy stays.
+ */
+#define REPOLL_TAKEOVER_SET	_IOW(REPOLL_IOC_MAGIC, 0x40, struct repoll_takeover)
+/* Reads the policy and its effects. */
+#define REPOLL_TAKEOVER_STATUS	_IOR(REPOLL_IOC_MAGIC, 0x41, struct repoll_takeover_status)
+
 #endif /* _UAPI_REPOLL_H */
