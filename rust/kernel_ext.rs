@@ -6,6 +6,9 @@
 //! |---|---|
 //! | [`anon_inode`] | anonymous files of the kind of a misc device |
 //! | [`atomic`] | the kernel crate's atomics, inline |
+//! | [`capability`] | what the current task may do |
+//! | [`cgroup`] | control groups of version 2 |
+//! | [`die`] | notice of an oops |
 //! | [`drift`] | the differences between the kernels that the module is built for |
 //! | [`fasync`] | signals that a file is ready |
 //! | [`fdget`] | the current task's open files |
@@ -21,16 +24,24 @@
 //! | [`rbtree`] | a red-black tree whose nodes are part of its items |
 //! | [`set_once`] | a static that is initialised in place, once |
 //! | [`signal`], [`task`] | the current task and its signals |
+//! | [`sysrq`] | a SysRq key |
 //! | [`tracepoint`] | a module's own tracepoints |
 //! | [`uaccess`] | structures and arrays from and to userspace |
 //! | [`user`] | users, and the count of their watches |
 //! | [`wait_queue`] | sleeping, waking, and entries in other wait queues |
+//! | [`work`] | a function that runs later, in process context |
 //!
 //! [`bindings`] are the raw functions and constants that these wrap.
 
 pub(crate) mod anon_inode;
 pub(crate) mod atomic;
 pub(crate) mod bindings;
+#[allow(dead_code)]
+pub(crate) mod capability;
+#[allow(dead_code)]
+pub(crate) mod cgroup;
+#[allow(dead_code)]
+pub(crate) mod die;
 pub(crate) mod drift;
 pub(crate) mod fasync;
 pub(crate) mod fdget;
@@ -48,8 +59,12 @@ pub(crate) mod set_once;
 pub(crate) mod signal;
 #[cfg(not(KERNEL_HAS_SPINLOCK_IRQ))]
 mod spinlock_irq;
+#[allow(dead_code)]
+pub(crate) mod sysrq;
 pub(crate) mod task;
 pub(crate) mod tracepoint;
 pub(crate) mod uaccess;
 pub(crate) mod user;
 pub(crate) mod wait_queue;
+#[allow(dead_code)]
+pub(crate) mod work;

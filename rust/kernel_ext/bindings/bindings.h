@@ -7,6 +7,7 @@
 #include <linux/eventpoll.h>	/* not self-contained: after fs.h and uaccess.h */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
+#include <linux/kdebug.h>
 #include <linux/miscdevice.h>
 #include <linux/netdevice.h>
 #include <linux/rtnetlink.h>

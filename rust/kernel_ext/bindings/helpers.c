@@ -5,7 +5,10 @@
 #include <asm/ibt.h>
 #include <asm/nospec-branch.h>
 #endif
+#include <linux/capability.h>
+#include <linux/cgroup.h>
 #include <linux/file.h>
+#include <linux/kdebug.h>
 #include <linux/magic.h>
 #include <linux/fdtable.h>
 #include <linux/if_arp.h>
@@ -19,6 +22,7 @@
 #include <linux/resource.h>
 #include <linux/sched/signal.h>
 #include <linux/skbuff.h>
+#include <linux/stacktrace.h>
 #include <linux/time_namespace.h>
 #include <linux/uaccess.h>
 #include <net/net_namespace.h>
@@ -573,4 +577,116 @@ void kernel_ext_consume_skb(struct sk_buff *skb)
 u16 kernel_ext_htons(u16 value)
 {
 	return (__force u16)htons(value);
+}
+
+bool kernel_ext_capable(int capability)
+{
+	return capable(capability);
+}
+
+#ifdef CONFIG_CGROUPS
+struct cgroup *kernel_ext_cgroup_get_from_fd(int fd)
+{
+	return cgroup_get_from_fd(fd);
+}
+
+void kernel_ext_cgroup_put(struct cgroup *cgroup)
+{
+	cgroup_put(cgroup);
+}
+
+u64 kernel_ext_cgroup_id(const struct cgroup *cgroup)
+{
+	return cgroup_id(cgroup);
+}
+
+bool kernel_ext_cgroup_is_removed(const struct cgroup *cgroup)
+{
+	return cgroup_is_dead(cgroup);
+}
+
+/* Whether the current task is in @cgroup or below it. */
+bool kernel_ext_cgroup_has_current(struct cgroup *cgroup)
+{
+	guard(rcu)();
+	return task_under_cgroup_hierarchy(current, cgroup);
+}
+#else
+struct cgroup *kernel_ext_cgroup_get_from_fd(int fd)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+void kernel_ext_cgroup_put(struct cgroup *cgroup)
+{
+}
+
+u64 kernel_ext_cgroup_id(const struct cgroup *cgroup)
+{
+	return 0;
+}
+
+bool kernel_ext_cgroup_is_removed(const struct cgroup *cgroup)
+{
+	return true;
+}
+
+bool kernel_ext_cgroup_has_current(struct cgroup *cgroup)
+{
+	return false;
+}
+#endif
+
+void kernel_ext_init_work(struct work_struct *work, work_func_t function)
+{
+	INIT_WORK(work, function);
+}
+
+/* False if it is queued already or disabled, or in an NMI, where nothing can be queued. */
+bool kernel_ext_schedule_work(struct work_struct *work)
+{
+	return !in_nmi() && schedule_work(work);
+}
+
+int kernel_ext_register_sysrq_key(u8 key, const struct sysrq_key_op *op)
+{
+#ifdef CONFIG_MAGIC_SYSRQ
+	return register_sysrq_key(key, op) ? -EBUSY : 0;
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+int kernel_ext_unregister_sysrq_key(u8 key, const struct sysrq_key_op *op)
+{
+	return unregister_sysrq_key(key, op);
+}
+
+bool kernel_ext_is_oops(unsigned long event)
+{
+	return event == DIE_OOPS;
+}
+
+/*
+ * Whether code of @module is on the stack of the oops, which is the current stack.
+ * The caller is a notifier in @module: the topmost entries of @module are that of
+ * the notifier itself.
+ */
+bool kernel_ext_oops_in_module(struct module *module, void *die_args)
+{
+	const struct die_args *args = die_args;
+	unsigned long entries[64];
+	unsigned int i = 0, count;
+
+	if (!module)
+		return false;
+	if (args->regs && within_module(instruction_pointer(args->regs), module))
+		return true;
+	count = stack_trace_save(entries, ARRAY_SIZE(entries), 0);
+	while (i < count && within_module(entries[i], module))
+		i++;
+	while (i < count)
+		if (within_module(entries[i++], module))
+			return true;
+	return false;
 }

@@ -21,7 +21,12 @@
 #include <linux/netdevice.h>
 #include <linux/poll.h>
 #include <linux/sched/user.h>
+#include <linux/sysrq.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
+
+struct cgroup;
+struct pt_regs;
 
 __poll_t kernel_ext_vfs_poll(struct file *file, struct poll_table_struct *pt);
 struct file *kernel_ext_file_get_active(struct file **slot);
@@ -89,6 +94,23 @@ bool kernel_ext_frame_copy(struct sk_buff *skb, void *to, u32 length);
 bool kernel_ext_frame_is_ethernet(struct sk_buff *skb);
 void kernel_ext_consume_skb(struct sk_buff *skb);
 u16 kernel_ext_htons(u16 value);
+
+bool kernel_ext_capable(int capability);
+
+struct cgroup *kernel_ext_cgroup_get_from_fd(int fd);
+void kernel_ext_cgroup_put(struct cgroup *cgroup);
+u64 kernel_ext_cgroup_id(const struct cgroup *cgroup);
+bool kernel_ext_cgroup_is_removed(const struct cgroup *cgroup);
+bool kernel_ext_cgroup_has_current(struct cgroup *cgroup);
+
+void kernel_ext_init_work(struct work_struct *work, work_func_t function);
+bool kernel_ext_schedule_work(struct work_struct *work);
+
+int kernel_ext_register_sysrq_key(u8 key, const struct sysrq_key_op *op);
+int kernel_ext_unregister_sysrq_key(u8 key, const struct sysrq_key_op *op);
+
+bool kernel_ext_is_oops(unsigned long event);
+bool kernel_ext_oops_in_module(struct module *module, void *die_args);
 
 /* Defined only for kernels that have no such functions. */
 void kernel_ext_spin_lock_irq_disable(spinlock_t *lock);
