@@ -145,6 +145,7 @@ mod ctl;
 mod fanout;
 mod ioctl;
 mod item;
+mod lease;
 mod nesting;
 mod poll;
 mod topology;
@@ -186,7 +187,19 @@ use kernel::{
 };
 use topology::TopologyState;
 
-pub(crate) use ioctl::init;
+pub(crate) use ctl::{
+    epoll_ctl,
+    Locking, //
+};
+pub(crate) use ioctl::{
+    epoll_create,
+    init, //
+};
+pub(crate) use lease::{
+    Lease,
+    Leases, //
+};
+pub(crate) use wait::epoll_wait;
 
 /// One instance: the private data of an open `/dev/repoll`. The [module](self) has the locks.
 #[pin_data]
@@ -218,6 +231,8 @@ pub(crate) struct Eventpoll {
     arrival: Mutex<()>,
     /// The instance's place among instances that watch each other.
     topology: TopologyState,
+    /// Of an instance that was taken over. Does not change.
+    _lease: Option<Lease>,
 }
 
 /// The part of an instance that [`Eventpoll::locked`] protects.
@@ -269,8 +284,8 @@ struct Inner(Arc<Eventpoll>);
 static INSTANCES: Atomic<u32> = Atomic::new(0);
 
 impl Eventpoll {
-    /// Makes an instance of the current user that watches nothing.
-    fn new() -> Result<Arc<Self>> {
+    /// Makes an instance of the current user that watches nothing, and owns `lease`.
+    fn new(lease: Option<Lease>) -> Result<Arc<Self>> {
         let user = User::current()?;
         let ep = Arc::pin_init(
             pin_init!(Self {
@@ -288,6 +303,7 @@ impl Eventpoll {
                 poller_limit_hit: Atomic::new(false),
                 arrival <- new_mutex!((), "Eventpoll::arrival"),
                 topology: TopologyState::new(),
+                _lease: lease,
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -315,6 +331,15 @@ impl Eventpoll {
             consumer.remove(&self.ready, item);
         }
         *interest = Tree::new();
+    }
+
+    /// The file of the item number `offset` (from 0) of those that watch descriptor `fd`, as
+    /// kcmp(2) names it; ENOENT. Process context, sleeps.
+    pub(crate) fn watched_file(&self, fd: i32, offset: usize) -> Result<FileId> {
+        let mut locked = self.locked.lock();
+        locked.reap(self);
+        let mut items = locked.interest.iter().filter(|item| item.fd == fd);
+        items.nth(offset).map(|item| item.file).ok_or(ENOENT)
     }
 
     /// Prints the interest list in the format of the C epoll.

@@ -63,6 +63,10 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
         Arc,
         ArcBorrow,
         UniqueArc, //
@@ -71,13 +75,28 @@ use kernel::{
 
 /// `REPOLL_CTL` on the instance `ep`, whose own file is `own`. Errors and their order are those of
 /// `do_epoll_ctl()`. Process context, sleeps.
-pub(super) fn ctl(
+pub(super) fn ctl(ep: ArcBorrow<'_, Eventpoll>, own: &File, args: &repoll_ctl) -> Result {
+    // Held to the end, so the file's last close can't come while the item is being listed.
+    let file = Files::current().and_then(|files| files.get(args.fd));
+    let result = file.and_then(|file| change(ep, own, &file, args, Locking::Blocking));
+    trace_ctl(&ep, args, result);
+    result
+}
+
+/// As [`ctl`], for the system call, whose caller holds `file`, open as `args.fd`.
+pub(crate) fn epoll_ctl(
     ep: ArcBorrow<'_, Eventpoll>,
     own: &File,
+    file: &LocalFile,
     args: &repoll_ctl,
-    max_user_watches: i64,
+    locking: Locking,
 ) -> Result {
-    let result = change(ep, own, args, max_user_watches);
+    let result = change(ep, own, file, args, locking);
+    trace_ctl(&ep, args, result);
+    result
+}
+
+fn trace_ctl(ep: &Eventpoll, args: &repoll_ctl, result: Result) {
     trace!(ctl(
         ep.id,
         args.op,
@@ -86,24 +105,42 @@ pub(super) fn ctl(
         args.data,
         result.map_or_else(|e| e.to_errno(), |()| 0)
     ));
-    result
 }
 
 fn change(
     ep: ArcBorrow<'_, Eventpoll>,
     own: &File,
+    file: &LocalFile,
     args: &repoll_ctl,
-    max_user_watches: i64,
+    locking: Locking,
 ) -> Result {
-    // Held to the end, so the file's last close can't come while the item is being listed.
-    let file = Files::current()?.get(args.fd)?;
-    match Request::parse(args, &file, own)? {
+    match Request::parse(args, file, own)? {
         Request::Add(request) => {
             ep.topology.set_file(FileId::of(own));
-            request.add(ep, max_user_watches)
+            request.add(ep, locking)
         }
-        Request::Modify { key, events, data } => ep.modify(&file, &key, events, data),
-        Request::Delete { key } => ep.delete(&key),
+        Request::Modify { key, events, data } => ep.modify(file, &key, events, data, locking),
+        Request::Delete { key } => ep.delete(&key, locking),
+    }
+}
+
+/// Whether a change may wait for a mutex.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locking {
+    /// It waits.
+    Blocking,
+    /// It fails with EAGAIN instead: io_uring then calls again from a worker thread.
+    NonBlocking,
+}
+
+impl Eventpoll {
+    /// Locks the interest list; EAGAIN if it is locked and `locking` does not wait.
+    #[inline]
+    fn lock(&self, locking: Locking) -> Result<Guard<'_, Locked, MutexBackend>> {
+        match locking {
+            Locking::Blocking => Ok(self.locked.lock()),
+            Locking::NonBlocking => self.locked.try_lock().ok_or(EAGAIN),
+        }
     }
 }
 
@@ -174,34 +211,40 @@ impl<'a> Request<'a> {
 impl AddRequest<'_> {
     /// Adds the item to `ep`. Not inlined: MOD and DEL need none of its registers and stack.
     #[inline(never)]
-    fn add(self, ep: ArcBorrow<'_, Eventpoll>, max_user_watches: i64) -> Result {
+    fn add(self, ep: ArcBorrow<'_, Eventpoll>, locking: Locking) -> Result {
         if self.inner.is_some() {
-            return self.add_instance(ep, max_user_watches);
+            return match locking {
+                Locking::Blocking => self.add_instance(ep),
+                Locking::NonBlocking => Err(EAGAIN),
+            };
         }
         let (file, key, events) = (self.file, self.key, self.events);
-        let mut locked = ep.locked.lock();
+        let mut locked = ep.lock(locking)?;
         locked.reap(&ep);
         // The watch is in the table before this check: `nesting` explains the reason.
         let check = || {
             if !ep.topology.is_nested() {
                 return Ok(());
             }
+            if locking == Locking::NonBlocking {
+                return Err(EAGAIN);
+            }
             let paths = nesting::check_file(&mut Topology::lock()?, key.file)?;
             check_paths(&ep, &key, paths)
         };
-        let item = || self.into_item(ep, max_user_watches);
+        let item = || self.into_item(ep);
         let (item, ready) = locked.insert(&ep, &key, item, (file, events), check, poll_file)?;
         locked.finish_add(&ep, &item, ready);
         Ok(())
     }
 
     /// Adds an item that watches an instance.
-    fn add_instance(self, ep: ArcBorrow<'_, Eventpoll>, max_user_watches: i64) -> Result {
+    fn add_instance(self, ep: ArcBorrow<'_, Eventpoll>) -> Result {
         let outer: Arc<Eventpoll> = ep.into();
         let inner = Arc::clone(self.inner.as_ref().ok_or(EINVAL)?);
         let (file, key, events) = (self.file, self.key, self.events);
         // Before any lock: an allocation that is charged to a memory cgroup may sleep for long.
-        let item = self.into_item(ep, max_user_watches);
+        let item = self.into_item(ep);
         let mut busy: Option<Arc<Eventpoll>> = None;
         let (mut locked, topology, paths) = loop {
             task::yield_or_die()?;
@@ -257,19 +300,8 @@ impl AddRequest<'_> {
     }
 
     /// Makes the item, charged to the user.
-    fn into_item(
-        self,
-        ep: ArcBorrow<'_, Eventpoll>,
-        max_user_watches: i64,
-    ) -> Result<Pin<UniqueArc<Epitem>>> {
-        let item = Item::new(
-            ep.into(),
-            max_user_watches,
-            self.key,
-            self.inner,
-            self.events,
-            self.data,
-        )?;
+    fn into_item(self, ep: ArcBorrow<'_, Eventpoll>) -> Result<Pin<UniqueArc<Epitem>>> {
+        let item = Item::new(ep.into(), self.key, self.inner, self.events, self.data)?;
         Watch::new(item, &ep.ready)
     }
 }
@@ -287,8 +319,15 @@ fn check_paths(ep: &Eventpoll, key: &Key, paths: PathCheck) -> Result {
 
 impl Eventpoll {
     /// Changes the interest of an item whose file is `file`.
-    fn modify(&self, file: &LocalFile, key: &Key, events: u32, data: u64) -> Result {
-        let mut locked = self.locked.lock();
+    fn modify(
+        &self,
+        file: &LocalFile,
+        key: &Key,
+        events: u32,
+        data: u64,
+        locking: Locking,
+    ) -> Result {
+        let mut locked = self.lock(locking)?;
         locked.reap(self);
         let Locked { interest, consumer } = &mut *locked;
         let item = interest.get(key).ok_or(ENOENT)?;
@@ -303,8 +342,8 @@ impl Eventpoll {
     }
 
     /// Removes an item.
-    fn delete(&self, key: &Key) -> Result {
-        let mut locked = self.locked.lock();
+    fn delete(&self, key: &Key, locking: Locking) -> Result {
+        let mut locked = self.lock(locking)?;
         locked.reap(self);
         let item = locked.interest.remove(key).ok_or(ENOENT)?;
         // After this no callback queues the item again, so out of the queue it stays out.

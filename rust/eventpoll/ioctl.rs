@@ -4,23 +4,21 @@
 
 use super::{
     ctl::ctl,
+    item::set_max_user_watches,
     wait::wait,
     Epitem,
-    Eventpoll, //
+    Eventpoll,
+    Lease, //
 };
 use crate::kernel_ext::{
     anon_inode::getfd,
-    atomic::{
-        ordering::Relaxed,
-        Atomic, //
-    },
     drift::errno::EOPNOTSUPP,
     fdget::Files,
+    hrtimeout::Timeout,
     miscdevice::MiscDevice,
     poll_table::PollTable,
     signal,
-    uaccess::read,
-    user::User, //
+    uaccess::read, //
 };
 use crate::select_poll;
 use crate::trace::trace;
@@ -77,19 +75,12 @@ const SELECT: u32 = 5;
 
 const IOWR: u32 = _IOC_WRITE | _IOC_READ;
 
-/// The most watches of a user. Set before the device goes live, which orders it before all uses.
-static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
-
 /// Prepares the multiplexer. A user may have `max_user_watches` watches; 0 is the C epoll's limit.
 /// `last_close_functions` is as for [`Watch::notice_last_close`], whose result it returns. Sleeps.
 ///
 /// [`Watch::notice_last_close`]: crate::watch::Watch::notice_last_close
 pub(crate) fn init(max_user_watches: i64, last_close_functions: u32) -> Result<LastClose> {
-    let max = match max_user_watches {
-        max if max > 0 => max,
-        _ => User::default_max_watches(size_of::<Epitem>()),
-    };
-    MAX_USER_WATCHES.store(max, Relaxed);
+    set_max_user_watches(max_user_watches);
     topology::init()?;
     Epitem::notice_last_close(last_close_functions)
 }
@@ -99,7 +90,7 @@ impl MiscDevice for Eventpoll {
     const NAME: &'static CStr = c"repoll";
 
     fn open() -> Result<Arc<Self>> {
-        Self::new()
+        Self::new(None)
     }
 
     fn release(this: Arc<Self>) {
@@ -150,9 +141,16 @@ fn run_create(arg: usize, size: usize) -> Result<isize> {
     if args.flags & !O_CLOEXEC != 0 || args.__pad != 0 {
         return Err(EINVAL);
     }
+    epoll_create(args.flags, None).map(|fd| fd as isize)
+}
+
+/// Makes an instance, as epoll_create1(2); returns its descriptor. `flags` may have `O_CLOEXEC`.
+///
+/// The instance owns `lease`.
+pub(crate) fn epoll_create(flags: u32, lease: Option<Lease>) -> Result<i32> {
     // The name of a C epoll, by which lsof, CRIU and others recognise an instance.
     let name = c"[eventpoll]";
-    getfd(&Files::current()?, Eventpoll::new()?, name, args.flags).map(|fd| fd as isize)
+    getfd(&Files::current()?, Eventpoll::new(lease)?, name, flags)
 }
 
 #[inline(never)]
@@ -161,7 +159,7 @@ fn run_ctl(ep: ArcBorrow<'_, Eventpoll>, file: &File, arg: usize, size: usize) -
     if args.flags != 0 {
         return Err(EINVAL);
     }
-    ctl(ep, file, &args, MAX_USER_WATCHES.load(Relaxed))?;
+    ctl(ep, file, &args)?;
     Ok(0)
 }
 
@@ -176,10 +174,7 @@ fn run_wait(ep: &Eventpoll, arg: usize, size: usize) -> Result<isize> {
     } else {
         run_counted_wait(ep, &args)
     };
-    trace!(wait_exit(
-        ep.id,
-        result.map_or_else(|e| e.to_errno(), |n| n as i32)
-    ));
+    ep.trace_wait_exit(result);
     result.map(|n| n as isize)
 }
 
@@ -200,5 +195,5 @@ fn run_plain_wait(
     counts: Option<&mut Counts>,
 ) -> Result<usize> {
     let out = EventWriter::new(args.events, args.maxevents)?;
-    wait(ep, out, args.timeout, counts)
+    wait(ep, out, Timeout::after(args.timeout), counts)
 }

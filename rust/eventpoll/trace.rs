@@ -90,6 +90,15 @@ impl Eventpoll {
         trace!(wait_wake(self.id, self.why_awake(timed_out)));
     }
 
+    /// A wait returns.
+    #[inline]
+    pub(super) fn trace_wait_exit(&self, result: Result<usize>) {
+        trace!(wait_exit(
+            self.id,
+            result.map_or_else(|e| e.to_errno(), |n| n as i32)
+        ));
+    }
+
     fn why_awake(&self, timed_out: bool) -> u32 {
         if !self.ready.is_empty() {
             REPOLL_WOKEN_EVENT

@@ -10,7 +10,7 @@ use super::{
     Eventpoll, //
 };
 use crate::kernel_ext::{
-    hrtimeout::Deadline,
+    hrtimeout::Timeout,
     signal, //
 };
 use crate::trace::trace;
@@ -24,8 +24,23 @@ use crate::uapi::{
 };
 use kernel::prelude::*;
 
+/// As [`wait`], for the system call: `events` is the address of an array of `maxevents` events.
+/// EINVAL and EFAULT for an array that can't be.
+pub(crate) fn epoll_wait(
+    ep: &Eventpoll,
+    events: usize,
+    maxevents: i32,
+    timeout: Timeout,
+) -> Result<usize> {
+    trace!(wait_enter(ep.id, maxevents, timeout.left()));
+    let result =
+        EventWriter::new(events as u64, maxevents).and_then(|out| wait(ep, out, timeout, None));
+    ep.trace_wait_exit(result);
+    result
+}
+
 /// Delivers as many events as there are, up to the room in `out`. Waits for the first one, up to
-/// `timeout` nanoseconds, without limit if that is negative. Returns the number of events.
+/// `timeout`. Returns the number of events.
 ///
 /// EINTR on a signal, EFAULT if `out` can't be written. Process context, sleeps.
 ///
@@ -34,7 +49,7 @@ use kernel::prelude::*;
 pub(super) fn wait(
     ep: &Eventpoll,
     out: EventWriter,
-    timeout: i64,
+    timeout: Timeout,
     mut counts: Option<&mut Counts>,
 ) -> Result<usize> {
     if !ep.ready.is_empty() {
@@ -43,7 +58,7 @@ pub(super) fn wait(
             result => return result,
         }
     }
-    if timeout == 0 {
+    if let Timeout::Zero = timeout {
         return Ok(0);
     }
     sleep_and_deliver(ep, out, timeout, counts)
@@ -54,10 +69,10 @@ pub(super) fn wait(
 fn sleep_and_deliver(
     ep: &Eventpoll,
     out: EventWriter,
-    timeout: i64,
+    timeout: Timeout,
     mut counts: Option<&mut Counts>,
 ) -> Result<usize> {
-    let deadline = (timeout > 0).then(|| Deadline::after(timeout));
+    let deadline = timeout.deadline();
     loop {
         if signal::signal_pending() {
             return Err(EINTR);

@@ -38,6 +38,50 @@ pub(crate) fn in_namespace(time: i64) -> i64 {
     time.saturating_add(unsafe { ext::monotonic_offset() })
 }
 
+/// The time that a call may wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timeout {
+    /// It does not sleep.
+    Zero,
+    /// Nanoseconds from now; more than 0.
+    After(i64),
+    /// Until this time of the monotonic clock, in nanoseconds.
+    At(i64),
+    /// Without limit.
+    Never,
+}
+
+impl Timeout {
+    /// `nanoseconds` from now; without limit if that is negative.
+    #[inline]
+    pub(crate) fn after(nanoseconds: i64) -> Self {
+        match nanoseconds {
+            0 => Self::Zero,
+            1.. => Self::After(nanoseconds),
+            _ => Self::Never,
+        }
+    }
+
+    /// The inverse of [`Timeout::after`]: the nanoseconds that are left. Any context.
+    pub(crate) fn left(self) -> i64 {
+        match self {
+            Self::Zero => 0,
+            Self::After(nanoseconds) => nanoseconds,
+            Self::At(time) => Deadline(time).left(),
+            Self::Never => -1,
+        }
+    }
+
+    /// The end of the wait, if it has one that is not now. Any context.
+    pub(crate) fn deadline(self) -> Option<Deadline> {
+        match self {
+            Self::Zero | Self::Never => None,
+            Self::After(nanoseconds) => Some(Deadline::after(nanoseconds)),
+            Self::At(time) => Some(Deadline(time)),
+        }
+    }
+}
+
 /// A point in time of the monotonic clock, in nanoseconds.
 pub(crate) struct Deadline(i64);
 

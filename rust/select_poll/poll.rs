@@ -8,14 +8,16 @@ use super::select_loop::{
     poll_until_ready,
     Call,
     CallKind,
-    Pass,
-    Timeout, //
+    IoctlCall,
+    Limit,
+    Pass, //
 };
 use crate::kernel_ext::{
     fdget::{
         self,
         Files, //
     },
+    hrtimeout::Timeout,
     uaccess::{
         read,
         write_revents,
@@ -69,21 +71,34 @@ const ON_STACK: usize = 256 / size_of::<PollFd>();
 #[inline(never)]
 pub(crate) fn poll(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_poll = read(arg, size)?;
-    let call = Call {
-        kind: CallKind::Poll,
-        nfds: args.nfds,
+    let ioctl = IoctlCall {
+        call: Call {
+            kind: CallKind::Poll,
+            nfds: args.nfds,
+            timeout: Timeout::after(args.timeout),
+        },
         flags: args.flags,
-        timeout: args.timeout,
         timeout_address: (arg + offset_of!(repoll_poll, timeout)) as u64,
         sigmask: args.sigmask,
         sigsetsize: args.sigsetsize,
         counts: args.counts,
         counts_size: args.counts_size,
     };
-    call.run(|timeout, counts| poll_array(&call, args.fds, timeout, counts))
+    ioctl.run(|limit, counts| poll_array(&ioctl.call, args.fds, limit, counts))
 }
 
-fn poll_array(call: &Call, address: u64, timeout: &Timeout, counts: &mut Counts) -> Result<usize> {
+/// As poll(2), from where the timeout has been read and the signal mask set: `fds` is the address
+/// of an array of `nfds` elements. Process context, sleeps.
+pub(crate) fn do_sys_poll(fds: usize, nfds: u32, timeout: Timeout) -> Result<usize> {
+    let call = Call {
+        kind: CallKind::Poll,
+        nfds,
+        timeout,
+    };
+    call.run(|limit, counts| poll_array(&call, fds as u64, limit, counts))
+}
+
+fn poll_array(call: &Call, address: u64, limit: &Limit, counts: &mut Counts) -> Result<usize> {
     if u64::from(call.nfds) > fdget::limit() {
         return Err(EINVAL);
     }
@@ -92,7 +107,7 @@ fn poll_array(call: &Call, address: u64, timeout: &Timeout, counts: &mut Counts)
     counts.bytes_in = size_of_val(&*fds) as u64;
     call.trace_setup(counts.bytes_in);
     let files = Files::current()?;
-    let result = poll_until_ready(&files, timeout, counts, |pass| {
+    let result = poll_until_ready(&files, limit, counts, |pass| {
         for fd in fds.iter_mut() {
             poll_one(pass, fd);
         }

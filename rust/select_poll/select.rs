@@ -9,11 +9,13 @@ use super::select_loop::{
     poll_until_ready,
     Call,
     CallKind,
-    Pass,
-    Timeout, //
+    IoctlCall,
+    Limit,
+    Pass, //
 };
 use crate::kernel_ext::{
     fdget::Files,
+    hrtimeout::Timeout,
     uaccess::{
         read,
         read_words,
@@ -64,11 +66,13 @@ struct Sets<'a> {
 #[inline(never)]
 pub(crate) fn select(arg: usize, size: usize) -> Result<isize> {
     let args: repoll_select = read(arg, size)?;
-    let call = Call {
-        kind: CallKind::Select,
-        nfds: args.nfds as u32,
+    let ioctl = IoctlCall {
+        call: Call {
+            kind: CallKind::Select,
+            nfds: args.nfds as u32,
+            timeout: Timeout::after(args.timeout),
+        },
         flags: args.flags,
-        timeout: args.timeout,
         timeout_address: (arg + offset_of!(repoll_select, timeout)) as u64,
         sigmask: args.sigmask,
         sigsetsize: args.sigsetsize,
@@ -76,14 +80,42 @@ pub(crate) fn select(arg: usize, size: usize) -> Result<isize> {
         counts_size: args.counts_size,
     };
     let sets = [args.readfds, args.writefds, args.exceptfds];
-    call.run(|timeout, counts| select_sets(&call, args.nfds, sets, timeout, counts))
+    ioctl.run(|limit, counts| select_sets(&ioctl.call, args.nfds, sets, limit, counts))
+}
+
+/// As select(2), from where the timeout and the sets have been read and the signal mask set. `sets`
+/// has the three sets that are asked for, and the three of the result, which are empty; all have
+/// room for `nfds` bits. Process context, sleeps.
+///
+/// EINVAL if a set has no room for `nfds` bits.
+pub(crate) fn do_select(nfds: i32, sets: [&mut [u64]; 6], timeout: Timeout) -> Result<usize> {
+    let nfds = usize::try_from(nfds).map_err(|_| EINVAL)?;
+    let words = nfds.div_ceil(64);
+    if sets.iter().any(|set| set.len() < words) {
+        return Err(EINVAL);
+    }
+    let [input, output, except, ready_input, ready_output, ready_except] = sets;
+    let mut sets = Sets {
+        asked: [input, output, except],
+        ready: [ready_input, ready_output, ready_except],
+    };
+    let call = Call {
+        kind: CallKind::Select,
+        nfds: nfds as u32,
+        timeout,
+    };
+    call.run(|limit, counts| {
+        let files = Files::current()?;
+        counts.bytes_in = 3 * (words * size_of::<u64>()) as u64;
+        sets.run(&call, &files, nfds, limit, counts)
+    })
 }
 
 fn select_sets(
     call: &Call,
     nfds: i32,
     addresses: [u64; 3],
-    timeout: &Timeout,
+    limit: &Limit,
     counts: &mut Counts,
 ) -> Result<usize> {
     let nfds = usize::try_from(nfds).map_err(|_| EINVAL)?;
@@ -99,13 +131,7 @@ fn select_sets(
             counts.bytes_in += size_of_val(*set) as u64;
         }
     }
-    let words = sets.check(&files, nfds)?;
-    call.trace_setup(counts.bytes_in);
-    let ready = poll_until_ready(&files, timeout, counts, |pass| {
-        for word in 0..words {
-            sets.poll_word(pass, word);
-        }
-    })?;
+    let ready = sets.run(call, &files, nfds, limit, counts)?;
     for (set, address) in sets.ready.iter().zip(addresses) {
         if address != 0 {
             write_words(address, set)?;
@@ -132,6 +158,25 @@ impl<'a> Sets<'a> {
 
     fn asked(&self, word: usize) -> Words {
         [0, 1, 2].map(|set: usize| self.asked[set][word])
+    }
+
+    /// Polls the files of the descriptors below `nfds` that are in a set, until one is ready.
+    #[inline]
+    fn run(
+        &mut self,
+        call: &Call,
+        files: &Files,
+        nfds: usize,
+        limit: &Limit,
+        counts: &mut Counts,
+    ) -> Result<usize> {
+        let words = self.check(files, nfds)?;
+        call.trace_setup(counts.bytes_in);
+        poll_until_ready(files, limit, counts, |pass| {
+            for word in 0..words {
+                self.poll_word(pass, word);
+            }
+        })
     }
 
     /// Clears the bits from `nfds` on. EBADF if a descriptor in a set is not open. Returns the

@@ -11,7 +11,10 @@
 
 use crate::kernel_ext::{
     fdget::Files,
-    hrtimeout::Deadline,
+    hrtimeout::{
+        Deadline,
+        Timeout, //
+    },
     poll_wqueues::{
         EntryWakeUp,
         Observer,
@@ -36,28 +39,28 @@ use crate::uapi::counts::{
 };
 use kernel::prelude::*;
 
-/// The time that a call may wait.
-pub(super) enum Timeout {
+/// The time that a call may wait, once it has begun.
+pub(super) enum Limit {
     /// It does not sleep.
     Zero,
     /// Until this deadline.
-    At(Deadline),
+    Until(Deadline),
     /// Without limit.
     Never,
 }
 
-impl Timeout {
-    fn after(nanoseconds: i64) -> Self {
-        match nanoseconds {
-            0 => Self::Zero,
-            1.. => Self::At(Deadline::after(nanoseconds)),
-            _ => Self::Never,
+impl Limit {
+    fn begin(timeout: Timeout) -> Self {
+        match (timeout, timeout.deadline()) {
+            (Timeout::Zero, _) => Self::Zero,
+            (_, Some(deadline)) => Self::Until(deadline),
+            (_, None) => Self::Never,
         }
     }
 
     fn deadline(&self) -> Option<&Deadline> {
         match self {
-            Self::At(deadline) => Some(deadline),
+            Self::Until(deadline) => Some(deadline),
             _ => None,
         }
     }
@@ -71,12 +74,17 @@ pub(super) enum CallKind {
     Poll = REPOLL_CALL_POLL,
 }
 
-/// The arguments that both calls have.
+/// A call, by the ioctl or the system call.
 pub(super) struct Call {
     pub(super) kind: CallKind,
     pub(super) nfds: u32,
+    pub(super) timeout: Timeout,
+}
+
+/// The arguments that both ioctls have.
+pub(super) struct IoctlCall {
+    pub(super) call: Call,
     pub(super) flags: u32,
-    pub(super) timeout: i64,
     /// The address of the caller's `timeout`.
     pub(super) timeout_address: u64,
     pub(super) sigmask: u64,
@@ -85,7 +93,7 @@ pub(super) struct Call {
     pub(super) counts_size: u64,
 }
 
-impl Call {
+impl IoctlCall {
     /// Runs the call: `body` is the part that differs between the two.
     ///
     /// A signal ends it with ERESTARTNOHAND: EINTR if a handler runs, else the kernel restarts the
@@ -94,7 +102,7 @@ impl Call {
     /// be called after the module is gone.)
     pub(super) fn run(
         &self,
-        body: impl FnOnce(&Timeout, &mut Counts) -> Result<usize>,
+        body: impl FnOnce(&Limit, &mut Counts) -> Result<usize>,
     ) -> Result<isize> {
         if self.flags != 0 {
             return Err(EINVAL);
@@ -108,25 +116,43 @@ impl Call {
     fn run_counted(
         &self,
         counts: &mut Counts,
-        body: impl FnOnce(&Timeout, &mut Counts) -> Result<usize>,
+        body: impl FnOnce(&Limit, &mut Counts) -> Result<usize>,
     ) -> Result<usize> {
-        let timeout = Timeout::after(self.timeout);
+        let limit = Limit::begin(self.call.timeout);
         let mut result =
-            signal::with_user_sigmask(self.sigmask, self.sigsetsize, || body(&timeout, counts));
-        if let Timeout::At(deadline) = &timeout {
+            signal::with_user_sigmask(self.sigmask, self.sigsetsize, || body(&limit, counts));
+        if let Limit::Until(deadline) = &limit {
             let written = !task::sticky_timeouts()
                 && write_words(self.timeout_address, &[deadline.left() as u64]).is_ok();
             if !written && matches!(result, Err(e) if e == ERESTARTNOHAND) {
                 result = Err(EINTR);
             }
         }
+        self.call.trace_result(result, counts);
+        result
+    }
+}
+
+impl Call {
+    /// Runs the system call, as [`IoctlCall::run`]. The kernel has read the timeout, and set the
+    /// signal mask; it undoes that, and restarts the call.
+    pub(super) fn run(
+        &self,
+        body: impl FnOnce(&Limit, &mut Counts) -> Result<usize>,
+    ) -> Result<usize> {
+        let mut counts = Counts::default();
+        let result = body(&Limit::begin(self.timeout), &mut counts);
+        self.trace_result(result, &counts);
+        result
+    }
+
+    fn trace_result(&self, result: Result<usize>, counts: &Counts) {
         trace!(select_result(
             task::pid(),
             self.kind as u32,
             result.map_or_else(|e| e.to_errno(), |ready| ready as i32),
             counts,
         ));
-        result
     }
 
     /// Records that the arguments are read, and that the files are polled next.
@@ -136,7 +162,7 @@ impl Call {
             self.kind as u32,
             self.nfds,
             bytes_in,
-            self.timeout
+            self.timeout.left()
         ));
     }
 }
@@ -190,22 +216,22 @@ impl Pass<'_> {
 /// takes precedence over all these. Process context, sleeps.
 pub(super) fn poll_until_ready(
     files: &Files,
-    timeout: &Timeout,
+    limit: &Limit,
     counts: &mut Counts,
     pass: impl FnMut(&mut Pass<'_>),
 ) -> Result<usize> {
-    PollWqueues::with(|queues| poll_with(queues, files, timeout, counts, pass))
+    PollWqueues::with(|queues| poll_with(queues, files, limit, counts, pass))
 }
 
 #[inline]
 fn poll_with(
     queues: Pin<&PollWqueues<Traced>>,
     files: &Files,
-    timeout: &Timeout,
+    limit: &Limit,
     counts: &mut Counts,
     mut pass: impl FnMut(&mut Pass<'_>),
 ) -> Result<usize> {
-    let mut timed_out = matches!(timeout, Timeout::Zero);
+    let mut timed_out = matches!(limit, Limit::Zero);
     if timed_out {
         queues.stop_adding();
     }
@@ -246,7 +272,7 @@ fn poll_with(
             counts.sleeps as u32,
             queues.wakeups()
         ));
-        timed_out = !queues.sleep(timeout.deadline());
+        timed_out = !queues.sleep(limit.deadline());
     };
     counts.added = queues.added().into();
     counts.wakeups = queues.wakeups().into();
