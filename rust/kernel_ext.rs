@@ -36,11 +36,8 @@
 pub(crate) mod anon_inode;
 pub(crate) mod atomic;
 pub(crate) mod bindings;
-#[allow(dead_code)]
 pub(crate) mod capability;
-#[allow(dead_code)]
 pub(crate) mod cgroup;
-#[allow(dead_code)]
 pub(crate) mod die;
 pub(crate) mod drift;
 pub(crate) mod fasync;
@@ -55,16 +52,15 @@ pub(crate) mod net;
 pub(crate) mod poll_table;
 pub(crate) mod poll_wqueues;
 pub(crate) mod rbtree;
+pub(crate) mod rcu_cell;
 pub(crate) mod set_once;
 pub(crate) mod signal;
 #[cfg(not(KERNEL_HAS_SPINLOCK_IRQ))]
 mod spinlock_irq;
-#[allow(dead_code)]
 pub(crate) mod sysrq;
 pub(crate) mod task;
 pub(crate) mod tracepoint;
 pub(crate) mod uaccess;
 pub(crate) mod user;
 pub(crate) mod wait_queue;
-#[allow(dead_code)]
 pub(crate) mod work;

@@ -7,6 +7,7 @@
 //! | [`eventpoll`] | the multiplexer: epoll(7) as a device |
 //! | [`select_poll`] | select(2) and poll(2), as calls of that device |
 //! | [`source`] | a file that wakes its pollers |
+//! | [`takeover`] | the kernel's own calls, served by these |
 //! | [`watch`] | callbacks in other files' wait queues, last closes, the ready queue |
 //! | [`kernel_ext`] | safe wrappers of kernel interfaces that the kernel crate lacks |
 //! | [`trace`] | the tracepoints |
@@ -32,6 +33,7 @@ mod eventpoll;
 mod kernel_ext;
 mod select_poll;
 mod source;
+mod takeover;
 mod trace;
 mod uapi;
 mod watch;
@@ -43,6 +45,10 @@ use kernel_ext::{
     miscdevice::MiscDeviceRegistration, //
 };
 use source::Source;
+use takeover::{
+    Control,
+    Takeover, //
+};
 use watch::last_close::LastClose;
 
 module! {
@@ -64,6 +70,10 @@ module! {
             default: 64 * 1024 * 1024,
             description: "The most bytes of kernel memory of a user's event sources",
         },
+        takeover: u32 {
+            default: 0,
+            description: "The kernel's own calls to take over from all tasks, a sum of 1 (epoll), 2 (select), 4 (poll)",
+        },
     },
 }
 
@@ -78,6 +88,9 @@ struct Repoll {
     source: MiscDeviceRegistration<Source>,
     #[pin]
     device: MiscDeviceRegistration<Eventpoll>,
+    #[pin]
+    control: MiscDeviceRegistration<Control>,
+    takeover: Takeover,
     last_close: LastClose,
 }
 
@@ -86,17 +99,22 @@ impl kernel::InPlaceModule for Repoll {
         let max_user_watches = parameter(module_parameters::max_user_watches.value());
         let max_user_source_bytes = parameter(module_parameters::max_user_source_bytes.value());
         let last_close_functions = parameter(module_parameters::last_close_functions.value());
+        let takeover_calls = parameter(module_parameters::takeover.value());
         try_pin_init!(Self {
             last_close: {
                 source::init(max_user_source_bytes)?;
                 eventpoll::init(max_user_watches, last_close_functions)?
             },
+            takeover: Takeover::new()?,
+            control <- MiscDeviceRegistration::new(),
             device <- MiscDeviceRegistration::new(),
             source <- MiscDeviceRegistration::new(),
             // No step can fail from here on.
             _: {
                 device.go_live();
                 source.go_live();
+                control.go_live();
+                takeover.on_at_load(takeover_calls);
             },
         })
     }

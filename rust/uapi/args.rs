@@ -18,7 +18,7 @@ use kernel::{
 pub(crate) use uapi::{
     repoll_counts, repoll_create, repoll_ctl, repoll_poll, repoll_select, repoll_source_attach,
     repoll_source_header, repoll_source_setup, repoll_source_status, repoll_source_timer,
-    repoll_wait,
+    repoll_takeover, repoll_takeover_status, repoll_wait,
 };
 
 impl UserArg for repoll_counts {}
@@ -31,6 +31,8 @@ impl UserArg for repoll_source_header {}
 impl UserArg for repoll_source_setup {}
 impl UserArg for repoll_source_status {}
 impl UserArg for repoll_source_timer {}
+impl UserArg for repoll_takeover {}
+impl UserArg for repoll_takeover_status {}
 impl UserArg for repoll_wait {
     const MIN_SIZE: usize = uapi::REPOLL_WAIT_SIZE_VER0 as usize;
 }

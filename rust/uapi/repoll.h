@@ -311,9 +311,9 @@ struct repoll_source_attach {
 #define REPOLL_SOURCE_DETACH	_IO(REPOLL_IOC_MAGIC, 0x24)
 
 /*
- * Takeover: the kernel's own epoll, select and poll calls served by this module.
- * Both requests work on any instance, for CAP_SYS_ADMIN in the initial user
- * namespace (else EPERM). There is one policy for the machine.
+ * /dev/repoll-takeover: the kernel's own epoll, select and poll calls served by
+ * this module. The requests need CAP_SYS_ADMIN in the initial user namespace
+ * (else EPERM). There is one policy for the machine.
  */
 
 /* Values of struct repoll_takeover.mode. */

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Switching: the policy together with the functions that it needs.
+//!
+//! # Order
+//!
+//! To switch on, first the functions that serve instances are replaced, then those that ask the
+//! policy, and last the policy is set. To switch off, the policy is cleared first. So no call is
+//! taken over whose instance would then not be served.
+//!
+//! The functions that serve instances are put back when there is no policy and no lease. A task
+//! that makes an instance takes its lease before it reads the policy; [`Settle`] reads the leases
+//! after the policy was cleared; all these accesses are fully ordered. So either the task finds
+//! that it is not taken over, or its lease is seen.
+
+#![forbid(unsafe_code)]
+
+use super::{
+    backend::{
+        self,
+        CreateHook,
+        InstanceHooks,
+        PollHook,
+        Refusal,
+        SelectHook, //
+    },
+    policy::{
+        self,
+        Call,
+        Calls,
+        Scope, //
+    },
+    Usage,
+    LEASES, //
+};
+use crate::kernel_ext::{
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
+    die::{
+        OopsHandler,
+        OopsNotifier, //
+    },
+    set_once::SetOnce,
+    sysrq::{
+        Key,
+        KeyRegistration, //
+    },
+    work::{
+        Job,
+        Work,
+        Worker, //
+    }, //
+};
+use crate::uapi::{
+    REPOLL_TAKEOVER_OOPS,
+    REPOLL_TAKEOVER_REQUEST,
+    REPOLL_TAKEOVER_SYSRQ, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+/// The functions that are replaced.
+struct Hooks {
+    // Dropped in this order: no instance is made that is not served.
+    create: Option<CreateHook>,
+    instance: Option<InstanceHooks>,
+    select: Option<SelectHook>,
+    poll: Option<PollHook>,
+}
+
+static HOOKS: SetOnce<Mutex<Hooks>> = SetOnce::new();
+
+/// What brought about the present policy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Cause {
+    Request = REPOLL_TAKEOVER_REQUEST,
+    Sysrq = REPOLL_TAKEOVER_SYSRQ,
+    Oops = REPOLL_TAKEOVER_OOPS,
+}
+
+static CAUSE: Atomic<u32> = Atomic::new(REPOLL_TAKEOVER_REQUEST);
+
+/// The policy and its effects.
+pub(super) struct Status {
+    pub(super) calls: Calls,
+    pub(super) group: Option<u64>,
+    pub(super) hooked: u32,
+    pub(super) means: u32,
+    pub(super) cause: u32,
+    pub(super) instances: u64,
+    pub(super) created: u64,
+    pub(super) running: u64,
+}
+
+/// While this exists, takeover can be switched on. Dropping it switches takeover off, and puts all
+/// functions back: there must be no instance that was taken over.
+pub(crate) struct Takeover {
+    // Dropped in this order: nothing schedules the job when its worker is dropped.
+    _key: Option<KeyRegistration<OffKey>>,
+    _oops: Option<Pin<KBox<OopsNotifier<OffAtOops>>>>,
+    _hooks: ReleaseHooks,
+    _settle: Worker<Settle>,
+}
+
+impl Takeover {
+    /// Prepares takeover. Replaces nothing yet. Process context, sleeps.
+    pub(crate) fn new() -> Result<Self> {
+        HOOKS.init(new_mutex!(Hooks::NONE, "repoll::takeover::Hooks"))?;
+        let settle = SETTLE.start()?;
+        Ok(Self {
+            // The module does without them.
+            _key: KeyRegistration::new().ok(),
+            _oops: KBox::pin_init(OopsNotifier::new(), GFP_KERNEL).ok(),
+            _hooks: ReleaseHooks,
+            _settle: settle,
+        })
+    }
+
+    /// Switches `calls` (`REPOLL_TAKEOVER_*` bits) on for all tasks, as the module's parameter
+    /// asks. A failure is logged: the module works without takeover.
+    pub(crate) fn on_at_load(&self, calls: u32) {
+        if calls == 0 {
+            return;
+        }
+        match Calls::from_bits(calls) {
+            // A refusal has been logged.
+            Ok(calls) => drop(on(calls, Scope::All)),
+            Err(_) => pr_err!("takeover={calls}: use a sum of 1 (epoll), 2 (select), 4 (poll)\n"),
+        }
+    }
+}
+
+/// Switches takeover off, and puts all functions back, when it is dropped.
+struct ReleaseHooks;
+
+impl Drop for ReleaseHooks {
+    fn drop(&mut self) {
+        policy::clear();
+        if let Ok(hooks) = HOOKS.get() {
+            *hooks.lock() = Hooks::NONE;
+        }
+    }
+}
+
+/// Adapts the replaced functions to the policy, and to the instances that are left.
+pub(super) static SETTLE: Work<Settle> = Work::new();
+
+pub(super) struct Settle;
+
+impl Job for Settle {
+    fn run() {
+        if let Ok(hooks) = HOOKS.get() {
+            hooks.lock().release();
+        }
+    }
+}
+
+/// SysRq-E.
+struct OffKey;
+
+impl Key for OffKey {
+    const KEY: u8 = b'E';
+    const HELP: &'static CStr = c"repoll-takeover-off(E)";
+    const ACTION: &'static CStr = c"Switch repoll's takeover off";
+
+    fn pressed() {
+        stop_at_once(Cause::Sysrq);
+    }
+}
+
+/// An oops in this module's code: its data may be wrong, so it gets no new instances.
+struct OffAtOops;
+
+impl OopsHandler for OffAtOops {
+    fn oops(in_this_module: bool) {
+        if in_this_module {
+            stop_at_once(Cause::Oops);
+        }
+    }
+}
+
+impl Hooks {
+    const NONE: Self = Self {
+        create: None,
+        instance: None,
+        select: None,
+        poll: None,
+    };
+
+    /// Replaces the functions that `calls` need, and that are not replaced yet.
+    fn acquire(&mut self, calls: Calls) -> Result<(), Refusal> {
+        if calls.has(Call::Epoll) {
+            if self.instance.is_none() {
+                self.instance = Some(InstanceHooks::register()?);
+            }
+            if self.create.is_none() {
+                self.create = Some(CreateHook::register()?);
+            }
+        }
+        if calls.has(Call::Select) && self.select.is_none() {
+            self.select = Some(SelectHook::register()?);
+        }
+        if calls.has(Call::Poll) && self.poll.is_none() {
+            self.poll = Some(PollHook::register()?);
+        }
+        Ok(())
+    }
+
+    /// Puts the functions back that the policy does not need.
+    fn release(&mut self) {
+        let calls = policy::calls();
+        if !calls.has(Call::Poll) {
+            self.poll = None;
+        }
+        if !calls.has(Call::Select) {
+            self.select = None;
+        }
+        if !calls.has(Call::Epoll) {
+            self.create = None;
+            if LEASES.open() == 0 {
+                self.instance = None;
+            }
+        }
+    }
+
+    fn bits(&self) -> u32 {
+        self.create.as_ref().map_or(0, |_| CreateHook::BITS)
+            | self.instance.as_ref().map_or(0, |_| InstanceHooks::BITS)
+            | self.select.as_ref().map_or(0, |_| SelectHook::BITS)
+            | self.poll.as_ref().map_or(0, |_| PollHook::BITS)
+    }
+}
+
+/// Takes over `calls` of the tasks in `scope`, in place of the former policy. Logs a refusal, and
+/// keeps the former policy then. Process context, sleeps.
+pub(super) fn on(calls: Calls, scope: Scope) -> Result {
+    let mut hooks = HOOKS.get()?.lock();
+    let result = hooks.acquire(calls).map_err(|refusal| {
+        pr_err!("takeover: {}: {}\n", refusal.function, refusal.reason);
+        refusal.errno
+    });
+    let result = result.and_then(|()| policy::set(calls, scope));
+    if result.is_ok() {
+        CAUSE.store(Cause::Request as u32, Relaxed);
+    }
+    // Those of the former policy, or of a failed one.
+    hooks.release();
+    result
+}
+
+/// Takes over nothing new. Process context, sleeps.
+pub(super) fn off() -> Result {
+    let mut hooks = HOOKS.get()?.lock();
+    policy::clear();
+    CAUSE.store(Cause::Request as u32, Relaxed);
+    hooks.release();
+    Ok(())
+}
+
+/// Takes over nothing new. Any context: the functions are put back later.
+fn stop_at_once(cause: Cause) {
+    if policy::calls() == Calls::NONE {
+        return;
+    }
+    policy::stop();
+    CAUSE.store(cause as u32, Relaxed);
+    match cause {
+        Cause::Oops => pr_emerg!("takeover is off: an oops in this module\n"),
+        _ => pr_info!("takeover is off: SysRq\n"),
+    }
+    SETTLE.schedule();
+}
+
+/// The policy and its effects now. Process context, sleeps.
+pub(super) fn status() -> Status {
+    let hooked = HOOKS.get().map_or(0, |hooks| hooks.lock().bits());
+    let calls = policy::calls();
+    Status {
+        calls,
+        group: policy::group().filter(|_| calls != Calls::NONE),
+        hooked,
+        means: backend::means() as u32,
+        cause: CAUSE.load(Relaxed),
+        instances: LEASES.open(),
+        created: LEASES.made(),
+        running: Usage::running(),
+    }
+}
