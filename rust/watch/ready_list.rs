@@ -6,8 +6,7 @@
 use super::super::ready_sync::{
     unique_number,
     Flag,
-    Slot,
-    Unpreempted, //
+    Slot, //
 };
 use core::ptr;
 
@@ -74,14 +73,6 @@ impl<T> Links<T> {
             queued: Flag::new(true),
             state: Slot::new(QueueState::Out),
         }
-    }
-
-    /// Sets the *queued* bit, and returns whether it was set. If it was not, the caller must push
-    /// the item while `_unpreempted` exists.
-    #[must_use = "the item must be pushed if the bit was clear"]
-    #[inline(always)]
-    pub(super) fn set_queued_to_push(&self, _unpreempted: &Unpreempted) -> bool {
-        self.queued.exchange(true)
     }
 }
 
@@ -181,7 +172,7 @@ impl<T: HasLinks> List<T> {
         other.last = ptr::null();
     }
 
-    /// Takes the first item, and clears its bit, with a full barrier. Null if there is none.
+    /// Takes the first item, whose bit stays set. Null if there is none.
     #[inline]
     pub(super) fn pop_front(&mut self) -> *const T {
         let first = self.first;
@@ -196,8 +187,6 @@ impl<T: HasLinks> List<T> {
                 Some(first) => first.links().prev.set(ptr::null()),
                 None => self.last = ptr::null(),
             }
-            // From here on the links belong to the thread that sets the bit next.
-            item.links().queued.exchange(false);
         }
         first
     }

@@ -165,8 +165,9 @@ impl<T: HasLinks> ReadyQueue<T> {
         if !self.owns(item) {
             return Push::Already;
         }
-        let unpreempted = Unpreempted::new();
-        if links.set_queued_to_push(&unpreempted) {
+        // Lives until the item is pushed.
+        let _unpreempted = Unpreempted::new();
+        if links.queued.exchange(true) {
             return Push::Already;
         }
         queued();
@@ -389,7 +390,10 @@ impl<'a, T: HasLinks> Scan<'a, T> {
         let item = self.consumer.scanning.pop_front();
         // SAFETY: The item is enrolled, so the queue owns a reference to it, until `remove` is
         // called with the consumer, which is borrowed for `'a`.
-        unsafe { item.as_ref() }
+        let item = unsafe { item.as_ref() }?;
+        // From here on the links belong to the thread that sets the bit next.
+        item.links().queued.exchange(false);
+        Some(item)
     }
 
     /// Sets the bit of `item`. Returns whether it was clear: then the caller must put the item into
