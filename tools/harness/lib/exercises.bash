@@ -2,7 +2,6 @@
 # shellcheck shell=bash
 # Exercises. Each is a folder in Documentation/exercises, with these files:
 #   task.rst       the task
-#   prepare.patch  optional; changes the checkout to the state that the exercise starts from
 #   change.patch   the solution
 #   verdict        the expected result, with a keyword and its value on each line:
 #     grade N           the difficulty; 1 is the easiest
@@ -47,37 +46,33 @@ list() {
 	done
 	cat <<-'EOT'
 
-	make exercise E=NAME            sets up an exercise in the checkout and prints its task
+	make exercise E=NAME            prints the task of an exercise, if it fits the checkout
 	make exercise E=NAME CHECK=mine tests your change
 	make exercise E=NAME CHECK=1    tests the solution in a copy of the checkout
 	EOT
 }
 
-# patched_files : the files that the patches of the exercise change.
+# patched_files : the files that the solution changes.
 patched_files() {
-	find "$folder" \( -name prepare.patch -o -name change.patch \) -exec cat {} + |
-		sed -nE 's/^(---|\+\+\+) [ab]\/([^\t]*).*/\2/p' | sort -u
+	sed -nE 's/^(---|\+\+\+) [ab]\/([^\t]*).*/\2/p' "$folder/change.patch" | sort -u
 }
 
-# apply_patch TOP PATCH [OPTION...] : applies a patch to a folder, which may be outside of git.
-apply_patch() {
-	local top=$1 patch=$2
-	shift 2
-	(cd "$top" && GIT_CEILING_DIRECTORIES=$(dirname "$top") git apply --whitespace=nowarn "$@" "$patch")
+# apply_solution TOP [OPTION...] : applies change.patch to a folder, which may be outside of git.
+apply_solution() {
+	local top=$1
+	shift
+	(cd "$top" && GIT_CEILING_DIRECTORIES=$(dirname "$top") git apply --whitespace=nowarn "$@" "$folder/change.patch")
 }
 
-# set_up NAME : prepares the checkout for an exercise and prints the task.
-set_up() {
-	local changed files patch
+# print_task NAME : prints the task, if the solution applies to the checkout.
+print_task() {
+	local changed files
 	choose "$1"
 	mapfile -t files < <(patched_files)
 	changed=$(git -C "$checkout" status --porcelain -- "${files[@]}" 2>/dev/null | cut -c4- | paste -sd' ')
 	[[ -z $changed ]] || die "changed already: $changed: commit it, or git checkout it, then repeat the command"
-	patch=$folder/prepare.patch
-	[[ -e $patch ]] || patch=$folder/change.patch
-	apply_patch "$checkout" "$patch" --check 2>/dev/null ||
+	apply_solution "$checkout" --check 2>/dev/null ||
 		die "$name does not fit this checkout: git checkout ${files[*]}"
-	[[ $patch == */change.patch ]] || apply_patch "$checkout" "$patch"
 	# Prints the task without the licence line and the markup of literals.
 	sed -e '1,2 { /^\.\. SPDX/d; /^$/d }' -e 's/``//g' "$folder/task.rst"
 	cat <<-EOT
@@ -109,21 +104,13 @@ synchronise() {
 	done <"$copy.files"
 }
 
-# apply_all TOP : applies prepare.patch and change.patch.
-apply_all() {
-	local patch
-	for patch in "$folder"/{prepare,change}.patch; do
-		[[ ! -e $patch ]] || apply_patch "$1" "$patch" ||
-			die "$(basename "$patch") of $name does not apply: git checkout what you changed, or test your change with CHECK=mine"
-	done
-}
-
 try_solution() {
 	# Programs are cached by the hash of their sources, so the copy uses the programs that are
 	# built here, where their crates are compiled already.
 	[[ ! $command =~ --programs\ ([^\ ]+) ]] || (build_userspace ${BASH_REMATCH[1]//,/ })
 	synchronise
-	apply_all "$copy"
+	apply_solution "$copy" ||
+		die "change.patch of $name does not apply: git checkout what you changed, or test your change with CHECK=mine"
 	try_in "$copy"
 }
 
@@ -196,6 +183,6 @@ is_whole() {
 	patched_files | while read -r file; do
 		[[ ! -e $checkout/$file ]] || (cd "$checkout" && cp --parents "$file" "$top")
 	done
-	(apply_all "$top") || { rm -r "$top"; return 1; }
+	apply_solution "$top" || { rm -r "$top"; return 1; }
 	rm -r "$top"
 }
