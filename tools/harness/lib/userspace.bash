@@ -10,8 +10,9 @@ programs_folder() { printf '%s\n' "${REPOLL_PROGRAMS:-$REPOLL_CACHE/programs-$(u
 # and scripts are left out, as a change to them does not change a program. make_programs checks that
 # no source is missing.
 userspace_sources() {
-	find tools samples rust/uapi \( -path tools/harness -o -path tools/vm -o -path 'tools/*/tests' -o -path 'tools/*/examples' \
+	find tools samples \( -path tools/harness -o -path tools/vm -o -path 'tools/*/tests' -o -path 'tools/*/examples' \
 		-o -path tools/tests/misuse -o -path tools/tests/modules -o -path tools/tests/recipes \) -prune -o -type f -print
+	echo rust/uapi/repoll.h
 	echo Documentation/reference/tracepoints.rst
 }
 
