@@ -26,7 +26,7 @@ run: ## boot a guest, send it packets, show the path of one packet through the m
 lab: ## test claims about select, poll and epoll (1 minute; CLAIMS='WORD...' selects, HTML=FILE writes a page)
 	@$(HARNESS)/cmd/lab $(if $(HTML),--html $(HTML)) $(CLAIMS)
 
-exercise: ## list the exercises (E=NAME sets one up and prints its task; CHECK=mine tests your change, CHECK=1 the solution)
+exercise: ## list the exercises (E=NAME prints a task; CHECK=mine tests your change, CHECK=1 the solution)
 	@$(HARNESS)/cmd/exercise $(if $(filter mine,$(CHECK)),--mine,$(if $(CHECK),--check)) $(E)
 
 ifdef KDIR
@@ -42,7 +42,7 @@ endif
 test: ## run the everyday tests, on the host and in guests
 	@$(HARNESS)/cmd/test everyday
 
-test-debug: ## run the guest tests on a kernel with KASAN and lockdep (first build of the kernel: 15 minutes)
+test-debug: ## run the guest tests on a kernel with KASAN and lockdep (first build of the kernel: 12 to 15 minutes)
 	@$(HARNESS)/cmd/test debug
 
 test-long: ## run the tests that take longer: stress, slab poisoning, browsers

@@ -90,7 +90,7 @@ make_kbuild_debug_rt() { make_own_kernel debug-rt "$1"; }
 # make_own_kernel KIND FOLDER
 make_own_kernel() {
 	[[ $REPOLL_ARCH == amd64 ]] || die "the $1 kernel has no configuration for $REPOLL_ARCH" "use a kernel of amd64"
-	REPOLL_ROOTFS=$(kernel_root_folder) step "build the $1 kernel (about 15 minutes on 2 cores)" "build_${1//-/_}" "$2"
+	REPOLL_ROOTFS=$(kernel_root_folder) step "build the $1 kernel (12 to 15 minutes on 2 idle cores)" "build_${1//-/_}" "$2"
 }
 
 build_stock() {
