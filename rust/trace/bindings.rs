@@ -2,18 +2,4 @@
 
 //! The tracepoints: bindgen's output for `repoll_trace.h`.
 
-#![allow(
-    clippy::all,
-    clippy::undocumented_unsafe_blocks,
-    dead_code,
-    missing_docs,
-    non_camel_case_types,
-    non_upper_case_globals,
-    non_snake_case,
-    improper_ctypes,
-    unreachable_pub,
-    unsafe_op_in_unsafe_fn,
-    unused_imports
-)]
-
-include!(concat!(env!("CRATE_OBJ"), "/trace/bindings_generated.rs"));
+crate::kernel_ext::bindings::bindgen_output!("trace");
