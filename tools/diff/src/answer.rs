@@ -24,7 +24,7 @@ pub enum Answer {
 /// The answers of both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The answers are the same; or the operation has no two sides.
+    /// The answers are the same, or the operation involves no instance.
     Same(Answer),
     /// The answer of the C epoll, and the answer of repoll.
     Differ(Answer, Answer),

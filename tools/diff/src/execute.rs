@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Does one operation in the calling task: once on what is watched, twice on the instances.
+//! Runs one operation in the calling task: once on watched files, twice on instances (the C
+//! epoll's and repoll's).
 //!
-//! There is no model of the world beside the kernel's own: files and instances are descriptors
-//! with fixed numbers. So any part of a program is a program too, which shrinking needs.
+//! The tester keeps no model of its own of the open files: files and instances are descriptors with
+//! fixed numbers. So any part of a program is a program too, as shrinking requires.
 
 use crate::answer::{answer, error_name, Answer, Outcome};
 use crate::memory::Memory;
@@ -33,7 +34,7 @@ const REPOLLS: RawFd = 300;
 /// Descriptors from here on belong to the tester.
 pub const OURS: RawFd = 400;
 
-/// The instance that others are made from, and that makes select and poll calls.
+/// The instance whose ioctls make other instances, and make select and poll calls.
 static TEMPLATE: OnceLock<Ours> = OnceLock::new();
 
 fn template() -> io::Result<&'static Ours> {
@@ -42,14 +43,14 @@ fn template() -> io::Result<&'static Ours> {
         .ok_or_else(|| io::Error::other("prepare() comes first"))
 }
 
-/// Makes what must be there before the first world.
+/// Makes the files that must exist before the first world.
 pub fn prepare() -> Result<()> {
     let ours = scanner::Side::new().context("/dev/repoll")?;
     TEMPLATE.get_or_init(|| ours);
     open::prepare().context("a file in /tmp")
 }
 
-/// Ends a world: closes all that was opened.
+/// Ends a world: closes all its descriptors.
 pub fn clear() {
     files::close_range(FILES, OURS - 1);
     repoll_testkit::signals::forget(&signals::usr1());
@@ -76,7 +77,7 @@ fn descriptor(side: Side, name: Name) -> Number {
     }
 }
 
-/// Moves a new descriptor to its number; what was there is closed.
+/// Moves a new descriptor to its number, and closes the descriptor that had it.
 fn place(fd: OwnedFd, number: RawFd) -> io::Result<()> {
     files::dup_onto(fd, number)
 }
@@ -96,7 +97,7 @@ fn both(of: impl Fn(Side) -> Answer) -> Outcome {
     Outcome::of(epoll, of(Side::Repoll))
 }
 
-/// Does `operation`. `fork`, `exit` and `during` need more tasks, and are done elsewhere.
+/// Runs `operation`. Not `fork`, `exit` and `during`, which involve other tasks: see `world.rs`.
 pub fn execute(operation: &Operation, memory: &Memory) -> Outcome {
     match *operation {
         Operation::Close(Name::Instance(n)) => both(|side| done(files::close(instance(side, n).0))),
@@ -159,7 +160,7 @@ fn create(side: Side, device: bool) -> io::Result<OwnedFd> {
     })
 }
 
-/// WAIT, to a place.
+/// Calls WAIT, with a place for the events.
 pub fn wait(side: Side, n: u8, max: i32, milliseconds: i32, at: Place, memory: &Memory) -> Answer {
     wait_with(side, n, max, milliseconds, at, (0, 0), memory)
 }
@@ -188,8 +189,8 @@ fn wait_with(
     }
 }
 
-/// select(2) or poll(2), of the kernel or of repoll: the result, and what is found of each. (Not
-/// the time that is left: a call may take longer than it waits.)
+/// Calls select(2) or poll(2), of the kernel or of repoll. Returns the result and the events of
+/// each descriptor, but not the time that is left: a call may take longer than it waits.
 fn scan(
     side: Side,
     call: Scan,
@@ -233,7 +234,7 @@ fn scan(
                     }
                 }
             }
-            // The highest number is looked at; or, now and then, it is not.
+            // The highest descriptor is in the range, or now and then just outside.
             let highest = all.iter().copied().filter(|&fd| fits(fd)).max();
             let nfds = highest.map_or(0, |fd| fd + i32::from(what.len() % 5 != 4));
             let at = sets.each_mut().map(|set| memory::Place::of(set));
@@ -261,8 +262,8 @@ fn scan(
     format!("{result} {found:x?}")
 }
 
-/// A call with a signal mask, while a signal is pending. Each side has its own signal, and both are
-/// sent at the start: each of them wakes an instance that watches a signalfd.
+/// Makes a call with a signal mask while a signal is pending. Each side has its own signal. Both
+/// are sent at the start, since each of them wakes an instance that watches a signalfd.
 fn masked(call: impl Fn(Side, &SignalSet) -> Answer, open: bool) -> Outcome {
     let _blocked = Blocked::new();
     both(|side| {
@@ -274,7 +275,7 @@ fn masked(call: impl Fn(Side, &SignalSet) -> Answer, open: bool) -> Outcome {
     })
 }
 
-/// The interest list, without its order, which is by address.
+/// The interest list, sorted: its own order is by address.
 fn fdinfo(fd: Number) -> Answer {
     let text = match fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.0)) {
         Ok(text) => text,
@@ -287,7 +288,7 @@ fn fdinfo(fd: Number) -> Answer {
             let mut words: Vec<&str> = line.split_whitespace().collect();
             let target: RawFd = words.get(1).map_or(-1, |word| word.parse().unwrap_or(-1));
             if (EPOLLS..OURS).contains(&target) {
-                // An instance: of another number and inode on each side.
+                // An instance has another number and inode on each side.
                 words.truncate(6);
                 words[0] = "instance:";
                 let own = format!("e{}", target % 100);
@@ -311,7 +312,7 @@ fn open_at(kind: Kind, a: u8, b: u8) -> io::Result<i64> {
     Ok(0)
 }
 
-/// Eight bytes that an eventfd takes as 1, again and again.
+/// The eight bytes of the number 1, for an eventfd, repeated.
 const ONES: [u8; 4096] = {
     let mut bytes = [0; 4096];
     let mut at = 0;
@@ -376,7 +377,7 @@ fn on_file(operation: &Operation) -> io::Result<i64> {
         }
         Operation::Expire(n) => {
             files::arm(file(n), Duration::from_nanos(1), Duration::ZERO)?;
-            // When it can be read from, all callbacks have been made.
+            // Once it is readable, all callbacks have run.
             files::poll(file(n), libc::POLLIN, Duration::from_secs(1))?;
             Ok(0)
         }
@@ -385,7 +386,7 @@ fn on_file(operation: &Operation) -> io::Result<i64> {
         }
         Operation::Touch => open::touch().map(|()| 0),
         Operation::Pass(n, via) => {
-            // Unix sockets in flight are collected by a kernel thread, some time later.
+            // A kernel thread collects Unix sockets in flight, some time later.
             if sockopt::socket_domain(file(n)) == Ok(AddressFamily::UNIX) {
                 return Ok(0);
             }

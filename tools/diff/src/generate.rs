@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Random programs.
 //!
-//! A rough idea of what is open and watched (no more: what a task's descriptors are is left
-//! open, and so is whether a call succeeds) makes most operations meaningful. Some are not, so
-//! that errors are compared too.
+//! The generator has a rough idea of which files are open and watched, so most operations are
+//! meaningful. It tracks neither each task's descriptors nor which calls succeed. Some operations
+//! are meaningless, so that errors are compared too.
 
 use crate::operation::{How, Kind, Name, Odd, Operation, Place, Scan, Step, Task};
 use repoll::{Event, EventFlags};
 use repoll_testkit::random::Random;
 
-/// More are refused whatever there is.
+/// More are refused in any case.
 const MOST_EVENTS: i32 = i32::MAX / size_of::<Event>() as i32;
 const FILES: usize = 12;
 
@@ -22,8 +22,8 @@ pub struct Generator<'a> {
     instances: Vec<bool>,
     nest: bool,
     network: bool,
-    /// Either EXCLUSIVE or `during`: of exclusive entries on one wait queue a wake-up takes one,
-    /// and there are those of both sides.
+    /// Whether the program has EXCLUSIVE items, rather than `during`: a wake-up takes one of the
+    /// exclusive entries in a wait queue, and both sides have theirs in it.
     exclusive: bool,
     has_child: bool,
     program: Vec<Step>,
@@ -138,7 +138,7 @@ impl Generator<'_> {
         let count = match self.random.below(10) {
             0 => 0,
             1..=6 => 1 + self.random.below(4),
-            // More than there is room for on the stack.
+            // More than fit on the kernel's stack.
             _ => 5 + self.random.below(40),
         };
         let what: Vec<_> = (0..count)
@@ -164,7 +164,8 @@ impl Generator<'_> {
         self.push(operation);
     }
 
-    /// The file that had this number is gone, from the lists too, unless there are duplicates.
+    /// Usually forgets the watches of a number that was closed: its file leaves the interest lists,
+    /// unless it has duplicates.
     fn forget(&mut self, name: Name) {
         if self.random.chance(80) {
             self.watched
@@ -172,7 +173,7 @@ impl Generator<'_> {
         }
     }
 
-    /// A file that is open, most of the time.
+    /// A file, usually an open one.
     fn file(&mut self) -> u8 {
         let open: Vec<u8> = (0..FILES as u8)
             .filter(|&n| self.files[usize::from(n)].is_some())
@@ -191,7 +192,7 @@ impl Generator<'_> {
     }
 
     fn instance(&mut self) -> u8 {
-        // The first ones are busier.
+        // Prefers the first ones.
         let limit = 1 + self.random.below(self.instances.len());
         let n = self.random.below(limit);
         if !self.instances[n] && self.random.chance(90) {
@@ -211,8 +212,8 @@ impl Generator<'_> {
         self.push(Operation::Create(n, device));
     }
 
-    /// Instances in layers of two, each watching most of the layer below: many ways, and as
-    /// deep as may be.
+    /// Instances in layers of two, each of which watches most of the layer below: many paths, as
+    /// deep as is allowed.
     fn layers(&mut self) {
         for outer in 2..self.instances.len() {
             let below = outer / 2 * 2 - 2;
@@ -328,7 +329,7 @@ impl Generator<'_> {
         ));
     }
 
-    /// An instance and what it watches, most of the time.
+    /// An instance and a descriptor, usually one that it watches.
     fn pair(&mut self) -> (u8, Name) {
         if self.watched.is_empty() || self.random.chance(5) {
             return (self.instance(), self.target());

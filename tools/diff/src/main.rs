@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Does the same random operations with the kernel's own epoll and with repoll, and compares.
+//! Runs the same random operations on the kernel's epoll and on repoll, and compares the answers.
 //!
-//! A *world* begins empty: files and instances are opened, watched, written to, closed, by
-//! several tasks, one at a time. The files are the same for both sides, since watching a file
+//! A *world* begins empty. Several tasks, one at a time, open files and instances, watch them,
+//! write to them and close them. The files are the same for both sides, since watching a file
 //! does not change it; each operation on an instance is made on the C epoll and on repoll, and the
 //! answers must be equal: results, errors, counts, events, data, and their order.
 //!
@@ -10,32 +10,33 @@
 //!
 //! # What is not compared
 //!
-//! * Which of several tasks in WAIT is woken. Races: there is one operation at a time.
-//! * The wake-ups of EXCLUSIVE items. Both sides are on one wait queue, and a wake-up takes one
-//!   exclusive entry: so there is EXCLUSIVE, or tasks that sleep in WAIT, in a program, not both.
-//! * What the kernel does later than the call that causes it: terminals, timers that tick, Unix
+//! * Which of several tasks in WAIT is woken.
+//! * Races: there is one operation at a time.
+//! * The wake-ups of EXCLUSIVE items. Both sides are in one wait queue, and a wake-up takes one
+//!   exclusive entry. So a program has EXCLUSIVE items or tasks that sleep in WAIT, not both.
+//! * Effects that come later than the call that causes them: terminals, periodic timers, Unix
 //!   sockets sent over Unix sockets. With TCP and UDP, softirqs may come between the two sides;
 //!   such a difference counts only if it comes again, three times.
 //! * EPOLLWAKEUP with `CAP_BLOCK_SUSPEND`, limits on watches, memory that runs out, other
 //!   multiplexers that watch an instance (besides select and poll, of either side), 32-bit callers.
-//! * What select and poll leave of their time limit.
+//! * The time that select and poll leave of their limit.
 //!
 //! # Does it find anything?
 //!
 //! Each of these changes of the module was found (`--seed 1`, worlds of 200 operations):
 //!
-//! | the module broken so | in world | shrunk to |
+//! | change | in world | shrunk to |
 //! |---|---|---|
 //! | ET treated as level-triggered | 0 | 5 operations |
 //! | ONESHOT not disarmed | 0 | 6 |
 //! | no EEXIST | 0 | 4 |
 //! | level-triggered items queued again in reverse order | 0 | 7 |
-//! | what did not fit into maxevents goes to the tail | 2 | 7 |
+//! | events beyond maxevents go to the tail | 2 | 7 |
 //! | EFAULT loses the event | 0 | 5 |
 //! | items found by file alone, not by descriptor | 0 | 4 |
 //! | MOD of an EXCLUSIVE item allowed | 4 | 4 |
-//! | MOD does not look whether the file is ready | 0 | 5 |
-//! | ADD does not either | 0 | 4 |
+//! | MOD does not poll the file | 0 | 5 |
+//! | ADD does not poll the file | 0 | 4 |
 //! | MOD keeps the old datum | 0 | 6 |
 //! | ERR and HUP not always on | 0 | 5 |
 //! | poll(2) sends the item that it found to the tail | 0 | 7 |
@@ -43,11 +44,11 @@
 //! | callbacks for other events are not ignored | 5 | 7 |
 //! | callbacks wake no waiter and no poller | 5 | 7 |
 //! | five levels of nesting | 15 | 11 |
-//! | no limit on the ways up of depth 4 | 133 | 25 |
+//! | no limit on the paths of depth 4 | 133 | 25 |
 //! | ADD of an instance counts what was closed below it (a real one) | 129 | 12 |
 //!
-//! Not found in 60,000 operations: that the callback of a disarmed ONESHOT item queues it (only the
-//! order could show it, and only with files whose wake-ups carry no events).
+//! Not found in 60,000 operations: a callback that queues a disarmed ONESHOT item. Only the order
+//! could show it, and only with files whose wake-ups carry no events.
 
 mod answer;
 mod execute;
@@ -74,7 +75,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use world::{Difference, Tasks};
 
-/// Does the same random operations with epoll and with repoll, and compares. Prints KTAP.
+/// Runs the same random operations on epoll and on repoll, and compares the answers. Prints KTAP.
 #[derive(Debug, Parser)]
 #[command(name = "repoll-diff", version)]
 struct Settings {
@@ -90,7 +91,7 @@ struct Settings {
     /// Stop after this many seconds, if the operations are not done by then.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Do ten times as many operations.
+    /// Run ten times as many operations.
     #[arg(long)]
     long: bool,
     /// Let no instance watch an instance.
@@ -105,10 +106,10 @@ struct Settings {
     /// Print the number of operations of each kind, and the time that they took.
     #[arg(long)]
     statistics: bool,
-    /// Do the operations in this file, and print each answer.
+    /// Run the operations in this file, and print each answer.
     #[arg(long)]
     replay: Option<PathBuf>,
-    /// Print the program of the first world, and do nothing.
+    /// Print the program of the first world, and run nothing.
     #[arg(long)]
     print: bool,
 }
@@ -152,7 +153,7 @@ fn world_program(settings: &Settings, seed: u64, world: u64) -> Vec<Step> {
     generate::program(&mut Random::new(seed, world), length, !settings.no_nest)
 }
 
-/// Does a given program; true if the sides agree.
+/// Runs a given program. Returns whether the sides agree.
 fn replay(tasks: &mut Tasks, program: &[Step]) -> Result<bool> {
     let found = tasks.run(program, |step, outcome| match outcome {
         Outcome::Same(answer) => println!("{step:<40} # {answer}"),
@@ -227,7 +228,7 @@ fn rate(tally: &Tally) -> u64 {
     (tally.operations as f64 / tally.start.elapsed().as_secs_f64().max(0.001)) as u64
 }
 
-/// Writes the result; whether the sides agree.
+/// Writes the result. Returns whether the sides agree.
 fn conclude(
     tally: &Tally,
     seed: u64,
@@ -256,8 +257,8 @@ fn conclude(
     Ok(ktap.end()?.failed == 0)
 }
 
-/// Does it again: a difference that comes again is real, and is shrunk. One that does not is
-/// real too, unless there are files whose events may come late.
+/// Runs the program again. A difference that comes again is real, and is shrunk. One that does not
+/// is real too, unless the program has files whose events may come late.
 fn confirm(
     tasks: &mut Tasks,
     program: &[Step],
@@ -285,7 +286,7 @@ fn confirm(
         describe(&mut text, &program[..=found.step], found)?;
         return Ok(Some(text));
     }
-    // So that it does not become another difference.
+    // A shorter program must not show another difference.
     let verb = |step: &Step| match step.operation {
         Operation::During(..) | Operation::Masked(..) => "wait".to_owned(),
         ref other => {

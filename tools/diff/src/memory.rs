@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The memory that a task has events written to.
+//! The memory to which a task's events are written.
 
 use crate::operation;
 use anyhow::Result;
@@ -7,9 +7,9 @@ use repoll::Event;
 use repoll_testkit::memory::{Mapping, Place};
 use repoll_testkit::user_space::end_of_user_space;
 
-/// The size: whole pages, whatever the size of a page.
+/// The size: a multiple of each possible page size.
 const BYTES: usize = 64 * 1024;
-/// The number of events that there is room for.
+/// The number of events that fit.
 const ROOM: usize = BYTES / size_of::<Event>();
 
 /// Memory at an address that is the same in every run, and then a page that is not accessible. Each
@@ -29,7 +29,7 @@ impl Memory {
         })
     }
 
-    /// The place that a program means.
+    /// The address of a place in a program.
     pub fn place(&self, at: operation::Place) -> Place<'_> {
         match at {
             operation::Place::Good => self.mapping.place(0),

@@ -90,7 +90,7 @@ fn path(path: impl AsRef<Path>, write: bool) -> io::Result<OwnedFd> {
     options.open(path).map(Into::into)
 }
 
-/// A fifo that is open for both directions and has no name any more.
+/// A fifo that is open in both directions, and whose name is removed.
 fn fifo() -> io::Result<OwnedFd> {
     let _ = fs::remove_file(FIFO);
     rustix::fs::mkfifoat(CWD, FIFO, Mode::RUSR | Mode::WUSR)?;
@@ -117,7 +117,7 @@ pub fn open(kind: Kind) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
             let listener = internet_socket(SocketType::STREAM)?;
             net::listen(&listener, 1)?;
             let one = internet_socket(SocketType::STREAM)?;
-            // It says "in progress". The other end is there when the listener is readable.
+            // Fails with EINPROGRESS. The other end exists once the listener is readable.
             let _ = connect(&one, &listener);
             files::poll(&listener, libc::POLLIN, SECOND)?;
             let two = accept(&listener);

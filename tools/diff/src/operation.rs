@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The operations, and how they are written, one a line.
+//! The operations, and their text, one per line.
 //!
 //! Files are `f0`, `f1`, …, instances `e0`, `e1`, …: descriptors with fixed numbers. An instance
 //! is two descriptors, one of the C epoll's and one of repoll's. A line may begin with the task
-//! that does it: `@1`, `@2` (threads) or `@child` (what `fork` made).
+//! that runs it: `@1`, `@2` (threads) or `@child` (the process that `fork` made).
 
 use anyhow::{bail, Context, Result};
 use repoll::EventFlags;
 use std::fmt;
 use std::str::FromStr;
 
-/// One line: an operation, and who does it.
+/// One line: an operation, and the task that runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The task that does it.
+    /// The task that runs it.
     pub task: Task,
     /// The operation.
     pub operation: Operation,
@@ -50,7 +50,7 @@ pub enum Kind {
     Semaphore,
     /// pipe(2): the end to read from, the end to write to.
     Pipe,
-    /// A fifo, open for both: two wait queues in one file.
+    /// A fifo, open in both directions: two wait queues in one file.
     Fifo,
     /// A pair of Unix stream sockets.
     Stream,
@@ -107,13 +107,13 @@ impl Kind {
         )
     }
 
-    /// Whether its events may come later than what causes them.
+    /// Whether its events may come later than their cause.
     pub fn is_network(self) -> bool {
         matches!(self, Kind::Udp | Kind::Tcp)
     }
 }
 
-/// Where WAIT is to write.
+/// The place for the events of WAIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Enough room.
@@ -126,11 +126,11 @@ pub enum Place {
     Kernel,
     /// The last page of the user's addresses, which is not mapped.
     Top,
-    /// Room for this many events, and four bytes; what follows can't be written.
+    /// Room for this many events, and four bytes; the memory behind can't be written.
     Part(u8),
 }
 
-/// Which way a shutdown(2) goes.
+/// The direction of a shutdown(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// Reading ends.
@@ -152,10 +152,10 @@ pub enum Odd {
     DupClose,
 }
 
-/// A call that goes through files.
+/// A call that polls a set of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// select(2): of the events IN, OUT and PRI make the sets.
+    /// select(2). The events IN, OUT and PRI stand for the three sets.
     Select,
     /// poll(2).
     Poll,
@@ -164,7 +164,7 @@ pub enum Scan {
 /// The operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Opens a file, or two; what had the number before is closed.
+    /// Opens a file, or two. Closes the descriptor that had the number before.
     Open(Kind, u8, u8),
     /// close(2).
     Close(Name),
@@ -174,9 +174,9 @@ pub enum Operation {
     Write(u8, u32),
     /// read(2) of this many bytes.
     Read(u8, u32),
-    /// Writes until no more goes in.
+    /// Writes until the file is full.
     Fill(u8),
-    /// Reads until no more comes out.
+    /// Reads until the file is empty.
     Drain(u8),
     /// shutdown(2).
     Shutdown(u8, How),
@@ -186,7 +186,7 @@ pub enum Operation {
     Expire(u8),
     /// Sends SIGUSR1, which is blocked, to the process.
     Signal,
-    /// Changes what inotify watches.
+    /// Changes the file that inotify watches.
     Touch,
     /// Sends a descriptor (the first) over a Unix socket (the second).
     Pass(u8, u8),
@@ -200,24 +200,24 @@ pub enum Operation {
     Create(u8, bool),
     /// epoll_ctl(2): the operation, the instance, the file, events, datum.
     Ctl(i32, u8, Name, EventFlags, u64),
-    /// epoll_wait(2): the instance, maxevents, milliseconds, where to.
+    /// epoll_wait(2): the instance, maxevents, milliseconds, the place for the events.
     Wait(u8, i32, u32, Place),
     /// poll(2) of the instance.
     Poll(u8),
-    /// select(2) or poll(2): milliseconds, and which events of what. The one side's are the
-    /// kernel's calls, the other's repoll's.
+    /// select(2) or poll(2): milliseconds, and the events of each file. One side makes the
+    /// kernel's calls, the other repoll's.
     Scan(Scan, u32, Vec<(Name, u16)>),
     /// The same with a pending signal, as [`Operation::Masked`].
     MaskedScan(Scan, bool, Vec<(Name, u16)>),
     /// The instance's part of `/proc/self/fdinfo`.
     Fdinfo(u8),
-    /// Something unusual.
+    /// A call that an instance does not support.
     Odd(u8, Odd),
-    /// One thread (or, last, more) waits on each side, without a time limit; then comes the
-    /// operation; who still waits after it gets a signal.
+    /// One thread (or as many as the last number says) waits on each side, without a time limit.
+    /// Then comes the operation. A thread that still waits after it gets a signal.
     During(u8, i32, Box<Operation>, u8),
-    /// epoll_pwait(2) with a mask that lets a pending signal in (true), or not, which is blocked
-    /// before and after.
+    /// epoll_pwait(2) with a mask that does (true) or does not unblock a pending signal, which is
+    /// blocked before and after.
     Masked(u8, i32, bool),
     /// Makes the child.
     Fork,
@@ -386,7 +386,7 @@ impl FromStr for Step {
     }
 }
 
-/// A program: one step a line; `#` begins a comment.
+/// A program: one step per line; `#` begins a comment.
 pub fn parse_program(text: &str) -> Result<Vec<Step>> {
     text.lines()
         .map(|line| line.split('#').next().unwrap_or_default().trim())

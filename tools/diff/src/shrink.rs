@@ -18,11 +18,11 @@ pub fn shrink(program: Vec<Step>, mut shows: impl FnMut(&[Step]) -> bool) -> Vec
     }
 }
 
-/// Leaves out parts, first half the program, at the end single steps.
+/// Leaves out parts: first halves of the program, in the end single steps.
 fn remove_parts(program: &mut Vec<Step>, shows: &mut impl FnMut(&[Step]) -> bool) {
     let mut size = program.len().div_ceil(2);
     while size > 0 {
-        // From the end: what comes later depends on what comes before.
+        // From the end: later steps depend on earlier ones.
         let mut end = program.len();
         while end > 0 {
             let start = end.saturating_sub(size);
@@ -44,7 +44,7 @@ fn simplify(program: &mut Vec<Step>, shows: &mut impl FnMut(&[Step]) -> bool) {
             other[n] = simpler;
             if shows(&other) {
                 *program = other;
-                // The rest of the variants are of the old step; the caller comes again.
+                // The other variants are of the old step; the caller calls again.
                 break;
             }
         }
@@ -71,7 +71,7 @@ fn merge(program: &mut Vec<Step>, shows: &mut impl FnMut(&[Step]) -> bool) {
     }
 }
 
-/// Plainer forms of a step. Each is plainer by a measure that has an end.
+/// Plainer forms of a step. Each is plainer by a measure with a lower bound, so shrinking ends.
 fn variants(step: &Step) -> Vec<Step> {
     let mut all = Vec::new();
     if step.task != Task::Main {

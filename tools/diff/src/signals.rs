@@ -85,7 +85,7 @@ pub struct Blocked;
 impl Blocked {
     /// Blocks the signals, then sends them.
     pub fn new() -> Self {
-        // The set is a valid one, and the thread is this one: there is no error.
+        // The set is valid, and the thread is this one: there is no error.
         let _ = change_mask(libc::SIG_BLOCK, &both_signals());
         for side in Side::ALL {
             let _ = kill_thread(this_thread(), signal_of(side));

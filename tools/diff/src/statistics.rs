@@ -20,7 +20,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Nothing yet.
+    /// Counts of zero.
     pub fn new() -> Self {
         Self {
             lines: BTreeMap::new(),
@@ -28,12 +28,12 @@ impl Statistics {
         }
     }
 
-    /// Time that passed until now is nobody's.
+    /// Charges the time until now to no operation.
     pub fn skip_time(&mut self) {
         self.last = Instant::now();
     }
 
-    /// Counts one.
+    /// Counts one outcome.
     pub fn add(&mut self, step: &Step, outcome: &Outcome) {
         let text = step.operation.to_string();
         let mut name = text.split(' ').next().unwrap_or_default().to_owned();

@@ -24,7 +24,7 @@ use std::thread;
 /// The first place where the sides differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Which step it is.
+    /// The number of the step.
     pub step: usize,
     /// The answer of the C epoll.
     pub epoll: Answer,
@@ -36,12 +36,12 @@ pub struct Difference {
 pub struct Tasks {
     memory: Memory,
     threads: Vec<Worker>,
-    /// Of the C epoll and of repoll by turns.
+    /// Alternately of the C epoll and of repoll.
     sleepers: Vec<Sleeper>,
     child: Option<Child>,
 }
 
-/// A thread that does operations.
+/// A thread that runs operations.
 struct Worker {
     orders: Sender<Operation>,
     answers: Receiver<Outcome>,
@@ -71,7 +71,7 @@ const IDLE: u32 = 0;
 const WAITS: u32 = 1;
 const DONE: u32 = 2;
 
-/// A thread that waits on one side while the first thread does something.
+/// A thread that waits on one side while the first thread runs an operation.
 struct Sleeper {
     orders: Sender<(u8, i32)>,
     answers: Receiver<Answer>,
@@ -128,7 +128,7 @@ impl Sleeper {
     }
 }
 
-/// The process that `fork` makes. It reads operations, one a line, and answers each by a line.
+/// The process that `fork` makes. It reads operations, one per line, and answers each with a line.
 struct Child {
     process: Process,
     orders: OwnedFd,
@@ -173,7 +173,7 @@ impl Child {
     }
 
     fn end(self) {
-        // It ends when nobody can send it more.
+        // It exits when nobody can send it more.
         drop(self.orders);
         let _ = self.process.wait();
     }
@@ -194,7 +194,7 @@ fn serve(inbox: &OwnedFd, outbox: &OwnedFd, memory: &Memory) {
     }
 }
 
-/// One line, of which there is one at a time. Nothing at the end.
+/// Reads one line; none at the end of the file. Only one line is under way at a time.
 fn read_line(fd: &OwnedFd) -> Option<String> {
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
@@ -285,8 +285,8 @@ impl Tasks {
         }
     }
 
-    /// All are on one CPU, and this thread gives way to nobody while it does the operation: so the
-    /// waiters see it as a whole, and what they find is determined.
+    /// All are on one CPU, and this thread yields to none while it runs the operation. So the
+    /// waiters see the whole operation, and their results are determined.
     fn during(
         &mut self,
         n: u8,
@@ -303,8 +303,8 @@ impl Tasks {
         real_time(true)?;
         let outcome = execute::execute(operation, &self.memory);
         real_time(false)?;
-        // All signals come before a waiter runs: a signal wakes who watches a signalfd too, on
-        // both sides.
+        // All signals come before a waiter runs: on both sides a signal also wakes those that watch
+        // a signalfd.
         let asleep: Vec<bool> = sleepers
             .iter()
             .map(Sleeper::settle)
@@ -316,7 +316,7 @@ impl Tasks {
         real_time(false)?;
         let mut answers = [Vec::new(), Vec::new()];
         for (number, sleeper) in sleepers.iter().enumerate() {
-            // Again only if the signal came too early: in the moment before the system call.
+            // Repeats only if the signal came too early: just before the system call.
             while sleeper.settle()? {
                 signals::interrupt(sleeper.thread);
                 sched_yield();
@@ -331,8 +331,8 @@ impl Tasks {
     }
 }
 
-/// Makes the calling thread one of real time, which only gives way when it sleeps, or an ordinary
-/// one again.
+/// Gives the calling thread a real-time policy, so that it yields only when it sleeps, or the
+/// ordinary policy again.
 fn real_time(on: bool) -> Result<()> {
     let (policy, priority) = if on {
         (libc::SCHED_FIFO, 10)
@@ -342,8 +342,8 @@ fn real_time(on: bool) -> Result<()> {
     Ok(threads::schedule(policy, priority)?)
 }
 
-/// The answers of all waiters of a side. Which of them gets what is not compared: where both were
-/// woken, the scheduler decides it.
+/// The answers of all waiters of a side, in no order: if several were woken, the scheduler decides
+/// which of them gets which event.
 fn of_all(mut answers: Vec<Answer>) -> Answer {
     if answers.len() == 1 {
         return answers.remove(0);

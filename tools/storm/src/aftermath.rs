@@ -28,7 +28,7 @@ pub fn check(counter: &Counter, module: &Path, report: &mut Report<Stdout>) -> i
 }
 
 fn reached(counter: &Counter) -> Result<()> {
-    // A short storm on a slow kernel has few WAITs with an event, so these are not asked for.
+    // Not checked: WAITs with an event. A short storm on a slow kernel has few of them.
     ensure!(counter.get(Count::Added) > 10, "the calls do not reach far");
     Ok(())
 }
@@ -55,7 +55,7 @@ fn a_source_works() -> Result<()> {
     Ok(())
 }
 
-/// Waits until the module is unused: the last closes may still be under way.
+/// Waits until nothing uses the module: the last closes may still be running.
 fn unused() -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -68,7 +68,8 @@ fn unused() -> Result<()> {
     }
 }
 
-/// Loads the module with a limit of few watches for each user: there is room for all of them.
+/// Loads the module with a low limit of watches per user, and checks that each user has room for
+/// all of them.
 fn no_watch_is_left(module: &Path) -> Result<()> {
     let file = File::open(module).with_context(|| module.display().to_string())?;
     unused()?;
@@ -98,7 +99,7 @@ fn room_for_eight() -> Result<()> {
     Ok(())
 }
 
-/// Asks in a child that is this user. The process has one thread.
+/// Returns the answer of a child process that runs as this user. This process has one thread.
 fn as_user(id: u32, question: impl FnOnce() -> bool) -> Result<bool> {
     let child = processes::fork(|| {
         let yes = processes::become_user(id).is_ok() && question();
@@ -113,7 +114,7 @@ fn unload() -> Result<()> {
 
 fn load(file: &File, parameters: &CStr) -> Result<()> {
     modules::load(file, parameters).context("it does not load")?;
-    // As the session has them.
+    // The mode that the session gives to the devices.
     for device in [repoll::DEVICE, repoll::SOURCE_DEVICE] {
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(device, fs::Permissions::from_mode(0o666))?;

@@ -11,9 +11,9 @@ use repoll_testkit::random::Random;
 use repoll_testkit::raw;
 use repoll_testkit::signals::signal_this_process;
 
-/// Numbers below are left alone; from there on to [`END`] descriptors come and go.
+/// The first descriptor that the calls may open and close; those below are left alone.
 const FIRST: usize = 3;
-/// Descriptors that the calls must leave alone have numbers from here on.
+/// The end of the descriptors that the calls may open and close; those from here on are left alone.
 pub const END: usize = 72;
 
 /// A thread of the storm.
@@ -28,9 +28,9 @@ pub struct Caller<'a> {
     pub own_network: bool,
     /// Whether this is a child that was forked beside other threads: it may allocate nothing.
     pub child: bool,
-    /// A ring.
+    /// An io_uring.
     pub ring: Option<IoUring>,
-    /// The numbers that instances, sources and other files had when they were new.
+    /// The numbers of instances, sources and other files at the time when they were opened.
     pub recent: [Recent; 3],
 }
 
@@ -38,7 +38,7 @@ const INSTANCE: usize = 0;
 const SOURCE: usize = 1;
 const OTHER: usize = 2;
 
-/// Some numbers of descriptors, which may mean something else by now.
+/// Some descriptors. Each may be another file by now.
 #[derive(Clone, Copy, Default)]
 pub struct Recent {
     numbers: [usize; 8],
@@ -69,7 +69,7 @@ const EVENTS: [u32; 12] = [
     0x2000_0001,
 ];
 const SIZES: [usize; 9] = [0, 1, 8, 8, 16, 64, 300, 2048, 5000];
-/// Milliseconds; a thread that waits without limit is ended with its process.
+/// Time limits in milliseconds. A thread that waits without limit ends with its process.
 const MILLISECONDS: [i64; 6] = [0, 0, 0, 1, 5, 100];
 
 impl Caller<'_> {
@@ -89,7 +89,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Most often one of these.
+    /// A recent descriptor of this kind, or seldom any descriptor.
     fn one_of(&mut self, kind: usize) -> usize {
         if self.random.chance(15) {
             return self.fd();
@@ -119,7 +119,8 @@ impl Caller<'_> {
         }
     }
 
-    /// A time limit of these parts of a second, most often a good one: a bad one ends the call.
+    /// A time limit with these parts of a second; seldom a random address, which ends the call at
+    /// once.
     fn limit(&mut self, parts: usize) -> usize {
         if self.random.chance(2) {
             return self.memory.anywhere(&mut self.random);
@@ -184,7 +185,7 @@ impl Caller<'_> {
             3 | 4 => self.call(libc::SYS_socketpair, [unix, datagram, 0, pair, 0, 0]),
             5 => {
                 let fd = self.call(libc::SYS_timerfd_create, [1, nonblocking, 0, 0, 0, 0]);
-                // Not so often that nothing else is done.
+                // Seldom, so that other calls get their turn.
                 let often = 5_000_000 + self.random.below(50_000_000) as i64;
                 let time = self.memory.put(&mut self.random, [0_i64, often, 0, often]);
                 self.recent[OTHER].add(fd);
@@ -216,7 +217,7 @@ impl Caller<'_> {
         self.memory.put(&mut self.random, address)
     }
 
-    /// A signal set and its size, most often none.
+    /// A signal set and its size, usually none.
     fn mask(&mut self) -> (u64, u64) {
         if self.random.chance(80) {
             return (0, 0);
@@ -230,7 +231,7 @@ impl Caller<'_> {
         (self.memory.put(&mut self.random, set) as u64, size)
     }
 
-    /// Room for counts and its size, most often none.
+    /// Room for counts and its size, usually none.
     fn counts(&mut self) -> (u64, u64) {
         if self.random.chance(70) {
             return (0, 0);
@@ -244,7 +245,7 @@ impl Caller<'_> {
         (self.memory.room(&mut self.random, 128) as u64, size)
     }
 
-    /// An ioctl of either device, to any descriptor.
+    /// An ioctl of either device, on any descriptor.
     fn ask(&mut self) {
         let mut adds = false;
         let what = self.random.below(30);
@@ -393,7 +394,7 @@ impl Caller<'_> {
             }
             28 => (REPOLL_IOCTL_SOURCE_DETACH, 0),
             _ => {
-                // Numbers and sizes that there are not, and those of others.
+                // Unknown numbers and sizes, and ioctls of other devices.
                 let request =
                     ((self.word() as u32) << 30) | ((self.word() as u32 & 0x3fff) << 16) | 0xb400;
                 let number = self
@@ -477,7 +478,7 @@ impl Caller<'_> {
             }
             3 | 4 => {
                 let fds = self.pollfds() as usize;
-                // This one goes on after a signal, by a restart block.
+                // poll(2) resumes after a signal, by a restart block.
                 #[cfg(target_arch = "x86_64")]
                 if self.random.chance(50) {
                     self.call(libc::SYS_poll, [fds, 16, time, 0, 0, 0]);
@@ -506,7 +507,7 @@ impl Caller<'_> {
             0..=3 => self.call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]),
             4 => self.call(libc::SYS_dup, [fd, 0, 0, 0, 0, 0]),
             5 => {
-                // Other numbers are not the storm's to close.
+                // The storm must not close other descriptors.
                 if !(FIRST..END).contains(&other) {
                     return;
                 }
@@ -537,7 +538,7 @@ impl Caller<'_> {
         self.call(libc::SYS_fcntl, [fd, command as usize, argument, 0, 0, 0]);
     }
 
-    /// Sends a descriptor in a message, or takes one.
+    /// Sends a descriptor in a message, or receives one.
     fn pass(&mut self) {
         let (fd, passed) = (self.fd(), self.fd());
         let control = [20_u64, 1 | (1 << 32), passed as u32 as u64];
@@ -581,7 +582,7 @@ impl Caller<'_> {
         let _ = signal_this_process(signal);
     }
 
-    /// A datagram over the loopback; or the loopback goes down or up.
+    /// Sends a datagram over the loopback, or takes the loopback down or up.
     fn network(&mut self) {
         let fd = self.fd();
         if self.own_network && self.random.chance(20) {

@@ -5,7 +5,7 @@ use repoll_testkit::memory::shared_counters;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The things that are counted, over all processes.
+/// The counted things.
 #[derive(Clone, Copy)]
 pub enum Count {
     /// Calls.

@@ -4,7 +4,7 @@
 use repoll_testkit::raw;
 use std::os::fd::AsRawFd;
 
-/// Brings the loopback of this network namespace up or down, by any socket.
+/// Brings the loopback of this network namespace up or down. Any socket will do.
 pub fn set_loopback(socket: &impl AsRawFd, up: bool) {
     #[repr(C)]
     struct Request {

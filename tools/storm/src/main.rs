@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A storm of random calls on `/dev/repoll` and `/dev/repoll-source`, and on all that can be done
-//! to a descriptor: by processes of several users and namespaces, in threads that share their
-//! descriptors, with pointers to nowhere and to memory that stalls, killed at any moment.
+//! A storm of random calls on `/dev/repoll` and `/dev/repoll-source`, and of all other calls that
+//! take a descriptor. Processes of several users and namespaces make them, in threads that share
+//! their descriptors, with pointers to nowhere and to memory that stalls, killed at any moment.
 //!
 //! A seed determines the calls of each thread, not how the threads interleave. The module passes if
 //! the kernel log stays empty (the harness sees to that), and afterwards an instance and a source
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     ktap::exit_code(run(&Settings::parse()))
 }
 
-/// One process at a time in each place.
+/// A slot that runs one process at a time.
 struct Place {
     process: Process,
     end: Instant,

@@ -31,7 +31,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// New memory. Its userfaultfd gets a number from `numbers` on.
+    /// Maps new memory. Its userfaultfd gets the first free number from `numbers` on.
     pub fn new(numbers: i32, end_of_user_space: usize) -> io::Result<Self> {
         let mapping = ManuallyDrop::new(Mapping::new((HOLE + 1) * PAGE)?);
         mapping.protect(READ_ONLY * PAGE, PAGE, MprotectFlags::READ)?;
@@ -39,7 +39,7 @@ impl Memory {
         let hole = without_provenance_mut(mapping.address() + HOLE * PAGE);
         // SAFETY: nobody uses these pages yet, and the mapping is never dropped.
         unsafe { rustix::mm::munmap(hole, PAGE + page_size()) }?;
-        // Not every user may have a page that stalls.
+        // Not every user has the right to a page that stalls.
         let stalling = Stalling::part(&mapping, STALLING * PAGE, PAGE)
             .and_then(|stalling| stalling.numbered_from(numbers))
             .ok();
@@ -66,7 +66,7 @@ impl Memory {
         self.mapping.address() + at
     }
 
-    /// An address with room for `size` bytes; or another one.
+    /// An address with room for `size` bytes, or seldom one without.
     pub fn room(&self, random: &mut Random, size: usize) -> usize {
         if random.chance(12) {
             return self.anywhere(random);

@@ -31,7 +31,7 @@ pub enum Role {
     Elsewhere,
 }
 
-/// The roles, which processes get in turn.
+/// The roles. Processes take them in turn.
 pub const ROLES: [Role; 6] = [
     Role::Root,
     Role::User(USERS[0]),
@@ -41,7 +41,7 @@ pub const ROLES: [Role; 6] = [
     Role::User(USERS[0]),
 ];
 
-/// fork(2). The child does `body` and ends; it ends with its parent, too.
+/// Calls fork(2). The child runs `body` and exits; it is killed if its parent exits.
 ///
 /// A child of a process with several threads must not allocate.
 fn fork(body: impl FnOnce()) -> Process {
@@ -54,8 +54,8 @@ fn fork(body: impl FnOnce()) -> Process {
     child.unwrap_or(Process(-1))
 }
 
-/// Begins a process, a group of its own, that goes on until it is killed. Only to be called while
-/// the process has one thread.
+/// Starts a process, in a process group of its own, that runs until it is killed. Call it only
+/// while the calling process has one thread.
 pub fn start(role: Role, random: Random, counter: &Counter) -> Process {
     fork(|| {
         let _ = rustix::process::setpgid(None, None);
@@ -72,7 +72,7 @@ pub fn start(role: Role, random: Random, counter: &Counter) -> Process {
 
 fn become_somebody(role: Role) {
     let spaces = libc::CLONE_NEWNET | libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWTIME;
-    // A failure here makes a process of another kind, which is as good.
+    // A process for which a step fails has another role, which serves as well.
     let user = |id| {
         let _ = rustix::thread::set_thread_gid(Gid::from_raw(id));
         let _ = processes::become_user(id);
@@ -126,11 +126,11 @@ fn prepare(own_network: bool) {
     }
 }
 
-/// Random calls by some threads, until the process is killed.
+/// Makes random calls in several threads, until the process is killed.
 fn rage(role: Role, mut random: Random, counter: &Counter) {
     let own_network = matches!(role, Role::Namespaces(_) | Role::Elsewhere);
     prepare(own_network);
-    // Before there are threads, which may close any descriptor.
+    // Comes before the threads, which may close any descriptor.
     let Ok(end) = end_of_user_space() else {
         return;
     };
@@ -153,7 +153,7 @@ fn rage(role: Role, mut random: Random, counter: &Counter) {
                 loop {
                     caller.step();
                     match caller.random.below(4000) {
-                        // The whole process ends while its other threads are wherever they are.
+                        // Ends the whole process, at whatever point its other threads are.
                         0 => processes::end(0),
                         1..=4 => fork_beside(&mut caller),
                         _ => {}
@@ -164,13 +164,14 @@ fn rage(role: Role, mut random: Random, counter: &Counter) {
     });
 }
 
-/// A child that shares the files goes on for a while: it has one thread, and allocates nothing.
+/// Makes random calls for a while in a child that shares the files. It has one thread, and
+/// allocates nothing.
 fn fork_beside(caller: &mut Caller<'_>) {
     let seed = caller.random.word();
     let (memory, counter) = (caller.memory, caller.counter);
     let own_network = caller.own_network;
     let _ = fork(|| {
-        // SAFETY: the call takes a number; who waits too long is ended by the signal.
+        // SAFETY: the call takes a number; the signal ends a task that waits too long.
         unsafe { libc::alarm(2) };
         let mut child = Caller {
             random: Random::new(seed, 0),
