@@ -141,6 +141,7 @@ pub fn table(rounds: usize) -> Result<String> {
          producers             epoll    repoll     epoll    repoll\n",
     );
     let mut ratios = String::new();
+    let mut sum = 0.0;
     for (index, sides) in figures.iter().enumerate() {
         let [c, ours] = [&sides[0], &sides[1]].map(|side| median(side, |round| round.callback));
         let [few, many] = [&sides[0], &sides[1]].map(|side| median(side, |round| round.delivered));
@@ -150,6 +151,7 @@ pub fn table(rounds: usize) -> Result<String> {
             .collect();
         ratio.sort_by(f64::total_cmp);
         let ratio = ratio[rounds / 2];
+        sum += ratio;
         let producers = index + 1;
         writeln!(
             text,
@@ -160,5 +162,7 @@ pub fn table(rounds: usize) -> Result<String> {
             "ratio repoll to epoll, producers {producers}: {ratio:.2}"
         )?;
     }
+    let mean = sum / PRODUCERS as f64;
+    writeln!(ratios, "ratio repoll to epoll, mean: {mean:.2}")?;
     Ok(text + &ratios)
 }
