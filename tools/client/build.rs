@@ -23,9 +23,12 @@ fn main() {
         .arg(&wrapper)
         .args([
             "--allowlist-type",
-            "repoll_(create|ctl|wait|poll|select|counts|source_.*|ioctl)",
+            "repoll_(create|ctl|wait|poll|select|counts|source_.*|takeover.*|ioctl)",
         ])
-        .args(["--allowlist-var", "REPOLL_((WAIT|COUNTS)_SIZE|SOURCE)_.*"])
+        .args([
+            "--allowlist-var",
+            "REPOLL_((WAIT|COUNTS)_SIZE|SOURCE|TAKEOVER)_.*",
+        ])
         .args(["--use-core", "--with-derive-default"])
         .args(["--default-enum-style", "consts"])
         .arg("--no-prepend-enum-name")

@@ -13,6 +13,7 @@ mod source;
 pub mod sys;
 #[cfg(not(feature = "sys"))]
 mod sys;
+mod takeover;
 
 pub use counts::Counts;
 pub use event::{Event, EventFlags, Events};
@@ -21,3 +22,7 @@ pub use open::OpenError;
 pub use select_poll::{FdSet, PollFd, PollFlags, SelectSets};
 pub use signal_set::SignalSet;
 pub use source::{Kind, Message, Source, Status, SOURCE_DEVICE};
+pub use takeover::{
+    Hooks, Policy, Takeover, TakeoverCalls, TakeoverCause, TakeoverMeans, TakeoverMode,
+    TakeoverStatus, TAKEOVER_DEVICE,
+};

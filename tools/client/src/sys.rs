@@ -60,6 +60,8 @@ plain! {
     repoll_source_timer: REPOLL_IOCTL_SOURCE_TIMER_SET,
     repoll_source_attach: REPOLL_IOCTL_SOURCE_ATTACH,
     Detach: REPOLL_IOCTL_SOURCE_DETACH,
+    repoll_takeover: REPOLL_IOCTL_TAKEOVER_SET,
+    repoll_takeover_status: REPOLL_IOCTL_TAKEOVER_STATUS,
 }
 
 /// Makes the ioctl that `argument` is for, and returns what it returns.
@@ -105,6 +107,8 @@ mod tests {
         assert_eq!(REPOLL_IOCTL_SOURCE_TIMER_SET, ioc(1, 0x22, 16));
         assert_eq!(REPOLL_IOCTL_SOURCE_ATTACH, ioc(1, 0x23, 24));
         assert_eq!(REPOLL_IOCTL_SOURCE_DETACH, ioc(0, 0x24, 0));
+        assert_eq!(REPOLL_IOCTL_TAKEOVER_SET, ioc(1, 0x40, 16));
+        assert_eq!(REPOLL_IOCTL_TAKEOVER_STATUS, ioc(2, 0x41, 56));
     }
 
     #[test]
