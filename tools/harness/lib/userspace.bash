@@ -137,6 +137,17 @@ build_host_programs() {
 # host_programs : the folder of the programs that run on the host.
 host_programs() { printf '%s%s\n' "$(programs_folder)" "$(! is_cross || echo /host)"; }
 
+# dynamic_tests : repoll-tests as a dynamically linked program, into which a library can be loaded.
+dynamic_tests() { printf '%s/%s/release/repoll-tests\n' "$(build_folder dynamic)" "$(rust_target)"; }
+
+# build_dynamic_tests : builds it, without the flags of tools/.cargo/config.toml.
+build_dynamic_tests() {
+	ensure_crates
+	compiling repoll-tests
+	CARGO_ENCODED_RUSTFLAGS='' with_lock "build-$(key_of "$(build_folder dynamic)")" step "build repoll-tests, linked dynamically" \
+		run_cargo build --release --locked --offline --package repoll-tests --target-dir "$(build_folder dynamic)"
+}
+
 # build_preload FOLDER : builds the library that repoll-exec loads into programs. As it is a shared
 # object, it is built without the flags of tools/.cargo/config.toml.
 build_preload() {

@@ -7,8 +7,9 @@
 
 use crate::files::timespec;
 use crate::memory::{Mapping, Place, Plain};
-use crate::multiplexer::{descriptor, nanoseconds, Multiplexer};
+use crate::multiplexer::{descriptor, nanoseconds, served, Multiplexer};
 use crate::processes;
+use crate::side::Side;
 use crate::signals;
 use crate::skip::skip;
 use anyhow::Result;
@@ -184,6 +185,10 @@ impl Multiplexer for Epoll32 {
         "epoll-32bit"
     }
 
+    fn side() -> Side {
+        Side::of_the_kernels_calls()
+    }
+
     fn new() -> io::Result<Self> {
         // SAFETY: the call takes a number only, and makes a descriptor.
         let fd = unsafe {
@@ -191,8 +196,9 @@ impl Multiplexer for Epoll32 {
                 EPOLL_CREATE1,
                 [libc::EPOLL_CLOEXEC as u32, 0, 0, 0, 0, 0],
             ))
-        };
-        fd.map(Self)
+        }?;
+        served(&fd)?;
+        Ok(Self(fd))
     }
 
     fn from_descriptor(fd: OwnedFd) -> Self {
@@ -248,6 +254,10 @@ impl Multiplexer for Epoll32 {
 impl Multiplexer for Repoll32 {
     fn name() -> &'static str {
         "repoll-32bit"
+    }
+
+    fn side() -> Side {
+        Side::Repoll
     }
 
     fn new() -> io::Result<Self> {

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kit that the tests, the lab, the benchmark, the differential tester and the storm share.
 //!
-//! * [`multiplexer`]: the sides. The C epoll and repoll, each behind one trait. To add a way to
-//!   reach a multiplexer, implement that trait for another type.
+//! * [`side`]: the sides, the C epoll and repoll, and the ways to the second one.
+//! * [`multiplexer`]: an instance of each side, behind one trait.
 //! * [`scanner`]: select(2) and poll(2) of the kernel and of repoll.
 //! * [`compat`], [`compat_scan`]: the same sides, called as a 32-bit program calls them.
 //! * [`files`], [`file_kinds`]: files to watch. [`processes`], [`threads`], [`signals`].
+//! * [`takeover`], [`cgroup`]: takeover, and the groups of its policy.
 //! * [`memory`], [`stall`]: memory to point the kernel at.
 //! * [`ktap`], [`skip`]: results.
 //!
 //! System calls are made by rustix. Calls that rustix lacks, and calls with arguments that no
 //! library would pass, go through [`raw::syscall`].
 
+pub mod cgroup;
 pub mod compat;
 pub mod compat_scan;
 pub mod descriptor;
@@ -30,5 +32,6 @@ pub mod side;
 pub mod signals;
 pub mod skip;
 pub mod stall;
+pub mod takeover;
 pub mod threads;
 pub mod user_space;

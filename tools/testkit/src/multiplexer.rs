@@ -4,9 +4,9 @@
 use crate::files::timespec;
 use crate::memory::Place;
 use crate::raw;
+use crate::side::Side;
 use repoll::sys::{self, repoll_ctl as CtlArgument, repoll_wait as WaitArgument};
 use repoll::{CreateFlags, Event, EventFlags, Instance, OpenError, SignalSet};
-use rustix::event::epoll;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::from_ref;
@@ -18,6 +18,11 @@ use std::time::Duration;
 pub trait Multiplexer: AsFd + AsRawFd + Send + Sync + 'static {
     /// The name in test names.
     fn name() -> &'static str
+    where
+        Self: Sized;
+
+    /// The side.
+    fn side() -> Side
     where
         Self: Sized;
 
@@ -115,7 +120,7 @@ pub trait Multiplexer: AsFd + AsRawFd + Send + Sync + 'static {
     }
 }
 
-/// The kernel's own.
+/// The kernel's calls, which are the C epoll's unless another side serves them.
 #[derive(Debug)]
 pub struct Epoll(OwnedFd);
 
@@ -123,13 +128,31 @@ pub struct Epoll(OwnedFd);
 #[derive(Debug)]
 pub struct Repoll(Instance);
 
+impl Side {
+    /// Makes an instance of epoll.
+    pub fn instance(self) -> io::Result<Box<dyn Multiplexer>> {
+        Ok(match self {
+            Self::Repoll => Box::new(Repoll::new()?),
+            Self::Kernel => Box::new(Epoll::new()?),
+        })
+    }
+}
+
 impl Multiplexer for Epoll {
     fn name() -> &'static str {
         "epoll"
     }
 
+    fn side() -> Side {
+        Side::of_the_kernels_calls()
+    }
+
     fn new() -> io::Result<Self> {
-        Ok(Self(epoll::create(epoll::CreateFlags::CLOEXEC)?))
+        let flags = [libc::EPOLL_CLOEXEC as usize];
+        // SAFETY: the call takes a number, and makes a descriptor.
+        let made = unsafe { raw::new_descriptor(libc::SYS_epoll_create1, flags) }?;
+        served(&made)?;
+        Ok(Self(made))
     }
 
     fn from_descriptor(fd: OwnedFd) -> Self {
@@ -158,6 +181,10 @@ impl Multiplexer for Epoll {
 impl Multiplexer for Repoll {
     fn name() -> &'static str {
         "repoll"
+    }
+
+    fn side() -> Side {
+        Side::Repoll
     }
 
     fn new() -> io::Result<Self> {
@@ -219,6 +246,17 @@ impl Repoll {
         // SAFETY: by the contract of this function.
         unsafe { sys::ioctl(&self.0, &mut { *argument }) }
     }
+}
+
+/// Checks that the right side has served epoll_create(2).
+pub(crate) fn served(made: &OwnedFd) -> io::Result<()> {
+    let side = Side::of_the_kernels_calls();
+    if !side.has_made(made) {
+        return Err(io::Error::other(format!(
+            "the new instance is not of {side}"
+        )));
+    }
+    Ok(())
 }
 
 /// epoll_ctl(2) on any descriptor.

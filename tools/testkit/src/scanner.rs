@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 //! select(2) and poll(2): repoll's, and the kernel's own as the oracle.
 
+use crate::descriptor::Number;
 use crate::files::timespec;
 use crate::memory::Place;
 use crate::multiplexer::nanoseconds;
 use crate::raw;
+use crate::side::Way;
+use crate::{files, threads};
 use repoll::sys::{self, repoll_poll, repoll_select};
-use repoll::{Instance, SignalSet};
+use repoll::{Instance, SignalSet, Takeover};
 use rustix::event::Timespec;
+use std::fs;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::{from_mut, from_ref};
-use std::time::Duration;
+use std::sync::mpsc::channel;
+use std::thread::scope;
+use std::time::{Duration, Instant};
 
 /// A signal mask: its address and its size; 0 for none. The kernel only reads it.
 #[derive(Clone, Copy, Default)]
@@ -85,7 +91,7 @@ pub trait Side: Send + Sync + Sized + 'static {
     }
 }
 
-/// The kernel's own.
+/// The kernel's own, unless another side serves its calls.
 pub struct Kernel;
 
 /// Ours.
@@ -138,10 +144,44 @@ fn duration(time: Timespec) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Checks that ppoll(2) goes this way. A thread that sleeps in it shows this: a preloaded library
+/// has made an ioctl of the call, and takeover counts the calls that it serves.
+fn leads_here(way: Way) -> io::Result<()> {
+    let is_seen = |thread: i32| match way {
+        Way::Preloaded => {
+            let line = fs::read_to_string(format!("/proc/self/task/{thread}/syscall"))?;
+            Ok(threads::number_of_call(&line) == Some(libc::SYS_ioctl))
+        }
+        Way::TakenOver => Ok::<_, io::Error>(Takeover::open()?.status()?.running != 0),
+    };
+    let limit = Duration::from_secs(20);
+    let file = files::eventfd()?;
+    let file = file.as_raw_fd();
+    scope(|threads| {
+        let (tell, thread) = channel();
+        threads.spawn(move || {
+            let _ = tell.send(threads::this_thread());
+            Kernel.poll(&mut pollfds(&[file], libc::POLLIN), Some(limit))
+        });
+        let thread = thread.recv().map_err(io::Error::other)?;
+        let end = Instant::now() + limit;
+        let mut seen = is_seen(thread);
+        while matches!(seen, Ok(false)) && Instant::now() < end {
+            seen = is_seen(thread);
+        }
+        files::signal(Number(file))?;
+        match seen? {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("select and poll are not {way}"))),
+        }
+    })
+}
+
 impl Side for Kernel {
     const NAME: &'static str = "kernel";
 
     fn new() -> io::Result<Self> {
+        Way::of_the_kernels_calls().map_or(Ok(()), leads_here)?;
         Ok(Self)
     }
 

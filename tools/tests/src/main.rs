@@ -7,6 +7,7 @@
 
 mod cases;
 mod cost;
+mod differences;
 #[cfg(test)]
 mod documentation;
 mod faults;
@@ -25,9 +26,13 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
-    let tests = cases::all();
     settings.publish();
     let settings = settings::get();
+    let mut tests = cases::all();
+    if let Some(way) = settings.side {
+        way.carries_the_kernels_calls();
+        tests = differences::skipped(way, registry::of_the_kernels_calls(way, tests));
+    }
     if let Some(name) = &settings.child {
         return registry::run_here(&tests, name);
     }

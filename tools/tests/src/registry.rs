@@ -3,6 +3,7 @@
 
 use crate::cost;
 use anyhow::Result;
+use repoll_testkit::side::Way;
 use repoll_testkit::skip;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -63,6 +64,19 @@ impl Test {
     pub fn matches(&self, filters: &[String]) -> bool {
         filters.is_empty() || filters.iter().any(|filter| self.name.contains(filter))
     }
+}
+
+/// The tests of the kernel's calls, under names that say which way these go.
+pub fn of_the_kernels_calls(way: Way, tests: Vec<Test>) -> Vec<Test> {
+    let renamed = |mut test: Test| {
+        let (behaviour, on) = test.name.rsplit_once('/')?;
+        let kind = on
+            .strip_prefix("epoll")
+            .or_else(|| on.strip_prefix("kernel"))?;
+        test.name = format!("{behaviour}/{way}{kind}");
+        Some(test)
+    };
+    tests.into_iter().filter_map(renamed).collect()
 }
 
 /// Runs one test in this process. Threads that it leaves behind end with it.
@@ -180,6 +194,24 @@ mod tests {
         assert!(test.matches(&[]));
         assert!(test.matches(&["x".to_owned(), "last".to_owned()]));
         assert!(!test.matches(&["epolls".to_owned()]));
+    }
+
+    #[test]
+    fn only_tests_of_the_kernels_calls_run_on_another_side() {
+        let names = [
+            "a/epoll",
+            "a/repoll",
+            "b/epoll-32bit",
+            "c/kernel-poll",
+            "c/poll",
+        ];
+        let tests = names.map(|name| Test::new(name, || Ok(())));
+        let tests = of_the_kernels_calls(Way::TakenOver, tests.into());
+        let names: Vec<_> = tests.into_iter().map(|test| test.name).collect();
+        assert_eq!(
+            names,
+            ["a/taken-over", "b/taken-over-32bit", "c/taken-over-poll"]
+        );
     }
 
     #[test]

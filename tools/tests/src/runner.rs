@@ -6,10 +6,13 @@ use crate::module;
 use crate::registry::Test;
 use crate::settings::Settings;
 use anyhow::{bail, Context, Result};
+use repoll::{Policy, TakeoverCalls};
 use repoll_testkit::files;
 use repoll_testkit::ktap::{Outcome, Report, Sum};
 use repoll_testkit::processes;
+use repoll_testkit::side::Way;
 use repoll_testkit::skip::SKIPPED;
+use repoll_testkit::takeover::SwitchedOn;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
@@ -23,6 +26,10 @@ pub fn run(tests: &[&Test], settings: &Settings) -> Result<Sum> {
     if !module::is_loaded() {
         report.note("the module is not loaded: what needs it will fail")?;
     }
+    let _takeover = match settings.side {
+        Some(Way::TakenOver) => Some(SwitchedOn::with(Policy::All(TakeoverCalls::all()))?),
+        _ => None,
+    };
     let mut kmsg = Kmsg::open();
     for _ in 0..settings.repeat {
         for test in tests {
@@ -47,7 +54,7 @@ pub fn run(tests: &[&Test], settings: &Settings) -> Result<Sum> {
 
 fn run_one(test: &Test, settings: &Settings) -> Result<Outcome> {
     let mut output = scratch_file()?;
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = command(settings.side)?
         .args(settings.to_arguments())
         .arg(format!("--child={}", test.name))
         .stdin(Stdio::null())
@@ -88,6 +95,19 @@ fn run_one(test: &Test, settings: &Settings) -> Result<Outcome> {
             Outcome::Failed(lines)
         }
     })
+}
+
+/// The command that runs this program so that its calls go this way.
+fn command(way: Option<Way>) -> Result<Command> {
+    let program = std::env::current_exe()?;
+    if way != Some(Way::Preloaded) {
+        return Ok(Command::new(program));
+    }
+    let mut command = Command::new("repoll-exec");
+    command
+        .args(["--quiet", "--select", "--poll", "--"])
+        .arg(program);
+    Ok(command)
 }
 
 fn end_by_signal(status: ExitStatus) -> Option<String> {

@@ -2,6 +2,7 @@
 //! The command line, and through it what a test may want to know.
 
 use clap::Parser;
+use repoll_testkit::side::Way;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -41,6 +42,11 @@ pub struct Settings {
     /// --icount`.
     #[arg(long)]
     pub icount: bool,
+    /// Have the tests of the kernel's calls run on another side, and run no others: `preloaded`, by
+    /// repoll-exec, which must be in the path; `taken-over`, for which takeover is switched on and
+    /// off.
+    #[arg(long, value_name = "SIDE", value_parser = parse_side)]
+    pub side: Option<Way>,
     /// Run this one test in this process (what the runner starts).
     #[arg(long, hide = true)]
     pub child: Option<String>,
@@ -51,6 +57,17 @@ fn parse_part(text: &str) -> Result<(usize, usize), String> {
     match text.split_once('/').map(|(k, n)| (number(k), number(n))) {
         Some((Some(k), Some(n))) if 1 <= k && k <= n => Ok((k, n)),
         _ => Err("a part is 1/3, 2/3 or 3/3, say".to_owned()),
+    }
+}
+
+fn parse_side(name: &str) -> Result<Way, String> {
+    match name.parse()? {
+        Way::Preloaded if cfg!(target_feature = "crt-static") => {
+            Err("this program is static, so nothing can be preloaded: run \
+             tools/harness/cmd/preloaded, which builds another"
+                .to_owned())
+        }
+        way => Ok(way),
     }
 }
 
@@ -70,6 +87,7 @@ impl Settings {
             format!("--slowness={}", self.slowness),
         ];
         arguments.extend(self.peer.map(|peer| format!("--peer={peer}")));
+        arguments.extend(self.side.map(|side| format!("--side={side}")));
         arguments.extend(self.long.then(|| "--long".to_owned()));
         arguments
     }
