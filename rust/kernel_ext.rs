@@ -17,11 +17,13 @@
 //! | [`limits`] | a count with a limit, and a limit that is only lowered |
 //! | [`llist`] | a lock-free list that is taken whole |
 //! | [`miscdevice`] | a misc device whose files can be polled |
+//! | [`module_ref`] | references to this module |
 //! | [`mutex`] | nested and killable locking |
 //! | [`net`] | frames of a network interface, until it is unregistered |
 //! | [`poll_table`] | polling a file, and being polled |
 //! | [`poll_wqueues`] | entries in the wait queues of many files, for one call of select(2) or poll(2) |
 //! | [`rbtree`] | a red-black tree whose nodes are part of its items |
+//! | [`replacement`] | a kernel function that another one stands in for |
 //! | [`set_once`] | a static that is initialised in place, once |
 //! | [`signal`], [`task`] | the current task and its signals |
 //! | [`sysrq`] | a SysRq key |
@@ -47,12 +49,14 @@ pub(crate) mod hrtimeout;
 pub(crate) mod limits;
 pub(crate) mod llist;
 pub(crate) mod miscdevice;
+pub(crate) mod module_ref;
 pub(crate) mod mutex;
 pub(crate) mod net;
 pub(crate) mod poll_table;
 pub(crate) mod poll_wqueues;
 pub(crate) mod rbtree;
 pub(crate) mod rcu_cell;
+pub(crate) mod replacement;
 pub(crate) mod set_once;
 pub(crate) mod signal;
 #[cfg(not(KERNEL_HAS_SPINLOCK_IRQ))]

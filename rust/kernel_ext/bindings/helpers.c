@@ -9,6 +9,7 @@
 #include <linux/cgroup.h>
 #include <linux/file.h>
 #include <linux/kdebug.h>
+#include <linux/kprobes.h>
 #include <linux/magic.h>
 #include <linux/fdtable.h>
 #include <linux/if_arp.h>
@@ -26,6 +27,7 @@
 #include <linux/time_namespace.h>
 #include <linux/uaccess.h>
 #include <net/net_namespace.h>
+#include "gate.h"
 #include "helpers.h"
 
 __poll_t kernel_ext_vfs_poll(struct file *file, struct poll_table_struct *pt)
@@ -263,6 +265,16 @@ bool kernel_ext_access_ok(unsigned long address, size_t size)
 	return access_ok((void __user *)address, size);
 }
 
+bool kernel_ext_try_module_get(struct module *module)
+{
+	return try_module_get(module);
+}
+
+void kernel_ext_module_put(struct module *module)
+{
+	module_put(module);
+}
+
 /*
  * Whether @module's initialisation has yet to succeed, and there are references
  * to the module besides the initialisation's own.
@@ -458,6 +470,122 @@ int kernel_ext_register_direct_call(struct ftrace_ops *ops)
 }
 
 int kernel_ext_unregister_direct_call(struct ftrace_ops *ops)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
+#ifdef CONFIG_KPROBES
+/*
+ * Finds the instruction of @function that ftrace patches. The symbol is looked up
+ * for a kprobe, which is never armed. -ENOENT without such a function, -EINVAL if it
+ * can't be traced.
+ */
+int kernel_ext_ftrace_site(const char *function, unsigned long *site)
+{
+	struct kprobe probe = { .symbol_name = function, .flags = KPROBE_FLAG_DISABLED };
+	bool is_site;
+	int err;
+
+	err = register_kprobe(&probe);
+	if (err)
+		return err;
+	*site = (unsigned long)probe.addr;
+	/* Elsewhere ftrace finds the instruction by the function's first one. */
+	is_site = !IS_ENABLED(CONFIG_KPROBES_ON_FTRACE) || probe.flags & KPROBE_FLAG_FTRACE;
+	unregister_kprobe(&probe);
+	return is_site ? 0 : -EINVAL;
+}
+#else
+int kernel_ext_ftrace_site(const char *function, unsigned long *site)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
+static void notrace do_nothing(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+			       struct ftrace_regs *regs)
+{
+}
+
+/* Whether kernel.ftrace_enabled is 0: then permanent operations are refused. */
+bool kernel_ext_ftrace_is_off(unsigned long site)
+{
+	static struct ftrace_ops ops = {
+		.func = do_nothing,
+		.flags = FTRACE_OPS_FL_PERMANENT,
+	};
+	static DEFINE_MUTEX(lock);
+	int err;
+
+	guard(mutex)(&lock);
+	err = ftrace_set_filter_ip(&ops, site, 0, 1);
+	if (err)
+		return false;
+	err = register_ftrace_function(&ops);
+	if (!err)
+		unregister_ftrace_function(&ops);
+	ftrace_free_filter(&ops);
+	return err == -EBUSY;
+}
+
+/* Makes the function of @ops begin with a jump to @gate; on arm64 with a call. */
+#if defined(CONFIG_X86_64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_JMP)
+int kernel_ext_register_jump(struct ftrace_ops *ops, unsigned long gate)
+{
+	return register_ftrace_direct(ops, ftrace_jmp_set(gate));
+}
+
+int kernel_ext_unregister_jump(struct ftrace_ops *ops, unsigned long gate)
+{
+	return unregister_ftrace_direct(ops, ftrace_jmp_set(gate), false);
+}
+#elif defined(CONFIG_ARM64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)
+int kernel_ext_register_jump(struct ftrace_ops *ops, unsigned long gate)
+{
+	return register_ftrace_direct(ops, gate);
+}
+
+int kernel_ext_unregister_jump(struct ftrace_ops *ops, unsigned long gate)
+{
+	return unregister_ftrace_direct(ops, gate, false);
+}
+#else
+int kernel_ext_register_jump(struct ftrace_ops *ops, unsigned long gate)
+{
+	return -EOPNOTSUPP;
+}
+
+int kernel_ext_unregister_jump(struct ftrace_ops *ops, unsigned long gate)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
+/* Makes the function of @ops go on at @gate, by ftrace's change of the instruction pointer. */
+#ifdef CONFIG_X86_64
+static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+			     struct ftrace_regs *regs)
+{
+	ftrace_regs_set_instruction_pointer(regs, (unsigned long)ops->private);
+}
+
+int kernel_ext_register_redirection(struct ftrace_ops *ops, unsigned long gate)
+{
+	ops->func = redirect;
+	ops->private = (void *)gate;
+	/* Never left out as a recursion, in which it can't be: it calls nothing. */
+	ops->flags |= FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_RECURSION;
+	return register_ftrace_function(ops);
+}
+
+void kernel_ext_no_original(void)
+{
+	WARN_ON_ONCE(1);
+}
+#else
+/* The gates need the registers of a direct call. */
+int kernel_ext_register_redirection(struct ftrace_ops *ops, unsigned long gate)
 {
 	return -EOPNOTSUPP;
 }

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Gates, for kernel_ext/replacement.rs: code that the entry of a kernel function
+ * jumps to, with the function's arguments and return address in place. A gate
+ * decides first. Then it either serves the call and returns to the function's
+ * caller, or goes on with the function itself, as if it had not been there: no
+ * frame of a gate is on the stack then.
+ *
+ * A gate is the text of an extended asm, in a function that nobody calls. So it can
+ * have constants as operands, and percent signs are doubled.
+ */
+#ifndef KERNEL_EXT_GATE_H
+#define KERNEL_EXT_GATE_H
+
+#include <linux/objtool.h>
+#include <linux/stringify.h>
+
+/* A server returns this if the call is not ours after all. No such function returns it. */
+#define KERNEL_EXT_NOT_OURS 0x40000000
+
+#ifdef CONFIG_X86_64
+
+#include <asm/linkage.h>
+#include <linux/static_call.h>
+
+/*
+ * The function begins with a call or jump of 5 bytes, its site. Behind it the
+ * function is as it was built. The way there is a static call: direct jumps, which
+ * are patched before the gate is used. So neither IBT, nor retpolines, nor the
+ * return stack buffer make it slow or forbid it.
+ */
+#define KERNEL_EXT_GATE(name)							\
+	DEFINE_STATIC_CALL(name, kernel_ext_no_original);			\
+	void name##_set_site(unsigned long site);				\
+	void name##_set_site(unsigned long site)				\
+	{									\
+		__static_call_update(&STATIC_CALL_KEY(name),			\
+				     STATIC_CALL_TRAMP_ADDR(name),		\
+				     (void *)(site + 5));			\
+	}									\
+	static void __used name##_text(void)
+
+#define KERNEL_EXT_ORIGINAL(name) STATIC_CALL_TRAMP_STR(name)
+
+/* No gate is reached by an indirect jump. */
+#define KERNEL_EXT_GATE_BEGIN(name)						\
+	"	.pushsection .text, \"ax\", @progbits\n"			\
+	"	.balign 16\n"							\
+	"	.type " #name ", @function\n"					\
+	"	.globl " #name "\n"						\
+	#name ":\n"								\
+	ANNOTATE_NOENDBR "\n"
+
+#define KERNEL_EXT_GATE_END(name)						\
+	"	.size " #name ", . - " #name "\n"				\
+	"	.popsection\n"
+
+#ifdef CONFIG_FRAME_POINTER
+#define KERNEL_EXT_FRAME_BEGIN							\
+	"	pushq %%rbp\n"							\
+	"	movq %%rsp, %%rbp\n"
+#define KERNEL_EXT_FRAME_END "	popq %%rbp\n"
+#else
+#define KERNEL_EXT_FRAME_BEGIN ""
+#define KERNEL_EXT_FRAME_END ""
+#endif
+
+/* Calls @function, and keeps up to four arguments. */
+#define KERNEL_EXT_CALL_ASIDE(function)						\
+	KERNEL_EXT_FRAME_BEGIN							\
+	"	pushq %%rdi\n"							\
+	"	pushq %%rsi\n"							\
+	"	pushq %%rdx\n"							\
+	"	pushq %%rcx\n"							\
+	"	call " #function "\n"						\
+	"	popq %%rcx\n"							\
+	"	popq %%rdx\n"							\
+	"	popq %%rsi\n"							\
+	"	popq %%rdi\n"							\
+	KERNEL_EXT_FRAME_END
+
+/* Returns what @server returns; if the call is not ours, goes to @otherwise instead. */
+#define KERNEL_EXT_SERVE_OR(server, otherwise)					\
+	KERNEL_EXT_FRAME_BEGIN							\
+	"	pushq %%rdi\n"							\
+	"	pushq %%rsi\n"							\
+	"	pushq %%rdx\n"							\
+	"	pushq %%rcx\n"							\
+	"	call " #server "\n"						\
+	"	cmpq $" __stringify(KERNEL_EXT_NOT_OURS) ", %%rax\n"		\
+	"	je 8f\n"							\
+	"	addq $32, %%rsp\n"						\
+	KERNEL_EXT_FRAME_END							\
+	ASM_RET									\
+	"8:	popq %%rcx\n"							\
+	"	popq %%rdx\n"							\
+	"	popq %%rsi\n"							\
+	"	popq %%rdi\n"							\
+	KERNEL_EXT_FRAME_END							\
+	"	jmp " otherwise "\n"
+
+/* The target of gates that are not in use. */
+void kernel_ext_no_original(void);
+
+#elif defined(CONFIG_ARM64)
+
+/*
+ * The function calls the gate: x30 is the return address into the function, and x9
+ * the one to its caller, which belongs in x30. A return to x16, unlike a branch,
+ * needs no landing pad.
+ */
+#define KERNEL_EXT_GATE(name)							\
+	void name##_set_site(unsigned long site);				\
+	void name##_set_site(unsigned long site)				\
+	{									\
+	}									\
+	static void __used name##_text(void)
+
+#define KERNEL_EXT_GATE_BEGIN(name)						\
+	"	.pushsection .text, \"ax\", @progbits\n"			\
+	"	.balign 16\n"							\
+	"	.type " #name ", @function\n"					\
+	"	.globl " #name "\n"						\
+	#name ":\n"								\
+	"	hint #34\n" /* bti c */						\
+	"	mov x16, x30\n"							\
+	"	mov x30, x9\n"
+
+#define KERNEL_EXT_GATE_END(name)						\
+	"	.size " #name ", . - " #name "\n"				\
+	"	.popsection\n"
+
+#define KERNEL_EXT_SERVE_OR(server, otherwise)					\
+	"	stp x29, x30, [sp, #-64]!\n"					\
+	"	mov x29, sp\n"							\
+	"	stp x0, x1, [sp, #16]\n"					\
+	"	stp x2, x3, [sp, #32]\n"					\
+	"	str x16, [sp, #48]\n"						\
+	"	bl " #server "\n"						\
+	"	mov x9, #" __stringify(KERNEL_EXT_NOT_OURS) "\n"		\
+	"	cmp x0, x9\n"							\
+	"	b.eq 8f\n"							\
+	"	ldp x29, x30, [sp], #64\n"					\
+	"	ret\n"								\
+	"8:	ldp x0, x1, [sp, #16]\n"					\
+	"	ldp x2, x3, [sp, #32]\n"					\
+	"	ldr x16, [sp, #48]\n"						\
+	"	ldp x29, x30, [sp], #64\n"					\
+	"	" otherwise "\n"
+
+#endif
+
+#endif /* KERNEL_EXT_GATE_H */
