@@ -74,6 +74,10 @@ module! {
             default: 0,
             description: "The kernel's own calls to take over from all tasks, a sum of 1 (epoll), 2 (select), 4 (poll)",
         },
+        takeover_without_jumps: u32 {
+            default: 0,
+            description: "For tests: 1 makes ftrace change the instruction pointer, also where functions can begin with a jump",
+        },
     },
 }
 
@@ -99,6 +103,9 @@ impl kernel::InPlaceModule for Repoll {
         let max_user_watches = parameter(module_parameters::max_user_watches.value());
         let max_user_source_bytes = parameter(module_parameters::max_user_source_bytes.value());
         let last_close_functions = parameter(module_parameters::last_close_functions.value());
+        if parameter(module_parameters::takeover_without_jumps.value()) != 0 {
+            takeover::avoid_jumps();
+        }
         let takeover_calls = parameter(module_parameters::takeover.value());
         try_pin_init!(Self {
             last_close: {

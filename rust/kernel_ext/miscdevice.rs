@@ -167,6 +167,11 @@ pub(crate) fn get<T: MiscDevice>(file: &LocalFile) -> Option<ArcBorrow<'_, T>> {
     ours.then(|| unsafe { FileOps::<T>::device(file.as_ptr()) })
 }
 
+/// The file operations of the kind `T`, for code that compares them without a [`LocalFile`].
+pub(crate) fn file_operations<T: MiscDevice>() -> &'static bindings::file_operations {
+    FileOps::<T>::build()
+}
+
 /// Registers the poller of `device`'s file with the queue that `queue` returns, which then wakes
 /// it. Does nothing if the table is that of another file.
 pub(crate) fn register<T: MiscDevice>(

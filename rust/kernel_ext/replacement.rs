@@ -74,6 +74,13 @@ pub(crate) struct Refusal {
     pub(crate) errno: Error,
 }
 
+impl Refusal {
+    /// Whether this kernel lacks the function or the means.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.errno == EOPNOTSUPP
+    }
+}
+
 /// A function of the kernel, and the gate for its calls.
 pub(crate) struct Gate {
     function: &'static CStr,

@@ -24,6 +24,7 @@
 #include <linux/sysrq.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include "gate.h"
 
 struct cgroup;
 struct pt_regs;
@@ -136,6 +137,8 @@ static const unsigned int KERNEL_EXT_CONST_FIONREAD = FIONREAD;
 #ifdef CONFIG_ARM64
 static const unsigned int KERNEL_EXT_CONST_HAS_LSE_ATOMICS = ARM64_HAS_LSE_ATOMICS;
 #endif
+
+static const int KERNEL_EXT_CONST_NOT_OURS = KERNEL_EXT_NOT_OURS;
 
 static const unsigned int KERNEL_EXT_CONST_POLLFREE = (__force unsigned int)POLLFREE;
 static const unsigned int KERNEL_EXT_CONST_O_CLOEXEC = O_CLOEXEC;
