@@ -2,19 +2,24 @@
 //! `repoll-exec PROGRAM ARGUMENTS…` runs a program and carries its epoll calls on repoll.
 //!
 //! The program itself is not changed. The loader loads a library into it first
-//! ([`repoll_preload`]), which replaces the C library's epoll functions.
+//! ([`repoll_preload`]), which replaces the C library's epoll functions. With `--takeover` the
+//! module itself serves the program's system calls, without the library.
 
 mod inherited;
 mod machine;
 mod program;
 mod shared;
+mod status;
+mod takeover;
 mod template;
 mod watch;
 
 use anyhow::{bail, Context, Result};
 use clap::Parser;
 use program::Program;
+use repoll::TakeoverCalls;
 use repoll_preload::{notice, rings, sandbox, scan, statistics, LIBRARY, LIBRARY_VARIABLE};
+use status::{report, FAILED, NOT_RUN};
 use std::env;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::Write;
@@ -36,11 +41,21 @@ a library that was loaded with RTLD_DEEPBIND or by dlmopen. After a program has 
 filter, its new epoll instances and its calls of select and poll are the kernel's. repoll-exec
 reports the first gap of each kind in one line, if it can detect it.
 
+With --takeover there is no such gap: the module serves the system calls of PROGRAM, whatever it is,
+and of all programs that it executes. They run in a cgroup of their own below /sys/fs/cgroup/repoll,
+which repoll-exec removes at PROGRAM's exit. This needs root. If takeover is on for all processes
+(repoll-takeover on), PROGRAM runs as it is.
+
 Exit status: the program's; 127 if the program is not found, 126 if it can't be run or carried, 125
 if repoll-exec itself fails."
 )]
 struct Options {
-    /// At the program's exit, print how many calls were carried, how many were not, and why
+    /// Let the module take the program's system calls over: no library, any program, as root
+    #[arg(long, conflicts_with = "io_uring")]
+    takeover: bool,
+
+    /// At the program's exit, print how many calls were carried, how many were not, and why; with
+    /// --takeover, how many epoll instances were taken over
     #[arg(long)]
     stats: bool,
 
@@ -66,11 +81,6 @@ struct Options {
     program: Vec<OsString>,
 }
 
-/// Exit statuses of repoll-exec itself, the same as those of env(1), nohup(1) and timeout(1).
-const FAILED: u8 = 125;
-const NOT_RUN: u8 = 126;
-const NOT_FOUND: u8 = 127;
-
 fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
@@ -80,6 +90,12 @@ fn main() -> ExitCode {
         }
     };
     let program = Program::new(options.program);
+    if options.takeover {
+        let mut calls = TakeoverCalls::EPOLL;
+        calls.set(TakeoverCalls::SELECT, options.select);
+        calls.set(TakeoverCalls::POLL, options.poll);
+        return or_failed(takeover::run(&program, calls, options.stats, options.quiet));
+    }
     if let Some(obstacle) = program.obstacle() {
         eprintln!("repoll-exec: {}: {obstacle}", program.name());
         return ExitCode::from(NOT_RUN);
@@ -99,13 +115,15 @@ fn main() -> ExitCode {
         sandbox::VARIABLE,
         sandbox::filters().map(|number| number.to_string()),
     );
-    match run(&program, options.stats) {
-        Ok(status) => status,
-        Err(error) => {
-            eprintln!("repoll-exec: {error:#}");
-            ExitCode::from(FAILED)
-        }
-    }
+    or_failed(run(&program, options.stats))
+}
+
+/// The exit status; prints the error if there is one.
+fn or_failed(result: Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("repoll-exec: {error:#}");
+        ExitCode::from(FAILED)
+    })
 }
 
 /// Tells the library which calls to carry besides epoll's.
@@ -141,15 +159,6 @@ fn run(program: &Program, stats: bool) -> Result<ExitCode> {
     // The reader of standard error may have exited.
     let _ = std::io::stderr().write_all(counters.summary().as_bytes());
     Ok(end.pass_on())
-}
-
-/// Prints why the program could not be executed, and returns the exit status.
-fn report(program: &Program, error: &std::io::Error) -> u8 {
-    eprintln!("repoll-exec: cannot run {}: {error}", program.name());
-    match error.raw_os_error() {
-        Some(libc::ENOENT) => NOT_FOUND,
-        _ => NOT_RUN,
-    }
 }
 
 /// Sets `LD_PRELOAD` so that the loader loads the library before the program's own libraries, but
