@@ -119,7 +119,7 @@ impl Group {
     /// # Errors
     ///
     /// When the module refuses.
-    pub fn end(self) -> Result<End> {
+    pub fn end(&self) -> Result<End> {
         let Some(own) = &self.own else {
             return Ok(End::Removed);
         };

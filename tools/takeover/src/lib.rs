@@ -2,8 +2,8 @@
 //! The takeover of the machine's epoll: the policy, the cgroups it names, and the epolls of all
 //! processes.
 //!
-//! The command `repoll-takeover` is made from this. `repoll-exec` and `repoll-trace` use [`control`]
-//! and [`group`].
+//! The command `repoll-takeover` is made from this. `repoll-exec` and `repoll-trace` use [`group`]
+//! and [`whole`].
 
 pub mod cgroup;
 pub mod control;
@@ -13,4 +13,5 @@ pub mod release;
 pub mod report;
 pub mod scan;
 pub mod unit;
+pub mod whole;
 pub mod words;

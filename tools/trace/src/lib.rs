@@ -8,6 +8,7 @@
 mod ftrace;
 pub mod signals;
 pub mod story;
+pub mod taken_over;
 mod views;
 
 pub use ftrace::{dat, filter, format, record, recorder, tracefs};

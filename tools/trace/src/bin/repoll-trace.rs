@@ -9,6 +9,7 @@ use repoll_trace::recorder::{self, Until};
 use repoll_trace::render::{self, Color};
 use repoll_trace::stat::{self, Statistics};
 use repoll_trace::story::{self, Protocol, Story};
+use repoll_trace::taken_over::{self, TakenOver};
 use repoll_trace::tracefs::{self, Session};
 use repoll_trace::{dat, report, signals};
 use std::collections::BTreeSet;
@@ -85,11 +86,17 @@ struct Record {
     #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u32).range(64..=1 << 20))]
     buffer: u32,
     /// Record for this many seconds.
-    #[arg(long, conflicts_with_all = ["pid", "command"])]
+    #[arg(short = 'd', long, conflicts_with_all = ["pid", "command"])]
     seconds: Option<u32>,
     /// Record until this process exits.
     #[arg(long, conflicts_with = "command")]
     pid: Option<u32>,
+    /// Take over the epoll, select and poll calls of all processes while recording. Epoll instances
+    /// that are open already stay the kernel's and are not seen.
+    #[arg(long, conflicts_with = "takeover")]
+    system: bool,
+    #[command(flatten)]
+    takeover: TakeoverOptions,
     /// The command to run while recording.
     #[arg(last = true)]
     command: Vec<String>,
@@ -117,9 +124,42 @@ struct Stories {
     /// Whether to print in colour.
     #[arg(long, value_enum, default_value_t)]
     color: Color,
+    #[command(flatten)]
+    takeover: TakeoverOptions,
     /// The command to run while recording.
     #[arg(last = true)]
     command: Vec<String>,
+}
+
+#[derive(Args)]
+struct TakeoverOptions {
+    /// Whether to take over the command's epoll, select and poll calls, so that an unmodified
+    /// command has events of repoll. The command then runs in a cgroup of its own.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    takeover: When,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum When {
+    /// If the module can; else say why not, and run the command as it is.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl TakeoverOptions {
+    /// Takes over the calls of the command that will be run.
+    fn begin(&self, command: &[String]) -> Result<Option<TakenOver>> {
+        match self.takeover {
+            _ if command.is_empty() => Ok(None),
+            When::Never => Ok(None),
+            When::Always => TakenOver::command().map(Some),
+            When::Auto => Ok(TakenOver::command()
+                .inspect_err(|error| eprintln!("{} is not taken over: {error:#}", command[0]))
+                .ok()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -239,8 +279,14 @@ fn warn(trace: &Trace) {
     eprint!("{}", render::lost(trace.lost));
 }
 
+/// Ends all that a recording has set up in the kernel.
+fn clean_up() {
+    tracefs::remove_all();
+    taken_over::end();
+}
+
 fn record(options: Record) -> Result<ExitCode> {
-    signals::ask_first(tracefs::remove_all);
+    signals::ask_first(clean_up);
     let folder = match options.output.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -253,15 +299,20 @@ fn record(options: Record) -> Result<ExitCode> {
     )?;
     // Made before the recording, so that an error comes first.
     let mut file = create(&options.output)?;
+    let taken_over = match options.system {
+        true => Some(TakenOver::system()?),
+        false => options.takeover.begin(&options.command)?,
+    };
     session.start()?;
     let mut until = match (options.seconds, options.pid) {
         (Some(seconds), _) => Until::Over(Duration::from_secs(seconds.into())),
         (_, Some(pid)) => Until::process(pid)?,
         _ if options.command.is_empty() => Until::Asked,
-        _ => Until::command(&options.command)?,
+        _ => Until::command(&options.command, taken_over.as_ref())?,
     };
     let status = recorder::record(&mut session, &mut until)?;
     session.finish()?;
+    drop(taken_over);
     session
         .save(&mut file)
         .with_context(|| format!("cannot write {}", options.output.display()))?;
@@ -287,9 +338,11 @@ fn print_story(options: Stories) -> Result<ExitCode> {
     let trace = if options.command.is_empty() {
         load(options.file.as_deref().unwrap_or(Path::new("trace.dat")))?
     } else {
-        signals::ask_first(tracefs::remove_all);
+        signals::ask_first(clean_up);
+        let taken_over = options.takeover.begin(&options.command)?;
         let mut session = recorder::story()?;
-        status = recorder::record(&mut session, &mut Until::command(&options.command)?)?;
+        let mut until = Until::command(&options.command, taken_over.as_ref())?;
+        status = recorder::record(&mut session, &mut until)?;
         let trace = session.stop()?;
         warn(&trace);
         trace

@@ -4,6 +4,7 @@
 use crate::ftrace::filter::{Filter, FIELDS};
 use crate::ftrace::tracefs::Session;
 use crate::signals;
+use crate::taken_over::TakenOver;
 use anyhow::{bail, Context, Result};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -155,14 +156,18 @@ pub enum Until {
 }
 
 impl Until {
-    /// Starts a command, and records until it ends.
+    /// Starts a command, in the group of a takeover if there is one, and records until it ends.
     ///
     /// # Errors
     ///
     /// When the command cannot be started.
-    pub fn command(command: &[String]) -> Result<Self> {
+    pub fn command(command: &[String], taken_over: Option<&TakenOver>) -> Result<Self> {
         let (program, arguments) = command.split_first().context("no command")?;
-        let child = signals::unmasked(Command::new(program).args(arguments)).spawn();
+        let mut command = Command::new(program);
+        if let Some(taken_over) = taken_over {
+            taken_over.place(&mut command);
+        }
+        let child = signals::unmasked(command.args(arguments)).spawn();
         child
             .map(Self::Ends)
             .with_context(|| format!("cannot run {program}"))
