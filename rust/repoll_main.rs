@@ -103,10 +103,11 @@ impl kernel::InPlaceModule for Repoll {
         let max_user_watches = parameter(module_parameters::max_user_watches.value());
         let max_user_source_bytes = parameter(module_parameters::max_user_source_bytes.value());
         let last_close_functions = parameter(module_parameters::last_close_functions.value());
-        if parameter(module_parameters::takeover_without_jumps.value()) != 0 {
+        let without_jumps: u32 = parameter(module_parameters::takeover_without_jumps.value());
+        if without_jumps != 0 {
             takeover::avoid_jumps();
         }
-        let takeover_calls = parameter(module_parameters::takeover.value());
+        let takeover_calls: u32 = parameter(module_parameters::takeover.value());
         try_pin_init!(Self {
             last_close: {
                 source::init(max_user_source_bytes)?;
