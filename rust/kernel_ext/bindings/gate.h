@@ -44,7 +44,7 @@
 
 /* No gate is reached by an indirect jump. */
 #define KERNEL_EXT_GATE_BEGIN(name)						\
-	"	.pushsection .text, \"ax\", @progbits\n"			\
+	"	.pushsection .text.gates, \"ax\", @progbits\n"			\
 	"	.balign 16\n"							\
 	"	.type " #name ", @function\n"					\
 	"	.globl " #name "\n"						\
@@ -117,7 +117,7 @@ void kernel_ext_no_original(void);
 	static void __used name##_text(void)
 
 #define KERNEL_EXT_GATE_BEGIN(name)						\
-	"	.pushsection .text, \"ax\", @progbits\n"			\
+	"	.pushsection .text.gates, \"ax\", @progbits\n"			\
 	"	.balign 16\n"							\
 	"	.type " #name ", @function\n"					\
 	"	.globl " #name "\n"						\
