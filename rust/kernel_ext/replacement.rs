@@ -86,6 +86,7 @@ pub(crate) struct Gate {
     function: &'static CStr,
     entry: unsafe extern "C" fn(),
     set_site: unsafe extern "C" fn(c_ulong),
+    fits: bool,
     /// Set while there is a [`Replacement`], which owns the operations then.
     claimed: Atomic<bool>,
     /// ftrace keeps its data of a direct call in the operations, so each means has its own.
@@ -97,24 +98,27 @@ pub(crate) struct Gate {
 unsafe impl Sync for Gate {}
 
 impl Gate {
-    /// A gate that is not in use.
+    /// A gate that is not in use. `fits` is whether the function has the prototype that the gate
+    /// serves; without that it is never replaced.
     ///
     /// # Safety
     ///
     /// - `entry` and `set_site` are defined by one `KERNEL_EXT_GATE` of `bindings/gate.h`, and given
     ///   to one `Gate`.
-    /// - The gate may serve the calls of all functions that a kernel for which this module was built
-    ///   has by this name: it expects their arguments, and returns what their callers expect.
+    /// - If `fits`, the gate may serve the calls of the function that the kernel has by this name: it
+    ///   expects its arguments, and returns what its callers expect.
     /// - It sleeps only while it holds a reference that keeps the module loaded.
     pub(crate) const unsafe fn new(
         function: &'static CStr,
         entry: unsafe extern "C" fn(),
         set_site: unsafe extern "C" fn(c_ulong),
+        fits: bool,
     ) -> Self {
         Self {
             function,
             entry,
             set_site,
+            fits,
             claimed: Atomic::new(false),
             jump: Opaque::zeroed(),
             redirection: Opaque::zeroed(),
@@ -138,6 +142,12 @@ impl Gate {
 
     /// The address of the function's instruction that ftrace patches. Sleeps.
     fn site(&self) -> Result<c_ulong, Refusal> {
+        if !self.fits {
+            return Err(self.refusal(
+                "has another prototype in this kernel than this module was written for",
+                EOPNOTSUPP,
+            ));
+        }
         let mut site = 0;
         // SAFETY: Process context; the arguments are valid for the call.
         match to_result(unsafe { ext::ftrace_site(self.function.as_char_ptr(), &raw mut site) }) {
@@ -190,7 +200,7 @@ impl Gate {
 /// }
 ///
 /// // SAFETY: The gate serves `do_nothing()`: it returns 0, and does not sleep.
-/// static GATE: Gate = unsafe { Gate::new(c"do_nothing", my_gate, my_gate_set_site) };
+/// static GATE: Gate = unsafe { Gate::new(c"do_nothing", my_gate, my_gate_set_site, true) };
 ///
 /// fn replace() -> Result<Replacement, Refusal> {
 ///     Replacement::new(&GATE, Means::Jump)

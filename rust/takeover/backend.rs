@@ -66,27 +66,38 @@ pub(super) use replacement::{
     Refusal, //
 };
 
-/// Declares the gates that `gates.c` defines.
+/// Declares the gates that `gates.c` defines. `rust/Makefile` passes the cfg for a function of another
+/// prototype than the one in `takeover/prototypes`.
 macro_rules! gates {
-    ($($gate:ident = $function:literal: $entry:ident, $set_site:ident;)*) => {
+    ($($gate:ident = $function:literal, $other:ident: $entry:ident, $set_site:ident;)*) => {
         extern "C" {$(
             fn $entry();
             fn $set_site(site: c_ulong);
         )*}
-        // SAFETY: `gates.c` defines each gate, for this function. The build compares the functions'
-        // prototypes with those of the kernel. The servers, below, hold the module when they sleep.
-        $(static $gate: Gate = unsafe { Gate::new($function, $entry, $set_site) };)*
+        // SAFETY: `gates.c` defines each gate, for this function, and nobody else has them. A
+        // function with another prototype is never replaced. The servers, below, hold the module
+        // when they sleep.
+        $(static $gate: Gate = unsafe {
+            Gate::new($function, $entry, $set_site, !cfg!($other))
+        };)*
     };
 }
 
 gates! {
-    CREATE = c"do_epoll_create": repoll_gate_create, repoll_gate_create_set_site;
-    CTL = c"do_epoll_ctl_file": repoll_gate_ctl, repoll_gate_ctl_set_site;
-    WAIT = c"do_epoll_wait": repoll_gate_wait, repoll_gate_wait_set_site;
-    SEND_EVENTS = c"epoll_sendevents": repoll_gate_send_events, repoll_gate_send_events_set_site;
-    TARGET = c"get_epoll_tfile_raw_ptr": repoll_gate_target, repoll_gate_target_set_site;
-    SELECT = c"do_select": repoll_gate_select, repoll_gate_select_set_site;
-    POLL = c"do_sys_poll": repoll_gate_poll, repoll_gate_poll_set_site;
+    CREATE = c"do_epoll_create", OTHER_PROTOTYPE_do_epoll_create:
+        repoll_gate_create, repoll_gate_create_set_site;
+    CTL = c"do_epoll_ctl_file", OTHER_PROTOTYPE_do_epoll_ctl_file:
+        repoll_gate_ctl, repoll_gate_ctl_set_site;
+    WAIT = c"do_epoll_wait", OTHER_PROTOTYPE_do_epoll_wait:
+        repoll_gate_wait, repoll_gate_wait_set_site;
+    SEND_EVENTS = c"epoll_sendevents", OTHER_PROTOTYPE_epoll_sendevents:
+        repoll_gate_send_events, repoll_gate_send_events_set_site;
+    TARGET = c"get_epoll_tfile_raw_ptr", OTHER_PROTOTYPE_get_epoll_tfile_raw_ptr:
+        repoll_gate_target, repoll_gate_target_set_site;
+    SELECT = c"do_select", OTHER_PROTOTYPE_do_select:
+        repoll_gate_select, repoll_gate_select_set_site;
+    POLL = c"do_sys_poll", OTHER_PROTOTYPE_do_sys_poll:
+        repoll_gate_poll, repoll_gate_poll_set_site;
 }
 
 /// The operations of this module's instances, by which the gates identify them.
