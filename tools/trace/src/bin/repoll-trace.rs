@@ -144,7 +144,9 @@ enum When {
     /// If the module can; else say why not, and run the command as it is.
     #[default]
     Auto,
+    /// Fail if the module can't.
     Always,
+    /// Run the command as it is.
     Never,
 }
 
