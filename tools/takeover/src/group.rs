@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A cgroup for one program whose calls are taken over.
 //!
-//! All such groups are children of one cgroup, which the policy names. So programs can be taken over
-//! side by side, and the last one's end switches takeover off.
+//! All such groups are children of one cgroup, which the policy names. So programs can be taken
+//! over side by side, and the last one's end switches takeover off.
 
 use crate::cgroup::{self, Cgroup, ROOT};
 use crate::control::{Control, Lock};

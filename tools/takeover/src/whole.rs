@@ -35,8 +35,8 @@ impl Whole {
         })
     }
 
-    /// Restores the former policy, unless somebody has replaced the present one. The former policy's
-    /// cgroup may have been removed: then takeover is off.
+    /// Restores the former policy, unless somebody has replaced the present one. If the former
+    /// policy's cgroup has been removed, takeover is off then.
     ///
     /// # Errors
     ///
