@@ -10,7 +10,7 @@ else
 HARNESS := $(CURDIR)/tools/harness
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab exercise modules test test-debug test-long test-matrix whole bench check docs shell rust-analyzer clean distclean
+.PHONY: help setup run lab exercise modules test test-debug test-long test-matrix whole programs bench check docs shell rust-analyzer clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target text; do \
@@ -56,6 +56,9 @@ bench: ## count the instructions of epoll, repoll, select and poll (4 minutes; J
 
 whole: ## boot a Debian where systemd and all servers run on repoll (4 minutes; TAKEOVER=0: on the C epoll)
 	@$(HARNESS)/cmd/whole $(if $(TAKEOVER),--takeover $(TAKEOVER))
+
+programs: ## compare servers on the C epoll, by preload and by takeover (20 minutes; PROGRAMS='NAME...' selects)
+	@$(HARNESS)/cmd/programs $(PROGRAMS)
 
 check: ## check formatting, lints, licences, documentation (STEP='WORD...' selects steps)
 	@$(HARNESS)/cmd/check $(STEP)
