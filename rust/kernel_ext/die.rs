@@ -17,7 +17,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// What is done at an oops.
+/// The reaction to an oops.
 ///
 /// # Examples
 ///

@@ -188,7 +188,7 @@ impl PollHook {
     }
 }
 
-/// What a server returns if the kernel is to serve the call: `KERNEL_EXT_NOT_OURS`.
+/// The result of a server if the kernel is to serve the call: `KERNEL_EXT_NOT_OURS`.
 const NOT_OURS: c_long = ext::NOT_OURS as c_long;
 
 fn to_c(result: Option<i32>) -> c_long {

@@ -75,7 +75,7 @@ struct Hooks {
 
 static HOOKS: SetOnce<Mutex<Hooks>> = SetOnce::new();
 
-/// What brought about the present policy.
+/// The cause of the present policy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Cause {
