@@ -148,11 +148,9 @@ impl Multiplexer for Epoll {
     }
 
     fn new() -> io::Result<Self> {
-        let flags = [libc::EPOLL_CLOEXEC as usize];
-        // SAFETY: the call takes a number, and makes a descriptor.
-        let made = unsafe { raw::new_descriptor(libc::SYS_epoll_create1, flags) }?;
+        let made = Self::of_any_side()?;
         served(&made)?;
-        Ok(Self(made))
+        Ok(made)
     }
 
     fn from_descriptor(fd: OwnedFd) -> Self {
@@ -215,6 +213,15 @@ impl Multiplexer for Repoll {
     }
 }
 
+impl Epoll {
+    /// Makes an instance, whichever side serves the call.
+    pub fn of_any_side() -> io::Result<Self> {
+        let flags = [libc::EPOLL_CLOEXEC as usize];
+        // SAFETY: the call takes a number, and makes a descriptor.
+        unsafe { raw::new_descriptor(libc::SYS_epoll_create1, flags) }.map(Self)
+    }
+}
+
 impl Repoll {
     /// An instance that CREATE makes, with an anonymous file.
     pub fn anonymous() -> io::Result<Self> {
@@ -249,7 +256,7 @@ impl Repoll {
 }
 
 /// Checks that the right side has served epoll_create(2).
-pub(crate) fn served(made: &OwnedFd) -> io::Result<()> {
+pub(crate) fn served(made: &impl AsRawFd) -> io::Result<()> {
     let side = Side::of_the_kernels_calls();
     if !side.has_made(made) {
         return Err(io::Error::other(format!(

@@ -38,6 +38,10 @@ asm (
 static struct ftrace_ops ops[2];
 static char *functions[] = { "security_file_release", "locks_remove_file" };
 
+static char *function;
+module_param(function, charp, 0);
+MODULE_PARM_DESC(function, "The only function whose direct call is held");
+
 static void give_back(void)
 {
 	unsigned int i;
@@ -53,7 +57,11 @@ static int __init hold(void)
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+	if (function) {
+		functions[0] = function;
+		functions[1] = "";
+	}
+	for (i = 0; i < ARRAY_SIZE(ops) && *functions[i]; i++) {
 		ret = ftrace_set_filter(&ops[i], functions[i], strlen(functions[i]), 1);
 		/* Without CONFIG_SECURITY there is only the latter. */
 		if (ret)

@@ -5,6 +5,7 @@ mod multiplexer;
 mod select_poll;
 mod source;
 mod system;
+mod takeover;
 mod tracing;
 
 use crate::registry::Test;
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Test> {
         tracing::tests,
         source::tests,
         system::tests,
+        takeover::tests,
     ]
     .into_iter()
     .flat_map(|subject: fn() -> Vec<Test>| subject())

@@ -84,12 +84,17 @@ const PRINTK: &str = "/proc/sys/kernel/printk";
 impl Holder {
     /// Loads it.
     pub fn load(name: &'static CStr) -> Result<Self> {
+        Self::load_with(name, c"")
+    }
+
+    /// Loads it with parameters.
+    pub fn load_with(name: &'static CStr, parameters: &CStr) -> Result<Self> {
         let module = &settings::get().module;
         let path = module.with_file_name(format!("tests/{}.ko", name.to_str()?));
         let Ok(file) = File::open(&path) else {
             return skip(format!("no {}", path.display()));
         };
-        modules::load(&file, c"").context("finit_module of the holder")?;
+        modules::load(&file, parameters).context("finit_module of the holder")?;
         let console_level = fs::read_to_string(PRINTK)?;
         let this = Self {
             name,
