@@ -70,7 +70,6 @@ mod tests {
             command: "x".to_owned(),
             fd: 3,
             unit: unit(path),
-            cgroup: path.to_owned(),
         };
         Machine { systemd }.command(&holder)
     }

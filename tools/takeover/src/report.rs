@@ -210,7 +210,6 @@ mod tests {
             command: command.to_owned(),
             fd: 4,
             unit: unit(cgroup),
-            cgroup: cgroup.to_owned(),
         }
     }
 

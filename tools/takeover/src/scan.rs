@@ -50,9 +50,6 @@ pub struct Holder {
     pub fd: RawFd,
     /// The unit of systemd that the process belongs to.
     pub unit: Option<String>,
-    /// The process's cgroup.
-    #[serde(skip)]
-    pub cgroup: String,
 }
 
 /// The epolls of all processes, by process. An epoll with several descriptors is listed once.
@@ -101,7 +98,7 @@ pub fn devices() -> Result<Vec<Holder>> {
 struct Process {
     pid: i32,
     command: String,
-    cgroup: String,
+    unit: Option<String>,
 }
 
 impl Process {
@@ -110,8 +107,7 @@ impl Process {
             pid: self.pid,
             command: self.command.clone(),
             fd,
-            unit: unit::unit(&self.cgroup),
-            cgroup: self.cgroup.clone(),
+            unit: self.unit.clone(),
         }
     }
 
@@ -149,7 +145,7 @@ fn processes() -> Result<Vec<Process>> {
         Some(Process {
             pid,
             command: text(pid, "comm")?.trim_end().to_owned(),
-            cgroup: unit::cgroup(&text(pid, "cgroup")?).to_owned(),
+            unit: unit::unit(unit::cgroup(&text(pid, "cgroup")?)),
         })
     };
     Ok(pids.into_iter().filter_map(process).collect())
@@ -290,7 +286,6 @@ mod tests {
             command: String::new(),
             fd: 3,
             unit: None,
-            cgroup: String::new(),
         }
     }
 
@@ -316,7 +311,7 @@ mod tests {
         let gone = Process {
             pid: i32::MAX,
             command: String::new(),
-            cgroup: String::new(),
+            unit: None,
         };
         assert!(gone.kind_of(3).is_none());
         assert!(descriptors(i32::MAX, |_| true).is_empty());
