@@ -25,7 +25,7 @@
 //!
 //! - An instance that was taken over has a [`Lease`](crate::eventpoll::Lease). While there is one,
 //!   the functions that serve instances stay replaced, also without a policy. The end of the last
-//!   lease schedules [`control::SETTLE`], which then puts them back.
+//!   lease has [`control`] put them back.
 //! - A call on an instance holds the instance's file, and so the module. A call that makes an
 //!   instance, and one of select and poll, takes a reference to the module. So the module is not
 //!   unloaded while a task is in such a call.
@@ -59,7 +59,7 @@ pub(crate) use control::Takeover;
 pub(crate) use device::Control;
 
 /// The instances that were taken over.
-static LEASES: Leases = Leases::new(|| control::SETTLE.schedule());
+static LEASES: Leases = Leases::new(control::settle);
 
 /// The calls of select and poll that are being served.
 static RUNNING: Atomic<u64> = Atomic::new(0);

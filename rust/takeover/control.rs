@@ -9,7 +9,7 @@
 //! taken over whose instance would then not be served.
 //!
 //! The functions that serve instances are put back when there is no policy and no lease. A task
-//! that makes an instance takes its lease before it reads the policy; [`Settle`] reads the leases
+//! that makes an instance takes its lease before it reads the policy; [`Settle`] and the requests read the leases
 //! after the policy was cleared; all these accesses are fully ordered. So either the task finds
 //! that it is not taken over, or its lease is seen.
 
@@ -28,6 +28,8 @@ use super::{
         self,
         Call,
         Calls,
+        Change,
+        Policy,
         Scope, //
     },
     Usage,
@@ -55,6 +57,7 @@ use crate::kernel_ext::{
 };
 use crate::uapi::{
     REPOLL_TAKEOVER_OOPS,
+    REPOLL_TAKEOVER_REMOVED,
     REPOLL_TAKEOVER_REQUEST,
     REPOLL_TAKEOVER_SYSRQ, //
 };
@@ -82,6 +85,7 @@ pub(super) enum Cause {
     Request = REPOLL_TAKEOVER_REQUEST,
     Sysrq = REPOLL_TAKEOVER_SYSRQ,
     Oops = REPOLL_TAKEOVER_OOPS,
+    Removed = REPOLL_TAKEOVER_REMOVED,
 }
 
 static CAUSE: Atomic<u32> = Atomic::new(REPOLL_TAKEOVER_REQUEST);
@@ -151,15 +155,25 @@ impl Drop for ReleaseHooks {
 }
 
 /// Adapts the replaced functions to the policy, and to the instances that are left.
-pub(super) static SETTLE: Work<Settle> = Work::new();
+static SETTLE: Work<Settle> = Work::new();
 
-pub(super) struct Settle;
+struct Settle;
 
 impl Job for Settle {
     fn run() {
         if let Ok(hooks) = HOOKS.get() {
             hooks.lock().release();
         }
+    }
+}
+
+/// The last instance that was taken over has ended. Any context.
+///
+/// With a policy for epoll there is nothing to put back. The end of that policy is followed by a
+/// read of the leases: fully ordered, as in the [module](self)'s argument.
+pub(super) fn settle() {
+    if !policy::calls().has(Call::Epoll) {
+        SETTLE.schedule();
     }
 }
 
@@ -172,7 +186,11 @@ impl Key for OffKey {
     const ACTION: &'static CStr = c"Switch repoll's takeover off";
 
     fn pressed() {
-        stop_at_once(Cause::Sysrq);
+        if policy::stop() {
+            CAUSE.store(Cause::Sysrq as u32, Relaxed);
+            pr_info!("takeover is off: SysRq\n");
+        }
+        SETTLE.schedule();
     }
 }
 
@@ -181,8 +199,11 @@ struct OffAtOops;
 
 impl OopsHandler for OffAtOops {
     fn oops(in_this_module: bool) {
-        if in_this_module {
-            stop_at_once(Cause::Oops);
+        // The functions are put back later, by the end of an instance or the next request: the task
+        // may hold any lock, so nothing is scheduled here.
+        if in_this_module && policy::stop() {
+            CAUSE.store(Cause::Oops as u32, Relaxed);
+            pr_emerg!("takeover is off: an oops in this module\n");
         }
     }
 }
@@ -243,14 +264,13 @@ impl Hooks {
 /// keeps the former policy then. Process context, sleeps.
 pub(super) fn on(calls: Calls, scope: Scope) -> Result {
     let mut hooks = HOOKS.get()?.lock();
+    let change = Change::begin();
+    CAUSE.store(Cause::Request as u32, Relaxed);
     let result = hooks.acquire(calls).map_err(|refusal| {
         pr_err!("takeover: {}: {}\n", refusal.function, refusal.reason);
         refusal.errno
     });
-    let result = result.and_then(|()| policy::set(calls, scope));
-    if result.is_ok() {
-        CAUSE.store(Cause::Request as u32, Relaxed);
-    }
+    let result = result.and_then(|()| change.set(Policy { calls, scope }));
     // Those of the former policy, or of a failed one.
     hooks.release();
     result
@@ -265,27 +285,26 @@ pub(super) fn off() -> Result {
     Ok(())
 }
 
-/// Takes over nothing new. Any context: the functions are put back later.
-fn stop_at_once(cause: Cause) {
-    if policy::calls() == Calls::NONE {
-        return;
-    }
-    policy::stop();
-    CAUSE.store(cause as u32, Relaxed);
-    match cause {
-        Cause::Oops => pr_emerg!("takeover is off: an oops in this module\n"),
-        _ => pr_info!("takeover is off: SysRq\n"),
-    }
-    SETTLE.schedule();
-}
-
-/// The policy and its effects now. Process context, sleeps.
+/// The policy and its effects now. A policy whose cgroup was removed ends here. Process context, sleeps.
 pub(super) fn status() -> Status {
-    let hooked = HOOKS.get().map_or(0, |hooks| hooks.lock().bits());
+    let mut hooked = 0;
+    if let Ok(hooks) = HOOKS.get() {
+        let mut hooks = hooks.lock();
+        // No task can be in it any more.
+        if policy::calls() != Calls::NONE && policy::group().is_some_and(|(_, removed)| removed) {
+            pr_info!("takeover is off: its cgroup was removed\n");
+            policy::clear();
+            CAUSE.store(Cause::Removed as u32, Relaxed);
+        }
+        hooks.release();
+        hooked = hooks.bits();
+    }
     let calls = policy::calls();
     Status {
         calls,
-        group: policy::group().filter(|_| calls != Calls::NONE),
+        group: policy::group()
+            .filter(|_| calls != Calls::NONE)
+            .map(|(id, _)| id),
         hooked,
         means: backend::means() as u32,
         cause: CAUSE.load(Relaxed),

@@ -354,6 +354,7 @@ struct repoll_takeover {
 #define REPOLL_TAKEOVER_REQUEST	0	/* REPOLL_TAKEOVER_SET, the module's parameter, or nothing yet */
 #define REPOLL_TAKEOVER_SYSRQ	1	/* switched off by SysRq-E */
 #define REPOLL_TAKEOVER_OOPS	2	/* switched off by an oops in this module's code */
+#define REPOLL_TAKEOVER_REMOVED	3	/* switched off, as its cgroup was removed */
 
 /**
  * struct repoll_takeover_status - argument of REPOLL_TAKEOVER_STATUS
@@ -386,7 +387,8 @@ struct repoll_takeover_status {
 
 /*
  * Sets the policy. EBUSY if a function is replaced by somebody else, or ftrace
- * is switched off; EOPNOTSUPP if this kernel can't be taken over; EBADF or
+ * is switched off; EOPNOTSUPP if this kernel can't be taken over; ECANCELED if
+ * it was switched off meanwhile, by SysRq-E or an oops; EBADF or
  * EINVAL if @cgroup_fd is no cgroup of the version 2. Then the log says more,
  * and the former policy stays.
  */
