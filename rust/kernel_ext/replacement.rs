@@ -15,10 +15,10 @@
 //! # The two means
 //!
 //! [`Means::Jump`]: the function begins with a jump to the gate (`register_ftrace_direct()`; on
-//! arm64 with a call). A function can have one such user, and BPF's programs of the types fentry and
-//! fexit are others. [`Means::Redirection`]: ftrace calls a handler, which changes the instruction
-//! pointer to the gate, as livepatch does (`FTRACE_OPS_FL_IPMODIFY`). A function can have one such
-//! user, and livepatches are others. So whoever comes second gets EBUSY, with both means.
+//! arm64 with a call). A function can have one such user, and BPF's programs of the types fentry
+//! and fexit are others. [`Means::Redirection`]: ftrace calls a handler, which changes the
+//! instruction pointer to the gate, as livepatch does (`FTRACE_OPS_FL_IPMODIFY`). A function can
+//! have one such user, and livepatches are others. So the second user of a kind gets EBUSY.
 //!
 //! The operations are permanent (`FTRACE_OPS_FL_PERMANENT`): `kernel.ftrace_enabled` can't be
 //! switched off meanwhile. Neither means decides in an ftrace callback, which must not sleep on
@@ -34,9 +34,9 @@
 //!
 //! - a gate calls nothing that sleeps before it has a reference that keeps the module loaded, nor
 //!   after it has put that reference;
-//! - a task that sleeps in a gate with such a reference may still be there when the drop returns. It
-//!   puts the reference later. Then the module can be unloaded, and its end must wait for another
-//!   grace period: [`wait_for_gates`].
+//! - a task that sleeps in a gate with such a reference may still be there when the drop returns.
+//!   It puts the reference later. Then the module can be unloaded, and its end must wait for
+//!   another grace period: [`wait_for_gates`].
 
 use super::{
     atomic::{
@@ -103,10 +103,10 @@ impl Gate {
     ///
     /// # Safety
     ///
-    /// - `entry` and `set_site` are defined by one `KERNEL_EXT_GATE` of `bindings/gate.h`, and given
-    ///   to one `Gate`.
-    /// - If `fits`, the gate may serve the calls of the function that the kernel has by this name: it
-    ///   expects its arguments, and returns what its callers expect.
+    /// - `entry` and `set_site` are defined by one `KERNEL_EXT_GATE` of `bindings/gate.h`, and
+    ///   given to one `Gate`.
+    /// - If `fits`, the gate may serve the calls of the function that the kernel has by this name:
+    ///   it expects its arguments, and returns what its callers expect.
     /// - It sleeps only while it holds a reference that keeps the module loaded.
     pub(crate) const unsafe fn new(
         function: &'static CStr,
@@ -232,8 +232,8 @@ impl Replacement {
         let ops = gate.ops(means);
         let entry = gate.entry as c_ulong;
         // SAFETY: The operations are static, claimed by this call, and not registered. The gate
-        // belongs to the function, by the contract of `Gate::new`; it is told the site before a
-        // call can arrive in it.
+        // belongs to the function, by the contract of `Gate::new`; it gets the site before a call
+        // can arrive in it.
         let registered = unsafe {
             (gate.set_site)(site);
             (*ops).flags |= bindings::FTRACE_OPS_FL_PERMANENT as c_ulong;

@@ -13,7 +13,7 @@
 //! - Functions that ask the policy: `do_epoll_create()`, `do_select()`, `do_sys_poll()`. The server
 //!   takes a reference to the module. Nothing sleeps before that, or after the reference was put.
 //!
-//! A server that returns [`NOT_OURS`] has done nothing: the gate goes on with the kernel's function.
+//! A server that returns [`NOT_OURS`] has done nothing: the gate goes on with the function itself.
 
 use super::{
     policy::{
@@ -66,8 +66,8 @@ pub(super) use replacement::{
     Refusal, //
 };
 
-/// Declares the gates that `gates.c` defines. `rust/Makefile` passes the cfg for a function of another
-/// prototype than the one in `takeover/prototypes`.
+/// Declares the gates that `gates.c` defines. `rust/Makefile` passes the cfg for a function of
+/// another prototype than the one in `takeover/prototypes`.
 macro_rules! gates {
     ($($gate:ident = $function:literal, $other:ident: $entry:ident, $set_site:ident;)*) => {
         extern "C" {$(
@@ -307,7 +307,8 @@ unsafe extern "C" fn repoll_takeover_send_events(
 
 /// # Safety
 ///
-/// Called by a gate, with the arguments of `get_epoll_tfile_raw_ptr()`, whose `file` is an instance.
+/// Called by a gate, with the arguments of `get_epoll_tfile_raw_ptr()`, whose `file` is an
+/// instance.
 #[no_mangle]
 unsafe extern "C" fn repoll_takeover_target(
     file: *mut bindings::file,

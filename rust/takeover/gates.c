@@ -96,11 +96,12 @@ void repoll_takeover_preempt(void)
 /*
  * The first argument is a descriptor. Its file is looked at without a reference,
  * with preemption off, which is an RCU read-side section: the memory stays that of
- * some struct file (SLAB_TYPESAFE_BY_RCU). "Not ours" may be stale by then, which is
- * as if the call had come earlier. "Ours" is only a guess: the server takes the file
- * by the descriptor and looks again, and this gate begins anew if it is another one.
- * A descriptor out of range is looked up as 0, also in speculation, which leads to
- * such a guess at worst.
+ * some struct file (SLAB_TYPESAFE_BY_RCU). "Ours" is only a guess: the server takes
+ * the file by the descriptor and looks again, and this gate begins anew if it is
+ * another one. "Not ours" may be stale as well: if another thread makes the
+ * descriptor one of ours just then, the kernel's function returns EINVAL. A
+ * descriptor out of range is looked up as 0, also in speculation, which leads to a
+ * wrong guess at worst.
  */
 KERNEL_EXT_GATE(repoll_gate_wait)
 {
