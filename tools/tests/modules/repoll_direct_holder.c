@@ -36,7 +36,9 @@ asm (
 );
 
 static struct ftrace_ops ops[2];
-static char *functions[] = { "security_file_release", "locks_remove_file" };
+static char *functions[2] = { "security_file_release", "locks_remove_file" };
+module_param_array(functions, charp, NULL, 0444);
+MODULE_PARM_DESC(functions, "The functions; by default those at a file's last close");
 
 static char *function;
 module_param(function, charp, 0);
