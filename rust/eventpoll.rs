@@ -193,7 +193,8 @@ pub(crate) use ctl::{
 };
 pub(crate) use ioctl::{
     epoll_create,
-    init, //
+    init,
+    OPERATIONS, //
 };
 pub(crate) use lease::{
     Lease,

@@ -15,7 +15,10 @@ use crate::kernel_ext::{
     drift::errno::EOPNOTSUPP,
     fdget::Files,
     hrtimeout::Timeout,
-    miscdevice::MiscDevice,
+    miscdevice::{
+        MiscDevice,
+        Operations, //
+    },
     poll_table::PollTable,
     signal,
     uaccess::read, //
@@ -85,9 +88,16 @@ pub(crate) fn init(max_user_watches: i64, last_close_functions: u32) -> Result<L
     Epitem::notice_last_close(last_close_functions)
 }
 
+/// The file operations of an instance.
+pub(crate) static OPERATIONS: Operations<Eventpoll> = Operations::new();
+
 #[vtable]
 impl MiscDevice for Eventpoll {
     const NAME: &'static CStr = c"repoll";
+
+    fn operations() -> &'static Operations<Self> {
+        &OPERATIONS
+    }
 
     fn open() -> Result<Arc<Self>> {
         Self::new(None)

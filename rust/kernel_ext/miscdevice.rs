@@ -153,6 +153,12 @@ pub(crate) trait MiscDevice: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// The file operations of this kind, by which [`get`] identifies its files. A kind has them in a
+    /// static of its own if other code compares them too.
+    fn operations() -> &'static Operations<Self> {
+        &FileOps::<Self>::OPERATIONS
+    }
+
     /// Prints lines of `/proc/PID/fdinfo/N`, besides those of all files.
     fn show_fdinfo(_this: ArcBorrow<'_, Self>, _out: &SeqFile) {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -165,11 +171,6 @@ pub(crate) fn get<T: MiscDevice>(file: &LocalFile) -> Option<ArcBorrow<'_, T>> {
     let ours = core::ptr::eq(unsafe { (*file.as_ptr()).f_op }, FileOps::<T>::build());
     // SAFETY: It is an open file of this kind for as long as it is borrowed.
     ours.then(|| unsafe { FileOps::<T>::device(file.as_ptr()) })
-}
-
-/// The file operations of the kind `T`, for code that compares them without a [`LocalFile`].
-pub(crate) fn file_operations<T: MiscDevice>() -> &'static bindings::file_operations {
-    FileOps::<T>::build()
 }
 
 /// Registers the poller of `device`'s file with the queue that `queue` returns, which then wakes
@@ -195,6 +196,20 @@ pub(crate) fn register<T: MiscDevice>(
 struct Opened<T: MiscDevice> {
     device: Arc<T>,
     fasync: NonNull<Fasync>,
+}
+
+/// The table of the file operations of the kind `T`.
+#[repr(transparent)]
+pub(crate) struct Operations<T: MiscDevice>(bindings::file_operations, PhantomData<T>);
+
+// SAFETY: The table is constant.
+unsafe impl<T: MiscDevice> Sync for Operations<T> {}
+
+impl<T: MiscDevice> Operations<T> {
+    /// The table, for a static.
+    pub(crate) const fn new() -> Self {
+        Self(FileOps::<T>::OPS, PhantomData)
+    }
 }
 
 /// The file operations of the kind `T`.
@@ -233,11 +248,13 @@ impl<T: MiscDevice> FileOps<T> {
         ..pin_init::zeroed()
     };
 
-    /// The table: one per kind, by which [`get`] identifies a file. (It is this function's
-    /// constant, and the kernel compiles a crate as one unit of code. With a second copy, [`get`]
-    /// would return `None` for files of this kind.)
-    pub(super) const fn build() -> &'static bindings::file_operations {
-        &Self::OPS
+    /// The default table. (The kernel compiles a crate as one unit of code, so there is one per
+    /// kind. With a second copy, [`get`] would return `None` for files of this kind.)
+    const OPERATIONS: Operations<T> = Operations::new();
+
+    /// The table: one per kind.
+    pub(super) fn build() -> &'static bindings::file_operations {
+        &T::operations().0
     }
 
     /// Makes the private data of a new file. On ENOMEM `device` is released.

@@ -23,7 +23,10 @@ use super::{
     serve,
     AVOIDS_JUMPS, //
 };
-use crate::eventpoll::Eventpoll;
+use crate::eventpoll::{
+    Eventpoll,
+    OPERATIONS, //
+};
 use crate::kernel_ext::{
     atomic::{
         ordering::Relaxed,
@@ -47,7 +50,7 @@ use crate::uapi::{
     REPOLL_TAKEOVER_UNAVAILABLE, //
 };
 use core::{
-    ptr,
+    arch::global_asm,
     slice, //
 };
 use kernel::{
@@ -100,9 +103,12 @@ gates! {
         repoll_gate_poll, repoll_gate_poll_set_site;
 }
 
-/// The operations of this module's instances, by which the gates identify them.
-#[no_mangle]
-static repoll_takeover_fops: Atomic<usize> = Atomic::new(0);
+// The operations of this module's instances, by which the gates identify them.
+global_asm!(
+    ".globl repoll_takeover_fops",
+    ".set repoll_takeover_fops, {}",
+    sym OPERATIONS,
+);
 
 /// The means that worked last: `REPOLL_TAKEOVER_*`.
 static MEANS: Atomic<u32> = Atomic::new(REPOLL_TAKEOVER_UNAVAILABLE);
@@ -155,8 +161,6 @@ impl InstanceHooks {
 
     /// Replaces all of them, or none.
     pub(super) fn register() -> Result<Self, Refusal> {
-        let fops = miscdevice::file_operations::<Eventpoll>();
-        repoll_takeover_fops.store(ptr::from_ref(fops) as usize, Relaxed);
         Ok(Self {
             _ctl: replace(&CTL)?,
             _wait: replace(&WAIT)?,
@@ -275,10 +279,8 @@ unsafe extern "C" fn repoll_takeover_wait(
     maxevents: c_int,
     end: *const bindings::timespec64,
 ) -> c_long {
-    // A task that makes this call has files.
-    let Ok(files) = Files::current() else {
-        return NOT_OURS;
-    };
+    // SAFETY: The task is in a system call of its own.
+    let files = unsafe { Files::current_unchecked() };
     let Ok(file) = files.get(epfd) else {
         return EBADF.to_errno() as c_long;
     };

@@ -9,8 +9,8 @@
 #include <linux/sched.h>
 #include "gate.h"
 
-/* The operations of our files; set before a gate that looks at them is in use. */
-extern const struct file_operations *repoll_takeover_fops;
+/* The operations of our files. */
+extern const struct file_operations repoll_takeover_fops;
 
 #define CONSTANTS								\
 	[f_op] "i"(offsetof(struct file, f_op)),				\
@@ -26,8 +26,7 @@ extern const struct file_operations *repoll_takeover_fops;
 	{									\
 		asm volatile (							\
 			KERNEL_EXT_GATE_BEGIN(name)				\
-			"	movq repoll_takeover_fops(%%rip), %%rax\n"	\
-			"	cmpq %%rax, %c[f_op](%%rdi)\n"			\
+			"	cmpq $repoll_takeover_fops, %c[f_op](%%rdi)\n"	\
 			"	jne " KERNEL_EXT_ORIGINAL(name) "\n"		\
 			"	jmp " #server "\n"				\
 			KERNEL_EXT_GATE_END(name)				\
@@ -53,7 +52,7 @@ extern const struct file_operations *repoll_takeover_fops;
 		asm volatile (							\
 			KERNEL_EXT_GATE_BEGIN(name)				\
 			"	adrp x10, repoll_takeover_fops\n"		\
-			"	ldr x10, [x10, #:lo12:repoll_takeover_fops]\n"	\
+			"	add x10, x10, #:lo12:repoll_takeover_fops\n"	\
 			"	ldr x11, [x0, #%c[f_op]]\n"			\
 			"	cmp x10, x11\n"					\
 			"	b.ne 1f\n"					\
@@ -122,8 +121,7 @@ KERNEL_EXT_GATE(repoll_gate_wait)
 		"	movq (%%rax, %%r11, 8), %%rax\n"
 		"	testq %%rax, %%rax\n"
 		"	je 1f\n"
-		"	movq repoll_takeover_fops(%%rip), %%r11\n"
-		"	cmpq %%r11, %c[f_op](%%rax)\n"
+		"	cmpq $repoll_takeover_fops, %c[f_op](%%rax)\n"
 		"	je 3f\n"
 		"1:	.if %c[count_size] == 8\n"
 		"	decq %%gs:__preempt_count(%%rip)\n"
@@ -154,7 +152,7 @@ bool repoll_takeover_guess(unsigned int fd)
 
 	guard(rcu)();
 	file = files_lookup_fd_raw(current->files, fd);
-	return file && READ_ONCE(file->f_op) == repoll_takeover_fops;
+	return file && READ_ONCE(file->f_op) == &repoll_takeover_fops;
 }
 
 /* As on x86-64. */
