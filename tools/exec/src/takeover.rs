@@ -15,8 +15,27 @@ use std::process::ExitCode;
 /// Runs the program until it ends; then removes its cgroup.
 pub fn run(program: &Program, calls: TakeoverCalls, stats: bool, quiet: bool) -> Result<ExitCode> {
     let group = Group::begin(Control::open()?, calls)?;
+    let ran = run_in(&group, program, stats);
+    let end = match group.end() {
+        Ok(End::Populated(path)) if !quiet => format!(
+            "repoll-exec: processes of the program go on in {}, taken over: takeover stays on for \
+             them\n",
+            path.display()
+        ),
+        Ok(_) => String::new(),
+        Err(error) => format!(
+            "repoll-exec: cannot end takeover: {error:#}: end it with repoll-takeover off\n"
+        ),
+    };
+    let (status, summary) = ran?;
+    // The reader of standard error may have exited.
+    let _ = std::io::stderr().write_all((summary + &end).as_bytes());
+    Ok(status.pass_on())
+}
+
+/// Runs the program in the group. Returns its end, and the summary if there is to be one.
+fn run_in(group: &Group, program: &Program, stats: bool) -> Result<(watch::End, String)> {
     let before = group.created()?;
-    let scope = group.scope();
     let end = watch::run(|| match group.enter() {
         Ok(()) => report(program, &program.execute()),
         Err(error) => {
@@ -24,25 +43,11 @@ pub fn run(program: &Program, calls: TakeoverCalls, stats: bool, quiet: bool) ->
             FAILED
         }
     })?;
-    let mut lines = String::new();
-    if stats {
-        let created = group.created().map(|after| after.saturating_sub(before));
-        lines += &summary(created?, &scope);
-    }
-    match group.end() {
-        Ok(End::Populated(path)) if !quiet => lines.push_str(&format!(
-            "repoll-exec: processes of the program go on in {}, taken over: takeover stays on for \
-             them\n",
-            path.display()
-        )),
-        Ok(_) => {}
-        Err(error) => lines.push_str(&format!(
-            "repoll-exec: cannot end takeover: {error:#}: end it with repoll-takeover off\n"
-        )),
-    }
-    // The reader of standard error may have exited.
-    let _ = std::io::stderr().write_all(lines.as_bytes());
-    Ok(end.pass_on())
+    let summary = match stats {
+        true => summary(group.created()?.saturating_sub(before), &group.scope()),
+        false => String::new(),
+    };
+    Ok((end, summary))
 }
 
 fn summary(created: u64, scope: &str) -> String {

@@ -7,7 +7,7 @@ use repoll_takeover::cgroup::Cgroup;
 use repoll_takeover::control::{Control, Lock};
 use repoll_takeover::release::Machine;
 use repoll_takeover::report::{self, Report};
-use repoll_takeover::{scan, words};
+use repoll_takeover::{group, scan, words};
 use rustix::io::Errno;
 use rustix::system::delete_module;
 use std::io::{ErrorKind, Write};
@@ -58,11 +58,12 @@ pub fn off() -> Result<ExitCode> {
 
 /// Switches takeover off. Returns the status before.
 fn switch_off(control: &Control) -> Result<TakeoverStatus> {
-    let _lock = Lock::take()?;
+    let lock = Lock::take()?;
     let before = control.status()?;
     if before.mode != TakeoverMode::Off {
         control.set(Policy::Off)?;
     }
+    group::remove_left(&lock);
     Ok(before)
 }
 

@@ -251,6 +251,16 @@ fn removed(path: &Path) -> Result<bool> {
     Ok(false)
 }
 
+/// Removes the groups that killed commands have left, if no process is in them. To be called with
+/// the lock held.
+pub fn remove_left(_lock: &Lock) {
+    let parent = Path::new(ROOT).join(PARENT);
+    if sweep(&parent) == 0 {
+        // It fails if the parent is not there.
+        let _ = fs::remove_dir(parent);
+    }
+}
+
 /// Removes the groups below the parent whose last process has ended. Returns the number of those
 /// that are left.
 fn sweep(parent: &Path) -> usize {
