@@ -67,7 +67,7 @@ pub enum TakeoverMode {
     All,
 }
 
-/// How functions are replaced.
+/// The method by which functions are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakeoverMeans {
     /// Not at all: the kernel's log says why.
@@ -78,7 +78,7 @@ pub enum TakeoverMeans {
     FtraceOps,
 }
 
-/// What brought about the policy in force.
+/// The origin of the policy in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakeoverCause {
     /// A request, or the module's parameter.
@@ -87,6 +87,8 @@ pub enum TakeoverCause {
     SysRq,
     /// An oops in the module's code.
     Oops,
+    /// The removal of the cgroup that the policy named.
+    Removed,
 }
 
 /// The policy in force and its effects.
@@ -98,9 +100,9 @@ pub struct TakeoverStatus {
     pub calls: TakeoverCalls,
     /// The functions that are replaced now.
     pub hooked: Hooks,
-    /// How functions are replaced.
+    /// The method by which functions are replaced.
     pub means: TakeoverMeans,
-    /// What brought about the mode.
+    /// The origin of the mode.
     pub cause: TakeoverCause,
     /// Open instances that were taken over.
     pub instances: u64,
@@ -132,6 +134,7 @@ impl Takeover {
     ///
     /// `EPERM` without `CAP_SYS_ADMIN` in the initial user namespace, `EBUSY` if a function is
     /// replaced by another module or by BPF, `EOPNOTSUPP` if the kernel can't be taken over,
+    /// `ECANCELED` if takeover was switched off meanwhile by SysRq-E or an oops,
     /// `EBADF` or `EINVAL` for a descriptor that is no cgroup. The former policy then stays.
     pub fn set(&self, policy: Policy<'_>) -> io::Result<()> {
         let (mode, calls, cgroup_fd) = match policy {
@@ -171,6 +174,7 @@ impl Takeover {
             cause: match status.cause {
                 sys::REPOLL_TAKEOVER_SYSRQ => TakeoverCause::SysRq,
                 sys::REPOLL_TAKEOVER_OOPS => TakeoverCause::Oops,
+                sys::REPOLL_TAKEOVER_REMOVED => TakeoverCause::Removed,
                 _ => TakeoverCause::Request,
             },
             instances: status.instances,

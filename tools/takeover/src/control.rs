@@ -100,6 +100,10 @@ fn explain(error: &io::Error, busy: impl FnOnce() -> String) -> Error {
         Some(libc::EPERM) => NOT_ROOT.to_owned(),
         Some(libc::ENOTTY) => NO_TAKEOVER.to_owned(),
         Some(libc::EBUSY) => busy(),
+        Some(libc::ECANCELED) =>
+            "takeover was switched off meanwhile, by SysRq-E or an oops; dmesg \
+                                  says which. After SysRq-E try again"
+                .to_owned(),
         Some(libc::EOPNOTSUPP) => "this kernel can't be taken over; dmesg says why. \
                                    repoll-exec without --takeover works on it"
             .to_owned(),
@@ -165,6 +169,7 @@ mod tests {
         assert!(refused(libc::EPERM).contains("run this as root"));
         assert!(refused(libc::ENOTTY).contains("load the module of this version"));
         assert!(refused(libc::EOPNOTSUPP).contains("dmesg says why"));
+        assert!(refused(libc::ECANCELED).contains("try again"));
         assert_eq!(refused(libc::EBUSY), "busy");
         assert!(refused(libc::ENOMEM).contains("os error 12"));
     }

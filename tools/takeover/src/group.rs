@@ -70,7 +70,7 @@ impl Group {
         let parent = Path::new(ROOT).join(PARENT);
         // The parent exists in any case if the policy names it.
         let id = Cgroup::open(&parent).map(|parent| parent.id()).ok();
-        let step = step(&status, id, calls, |id| cgroup::path_of(id).is_some())?;
+        let step = step(&status, id, calls)?;
         if step == Step::RunOnly {
             lock.release()?;
             return Ok(Self {
@@ -160,12 +160,7 @@ impl Group {
     }
 }
 
-fn step(
-    status: &TakeoverStatus,
-    parent: Option<u64>,
-    calls: TakeoverCalls,
-    exists: impl Fn(u64) -> bool,
-) -> Result<Step> {
+fn step(status: &TakeoverStatus, parent: Option<u64>, calls: TakeoverCalls) -> Result<Step> {
     let missing = calls - status.calls;
     Ok(match status.mode {
         TakeoverMode::Off => Step::Set(calls),
@@ -177,8 +172,6 @@ fn step(
         ),
         TakeoverMode::Cgroup(id) if Some(id) == parent && missing.is_empty() => Step::Keep,
         TakeoverMode::Cgroup(id) if Some(id) == parent => Step::Set(calls | status.calls),
-        // No process is in a cgroup that has been removed.
-        TakeoverMode::Cgroup(id) if !exists(id) => Step::Set(calls),
         TakeoverMode::Cgroup(id) => bail!(
             "takeover is on for {}: run the program there, or end that with repoll-takeover off",
             words::cgroup_by_id(id)
@@ -285,8 +278,7 @@ mod tests {
     const EPOLL: TakeoverCalls = TakeoverCalls::EPOLL;
     const BOTH: TakeoverCalls = TakeoverCalls::EPOLL.union(TakeoverCalls::POLL);
     const OURS: Option<u64> = Some(7);
-    const GONE: u64 = u64::MAX;
-    const OTHER: u64 = u64::MAX - 1;
+    const OTHER: u64 = u64::MAX;
 
     fn step_from(mode: TakeoverMode, taken: TakeoverCalls, calls: TakeoverCalls) -> Result<Step> {
         let status = TakeoverStatus {
@@ -299,7 +291,7 @@ mod tests {
             created: 0,
             running: 0,
         };
-        step(&status, OURS, calls, |id| id != GONE)
+        step(&status, OURS, calls)
     }
 
     fn error(result: Result<Step>) -> String {
@@ -339,12 +331,6 @@ mod tests {
         let text = error(step_from(TakeoverMode::Cgroup(OTHER), BOTH, EPOLL));
         assert!(text.starts_with("takeover is on for a cgroup"), "{text}");
         assert!(text.ends_with("end that with repoll-takeover off"));
-    }
-
-    #[test]
-    fn takeover_of_a_removed_cgroup_is_replaced() {
-        let step = step_from(TakeoverMode::Cgroup(GONE), BOTH, EPOLL);
-        assert_eq!(step.expect("a step"), Step::Set(EPOLL));
     }
 
     #[test]

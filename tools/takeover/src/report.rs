@@ -63,6 +63,7 @@ impl Report {
             TakeoverCause::Request => "",
             TakeoverCause::SysRq => " (switched off by SysRq-E)",
             TakeoverCause::Oops => " (switched off by an oops in the module: see dmesg)",
+            TakeoverCause::Removed => " (switched off, as its cgroup was removed)",
         };
         let functions = match &self.functions[..] {
             [] => "none".to_owned(),

@@ -55,11 +55,11 @@ pub fn policy(mode: TakeoverMode, taken: TakeoverCalls) -> String {
     }
 }
 
-/// A cgroup by its path, or by its ID if it has been removed.
+/// A cgroup by its path, or by its ID if it is not found.
 pub fn cgroup_by_id(id: u64) -> String {
     match cgroup::path_of(id) {
         Some(path) => format!("the cgroup {}", path.display()),
-        None => format!("a cgroup that has been removed (ID {id})"),
+        None => format!("a cgroup that is not below {} (ID {id})", cgroup::ROOT),
     }
 }
 
@@ -78,6 +78,7 @@ pub fn cause(cause: TakeoverCause) -> &'static str {
         TakeoverCause::Request => "request",
         TakeoverCause::SysRq => "sysrq",
         TakeoverCause::Oops => "oops",
+        TakeoverCause::Removed => "removed",
     }
 }
 
@@ -139,10 +140,13 @@ mod tests {
             "epoll, poll of all processes"
         );
         assert_eq!(policy(TakeoverMode::Off, TakeoverCalls::empty()), "off");
-        let removed = policy(TakeoverMode::Cgroup(u64::MAX), TakeoverCalls::EPOLL);
+        let unknown = policy(TakeoverMode::Cgroup(u64::MAX), TakeoverCalls::EPOLL);
         assert_eq!(
-            removed,
-            format!("epoll of a cgroup that has been removed (ID {})", u64::MAX)
+            unknown,
+            format!(
+                "epoll of a cgroup that is not below /sys/fs/cgroup (ID {})",
+                u64::MAX
+            )
         );
     }
 
