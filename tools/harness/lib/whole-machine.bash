@@ -21,7 +21,7 @@ login() { timeout 1200 ssh "${ssh_options[@]}" -S none root@127.0.0.1 "$@"; }
 send_requests() {
 	local port protocol
 	read -r port protocol < <(program_rows | awk -v "name=$1" '$1 == name { print $4, $5 }')
-	"$harness/lib/whole-requests" "$protocol" "$((port < 1024 ? port + 8000 : port))" "${@:2}"
+	"$harness/lib/whole-requests" --limit "$boot_limit" "$protocol" "$((port < 1024 ? port + 8000 : port))" "${@:2}"
 }
 
 # leave_machine : ends the connection of guest.
@@ -93,11 +93,12 @@ start_machine() {
 }
 
 # await_machine : returns when a login works. Fails if the machine ends before, or has printed
-# nothing for $boot_limit seconds, or after ten times $boot_limit.
+# nothing for $boot_limit seconds, or after ten times $boot_limit. An attempt that begins before
+# sshd runs gets no answer, so the first ones are short; a slow machine gets longer ones.
 await_machine() {
 	local size last_size='' since=$SECONDS start=$SECONDS
 	rm -f "$run/ssh"
-	until ssh -o ConnectTimeout=10 "${ssh_options[@]}" -o ControlMaster=yes -o ControlPersist=yes -S "$run/ssh" root@127.0.0.1 true 2>"$run/ssh.log" </dev/null >/dev/null; do
+	until ssh -o ConnectTimeout=$((10 + (SECONDS - start) / 10)) "${ssh_options[@]}" -o ControlMaster=yes -o ControlPersist=yes -S "$run/ssh" root@127.0.0.1 true 2>"$run/ssh.log" </dev/null >/dev/null; do
 		kill -0 "$machine" 2>/dev/null || fail_guest 125 "the machine ended before a login"
 		size=$(output_sizes)
 		[[ $size == "$last_size" ]] || last_size=$size since=$SECONDS
