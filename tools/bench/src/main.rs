@@ -12,6 +12,7 @@ mod memory;
 mod multiplexer;
 mod paths;
 mod table;
+mod takeover;
 mod tracepoints;
 mod words;
 
@@ -66,6 +67,9 @@ enum Command {
     },
     /// Measure the cost of the tracepoints, off and on
     Tracepoints,
+    /// Compare the same system calls on the C epoll and taken over, and measure the tax on the C
+    /// epoll meanwhile
+    Takeover,
     /// Measure the wall time of 1 to 4 producers that queue on one instance, in a guest with
     /// several CPUs
     Contention {
@@ -92,6 +96,11 @@ fn main() -> Result<()> {
         Some(Command::Tracepoints) => {
             idle(&options);
             print!("{}", tracepoints::table(&Clock::new())?);
+            Ok(())
+        }
+        Some(Command::Takeover) => {
+            idle(&options);
+            print!("{}", takeover::table(&Clock::new())?);
             Ok(())
         }
         Some(Command::Contention { rounds }) => {

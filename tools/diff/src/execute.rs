@@ -20,12 +20,13 @@ use repoll_testkit::multiplexer::{
 };
 use repoll_testkit::scanner::{self, Kernel, Mask, Ours};
 use repoll_testkit::side::Side;
+use repoll_testkit::takeover::Maker;
 use rustix::net::{sockopt, AddressFamily, SendFlags, Shutdown};
 use std::fs;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::ptr::from_ref;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 const FILES: RawFd = 100;
@@ -37,6 +38,9 @@ pub const OURS: RawFd = 400;
 /// The instance whose ioctls make other instances, and make select and poll calls.
 static TEMPLATE: OnceLock<Ours> = OnceLock::new();
 
+/// Makes repoll's instances, if they are taken over: then all calls on them are the kernel's.
+static MAKER: RwLock<Option<Maker>> = RwLock::new(None);
+
 fn template() -> io::Result<&'static Ours> {
     TEMPLATE
         .get()
@@ -44,10 +48,27 @@ fn template() -> io::Result<&'static Ours> {
 }
 
 /// Makes the files that must exist before the first world.
-pub fn prepare() -> Result<()> {
+pub fn prepare(take_over: bool) -> Result<()> {
+    if take_over {
+        set_maker(Some(Maker::new()?));
+    }
     let ours = scanner::Side::new().context("/dev/repoll")?;
     TEMPLATE.get_or_init(|| ours);
     open::prepare().context("a file in /tmp")
+}
+
+/// Undoes what [`prepare`] has done to the machine.
+pub fn finish() {
+    set_maker(None);
+}
+
+fn set_maker(maker: Option<Maker>) {
+    *MAKER.write().unwrap_or_else(PoisonError::into_inner) = maker;
+}
+
+/// Whether the calls of a side on an instance are ioctls.
+fn makes_ioctls(side: Side) -> bool {
+    side == Side::Repoll && MAKER.read().is_ok_and(|maker| maker.is_none())
 }
 
 /// Ends a world: closes all its descriptors.
@@ -109,9 +130,10 @@ pub fn execute(operation: &Operation, memory: &Memory) -> Outcome {
         }
         Operation::Ctl(op, n, fd, events, data) => both(|side| {
             let (ep, fd) = (instance(side, n), descriptor(side, fd).0);
-            done(match side {
-                Side::Kernel => epoll_ctl(&ep, op, fd, events, data),
-                Side::Repoll => repoll_ctl(&ep, op, fd, events, data),
+            done(if makes_ioctls(side) {
+                repoll_ctl(&ep, op, fd, events, data)
+            } else {
+                epoll_ctl(&ep, op, fd, events, data)
             })
         }),
         Operation::Wait(n, max, milliseconds, at) => {
@@ -153,10 +175,12 @@ pub fn execute(operation: &Operation, memory: &Memory) -> Outcome {
 }
 
 fn create(side: Side, device: bool) -> io::Result<OwnedFd> {
-    Ok(match side {
-        Side::Kernel => Epoll::new()?.into_descriptor(),
-        Side::Repoll if device => repoll::Instance::open()?.into(),
-        Side::Repoll => template()?.instance().create(CreateFlags::CLOEXEC)?.into(),
+    let maker = MAKER.read().unwrap_or_else(PoisonError::into_inner);
+    Ok(match (side, &*maker) {
+        (Side::Kernel, _) => Epoll::new()?.into_descriptor(),
+        (Side::Repoll, Some(maker)) => maker.instance()?.into_descriptor(),
+        (Side::Repoll, None) if device => repoll::Instance::open()?.into(),
+        (Side::Repoll, None) => template()?.instance().create(CreateFlags::CLOEXEC)?.into(),
     })
 }
 
@@ -175,10 +199,11 @@ fn wait_with(
     memory: &Memory,
 ) -> Answer {
     let (fd, to) = (instance(side, n), memory.place(at));
-    let result = match side {
-        Side::Kernel => epoll_wait(&fd, to, max, limit(milliseconds), mask),
-        Side::Repoll => repoll_wait(&fd, to, max, limit(milliseconds), mask),
+    let wait = match makes_ioctls(side) {
+        true => repoll_wait,
+        false => epoll_wait,
     };
+    let result = wait(&fd, to, max, limit(milliseconds), mask);
     match result {
         Ok(0) => Answer::Events(Vec::new()),
         Ok(count) => match memory.events(to, count) {

@@ -109,6 +109,9 @@ struct Settings {
     /// Run the operations in this file, and print each answer.
     #[arg(long)]
     replay: Option<PathBuf>,
+    /// Have repoll's instances taken over: both sides make the same system calls. Needs root.
+    #[arg(long)]
+    taken_over: bool,
     /// Print the program of the first world, and run nothing.
     #[arg(long)]
     print: bool,
@@ -137,7 +140,13 @@ fn run(settings: &Settings) -> Result<bool> {
         return Ok(true);
     }
     signals::prepare_process()?;
-    execute::prepare()?;
+    execute::prepare(settings.taken_over)?;
+    let result = run_prepared(settings, seed);
+    execute::finish();
+    result
+}
+
+fn run_prepared(settings: &Settings, seed: u64) -> Result<bool> {
     let mut tasks = Tasks::new()?;
     match &settings.replay {
         Some(path) => {

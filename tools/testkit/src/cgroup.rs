@@ -57,17 +57,6 @@ impl Group {
         self.write("cgroup.procs", &process.to_string())
     }
 
-    /// Moves a thread here; 0 is the calling one. The group takes threads alone from then on.
-    pub fn enter_thread(&self, thread: i32) -> io::Result<()> {
-        if self
-            .read("cgroup.type")
-            .is_ok_and(|kind| kind.trim() != "threaded")
-        {
-            self.write("cgroup.type", "threaded")?;
-        }
-        self.write("cgroup.threads", &thread.to_string())
-    }
-
     /// Reads one of its files.
     pub fn read(&self, name: &str) -> Result<String> {
         fs::read_to_string(self.path.join(name)).with_context(|| name.to_owned())
