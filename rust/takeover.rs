@@ -11,6 +11,7 @@
 //! | [`policy`] | the calls and the tasks that are taken over |
 //! | [`control`] | switching: the policy together with the functions that it needs |
 //! | [`serve`] | a call that is taken over |
+//! | [`usage`] | the instances and calls that are taken over now |
 //! | [`device`] | `/dev/repoll-takeover` |
 //! | [`backend`] | the functions of the kernel: how they are replaced, and their arguments |
 //!
@@ -48,48 +49,8 @@ mod control;
 mod device;
 mod policy;
 mod serve;
+mod usage;
 
-use crate::eventpoll::Leases;
-use crate::kernel_ext::atomic::{
-    ordering::Relaxed,
-    Atomic, //
-};
-
+pub(crate) use backend::avoid_jumps;
 pub(crate) use control::Takeover;
 pub(crate) use device::Control;
-
-/// The instances that were taken over.
-static LEASES: Leases = Leases::new(control::settle);
-
-/// The calls of select and poll that are being served.
-static RUNNING: Atomic<u64> = Atomic::new(0);
-
-/// Counts a call of select or poll.
-struct Usage;
-
-impl Usage {
-    fn begin() -> Self {
-        RUNNING.fetch_add(1, Relaxed);
-        Self
-    }
-
-    /// The number of calls that are being served now.
-    fn running() -> u64 {
-        RUNNING.load(Relaxed)
-    }
-}
-
-impl Drop for Usage {
-    fn drop(&mut self) {
-        // Minus one.
-        RUNNING.fetch_add(u64::MAX, Relaxed);
-    }
-}
-
-/// Whether functions are replaced by redirections also where jumps work: for tests.
-static AVOIDS_JUMPS: Atomic<bool> = Atomic::new(false);
-
-/// Does without jumps from now on.
-pub(crate) fn avoid_jumps() {
-    AVOIDS_JUMPS.store(true, Relaxed);
-}

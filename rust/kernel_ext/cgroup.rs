@@ -54,6 +54,12 @@ impl Cgroup {
         unsafe { ext::cgroup_id(self.0.as_ptr()) }
     }
 
+    /// Whether the group has been removed from the hierarchy. Any context.
+    pub(crate) fn is_removed(&self) -> bool {
+        // SAFETY: The group is valid, by the type's invariants.
+        unsafe { ext::cgroup_is_removed(self.0.as_ptr()) }
+    }
+
     /// Whether the current task is in the group or below it. Process context, does not sleep.
     #[inline]
     pub(crate) fn has_current(&self) -> bool {

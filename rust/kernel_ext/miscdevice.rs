@@ -153,8 +153,8 @@ pub(crate) trait MiscDevice: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The file operations of this kind, by which [`get`] identifies its files. A kind has them in a
-    /// static of its own if other code compares them too.
+    /// The file operations of this kind, by which [`get`] identifies its files. A kind has them in
+    /// a static of its own if other code compares them too.
     fn operations() -> &'static Operations<Self> {
         &FileOps::<Self>::OPERATIONS
     }

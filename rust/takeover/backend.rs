@@ -20,8 +20,7 @@ use super::{
         takes_over,
         Call, //
     },
-    serve,
-    AVOIDS_JUMPS, //
+    serve, //
 };
 use crate::eventpoll::{
     Eventpoll,
@@ -112,6 +111,14 @@ global_asm!(
 
 /// The means that worked last: `REPOLL_TAKEOVER_*`.
 static MEANS: Atomic<u32> = Atomic::new(REPOLL_TAKEOVER_UNAVAILABLE);
+
+/// Whether functions are replaced by redirections also where jumps work: for tests.
+static AVOIDS_JUMPS: Atomic<bool> = Atomic::new(false);
+
+/// Does without jumps from now on.
+pub(crate) fn avoid_jumps() {
+    AVOIDS_JUMPS.store(true, Relaxed);
+}
 
 /// The means that functions are replaced by.
 pub(super) fn means() -> u32 {

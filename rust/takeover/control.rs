@@ -9,8 +9,8 @@
 //! taken over whose instance would then not be served.
 //!
 //! The functions that serve instances are put back when there is no policy and no lease. A task
-//! that makes an instance takes its lease before it reads the policy; [`Settle`] and the requests read the leases
-//! after the policy was cleared; all these accesses are fully ordered. So either the task finds
+//! that makes an instance takes its lease before it reads the policy; [`Settle`] and the
+//! requests read the leases after the policy was cleared; all these accesses are fully ordered. So either the task finds
 //! that it is not taken over, or its lease is seen.
 
 #![forbid(unsafe_code)]
@@ -32,8 +32,11 @@ use super::{
         Policy,
         Scope, //
     },
-    Usage,
-    LEASES, //
+    usage::{
+        on_last_end,
+        Usage,
+        LEASES, //
+    }, //
 };
 use crate::kernel_ext::{
     atomic::{
@@ -117,6 +120,7 @@ impl Takeover {
     pub(crate) fn new() -> Result<Self> {
         HOOKS.init(new_mutex!(Hooks::NONE, "repoll::takeover::Hooks"))?;
         let settle = SETTLE.start()?;
+        on_last_end(settle_after_end)?;
         Ok(Self {
             // The module does without them.
             _key: KeyRegistration::new().ok(),
@@ -171,7 +175,7 @@ impl Job for Settle {
 ///
 /// With a policy for epoll there is nothing to put back. The end of that policy is followed by a
 /// read of the leases: fully ordered, as in the [module](self)'s argument.
-pub(super) fn settle() {
+fn settle_after_end() {
     if !policy::calls().has(Call::Epoll) {
         SETTLE.schedule();
     }
@@ -285,7 +289,8 @@ pub(super) fn off() -> Result {
     Ok(())
 }
 
-/// The policy and its effects now. A policy whose cgroup was removed ends here. Process context, sleeps.
+/// The policy and its effects now. A policy whose cgroup was removed ends here. Process context,
+/// sleeps.
 pub(super) fn status() -> Status {
     let mut hooked = 0;
     if let Ok(hooks) = HOOKS.get() {

@@ -78,8 +78,9 @@ pub(super) enum Scope {
 /// ordered, so a call that finds itself taken over is seen by the reader of the count.
 static CALLS: Atomic<u32> = Atomic::new(0);
 
-/// The policy as a whole. It is replaced before [`CALLS`] is set, and after it is cleared. A call is
-/// taken over if both have it, so the calls of one policy are never applied to the tasks of another.
+/// The policy as a whole. It is replaced before [`CALLS`] is set, and after it is cleared. A call
+/// is taken over if both have it, so the calls of one policy are never applied to the tasks of
+/// another.
 static POLICY: RcuCell<Policy> = RcuCell::new();
 
 /// The number of times that takeover was stopped: see [`Change`].

@@ -13,8 +13,10 @@ use super::{
         takes_over_now,
         Call, //
     },
-    Usage,
-    LEASES, //
+    usage::{
+        Usage,
+        LEASES, //
+    }, //
 };
 use crate::eventpoll::{
     epoll_create,

@@ -728,6 +728,11 @@ u64 kernel_ext_cgroup_id(const struct cgroup *cgroup)
 	return cgroup_id(cgroup);
 }
 
+bool kernel_ext_cgroup_is_removed(const struct cgroup *cgroup)
+{
+	return cgroup_is_dead(cgroup);
+}
+
 /* Whether the current task is in @cgroup or below it. */
 bool kernel_ext_cgroup_has_current(struct cgroup *cgroup)
 {
@@ -747,6 +752,11 @@ void kernel_ext_cgroup_put(struct cgroup *cgroup)
 u64 kernel_ext_cgroup_id(const struct cgroup *cgroup)
 {
 	return 0;
+}
+
+bool kernel_ext_cgroup_is_removed(const struct cgroup *cgroup)
+{
+	return true;
 }
 
 bool kernel_ext_cgroup_has_current(struct cgroup *cgroup)

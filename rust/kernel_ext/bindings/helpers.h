@@ -108,6 +108,7 @@ bool kernel_ext_capable(int capability);
 struct cgroup *kernel_ext_cgroup_get_from_fd(int fd);
 void kernel_ext_cgroup_put(struct cgroup *cgroup);
 u64 kernel_ext_cgroup_id(const struct cgroup *cgroup);
+bool kernel_ext_cgroup_is_removed(const struct cgroup *cgroup);
 bool kernel_ext_cgroup_has_current(struct cgroup *cgroup);
 
 void kernel_ext_init_work(struct work_struct *work, work_func_t function);
