@@ -7,9 +7,9 @@
 //! `ready_queue.rs` and `ready_list.rs` (`tests.rs`; `weakened.rs`; `random.rs`, larger, over
 //! shuttle's atomics), `llist.rs` (`closed.rs`), `limits.rs` and `throttle.rs` (`numbers.rs`). Code
 //! that needs the kernel has a twin here: `rearm.rs`, `pollwake.rs`, `pollfree.rs`,
-//! `last_close.rs`, `lease.rs`, `order_by_lock.rs`, `publish.rs`. Each model has variants with one
-//! order less, which must fail. `Documentation/explanation/ordering.rst` lists all models, and the
-//! differences between the kernel's memory model and C11's.
+//! `last_close.rs`, `order_by_lock.rs`, `publish.rs`, `takeover.rs`. Each model has variants with
+//! one order less, which must fail. `Documentation/explanation/ordering.rst` lists all models, and
+//! the differences between the kernel's memory model and C11's.
 //!
 //! Run the models with `tools/harness/cmd/cargo test -p repoll-model`.
 
@@ -23,8 +23,6 @@ mod closed;
 mod hrtimeout;
 #[cfg(test)]
 mod last_close;
-#[cfg(test)]
-mod lease;
 #[cfg(test)]
 #[path = "../../../rust/kernel_ext/limits.rs"]
 mod limits;
@@ -53,6 +51,8 @@ mod ready_queue;
 mod ready_sync;
 #[cfg(test)]
 mod rearm;
+#[cfg(test)]
+mod takeover;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
