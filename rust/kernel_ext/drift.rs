@@ -33,6 +33,7 @@ pub(crate) fn parameter<T: Copy>(value: impl Borrow<T>) -> T {
 #[cfg(KERNEL_HAS_ALL_ERRNOS)]
 pub(crate) mod errno {
     pub(crate) use kernel::error::code::{
+        ECANCELED,
         ELOOP,
         ENOTCONN,
         EOPNOTSUPP, //
@@ -56,7 +57,7 @@ pub(crate) mod errno {
         )*};
     }
 
-    declare!(ELOOP, ENOTCONN, EOPNOTSUPP);
+    declare!(ECANCELED, ELOOP, ENOTCONN, EOPNOTSUPP);
 }
 
 #[cfg(not(KERNEL_HAS_SPINLOCK_IRQ))]

@@ -13,6 +13,7 @@ use crate::kernel_ext::{
         Atomic, //
     },
     cgroup::Cgroup,
+    drift::errno::ECANCELED,
     rcu_cell::RcuCell, //
 };
 use crate::uapi::{
