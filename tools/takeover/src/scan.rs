@@ -258,26 +258,31 @@ mod tests {
 
     #[test]
     fn a_childs_epolls_are_found_once_each_with_their_watches() {
-        let (first, second) = (epoll(), epoll());
-        let (reader, _writer) = UnixStream::pair().expect("sockets");
-        let data = epoll::EventData::new_u64(0);
-        epoll::add(&first, &reader, data, epoll::EventFlags::IN).expect("it is watched");
-        let copy = rustix::io::dup(&second).expect("a descriptor");
+        let epolls: Vec<_> = (0..8).map(|_| epoll()).collect();
+        let (reader, writer) = UnixStream::pair().expect("sockets");
+        for socket in [&reader, &writer] {
+            let data = epoll::EventData::new_u64(0);
+            epoll::add(&epolls[0], socket, data, epoll::EventFlags::IN).expect("it is watched");
+        }
+        let copy = |fd| rustix::io::dup(fd).expect("a descriptor");
+        let copies: Vec<_> = epolls.iter().map(copy).collect();
         let heir = Heir::new();
         let pid = heir.0.id() as i32;
-        let mut found = epolls().expect("/proc is there");
+        let mut found = super::epolls().expect("/proc is there");
         found.retain(|epoll| epoll.holders[0].pid == pid);
         let fds: Vec<Vec<_>> = found
             .iter()
             .map(|epoll| epoll.holders.iter().map(|holder| holder.fd).collect())
             .collect();
-        let raw = [&first, &second, &copy].map(|fd| fd.as_raw_fd());
-        assert_eq!(fds, [vec![raw[0]], vec![raw[1], raw[2]]]);
-        assert_eq!(found[0].watches, 1);
+        let pair =
+            |(first, second): (&OwnedFd, &OwnedFd)| vec![first.as_raw_fd(), second.as_raw_fd()];
+        assert_eq!(fds, Vec::from_iter(epolls.iter().zip(&copies).map(pair)));
+        assert_eq!((found[0].watches, found[1].watches), (2, 0));
         assert_eq!(found[0].kind, Kind::C);
         assert_eq!(found[0].holders[0].command, "cat");
         // The scan holds no file.
-        assert!(descriptors(std::process::id() as i32, |link| link == LINK).len() <= 3);
+        let own = descriptors(std::process::id() as i32, |link| link == LINK);
+        assert_eq!(own.len(), epolls.len() + copies.len());
     }
 
     fn holder(pid: i32) -> Holder {
