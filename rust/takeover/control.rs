@@ -9,9 +9,9 @@
 //! taken over whose instance would then not be served.
 //!
 //! The functions that serve instances are put back when there is no policy and no lease. A task
-//! that makes an instance takes its lease before it reads the policy; [`Settle`] and the
-//! requests read the leases after the policy was cleared; all these accesses are fully ordered. So either the task finds
-//! that it is not taken over, or its lease is seen.
+//! that makes an instance takes its lease before it reads the policy; [`Settle`] and the requests
+//! read the leases after the policy was cleared; all these accesses are fully ordered. So either
+//! the task finds that it is not taken over, or its lease is seen.
 
 #![forbid(unsafe_code)]
 

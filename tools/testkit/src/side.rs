@@ -67,8 +67,8 @@ pub enum Way {
 static WAY: OnceLock<Way> = OnceLock::new();
 
 impl Way {
-    /// Declares that the kernel's calls of this process go this way. Instances and scanners that are
-    /// made from then on check it.
+    /// Declares that the kernel's calls of this process go this way. Instances and scanners that
+    /// are made from then on check it.
     pub fn carries_the_kernels_calls(self) {
         WAY.get_or_init(|| self);
     }

@@ -2,7 +2,7 @@
 //! The kernel's calls on an instance that was taken over, as far as no test of the C epoll makes
 //! them: io_uring's, kcmp(2), those that wait, and what other programs see.
 
-use super::{instance_of, on};
+use super::setup::{instance_of, on};
 use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, expect_one, LONG};
 use anyhow::{ensure, Context, Result};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The end of takeover, and the instances that outlive it.
 
-use super::{eventually_hooked, instance_of, on, OF_INSTANCES};
+use super::setup::{eventually_hooked, instance_of, on, OF_INSTANCES};
 use crate::module::{self, unload_when_unused, Reload};
 use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, expect_none, expect_one, Sleeper};

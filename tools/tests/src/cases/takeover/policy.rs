@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The policy: who may set it, which requests are refused, and whom it concerns.
 
-use super::{eventually_hooked, instance_of, on, OF_INSTANCES};
+use super::setup::{eventually_hooked, instance_of, on, OF_INSTANCES};
 use crate::kmsg::Kmsg;
 use crate::module::{Holder, DIRECT_HOLDER};
 use crate::registry::{repoll_only, Test};
@@ -232,7 +232,7 @@ fn is_taken_over() -> io::Result<i32> {
     Ok(Side::Repoll.has_made(&Epoll::of_any_side()?).into())
 }
 
-/// What [`is_taken_over`] says in a child that does `first`.
+/// The answer of [`is_taken_over`] in a child that does `first`.
 fn child_is_taken_over(first: impl FnOnce() -> io::Result<()>) -> Result<bool> {
     let child = processes::fork(|| first().and_then(|()| is_taken_over()).unwrap_or(2))?;
     match child.wait()? {
@@ -287,7 +287,10 @@ fn a_cgroup_that_is_gone_has_no_tasks() -> Result<()> {
     drop(group);
     instance_of(Side::Kernel)?;
     let status = on.device().status()?;
-    ensure!(status.mode == TakeoverMode::Off && status.cause == TakeoverCause::Removed, "{status:?}");
+    ensure!(
+        status.mode == TakeoverMode::Off && status.cause == TakeoverCause::Removed,
+        "{status:?}"
+    );
     // A group of the same name is another group.
     let again = Group::new(&[])?;
     ensure!(!child_is_taken_over(|| again.enter(0))?);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Takeover that is switched while calls are made.
 
-use super::{eventually_hooked, instance_of, on};
+use super::setup::{eventually_hooked, instance_of, on};
 use crate::module::{self, unload_when_unused, Reload};
 use crate::registry::{repoll_only, Test};
 use crate::settings;
@@ -101,7 +101,7 @@ fn each_answer_is_right_while_takeover_goes_on_and_off() -> Result<()> {
 /// module goes.
 fn the_module_goes_while_tasks_enter_its_functions() -> Result<()> {
     let _reload = Reload::later()?;
-    // What a thread that is taken over has open keeps the module loaded for a moment.
+    // An instance that such a thread has open keeps the module loaded for a moment.
     let wait = || -> Result<()> {
         let m = Epoll::of_any_side()?;
         for _ in 0..50 {
