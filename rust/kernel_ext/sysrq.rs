@@ -69,8 +69,8 @@ unsafe extern "C" fn pressed<K: Key>(_key: u8) {
 impl<K: Key> KeyRegistration<K> {
     const OP: ext::sysrq_key_op = ext::sysrq_key_op {
         handler: Some(pressed::<K>),
-        help_msg: K::HELP.as_ptr().cast(),
-        action_msg: K::ACTION.as_ptr().cast(),
+        help_msg: K::HELP.to_bytes_with_nul().as_ptr().cast(),
+        action_msg: K::ACTION.to_bytes_with_nul().as_ptr().cast(),
         enable_mask: ext::SYSRQ_ENABLE_SIGNAL as c_int,
     };
 

@@ -327,7 +327,7 @@ unsafe extern "C" fn repoll_takeover_target(
     // SAFETY: The caller holds the file.
     let target = unsafe { instance(file) }
         .ok_or(EINVAL)
-        .and_then(|ep| serve::target(&ep, fd, offset as usize));
+        .and_then(|ep| serve::target(&ep, fd, offset));
     // The caller only compares it.
     match target {
         Ok(target) => target.to_bits() as *mut bindings::file,

@@ -311,7 +311,7 @@ pub(super) fn status() -> Status {
             .filter(|_| calls != Calls::NONE)
             .map(|(id, _)| id),
         hooked,
-        means: backend::means() as u32,
+        means: backend::means(),
         cause: CAUSE.load(Relaxed),
         instances: LEASES.open(),
         created: LEASES.made(),
