@@ -70,7 +70,9 @@ impl Report {
             some => some.join(", "),
         };
         let means = match status.means {
-            TakeoverMeans::Unavailable => "not possible on this kernel: see dmesg",
+            TakeoverMeans::Unavailable => {
+                "none so far: the first switch-on finds it, or says why there is none"
+            }
             TakeoverMeans::Jump => "by a jump at the function's start",
             TakeoverMeans::FtraceOps => "by ftrace, which changes the instruction pointer",
         };
@@ -275,6 +277,7 @@ C       80   node     4   5        -
             mode: TakeoverMode::Off,
             calls: TakeoverCalls::empty(),
             hooked: Hooks::empty(),
+            means: TakeoverMeans::Unavailable,
             cause: TakeoverCause::SysRq,
             ..status()
         };
@@ -284,6 +287,7 @@ C       80   node     4   5        -
             "{text}"
         );
         assert!(text.contains("replaced functions:  none\n"));
+        assert!(text.contains("method:              none so far: "));
         assert!(!text.contains("PID"));
     }
 
