@@ -75,14 +75,16 @@ make_machine_initramfs() {
 	rm -r "$tree"
 }
 
-# start_machine PARAMETERS : starts the machine; PARAMETERS of repoll.ko, or nothing.
+# start_machine PARAMETERS : starts the machine; PARAMETERS of repoll.ko, or nothing. Its many
+# processes can keep a preempted reader of RCU waiting for longer than 21 seconds on a busy host
+# without KVM, so RCU reports a stall later.
 start_machine() {
 	local qemu no5lvl
 	no5lvl=$([[ $REPOLL_ARCH != amd64 ]] || echo no5lvl)
 	mapfile -t qemu < <(guest_machine)
 	qemu+=(-nodefaults -no-user-config -no-reboot -display none -smp "$smp" -m "$memory"
 		-kernel "$(kernel_image "$kernel")" -initrd "$run/initramfs"
-		-append "console=$(guest_console) loglevel=5 oops=panic panic=-1 random.trust_cpu=on $no5lvl repoll=$1 $append"
+		-append "console=$(guest_console) loglevel=5 oops=panic panic=-1 random.trust_cpu=on rcupdate.rcu_cpu_stall_timeout=120 $no5lvl repoll=$1 $append"
 		-chardev "file,id=console,path=$console" -serial chardev:console
 		-drive "file=$(whole_disk),format=raw,if=virtio,snapshot=on,cache=unsafe"
 		-device virtio-rng-pci -netdev "user,id=net,net=10.0.2.0/24,$(forwards)" -device virtio-net-pci,netdev=net,romfile=)
