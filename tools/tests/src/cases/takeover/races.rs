@@ -23,7 +23,10 @@ pub fn tests() -> Vec<Test> {
         the_module_goes_while_tasks_enter_its_functions,
         dup2_in_the_middle_of_a_wait_ends_on_one_of_the_two,
     );
-    tests.into_iter().map(|test| test.within(600)).collect()
+    tests
+        .into_iter()
+        .map(|test| test.within(if settings::get().long { 7200 } else { 300 }))
+        .collect()
 }
 
 /// Has threads do `work` again and again while `body` runs; the number of times.
@@ -84,7 +87,7 @@ fn scans() -> Result<()> {
 fn each_answer_is_right_while_takeover_goes_on_and_off() -> Result<()> {
     let takeover = Takeover::open()?;
     let created = takeover.status()?.created;
-    let rounds = settings::get().loops(20);
+    let rounds = if settings::get().long { 1000 } else { 10 };
     let lived = meanwhile(&[lives, lives, scans], || {
         for _ in 0..rounds {
             let _on = on(TakeoverCalls::all())?;
@@ -110,7 +113,7 @@ fn the_module_goes_while_tasks_enter_its_functions() -> Result<()> {
         Ok(())
     };
     meanwhile(&[wait, lives, scans], || {
-        for _ in 0..settings::get().loops(10) {
+        for _ in 0..settings::get().loops(5) {
             let takeover = Takeover::open()?;
             takeover.set(Policy::All(TakeoverCalls::all()))?;
             drop(instance_of(Side::Repoll)?);
