@@ -147,12 +147,17 @@ fn duration(time: Timespec) -> Duration {
 /// Checks that ppoll(2) goes this way. A thread that sleeps in it shows this: a preloaded library
 /// has made an ioctl of the call, and takeover counts the calls that it serves.
 fn leads_here(way: Way) -> io::Result<()> {
+    let running = || -> io::Result<u64> { Ok(Takeover::open()?.status()?.running) };
+    let before = match way {
+        Way::TakenOver => running()?,
+        Way::Preloaded => 0,
+    };
     let is_seen = |thread: i32| match way {
         Way::Preloaded => {
             let line = fs::read_to_string(format!("/proc/self/task/{thread}/syscall"))?;
             Ok(threads::number_of_call(&line) == Some(libc::SYS_ioctl))
         }
-        Way::TakenOver => Ok::<_, io::Error>(Takeover::open()?.status()?.running != 0),
+        Way::TakenOver => Ok::<_, io::Error>(running()? > before),
     };
     let limit = Duration::from_secs(20);
     let file = files::eventfd()?;

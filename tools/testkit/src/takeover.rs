@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Takeover, switched on for as long as something needs it: for all tasks, or for one thread.
 
-use crate::cgroup::Group;
+use crate::cgroup::{self, Group};
 use crate::multiplexer::Epoll;
 use crate::side::Side;
 use anyhow::{Context, Result};
@@ -33,6 +33,38 @@ impl Drop for SwitchedOn {
     fn drop(&mut self) {
         if let Err(error) = self.0.set(Policy::Off) {
             eprintln!("cannot switch takeover off: {error}");
+        }
+    }
+}
+
+/// Has this process and its later children taken over, and no others, until it is dropped.
+pub struct Member {
+    // Dropped in this order: the policy, then its group, which is empty by then.
+    _on: SwitchedOn,
+    _group: Group,
+}
+
+impl Member {
+    /// Moves this process to a group, and has the group's calls taken over.
+    pub fn of_a_group(calls: TakeoverCalls) -> Result<Self> {
+        let group = Group::new(&[])?;
+        group.enter(0)?;
+        let on = SwitchedOn::with(Policy::Cgroup(group.as_fd(), calls));
+        if on.is_err() {
+            cgroup::enter_root(0)?;
+        }
+        Ok(Self {
+            _on: on?,
+            _group: group,
+        })
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // The end of the group kills its tasks.
+        if let Err(error) = cgroup::enter_root(0) {
+            eprintln!("cannot leave the group: {error}");
         }
     }
 }

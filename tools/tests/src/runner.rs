@@ -6,13 +6,13 @@ use crate::module;
 use crate::registry::Test;
 use crate::settings::Settings;
 use anyhow::{bail, Context, Result};
-use repoll::{Policy, TakeoverCalls};
+use repoll::TakeoverCalls;
 use repoll_testkit::files;
 use repoll_testkit::ktap::{Outcome, Report, Sum};
 use repoll_testkit::processes;
 use repoll_testkit::side::Way;
 use repoll_testkit::skip::SKIPPED;
-use repoll_testkit::takeover::SwitchedOn;
+use repoll_testkit::takeover::Member;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
@@ -27,7 +27,7 @@ pub fn run(tests: &[&Test], settings: &Settings) -> Result<Sum> {
         report.note("the module is not loaded: what needs it will fail")?;
     }
     let _takeover = match settings.side {
-        Some(Way::TakenOver) => Some(SwitchedOn::with(Policy::All(TakeoverCalls::all()))?),
+        Some(Way::TakenOver) => Some(Member::of_a_group(TakeoverCalls::all())?),
         _ => None,
     };
     let mut kmsg = Kmsg::open();
