@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// An HTTP server that serves the files of one folder. It keeps idle connections for long, as a client
-// of a slow guest may not send its next request in time.
+// An HTTP server that serves the files of one folder. It keeps idle connections for long, as the
+// client of a slow guest may not send its next request in time.
 const fs = require("fs"), http = require("http"), path = require("path");
 
 http.createServer({ keepAliveTimeout: 600000 }, (request, response) => {
