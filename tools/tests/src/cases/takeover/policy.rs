@@ -59,7 +59,8 @@ fn only_root_opens_the_device() -> Result<()> {
 }
 
 fn only_an_administrator_makes_requests() -> Result<()> {
-    let takeover = Takeover::open()?;
+    let off = SwitchedOn::with(Policy::Off)?;
+    let takeover = off.device();
     let requests: [&dyn Fn() -> io::Result<()>; 3] = [
         &|| takeover.set(Policy::All(TakeoverCalls::EPOLL)),
         &|| takeover.set(Policy::Off),
@@ -94,7 +95,8 @@ fn set(takeover: &Takeover, mode: u32, calls: u32, cgroup_fd: RawFd, flags: u32)
 }
 
 fn requests_that_make_no_sense_are_einval() -> Result<()> {
-    let takeover = Takeover::open()?;
+    let off = SwitchedOn::with(Policy::Off)?;
+    let takeover = off.device();
     for (mode, calls, cgroup, flags) in [
         (3, 1, -1, 0),
         (u32::MAX, 1, -1, 0),
@@ -108,7 +110,7 @@ fn requests_that_make_no_sense_are_einval() -> Result<()> {
         (0, 0, 0, 0),
         (0, 0, -1, 1),
     ] {
-        let result = set(&takeover, mode, calls, cgroup, flags);
+        let result = set(takeover, mode, calls, cgroup, flags);
         expect_error(result, libc::EINVAL)?;
     }
     let status = takeover.status()?;
@@ -120,12 +122,13 @@ fn requests_that_make_no_sense_are_einval() -> Result<()> {
 }
 
 fn a_descriptor_that_is_no_cgroup_is_refused() -> Result<()> {
-    let takeover = Takeover::open()?;
+    let off = SwitchedOn::with(Policy::Off)?;
+    let takeover = off.device();
     let epoll = TakeoverCalls::EPOLL.bits();
     let (eventfd, folder) = (files::eventfd()?, File::open("/tmp")?);
     for fd in [-1, 900, eventfd.as_raw_fd(), folder.as_raw_fd()] {
         expect_error(
-            set(&takeover, REPOLL_TAKEOVER_CGROUP, epoll, fd, 0),
+            set(takeover, REPOLL_TAKEOVER_CGROUP, epoll, fd, 0),
             libc::EBADF,
         )?;
     }
