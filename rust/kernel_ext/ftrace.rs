@@ -289,7 +289,8 @@ impl<H: EntryHook> Drop for Hook<H> {
                 Means::Direct => ext::unregister_direct_call(ops),
             }
         };
-        if ret != 0 {
+        // SAFETY: Not registered if that has succeeded, and owned.
+        if ret != 0 || unsafe { has_shut_down(ops) } {
             // ftrace has been shut down by a bug of another part of the kernel, and has left the
             // call of the hook in place.
             pr_emerg!(
@@ -304,6 +305,18 @@ impl<H: EntryHook> Drop for Hook<H> {
         unsafe { bindings::ftrace_free_filter(ops) };
         self.state.claimed.store(false, Release);
     }
+}
+
+/// Whether ftrace has shut itself down because of a bug: then it may have left the code of any
+/// function as it was, also where it reports success. Sleeps.
+///
+/// # Safety
+///
+/// `ops` are valid, not registered, and the caller's. Their filter is lost.
+pub(super) unsafe fn has_shut_down(ops: *mut bindings::ftrace_ops) -> bool {
+    // SAFETY: By the contract. Without a name the call looks at the state of ftrace, and empties
+    // the filter.
+    unsafe { bindings::ftrace_set_filter(ops, core::ptr::null_mut(), 0, 1) == ENODEV.to_errno() }
 }
 
 /// Never returns, so that the code and the data of a hook that can't be removed stay.

@@ -18,7 +18,7 @@
 //! arm64 with a call). A function can have one such user, and BPF's programs of the types fentry
 //! and fexit are others. [`Means::Redirection`]: ftrace calls a handler, which changes the
 //! instruction pointer to the gate, as livepatch does (`FTRACE_OPS_FL_IPMODIFY`). A function can
-//! have one such user, and livepatches are others. So the second user of a kind gets EBUSY.
+//! have one such user, and livepatches are others; programs of BPF share the function with it. So the second user of a kind gets EBUSY.
 //!
 //! The operations are permanent (`FTRACE_OPS_FL_PERMANENT`): `kernel.ftrace_enabled` can't be
 //! switched off meanwhile. Neither means decides in an ftrace callback, which must not sleep on
@@ -45,7 +45,11 @@ use super::{
     },
     bindings as ext,
     drift::errno::EOPNOTSUPP,
-    ftrace::stay, //
+    ftrace::{
+        has_shut_down,
+        stay, //
+    },
+    module_ref::ModuleRef, //
 };
 use kernel::{
     bindings,
@@ -242,7 +246,14 @@ impl Replacement {
                     Means::Jump => ext::register_jump(ops, entry),
                     Means::Redirection => ext::register_redirection(ops, entry),
                 })
-                .inspect_err(|_| bindings::ftrace_free_filter(ops))
+                .inspect_err(|&e| {
+                    if e == ENODEV {
+                        // ftrace has shut itself down in this very update, and may have left the
+                        // jump in place: the module stays.
+                        core::mem::forget(ModuleRef::get());
+                    }
+                    bindings::ftrace_free_filter(ops);
+                })
             })
         };
         if let Err(e) = registered {
@@ -266,7 +277,8 @@ impl Drop for Replacement {
                 Means::Redirection => bindings::unregister_ftrace_function(ops),
             }
         };
-        if ret != 0 {
+        // SAFETY: Not registered if that has succeeded, and owned.
+        if ret != 0 || unsafe { has_shut_down(ops) } {
             // ftrace has been shut down by a bug of another part of the kernel, and has left the
             // jump to the gate in place.
             pr_emerg!(

@@ -97,10 +97,10 @@ void repoll_takeover_preempt(void)
  * with preemption off, which is an RCU read-side section: the memory stays that of
  * some struct file (SLAB_TYPESAFE_BY_RCU). "Ours" is only a guess: the server takes
  * the file by the descriptor and looks again, and this gate begins anew if it is
- * another one. "Not ours" may be stale as well: if another thread makes the
- * descriptor one of ours just then, the kernel's function returns EINVAL. A
- * descriptor out of range is looked up as 0, also in speculation, which leads to a
- * wrong guess at worst.
+ * another one. A closed descriptor is such a guess, too. "Not ours" may be stale: if
+ * another thread puts one of ours in the place of a C epoll just then, the kernel's
+ * function returns EINVAL. A descriptor out of range is looked up as 0, also in
+ * speculation, which leads to a wrong guess at worst.
  */
 KERNEL_EXT_GATE(repoll_gate_wait)
 {
@@ -120,10 +120,10 @@ KERNEL_EXT_GATE(repoll_gate_wait)
 		"	movq %c[fd](%%rax), %%rax\n"
 		"	movq (%%rax, %%r11, 8), %%rax\n"
 		"	testq %%rax, %%rax\n"
-		"	je 1f\n"
+		"	je 3f\n"
 		"	cmpq $repoll_takeover_fops, %c[f_op](%%rax)\n"
 		"	je 3f\n"
-		"1:	.if %c[count_size] == 8\n"
+		"	.if %c[count_size] == 8\n"
 		"	decq %%gs:__preempt_count(%%rip)\n"
 		"	.else\n"
 		"	decl %%gs:__preempt_count(%%rip)\n"
@@ -144,7 +144,7 @@ KERNEL_EXT_GATE(repoll_gate_wait)
 		:: CONSTANTS, [count_size] "i"(sizeof(__preempt_count)));
 }
 #else
-/* Whether the current task's descriptor @fd is one of our files; a guess. */
+/* Whether the current task's descriptor @fd is one of our files, or closed; a guess. */
 bool repoll_takeover_guess(unsigned int fd);
 bool repoll_takeover_guess(unsigned int fd)
 {
@@ -152,7 +152,7 @@ bool repoll_takeover_guess(unsigned int fd)
 
 	guard(rcu)();
 	file = files_lookup_fd_raw(current->files, fd);
-	return file && READ_ONCE(file->f_op) == &repoll_takeover_fops;
+	return !file || READ_ONCE(file->f_op) == &repoll_takeover_fops;
 }
 
 /* As on x86-64. */

@@ -15,12 +15,17 @@
 #include <linux/objtool.h>
 #include <linux/stringify.h>
 
-/* A server returns this if the call is not ours after all. No such function returns it. */
+/*
+ * A server returns this if the call is not ours after all. No such function returns it:
+ * a table has fewer than 2^28 descriptors, so select finds fewer than 3 * 2^28 bits;
+ * poll's array and the events of a wait are limited to 2^31 bytes.
+ */
 #define KERNEL_EXT_NOT_OURS 0x40000000
 
 #ifdef CONFIG_X86_64
 
 #include <asm/linkage.h>
+#include <asm/ibt.h>
 #include <linux/static_call.h>
 
 /*
@@ -42,14 +47,17 @@
 
 #define KERNEL_EXT_ORIGINAL(name) STATIC_CALL_TRAMP_STR(name)
 
-/* No gate is reached by an indirect jump. */
+/*
+ * A redirection may be followed by an indirect call: a trampoline of BPF calls the
+ * function by the instruction pointer that ftrace has left it.
+ */
 #define KERNEL_EXT_GATE_BEGIN(name)						\
 	"	.pushsection .text.gates, \"ax\", @progbits\n"			\
 	"	.balign 16\n"							\
 	"	.type " #name ", @function\n"					\
 	"	.globl " #name "\n"						\
 	#name ":\n"								\
-	ANNOTATE_NOENDBR "\n"
+	ASM_ENDBR "\n"
 
 #define KERNEL_EXT_GATE_END(name)						\
 	"	.size " #name ", . - " #name "\n"				\

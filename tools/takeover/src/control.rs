@@ -94,6 +94,13 @@ fn explain_open(error: &io::Error, has_repoll: bool) -> String {
     }
 }
 
+fn explain_lock(error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => anyhow!(NOT_ROOT),
+        _ => anyhow!("cannot open {LOCK}: {error}"),
+    }
+}
+
 /// A refused request. `busy` finds out why a function can't be replaced.
 fn explain(error: &io::Error, busy: impl FnOnce() -> String) -> Error {
     anyhow!(match error.raw_os_error() {
@@ -129,7 +136,7 @@ impl Lock {
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(LOCK)
-            .with_context(|| format!("cannot open {LOCK}"))?;
+            .map_err(|error| explain_lock(&error))?;
         let lock = Self(file);
         lock.take_again()?;
         Ok(lock)
@@ -182,5 +189,8 @@ mod tests {
         assert_eq!(open(libc::ENOENT, true), NO_TAKEOVER);
         assert_eq!(open(libc::EACCES, true), NOT_ROOT);
         assert!(open(libc::EMFILE, true).contains(TAKEOVER_DEVICE));
+        let lock = |number| explain_lock(&io::Error::from_raw_os_error(number)).to_string();
+        assert_eq!(lock(libc::EACCES), NOT_ROOT);
+        assert!(lock(libc::EROFS).contains(LOCK));
     }
 }

@@ -30,6 +30,8 @@ pub fn run(tests: &[&Test], settings: &Settings) -> Result<Sum> {
         Some(Way::TakenOver) => Some(Member::of_a_group(TakeoverCalls::all())?),
         _ => None,
     };
+    // That of takeover's device.
+    let own_references = module::references();
     let mut kmsg = Kmsg::open();
     for _ in 0..settings.repeat {
         for test in tests {
@@ -37,7 +39,7 @@ pub fn run(tests: &[&Test], settings: &Settings) -> Result<Sum> {
             let mut outcome = run_one(test, settings)?;
             let time = begin.elapsed();
             let mut aftermath = kmsg.complaints();
-            aftermath.extend(module::leaked_reference());
+            aftermath.extend(module::leaked_reference(own_references));
             if !aftermath.is_empty() {
                 let mut lines = match outcome {
                     Outcome::Failed(lines) => lines,
