@@ -18,7 +18,8 @@
 //! arm64 with a call). A function can have one such user, and BPF's programs of the types fentry
 //! and fexit are others. [`Means::Redirection`]: ftrace calls a handler, which changes the
 //! instruction pointer to the gate, as livepatch does (`FTRACE_OPS_FL_IPMODIFY`). A function can
-//! have one such user, and livepatches are others; programs of BPF share the function with it. So the second user of a kind gets EBUSY.
+//! have one such user, and livepatches are others; programs of BPF share the function with it. So
+//! the second user of a kind gets EBUSY.
 //!
 //! The operations are permanent (`FTRACE_OPS_FL_PERMANENT`): `kernel.ftrace_enabled` can't be
 //! switched off meanwhile. Neither means decides in an ftrace callback, which must not sleep on
