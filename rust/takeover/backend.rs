@@ -144,14 +144,30 @@ fn replace(gate: &'static Gate) -> Result<Replacement, Refusal> {
     result.inspect(|_| MEANS.store(means, Relaxed))
 }
 
-/// The function that makes an instance.
-pub(super) struct CreateHook(#[allow(dead_code)] Replacement);
+/// The function of a call that asks the policy.
+pub(super) struct PolicyHook {
+    _replacement: Replacement,
+}
 
-impl CreateHook {
-    pub(super) const BITS: u32 = 0x01;
+impl PolicyHook {
+    /// The function's bit in `hooked` of `struct repoll_takeover_status`.
+    pub(super) fn bit(call: Call) -> u32 {
+        match call {
+            Call::Epoll => 0x01,
+            Call::Select => 0x20,
+            Call::Poll => 0x40,
+        }
+    }
 
-    pub(super) fn register() -> Result<Self, Refusal> {
-        replace(&CREATE).map(Self)
+    /// Replaces `do_epoll_create()`, `do_select()` or `do_sys_poll()`.
+    pub(super) fn register(call: Call) -> Result<Self, Refusal> {
+        Ok(Self {
+            _replacement: replace(match call {
+                Call::Epoll => &CREATE,
+                Call::Select => &SELECT,
+                Call::Poll => &POLL,
+            })?,
+        })
     }
 }
 
@@ -177,34 +193,8 @@ impl InstanceHooks {
     }
 }
 
-/// The function of select and pselect6.
-pub(super) struct SelectHook(#[allow(dead_code)] Replacement);
-
-impl SelectHook {
-    pub(super) const BITS: u32 = 0x20;
-
-    pub(super) fn register() -> Result<Self, Refusal> {
-        replace(&SELECT).map(Self)
-    }
-}
-
-/// The function of poll and ppoll.
-pub(super) struct PollHook(#[allow(dead_code)] Replacement);
-
-impl PollHook {
-    pub(super) const BITS: u32 = 0x40;
-
-    pub(super) fn register() -> Result<Self, Refusal> {
-        replace(&POLL).map(Self)
-    }
-}
-
 /// The result of a server if the kernel is to serve the call: `KERNEL_EXT_NOT_OURS`.
 const NOT_OURS: c_long = ext::NOT_OURS as c_long;
-
-fn to_c(result: Option<i32>) -> c_long {
-    result.map_or(NOT_OURS, |value| value as c_long)
-}
 
 /// The end of the wait that a `struct timespec64` of `fs/eventpoll.c` or `fs/select.c` is.
 ///
@@ -246,7 +236,7 @@ unsafe extern "C" fn repoll_takeover_create(flags: c_int) -> c_long {
     let Some(_module) = ModuleRef::get() else {
         return NOT_OURS;
     };
-    to_c(serve::create(flags))
+    serve::create(flags).map_or(NOT_OURS, |value| value as c_long)
 }
 
 /// # Safety
@@ -355,7 +345,7 @@ unsafe extern "C" fn repoll_takeover_select(
     let sets = unsafe { (*sets).map(|set| slice::from_raw_parts_mut(set, words)) };
     // SAFETY: It is null, or of the caller.
     let end = unsafe { timeout(end) };
-    to_c(serve::select(n, sets, end))
+    serve::select(n, sets, end) as c_long
 }
 
 /// `fd_set_bits` of `fs/select.c`: in, out, ex, and the three of the result.
@@ -378,5 +368,5 @@ unsafe extern "C" fn repoll_takeover_poll(
     };
     // SAFETY: It is null, or of the caller.
     let end = unsafe { timeout(end) };
-    to_c(serve::poll(fds as usize, nfds, end))
+    serve::poll(fds as usize, nfds, end) as c_long
 }

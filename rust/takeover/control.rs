@@ -18,11 +18,9 @@
 use super::{
     backend::{
         self,
-        CreateHook,
         InstanceHooks,
-        PollHook,
-        Refusal,
-        SelectHook, //
+        PolicyHook,
+        Refusal, //
     },
     policy::{
         self,
@@ -73,10 +71,9 @@ use kernel::{
 /// The functions that are replaced.
 struct Hooks {
     // Dropped in this order: no instance is made that is not served.
-    create: Option<CreateHook>,
+    /// Those that ask the policy, in the order of [`Call::ALL`].
+    asking: [Option<PolicyHook>; Call::ALL.len()],
     instance: Option<InstanceHooks>,
-    select: Option<SelectHook>,
-    poll: Option<PollHook>,
 }
 
 static HOOKS: SetOnce<Mutex<Hooks>> = SetOnce::new();
@@ -214,27 +211,19 @@ impl OopsHandler for OffAtOops {
 
 impl Hooks {
     const NONE: Self = Self {
-        create: None,
+        asking: [const { None }; Call::ALL.len()],
         instance: None,
-        select: None,
-        poll: None,
     };
 
     /// Replaces the functions that `calls` need, and that are not replaced yet.
     fn acquire(&mut self, calls: Calls) -> Result<(), Refusal> {
-        if calls.has(Call::Epoll) {
-            if self.instance.is_none() {
-                self.instance = Some(InstanceHooks::register()?);
-            }
-            if self.create.is_none() {
-                self.create = Some(CreateHook::register()?);
-            }
+        if calls.has(Call::Epoll) && self.instance.is_none() {
+            self.instance = Some(InstanceHooks::register()?);
         }
-        if calls.has(Call::Select) && self.select.is_none() {
-            self.select = Some(SelectHook::register()?);
-        }
-        if calls.has(Call::Poll) && self.poll.is_none() {
-            self.poll = Some(PollHook::register()?);
+        for (call, hook) in Call::ALL.into_iter().zip(&mut self.asking) {
+            if calls.has(call) && hook.is_none() {
+                *hook = Some(PolicyHook::register(call)?);
+            }
         }
         Ok(())
     }
@@ -242,25 +231,22 @@ impl Hooks {
     /// Puts the functions back that the policy does not need.
     fn release(&mut self) {
         let calls = policy::calls();
-        if !calls.has(Call::Poll) {
-            self.poll = None;
-        }
-        if !calls.has(Call::Select) {
-            self.select = None;
-        }
-        if !calls.has(Call::Epoll) {
-            self.create = None;
-            if LEASES.open() == 0 {
-                self.instance = None;
+        for (call, hook) in Call::ALL.into_iter().zip(&mut self.asking) {
+            if !calls.has(call) {
+                *hook = None;
             }
+        }
+        if !calls.has(Call::Epoll) && LEASES.open() == 0 {
+            self.instance = None;
         }
     }
 
     fn bits(&self) -> u32 {
-        self.create.as_ref().map_or(0, |_| CreateHook::BITS)
-            | self.instance.as_ref().map_or(0, |_| InstanceHooks::BITS)
-            | self.select.as_ref().map_or(0, |_| SelectHook::BITS)
-            | self.poll.as_ref().map_or(0, |_| PollHook::BITS)
+        let mut bits = self.instance.as_ref().map_or(0, |_| InstanceHooks::BITS);
+        for (call, hook) in Call::ALL.into_iter().zip(&self.asking) {
+            bits |= hook.as_ref().map_or(0, |_| PolicyHook::bit(call));
+        }
+        bits
     }
 }
 

@@ -33,18 +33,6 @@ extern const struct file_operations repoll_takeover_fops;
 			:: CONSTANTS);						\
 	}									\
 	void name(void)
-
-/* The server asks. */
-#define ASKING_GATE(name, server)						\
-	KERNEL_EXT_GATE(name)							\
-	{									\
-		asm volatile (							\
-			KERNEL_EXT_GATE_BEGIN(name)				\
-			KERNEL_EXT_SERVE_OR(server, KERNEL_EXT_ORIGINAL(name))	\
-			KERNEL_EXT_GATE_END(name)				\
-			:: CONSTANTS);						\
-	}									\
-	void name(void)
 #else
 #define FILE_GATE(name, server)							\
 	KERNEL_EXT_GATE(name)							\
@@ -62,18 +50,19 @@ extern const struct file_operations repoll_takeover_fops;
 			:: CONSTANTS);						\
 	}									\
 	void name(void)
+#endif
 
+/* The server asks. */
 #define ASKING_GATE(name, server)						\
 	KERNEL_EXT_GATE(name)							\
 	{									\
 		asm volatile (							\
 			KERNEL_EXT_GATE_BEGIN(name)				\
-			KERNEL_EXT_SERVE_OR(server, "ret x16")			\
+			KERNEL_EXT_SERVE_OR(server, KERNEL_EXT_GO_ON(name))	\
 			KERNEL_EXT_GATE_END(name)				\
 			:: CONSTANTS);						\
 	}									\
 	void name(void)
-#endif
 
 FILE_GATE(repoll_gate_ctl, repoll_takeover_ctl);
 FILE_GATE(repoll_gate_send_events, repoll_takeover_send_events);
@@ -139,7 +128,7 @@ KERNEL_EXT_GATE(repoll_gate_wait)
 		"	jne 4f\n"
 		KERNEL_EXT_CALL_ASIDE(repoll_takeover_preempt)
 		"4:\n"
-		KERNEL_EXT_SERVE_OR(repoll_takeover_wait, "repoll_gate_wait")
+		KERNEL_EXT_SERVE_OR(repoll_takeover_wait, "jmp repoll_gate_wait")
 		KERNEL_EXT_GATE_END(repoll_gate_wait)
 		:: CONSTANTS, [count_size] "i"(sizeof(__preempt_count)));
 }

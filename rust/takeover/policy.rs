@@ -33,6 +33,11 @@ pub(crate) enum Call {
     Poll = REPOLL_TAKEOVER_POLL,
 }
 
+impl Call {
+    /// All kinds.
+    pub(super) const ALL: [Self; 3] = [Self::Epoll, Self::Select, Self::Poll];
+}
+
 /// A set of kinds of calls: `REPOLL_TAKEOVER_*` bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Calls(u32);

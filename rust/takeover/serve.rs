@@ -106,16 +106,14 @@ pub(super) fn target(ep: &Eventpoll, fd: i32, offset: usize) -> Result<FileId> {
 }
 
 /// `do_select()`, of descriptors below `nfds`. The sets are arrays of as many words as that takes:
-/// three that are asked for, and three for the result. `None` if the kernel is to serve it. Process
-/// context, sleeps.
-pub(super) fn select(nfds: i32, sets: [&mut [u64]; 6], end: Timeout) -> Option<i32> {
+/// three that are asked for, and three for the result. Process context, sleeps.
+pub(super) fn select(nfds: i32, sets: [&mut [u64]; 6], end: Timeout) -> i32 {
     let _usage = Usage::begin();
-    takes_over_now(Call::Select).then(|| to_c(do_select(nfds, sets, end)))
+    to_c(do_select(nfds, sets, end))
 }
 
-/// `do_sys_poll()`, of the array of `nfds` elements at `fds`. `None` if the kernel is to serve it.
-/// Process context, sleeps.
-pub(super) fn poll(fds: usize, nfds: u32, end: Timeout) -> Option<i32> {
+/// `do_sys_poll()`, of the array of `nfds` elements at `fds`. Process context, sleeps.
+pub(super) fn poll(fds: usize, nfds: u32, end: Timeout) -> i32 {
     let _usage = Usage::begin();
-    takes_over_now(Call::Poll).then(|| to_c(do_sys_poll(fds, nfds, end)))
+    to_c(do_sys_poll(fds, nfds, end))
 }

@@ -22,6 +22,17 @@
  */
 #define KERNEL_EXT_NOT_OURS 0x40000000
 
+#define KERNEL_EXT_GATE_LABEL(name)						\
+	"	.pushsection .text.gates, \"ax\", @progbits\n"			\
+	"	.balign 16\n"							\
+	"	.type " #name ", @function\n"					\
+	"	.globl " #name "\n"						\
+	#name ":\n"
+
+#define KERNEL_EXT_GATE_END(name)						\
+	"	.size " #name ", . - " #name "\n"				\
+	"	.popsection\n"
+
 #ifdef CONFIG_X86_64
 
 #include <asm/linkage.h>
@@ -47,21 +58,16 @@
 
 #define KERNEL_EXT_ORIGINAL(name) STATIC_CALL_TRAMP_STR(name)
 
+/* Goes on with the function. */
+#define KERNEL_EXT_GO_ON(name) "jmp " KERNEL_EXT_ORIGINAL(name)
+
 /*
  * A redirection may be followed by an indirect call: a trampoline of BPF calls the
  * function by the instruction pointer that ftrace has left it.
  */
 #define KERNEL_EXT_GATE_BEGIN(name)						\
-	"	.pushsection .text.gates, \"ax\", @progbits\n"			\
-	"	.balign 16\n"							\
-	"	.type " #name ", @function\n"					\
-	"	.globl " #name "\n"						\
-	#name ":\n"								\
+	KERNEL_EXT_GATE_LABEL(name)						\
 	ASM_ENDBR "\n"
-
-#define KERNEL_EXT_GATE_END(name)						\
-	"	.size " #name ", . - " #name "\n"				\
-	"	.popsection\n"
 
 #ifdef CONFIG_FRAME_POINTER
 #define KERNEL_EXT_FRAME_BEGIN							\
@@ -87,7 +93,7 @@
 	"	popq %%rdi\n"							\
 	KERNEL_EXT_FRAME_END
 
-/* Returns what @server returns; if the call is not ours, goes to @otherwise instead. */
+/* Returns what @server returns; if the call is not ours, executes @otherwise instead. */
 #define KERNEL_EXT_SERVE_OR(server, otherwise)					\
 	KERNEL_EXT_FRAME_BEGIN							\
 	"	pushq %%rdi\n"							\
@@ -105,7 +111,7 @@
 	"	popq %%rsi\n"							\
 	"	popq %%rdi\n"							\
 	KERNEL_EXT_FRAME_END							\
-	"	jmp " otherwise "\n"
+	"	" otherwise "\n"
 
 /* The target of gates that are not in use. */
 void kernel_ext_no_original(void);
@@ -125,18 +131,12 @@ void kernel_ext_no_original(void);
 	static void __used name##_text(void)
 
 #define KERNEL_EXT_GATE_BEGIN(name)						\
-	"	.pushsection .text.gates, \"ax\", @progbits\n"			\
-	"	.balign 16\n"							\
-	"	.type " #name ", @function\n"					\
-	"	.globl " #name "\n"						\
-	#name ":\n"								\
+	KERNEL_EXT_GATE_LABEL(name)						\
 	"	hint #34\n" /* bti c */						\
 	"	mov x16, x30\n"							\
 	"	mov x30, x9\n"
 
-#define KERNEL_EXT_GATE_END(name)						\
-	"	.size " #name ", . - " #name "\n"				\
-	"	.popsection\n"
+#define KERNEL_EXT_GO_ON(name) "ret x16 // " #name
 
 #define KERNEL_EXT_SERVE_OR(server, otherwise)					\
 	"	stp x29, x30, [sp, #-64]!\n"					\

@@ -162,6 +162,21 @@ impl Lock {
     }
 }
 
+/// The status of a policy in force that nothing has come of yet.
+#[cfg(test)]
+pub fn status_of(mode: repoll::TakeoverMode, calls: TakeoverCalls) -> TakeoverStatus {
+    TakeoverStatus {
+        mode,
+        calls,
+        hooked: repoll::Hooks::empty(),
+        means: repoll::TakeoverMeans::Jump,
+        cause: repoll::TakeoverCause::Request,
+        instances: 0,
+        created: 0,
+        running: 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

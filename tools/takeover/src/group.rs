@@ -273,7 +273,7 @@ fn inside(path: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use repoll::{Hooks, TakeoverCause, TakeoverMeans};
+    use crate::control::status_of;
 
     const EPOLL: TakeoverCalls = TakeoverCalls::EPOLL;
     const BOTH: TakeoverCalls = TakeoverCalls::EPOLL.union(TakeoverCalls::POLL);
@@ -281,17 +281,7 @@ mod tests {
     const OTHER: u64 = u64::MAX;
 
     fn step_from(mode: TakeoverMode, taken: TakeoverCalls, calls: TakeoverCalls) -> Result<Step> {
-        let status = TakeoverStatus {
-            mode,
-            calls: taken,
-            hooked: Hooks::empty(),
-            means: TakeoverMeans::Jump,
-            cause: TakeoverCause::Request,
-            instances: 0,
-            created: 0,
-            running: 0,
-        };
-        step(&status, OURS, calls)
+        step(&status_of(mode, taken), OURS, calls)
     }
 
     fn error(result: Result<Step>) -> String {

@@ -77,28 +77,15 @@ fn is(status: &TakeoverStatus, calls: TakeoverCalls) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use repoll::{Hooks, TakeoverCause, TakeoverMeans};
-
-    fn status(mode: TakeoverMode, calls: TakeoverCalls) -> TakeoverStatus {
-        TakeoverStatus {
-            mode,
-            calls,
-            hooked: Hooks::empty(),
-            means: TakeoverMeans::Jump,
-            cause: TakeoverCause::Request,
-            instances: 0,
-            created: 0,
-            running: 0,
-        }
-    }
+    use crate::control::status_of;
 
     #[test]
     fn calls_of_all_processes_stay_taken_over() {
         let (epoll, poll) = (TakeoverCalls::EPOLL, TakeoverCalls::POLL);
-        let all = status(TakeoverMode::All, poll);
+        let all = status_of(TakeoverMode::All, poll);
         assert_eq!(wanted(&all, epoll), epoll | poll);
         // Those of a cgroup are not widened to all processes.
-        let group = status(TakeoverMode::Cgroup(7), poll);
+        let group = status_of(TakeoverMode::Cgroup(7), poll);
         assert_eq!(wanted(&group, epoll), epoll);
         assert!(is(&all, poll) && !is(&all, epoll) && !is(&group, poll));
     }
