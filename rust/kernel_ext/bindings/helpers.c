@@ -531,14 +531,20 @@ bool kernel_ext_ftrace_is_off(unsigned long site)
 
 /* Makes the function of @ops begin with a jump to @gate; on arm64 with a call. */
 #if defined(CONFIG_X86_64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_JMP)
+/* The jump is direct, or a return if other users of ftrace are there: it needs no endbr64. */
+static unsigned long jump_to(unsigned long gate)
+{
+	return ftrace_jmp_set(gate + ENDBR_INSN_SIZE);
+}
+
 int kernel_ext_register_jump(struct ftrace_ops *ops, unsigned long gate)
 {
-	return register_ftrace_direct(ops, ftrace_jmp_set(gate));
+	return register_ftrace_direct(ops, jump_to(gate));
 }
 
 int kernel_ext_unregister_jump(struct ftrace_ops *ops, unsigned long gate)
 {
-	return unregister_ftrace_direct(ops, ftrace_jmp_set(gate), false);
+	return unregister_ftrace_direct(ops, jump_to(gate), false);
 }
 #elif defined(CONFIG_ARM64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)
 int kernel_ext_register_jump(struct ftrace_ops *ops, unsigned long gate)
