@@ -26,10 +26,11 @@
 //! | [`replacement`] | a kernel function that another one stands in for |
 //! | [`set_once`] | a static that is initialised in place, once |
 //! | [`signal`], [`task`] | the current task and its signals |
+//! | [`sysctl`] | the kernel's variables that a sysctl sets |
 //! | [`sysrq`] | a SysRq key |
 //! | [`tracepoint`] | a module's own tracepoints |
 //! | [`uaccess`] | structures and arrays from and to userspace |
-//! | [`user`] | users, and the count of their watches |
+//! | [`user`] | users, the count of their watches, and its limit |
 //! | [`wait_queue`] | sleeping, waking, and entries in other wait queues |
 //! | [`work`] | a function that runs later, in process context |
 //!
@@ -61,6 +62,7 @@ pub(crate) mod set_once;
 pub(crate) mod signal;
 #[cfg(not(KERNEL_HAS_SPINLOCK_IRQ))]
 mod spinlock_irq;
+pub(crate) mod sysctl;
 pub(crate) mod sysrq;
 pub(crate) mod task;
 pub(crate) mod tracepoint;

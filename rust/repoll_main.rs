@@ -58,10 +58,6 @@ module! {
     description: "Linux's readiness pipeline in Rust: an epoll-like multiplexer to study. For VMs only",
     license: "GPL",
     params: {
-        max_user_watches: i64 {
-            default: 0,
-            description: "The most watches of a user, those of the C epoll included (0: 4 % of memory)",
-        },
         last_close_functions: u32 {
             default: 0,
             description: "For tests: the kernel functions to try for the last-close hook, a sum of 1 (none works), 2 (security_file_release), 4 (locks_remove_file), 8 (by a direct call); 0: the default",
@@ -100,7 +96,6 @@ struct Repoll {
 
 impl kernel::InPlaceModule for Repoll {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let max_user_watches = parameter(module_parameters::max_user_watches.value());
         let max_user_source_bytes = parameter(module_parameters::max_user_source_bytes.value());
         let last_close_functions = parameter(module_parameters::last_close_functions.value());
         let without_jumps: u32 = parameter(module_parameters::takeover_without_jumps.value());
@@ -111,7 +106,7 @@ impl kernel::InPlaceModule for Repoll {
         try_pin_init!(Self {
             last_close: {
                 source::init(max_user_source_bytes)?;
-                eventpoll::init(max_user_watches, last_close_functions)?
+                eventpoll::init(last_close_functions)?
             },
             takeover: Takeover::new()?,
             control <- MiscDeviceRegistration::new(),

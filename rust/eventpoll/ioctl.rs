@@ -4,7 +4,6 @@
 
 use super::{
     ctl::ctl,
-    item::set_max_user_watches,
     wait::wait,
     Epitem,
     Eventpoll,
@@ -21,7 +20,8 @@ use crate::kernel_ext::{
     },
     poll_table::PollTable,
     signal,
-    uaccess::read, //
+    uaccess::read,
+    user::User, //
 };
 use crate::select_poll;
 use crate::trace::trace;
@@ -78,12 +78,18 @@ const SELECT: u32 = 5;
 
 const IOWR: u32 = _IOC_WRITE | _IOC_READ;
 
-/// Prepares the multiplexer. A user may have `max_user_watches` watches; 0 is the C epoll's limit.
-/// `last_close_functions` is as for [`Watch::notice_last_close`], whose result it returns. Sleeps.
+/// Prepares the multiplexer. `last_close_functions` is as for [`Watch::notice_last_close`], whose
+/// result it returns. Sleeps.
 ///
 /// [`Watch::notice_last_close`]: crate::watch::Watch::notice_last_close
-pub(crate) fn init(max_user_watches: i64, last_close_functions: u32) -> Result<LastClose> {
-    set_max_user_watches(max_user_watches);
+pub(crate) fn init(last_close_functions: u32) -> Result<LastClose> {
+    if !User::find_max_watches(size_of::<Epitem>()) {
+        pr_notice!(
+            "sysctl fs.epoll.max_user_watches not found, as CONFIG_KALLSYMS_ALL or CONFIG_KPROBES \
+             is off: a user may have {} watches\n",
+            User::max_watches()
+        );
+    }
     topology::init()?;
     Epitem::notice_last_close(last_close_functions)
 }

@@ -16,8 +16,7 @@ use crate::kernel_ext::{
         smp_mb,
         Atomic, //
     },
-    poll_table::poll_now,
-    user::User, //
+    poll_table::poll_now, //
 };
 use crate::trace::trace;
 use crate::uapi::epoll::EP_PRIVATE_BITS;
@@ -26,18 +25,6 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-
-/// The most watches of a user. Set before the device goes live, which orders it before all uses.
-static MAX_USER_WATCHES: Atomic<i64> = Atomic::new(0);
-
-/// Sets the most watches of a user; 0 is the C epoll's limit.
-pub(super) fn set_max_user_watches(max: i64) {
-    let max = match max {
-        1.. => max,
-        _ => User::default_max_watches(size_of::<Epitem>()),
-    };
-    MAX_USER_WATCHES.store(max, Relaxed);
-}
 
 /// Numbers the items. Relaxed additions to one word give each number once.
 static ITEMS: Atomic<u64> = Atomic::new(0);
@@ -52,7 +39,7 @@ impl Item {
         data: u64,
     ) -> Result<Self> {
         ep.user
-            .charge_watch(MAX_USER_WATCHES.load(Relaxed))
+            .charge_watch()
             .inspect_err(|e| ep.trace_limit(key.fd, LimitKind::User, Some(*e)))?;
         Ok(Self {
             ep,

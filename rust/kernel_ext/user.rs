@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Users, and the count of their watches that the C epoll keeps.
+//! Users, the count of their watches that the C epoll keeps, and its limit.
 //!
 //! C header: [`include/linux/sched/user.h`](srctree/include/linux/sched/user.h)
 //!
@@ -8,12 +8,29 @@
 //! itself changes nothing. One that maps a range of users gives each user in the range a record of
 //! its own, as for pipes and for the C epoll.
 
-use super::bindings as ext;
+use super::{
+    atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
+    bindings as ext,
+    sysctl, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
     prelude::*, //
 };
+
+/// The limit where the kernel's own is not found.
+static STAND_IN: Atomic<i64> = Atomic::new(0);
+
+/// The most watches of a user.
+///
+/// # Invariants
+///
+/// Points to a variable that is never freed while this module is loaded.
+static MAX_WATCHES: Atomic<*mut Atomic<i64>> = Atomic::new((&raw const STAND_IN).cast_mut());
 
 /// A counted reference to a `struct user_struct`.
 ///
@@ -22,9 +39,13 @@ use kernel::{
 /// ```
 /// use crate::kernel_ext::user::User;
 ///
-/// fn watch(max: i64) -> Result<User> {
+/// fn init() {
+///     User::find_max_watches(128);
+/// }
+///
+/// fn watch() -> Result<User> {
 ///     let user = User::current()?;
-///     user.charge_watch(max)?;
+///     user.charge_watch()?;
 ///     Ok(user)
 /// }
 ///
@@ -52,8 +73,36 @@ impl User {
         NonNull::new(user).map(Self).ok_or(EINVAL)
     }
 
-    /// Counts one more watch of this user; ENOSPC if there are `max` already. Any context.
-    pub(crate) fn charge_watch(&self, max: i64) -> Result {
+    /// Finds the variable of the sysctl `fs.epoll.max_user_watches`, which then is the limit for
+    /// [`User::charge_watch`]. Returns whether it was found; without it the limit is the sysctl's
+    /// initial value, for watches of `bytes` bytes. Sleeps.
+    pub(crate) fn find_max_watches(bytes: usize) -> bool {
+        // SAFETY: Process context; `bytes` is not zero but for a type of no size.
+        let initial = unsafe { ext::default_max_user_watches(bytes.max(1) as i64) };
+        STAND_IN.store(initial, Relaxed);
+        // SAFETY: The table of `fs/eventpoll.c` is registered at boot, and never unregistered.
+        match unsafe { sysctl::long_variable(c"epoll_table", c"max_user_watches") } {
+            None => false,
+            Some(variable) => {
+                // INVARIANT: It is never freed. Its initial value is published by the boot.
+                MAX_WATCHES.store((&raw const *variable).cast_mut(), Relaxed);
+                true
+            }
+        }
+    }
+
+    /// The most watches that a user may have now. Any context.
+    #[inline]
+    pub(crate) fn max_watches() -> i64 {
+        // SAFETY: Valid, by the static's invariants, and accessed atomically.
+        unsafe { &*MAX_WATCHES.load(Relaxed) }.load(Relaxed)
+    }
+
+    /// Counts one more watch of this user; ENOSPC if there are [`User::max_watches`] already. Any
+    /// context.
+    #[inline]
+    pub(crate) fn charge_watch(&self) -> Result {
+        let max = Self::max_watches();
         // SAFETY: The user is valid, by the type's invariants.
         if unsafe { ext::user_charge_watch(self.0.as_ptr(), max) } {
             Ok(())
@@ -66,12 +115,6 @@ impl User {
     pub(crate) fn uncharge_watch(&self) {
         // SAFETY: The user is valid, by the type's invariants.
         unsafe { ext::user_uncharge_watch(self.0.as_ptr()) };
-    }
-
-    /// The C epoll's own limit: 4 % of memory, in watches of `bytes` bytes.
-    pub(crate) fn default_max_watches(bytes: usize) -> i64 {
-        // SAFETY: No requirements; `bytes` is not zero but for a type of no size.
-        unsafe { ext::default_max_user_watches(bytes.max(1) as i64) }
     }
 
     /// Identifies the user for as long as a reference to it is held.

@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/cgroup.h>
 #include <linux/file.h>
+#include <linux/kallsyms.h>
 #include <linux/kdebug.h>
 #include <linux/kprobes.h>
 #include <linux/magic.h>
@@ -24,6 +25,7 @@
 #include <linux/sched/signal.h>
 #include <linux/skbuff.h>
 #include <linux/stacktrace.h>
+#include <linux/sysctl.h>
 #include <linux/time_namespace.h>
 #include <linux/uaccess.h>
 #include <net/net_namespace.h>
@@ -500,6 +502,55 @@ int kernel_ext_ftrace_site(const char *function, unsigned long *site)
 int kernel_ext_ftrace_site(const char *function, unsigned long *site)
 {
 	return -EOPNOTSUPP;
+}
+#endif
+
+#if defined(CONFIG_KPROBES) && defined(CONFIG_SYSCTL)
+/* Whether @address is the start of the object @name, of at least @size bytes and of no module. */
+static bool is_object(unsigned long address, const char *name, size_t size)
+{
+	char *symbol __free(kfree) = kmalloc(KSYM_SYMBOL_LEN, GFP_KERNEL);
+	unsigned long found;
+	size_t length = strlen(name);
+	int end = 0;
+
+	if (!symbol)
+		return false;
+	/* "name+0xoffset/0xsize", and " [module]" in a module. */
+	sprint_symbol(symbol, address);
+	return !strncmp(symbol, name, length) &&
+	       sscanf(symbol + length, "+0x0/%lx%n", &found, &end) == 1 &&
+	       !symbol[length + end] && found >= size;
+}
+
+/*
+ * The variable of the sysctl @name, an unsigned long, which is the first in the table
+ * @table of the kernel's image. The table's symbol is looked up for a kprobe, which is
+ * refused (EINVAL) as the table is no code, but has the address by then. NULL if there is
+ * no such table.
+ */
+unsigned long *kernel_ext_sysctl_long(const char *table, const char *name)
+{
+	struct kprobe probe = { .symbol_name = table, .flags = KPROBE_FLAG_DISABLED };
+	const struct ctl_table *entry;
+
+	if (!register_kprobe(&probe)) {
+		unregister_kprobe(&probe);
+		return NULL;
+	}
+	entry = (const struct ctl_table *)probe.addr;
+	if (!entry || !is_object((unsigned long)entry, table, sizeof(*entry)))
+		return NULL;
+	/* The function and the size make it sure that this is a table: then follow its pointers. */
+	if (entry->proc_handler != proc_doulongvec_minmax || entry->maxlen != sizeof(long) ||
+	    strcmp(entry->procname, name))
+		return NULL;
+	return entry->data;
+}
+#else
+unsigned long *kernel_ext_sysctl_long(const char *table, const char *name)
+{
+	return NULL;
 }
 #endif
 

@@ -114,6 +114,8 @@ bool kernel_ext_cgroup_has_current(struct cgroup *cgroup);
 void kernel_ext_init_work(struct work_struct *work, work_func_t function);
 bool kernel_ext_schedule_work(struct work_struct *work);
 
+unsigned long *kernel_ext_sysctl_long(const char *table, const char *name);
+
 int kernel_ext_register_sysrq_key(u8 key, const struct sysrq_key_op *op);
 int kernel_ext_unregister_sysrq_key(u8 key, const struct sysrq_key_op *op);
 

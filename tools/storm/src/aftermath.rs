@@ -7,8 +7,8 @@ use anyhow::{ensure, Context, Result};
 use repoll::{EventFlags, Events, Instance, Source};
 use repoll_testkit::files::{eventfd, eventfds};
 use repoll_testkit::ktap::Report;
+use repoll_testkit::watch_limit::WatchLimit;
 use repoll_testkit::{modules, processes};
-use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Stdout, Write};
 use std::path::Path;
@@ -68,22 +68,21 @@ fn unused() -> Result<()> {
     }
 }
 
-/// Loads the module with a low limit of watches per user, and checks that each user has room for
-/// all of them.
+/// Sets a low limit of watches per user, and checks that each user has room for all of them. The
+/// module must unload afterwards, and load again.
 fn no_watch_is_left(module: &Path) -> Result<()> {
     let file = File::open(module).with_context(|| module.display().to_string())?;
     unused()?;
-    unload()?;
-    load(&file, c"max_user_watches=8")?;
-    let result = [0, USERS[0], USERS[1]].into_iter().try_for_each(|user| {
+    let limit = WatchLimit::set(8).context("cannot limit the watches")?;
+    [0, USERS[0], USERS[1]].into_iter().try_for_each(|user| {
         let room = as_user(user, || room_for_eight().is_ok())?;
         ensure!(room, "watches of user {user} are left");
         Ok(())
-    });
+    })?;
+    drop(limit);
     unused()?;
     unload()?;
-    load(&file, c"")?;
-    result
+    load(&file)
 }
 
 fn room_for_eight() -> Result<()> {
@@ -112,8 +111,8 @@ fn unload() -> Result<()> {
     modules::unload(c"repoll").context("it does not unload")
 }
 
-fn load(file: &File, parameters: &CStr) -> Result<()> {
-    modules::load(file, parameters).context("it does not load")?;
+fn load(file: &File) -> Result<()> {
+    modules::load(file, c"").context("it does not load")?;
     // The mode that the session gives to the devices.
     for device in [repoll::DEVICE, repoll::SOURCE_DEVICE] {
         use std::os::unix::fs::PermissionsExt;

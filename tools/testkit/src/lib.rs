@@ -8,6 +8,7 @@
 //! * [`files`], [`file_kinds`]: files to watch. [`processes`], [`threads`], [`signals`].
 //! * [`takeover`], [`cgroup`]: takeover, and the groups of its policy.
 //! * [`memory`], [`stall`]: memory to point the kernel at.
+//! * [`limits`], [`watch_limit`]: limits of open files and of watches.
 //! * [`ktap`], [`skip`]: results.
 //!
 //! System calls are made by rustix. Calls that rustix lacks, and calls with arguments that no
@@ -35,3 +36,4 @@ pub mod stall;
 pub mod takeover;
 pub mod threads;
 pub mod user_space;
+pub mod watch_limit;

@@ -13,11 +13,7 @@ const DIFFERENCES: &[(Way, &str, &str)] = &[
         "32-bit calls of a 64-bit program do not pass through the C library",
     ),
     (Way::Preloaded, "uring.", "repoll-exec refuses rings"),
-    (Way::Preloaded, "quota.", LIMIT),
-    (Way::TakenOver, "quota.", LIMIT),
 ];
-
-const LIMIT: &str = "the limit on watches is the module's own parameter, not the sysctl";
 
 /// The tests, of which those that this way is known not to pass are skipped.
 pub fn skipped(way: Way, tests: Vec<Test>) -> Vec<Test> {

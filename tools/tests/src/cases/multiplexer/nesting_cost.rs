@@ -3,7 +3,6 @@
 //! kill.
 
 use crate::cost::{instructions_once, time_to_die};
-use crate::module::{load_with, unload_when_unused, Reload};
 use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, expect_one, memory_is_countable, LONG};
 use anyhow::{ensure, Result};
@@ -13,6 +12,7 @@ use repoll_testkit::limits;
 use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 use repoll_testkit::processes;
 use repoll_testkit::stall::StallingPage;
+use repoll_testkit::watch_limit::WatchLimit;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread::{scope, sleep};
@@ -287,9 +287,7 @@ fn an_instance_with_half_a_million_watches_can_be_nested() -> Result<()> {
     const FILES: usize = 1100;
     const NUMBERS: usize = 480;
     memory_is_countable()?;
-    let _reload = Reload::later()?;
-    unload_when_unused()?;
-    load_with(c"max_user_watches=600000")?;
+    let _limit = WatchLimit::set(600_000)?;
     let (inner, outer) = (Repoll::new()?, Repoll::new()?);
     limits::allow_files(FILES as u64 + 100)?;
     let files = eventfds(FILES)?;

@@ -3,7 +3,6 @@
 //! is left behind, and the same operation works afterwards.
 
 use crate::faults::Faults;
-use crate::module::{load_with, unload_when_unused, Reload};
 use crate::registry::{repoll_only, Test};
 use crate::settings;
 use crate::support::{eventually, expect_error};
@@ -17,6 +16,7 @@ use repoll_testkit::files::{self, eventfds, signal};
 use repoll_testkit::memory;
 use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 use repoll_testkit::signals;
+use repoll_testkit::watch_limit::WatchLimit;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -49,9 +49,7 @@ const ALLOWED: usize = 40;
 /// The faults, in a world where all watches must have been given back in the end.
 fn injecting(body: impl FnOnce(&Faults) -> Result<()>) -> Result<()> {
     let faults = Faults::new()?;
-    let _reload = Reload::later()?;
-    unload_when_unused()?;
-    load_with(c"max_user_watches=40")?;
+    let _limit = WatchLimit::set(ALLOWED)?;
     body(&faults)?;
     let m = Repoll::new()?;
     let fds = eventfds(ALLOWED)?;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The number of watches that a user may have: one count, the C epoll's and ours.
 
-use crate::module::{load_with, unload_when_unused, Reload};
 use crate::registry::{both, repoll_only, Test};
 use crate::support::{eventually, expect_error, expect_none, expect_one};
 use anyhow::{ensure, Result};
@@ -9,22 +8,25 @@ use repoll::{CreateFlags, EventFlags, Instance};
 use repoll_testkit::files::{self, eventfds, signal};
 use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 use repoll_testkit::processes;
-use std::fs;
+use repoll_testkit::watch_limit::WatchLimit;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 pub fn tests() -> Vec<Test> {
-    let mut tests = repoll_only!("quota":
+    let mut tests = both!("quota":
         one_watch_more_than_allowed_is_enospc,
-        watches_of_the_c_epoll_count_too,
+        an_instance_follows_the_limit,
+        a_limit_of_zero_allows_no_watch,
+        the_highest_limit_allows_watches,
         each_way_to_end_a_watch_gives_it_back,
         a_failed_add_is_not_counted,
-        a_file_has_4096_watches_at_the_most,
-        the_close_of_a_file_with_4096_watches_ends_them_all,
-    );
-    tests.extend(both!("quota":
         each_user_has_a_quota_of_their_own,
         a_watch_is_counted_for_the_maker_of_the_instance,
         the_end_of_a_process_gives_its_watches_back,
+    );
+    tests.extend(repoll_only!("quota":
+        watches_of_the_c_epoll_count_too,
+        a_file_has_4096_watches_at_the_most,
+        the_close_of_a_file_with_4096_watches_ends_them_all,
     ));
     tests
 }
@@ -33,17 +35,16 @@ const ALLOWED: usize = 10;
 /// Some user who is not root.
 const OTHER: u32 = 4711;
 
-/// The module, loaded so that a user may have [`ALLOWED`] watches.
-fn limited() -> Result<Reload> {
-    let reload = Reload::later()?;
-    unload_when_unused()?;
-    load_with(c"max_user_watches=10")?;
-    Ok(reload)
+/// A limit of [`ALLOWED`] watches for each user, of which none is in use.
+fn limited<M: Multiplexer>() -> Result<WatchLimit> {
+    let limit = WatchLimit::set(ALLOWED)?;
+    expect_room::<M>(ALLOWED)?;
+    Ok(limit)
 }
 
-/// Asserts that exactly `count` watches can be added now; removes them again.
-fn expect_room(room: usize) -> Result<()> {
-    let m = Repoll::new()?;
+/// Asserts that exactly `room` watches can be added now; removes them again.
+fn expect_room<M: Multiplexer>(room: usize) -> Result<()> {
+    let m = M::new()?;
     let fds = eventfds(room + 1)?;
     let mut added = 0;
     // Watches that were just removed may still count.
@@ -60,39 +61,83 @@ fn expect_room(room: usize) -> Result<()> {
     expect_error(m.add(&fds[room], EventFlags::IN, 1), libc::ENOSPC)
 }
 
-fn one_watch_more_than_allowed_is_enospc() -> Result<()> {
-    let _reload = limited()?;
-    expect_room(ALLOWED)?;
+fn one_watch_more_than_allowed_is_enospc<M: Multiplexer>() -> Result<()> {
+    let _limit = limited::<M>()?;
     // Those of another instance count too.
-    let m = Repoll::new()?;
+    let m = M::new()?;
     let fds = eventfds(4)?;
     for fd in &fds {
         m.add(fd, EventFlags::IN, 1)?;
     }
-    expect_room(ALLOWED - fds.len())
+    expect_room::<M>(ALLOWED - fds.len())
+}
+
+fn an_instance_follows_the_limit<M: Multiplexer>() -> Result<()> {
+    let limit = limited::<M>()?;
+    let m = M::new()?;
+    let fds = eventfds(2 * ALLOWED)?;
+    ensure!(add_all(&m, &fds)? == ALLOWED);
+    limit.change(ALLOWED + 3)?;
+    let more = add_all(&m, &fds[ALLOWED..])?;
+    ensure!(more == 3, "{more} more after it was raised by 3");
+    // The watches stay when it is lowered, and work.
+    limit.change(5)?;
+    expect_error(m.add(&fds[ALLOWED + 3], EventFlags::IN, 1), libc::ENOSPC)?;
+    m.modify(&fds[0], EventFlags::IN, 7)?;
+    signal(&fds[0])?;
+    expect_one(&m, 7)?;
+    for fd in &fds[4..ALLOWED + 3] {
+        m.delete(fd)?;
+    }
+    let more = add_all(&m, &fds[4..])?;
+    ensure!(more == 1, "{more} beside 4 of 5");
+    Ok(())
+}
+
+fn a_limit_of_zero_allows_no_watch<M: Multiplexer>() -> Result<()> {
+    let limit = WatchLimit::set(0)?;
+    let m = M::new()?;
+    let fd = files::eventfd()?;
+    expect_error(m.add(&fd, EventFlags::IN, 1), libc::ENOSPC)?;
+    limit.change(ALLOWED)?;
+    m.add(&fd, EventFlags::IN, 1)?;
+    Ok(())
+}
+
+fn the_highest_limit_allows_watches<M: Multiplexer>() -> Result<()> {
+    let _limit = WatchLimit::set(i64::MAX as usize)?;
+    let m = M::new()?;
+    ensure!(add_all(&m, &eventfds(ALLOWED)?)? == ALLOWED);
+    Ok(())
 }
 
 fn watches_of_the_c_epoll_count_too() -> Result<()> {
-    let _reload = limited()?;
+    let _limit = limited::<Repoll>()?;
     let c = Epoll::new()?;
     let fds = eventfds(3)?;
     for fd in &fds {
         c.add(fd, EventFlags::IN, 1)?;
     }
-    expect_room(ALLOWED - fds.len())?;
+    expect_room::<Repoll>(ALLOWED - fds.len())?;
     drop(c);
-    expect_room(ALLOWED)
+    expect_room::<Repoll>(ALLOWED)?;
+    // And the other way round.
+    let m = Repoll::new()?;
+    for fd in &fds {
+        m.add(fd, EventFlags::IN, 1)?;
+    }
+    expect_room::<Epoll>(ALLOWED - fds.len())
 }
 
-fn each_way_to_end_a_watch_gives_it_back() -> Result<()> {
-    let _reload = limited()?;
+fn each_way_to_end_a_watch_gives_it_back<M: Multiplexer>() -> Result<()> {
+    let _limit = limited::<M>()?;
     for round in 0..200 {
-        let m = Repoll::new()?;
+        let m = M::new()?;
         let mut fds = eventfds(4)?;
         for fd in &fds {
             m.add(fd, EventFlags::IN, 1)?;
             if round % 2 == 0 {
-                repoll_testkit::files::signal(fd)?;
+                signal(fd)?;
             }
         }
         m.delete(&fds[0])?;
@@ -102,12 +147,12 @@ fn each_way_to_end_a_watch_gives_it_back() -> Result<()> {
             m.ready()?;
         }
     }
-    expect_room(ALLOWED)
+    expect_room::<M>(ALLOWED)
 }
 
-fn a_failed_add_is_not_counted() -> Result<()> {
-    let _reload = limited()?;
-    let m = Repoll::new()?;
+fn a_failed_add_is_not_counted<M: Multiplexer>() -> Result<()> {
+    let _limit = limited::<M>()?;
+    let m = M::new()?;
     let fd = files::eventfd()?;
     m.add(&fd, EventFlags::IN, 1)?;
     let directory = std::fs::File::open("/")?;
@@ -117,41 +162,7 @@ fn a_failed_add_is_not_counted() -> Result<()> {
         expect_error(m.add(&m, EventFlags::IN, 1), libc::EINVAL)?;
         expect_error(m.add(&-1, EventFlags::IN, 1), libc::EBADF)?;
     }
-    expect_room(ALLOWED - 1)
-}
-
-/// A limit of [`ALLOWED`] watches for each user, whichever of the two it is for.
-struct Limited {
-    /// The watches of the C epoll.
-    before: Option<String>,
-    _reload: Option<Reload>,
-}
-
-const SYSCTL: &str = "/proc/sys/fs/epoll/max_user_watches";
-
-impl Limited {
-    fn new<M: Multiplexer>() -> Result<Self> {
-        if M::name() == Repoll::name() {
-            return Ok(Self {
-                before: None,
-                _reload: Some(limited()?),
-            });
-        }
-        let before = Some(fs::read_to_string(SYSCTL)?);
-        fs::write(SYSCTL, ALLOWED.to_string())?;
-        Ok(Self {
-            before,
-            _reload: None,
-        })
-    }
-}
-
-impl Drop for Limited {
-    fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = fs::write(SYSCTL, before);
-        }
-    }
+    expect_room::<M>(ALLOWED - 1)
 }
 
 /// Adds all of them; how many were taken before the first ENOSPC.
@@ -196,7 +207,7 @@ fn another<M: Multiplexer>(m: &M) -> Result<M> {
 }
 
 fn each_user_has_a_quota_of_their_own<M: Multiplexer>() -> Result<()> {
-    let _limited = Limited::new::<M>()?;
+    let _limit = limited::<M>()?;
     let m = M::new()?;
     let fds = eventfds(ALLOWED + 5)?;
     ensure!(add_all(&m, &fds)? == ALLOWED);
@@ -219,7 +230,7 @@ fn each_user_has_a_quota_of_their_own<M: Multiplexer>() -> Result<()> {
 
 /// Not for the task that adds it.
 fn a_watch_is_counted_for_the_maker_of_the_instance<M: Multiplexer>() -> Result<()> {
-    let _limited = Limited::new::<M>()?;
+    let _limit = limited::<M>()?;
     let m = M::new()?;
     let fds = eventfds(ALLOWED + 5)?;
     let had = as_other_user(|| {
@@ -236,7 +247,7 @@ fn a_watch_is_counted_for_the_maker_of_the_instance<M: Multiplexer>() -> Result<
 }
 
 fn the_end_of_a_process_gives_its_watches_back<M: Multiplexer>() -> Result<()> {
-    let _limited = Limited::new::<M>()?;
+    let _limit = limited::<M>()?;
     for signal in [None, Some(libc::SIGKILL)] {
         let child = processes::fork(|| {
             let body = || -> Result<()> {

@@ -2,13 +2,13 @@
 //! The tracepoint that tells which limit was hit.
 
 use super::tracepoints::{all, expect, expect_words, number, one, recorded};
-use crate::module::{load_with, unload_when_unused, Reload};
 use crate::registry::{repoll_only, Test};
 use crate::support::expect_error;
 use anyhow::{ensure, Context as _, Result};
 use repoll::EventFlags;
 use repoll_testkit::files::{self, eventfds, signal};
 use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use repoll_testkit::watch_limit::WatchLimit;
 use repoll_trace::record::Record;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::scope;
@@ -142,14 +142,12 @@ fn too_many_watches_of_a_user_are_a_limit() -> Result<()> {
 
 /// The records of it.
 pub fn watches_of_a_user() -> Result<Vec<Record>> {
-    let _reload = Reload::later()?;
-    unload_when_unused()?;
-    load_with(c"max_user_watches=3")?;
     let m = Repoll::new()?;
     let fds = eventfds(4)?;
     for fd in &fds[..3] {
         m.add(fd, EventFlags::IN, 1)?;
     }
+    let _limit = WatchLimit::set(3)?;
     let records = recorded(|| expect_error(m.add(&fds[3], EventFlags::IN, 1), libc::ENOSPC))?;
     expect_limit(&records, "watches-of-user", libc::ENOSPC)?;
     Ok(records)
