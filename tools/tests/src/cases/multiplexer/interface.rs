@@ -300,10 +300,12 @@ fn an_unknown_request_is_einval() -> Result<()> {
     Ok(())
 }
 
+/// The requests of <linux/eventpoll.h> for busy polling.
+pub const EPIOCSPARAMS: u32 = (1 << 30) | (8 << 16) | 0x8a01;
+pub const EPIOCGPARAMS: u32 = (2 << 30) | (8 << 16) | 0x8a02;
+
 /// As the C epoll of a kernel that has no busy polling.
 fn busy_polling_is_not_supported() -> Result<()> {
-    const EPIOCSPARAMS: u32 = (1 << 30) | (8 << 16) | 0x8a01;
-    const EPIOCGPARAMS: u32 = (2 << 30) | (8 << 16) | 0x8a02;
     let m = Repoll::new()?;
     for request in [EPIOCSPARAMS, EPIOCGPARAMS] {
         expect_error(ioctl(&m, request, &0u64), libc::EOPNOTSUPP)?;

@@ -3,6 +3,7 @@
 //! them: io_uring's, kcmp(2), those that wait, and what other programs see.
 
 use super::setup::{instance_of, on};
+use crate::cases::multiplexer::interface::{EPIOCGPARAMS, EPIOCSPARAMS};
 use crate::registry::{repoll_only, Test};
 use crate::support::{expect_error, expect_one, LONG};
 use anyhow::{ensure, Context, Result};
@@ -27,6 +28,8 @@ pub fn tests() -> Vec<Test> {
         a_time_limit_that_is_over_does_not_wait,
         proc_shows_the_same_as_of_a_c_epoll,
         unknown_ioctls_have_the_c_epolls_errors,
+        busy_polling_is_not_supported,
+        wakeup_is_dropped,
         select_and_poll_are_served,
     )
 }
@@ -258,6 +261,26 @@ fn unknown_ioctls_have_the_c_epolls_errors() -> Result<()> {
         });
         ensure!(errors[0] == errors[1], "{request:#x}: {errors:?}");
     }
+    Ok(())
+}
+
+fn busy_polling_is_not_supported() -> Result<()> {
+    let [_c, ours] = both()?;
+    for request in [EPIOCSPARAMS, EPIOCGPARAMS] {
+        expect_error(raw::ioctl_nowhere(&ours, request, 0), libc::EOPNOTSUPP)?;
+    }
+    Ok(())
+}
+
+/// With CONFIG_PM_SLEEP the C epoll keeps it, as the test has CAP_BLOCK_SUSPEND.
+fn wakeup_is_dropped() -> Result<()> {
+    let [_c, ours] = both()?;
+    let fd = files::eventfd()?;
+    ours.add(&fd, EventFlags::IN | EventFlags::WAKEUP, 1)?;
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", ours.as_raw_fd()))?;
+    let always = EventFlags::IN | EventFlags::ERR | EventFlags::HUP;
+    let events = format!("events: {:8x} ", always.bits());
+    ensure!(text.contains(&events), "no {events:?} in {text}");
     Ok(())
 }
 
