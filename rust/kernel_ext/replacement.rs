@@ -28,16 +28,19 @@
 //! # The end
 //!
 //! Neither means counts the tasks that are in a gate. Dropping the replacement patches the function
-//! back, so no task enters the gate any more, then waits for a grace period of Tasks RCU: each task
-//! that was in the gate has left this module, or has gone to sleep. A task that is only preempted,
-//! lazily or not, counts as a reader, since it stays on its run queue; without kernel preemption no
-//! task can be preempted there, and the grace period is one of RCU. So
+//! back, so no task enters the gate any more; tasks that are in there go on. That does no harm while
+//! the module is loaded. So only the end of the module waits for them, once for all functions, after
+//! the last replacement was dropped: [`wait_for_gates`] waits for a grace period of Tasks RCU. Each
+//! task that was in a gate has left this module by then, or has gone to sleep. A task that is only
+//! preempted, lazily or not, counts as a reader, since it stays on its run queue; without kernel
+//! preemption no task can be preempted there, and the grace period is one of RCU.
 //!
-//! - a gate calls nothing that sleeps before it has a reference that keeps the module loaded, nor
-//!   after it has put that reference;
-//! - a task that sleeps in a gate with such a reference may still be there when the drop returns.
-//!   It puts the reference later. Then the module can be unloaded, and its end must wait for
-//!   another grace period: [`wait_for_gates`].
+//! No task sleeps in a gate at that time: one that sleeps there holds a reference that keeps the
+//! module loaded, and the end of the module comes after the last reference. So a gate calls nothing
+//! that sleeps before it has such a reference, nor after it has put it.
+//!
+//! ftrace waits for such a grace period, too, when it puts a function back, as its own trampolines
+//! need it. It does not promise that, and a task that then sleeps with a reference returns later.
 
 use super::{
     atomic::{
@@ -267,8 +270,7 @@ impl Replacement {
 }
 
 impl Drop for Replacement {
-    /// When it returns no call arrives in the gate any more, and a task is in the gate only if it
-    /// holds a reference to the module. Sleeps.
+    /// When it returns no call arrives in the gate any more. Tasks may be in there still. Sleeps.
     fn drop(&mut self) {
         let ops = self.gate.ops(self.means);
         // SAFETY: They are registered, by the type's invariants.
@@ -287,15 +289,14 @@ impl Drop for Replacement {
             );
             stay();
         }
-        wait_for_gates();
         // SAFETY: Not registered any more.
         unsafe { bindings::ftrace_free_filter(ops) };
         self.gate.claimed.store(false, Release);
     }
 }
 
-/// Waits until the tasks that are in a gate have left this module, or sleep with a reference to it.
-/// Sleeps. See [the end](self#the-end).
+/// Waits until the tasks that are in a gate have left this module. The end of the module calls it,
+/// after the last [`Replacement`] was dropped. Sleeps. See [the end](self#the-end).
 pub(crate) fn wait_for_gates() {
     // SAFETY: Process context.
     unsafe { ext::synchronize_rcu_tasks() };

@@ -150,7 +150,8 @@ impl Drop for ReleaseHooks {
         if let Ok(hooks) = HOOKS.get() {
             *hooks.lock() = Hooks::NONE;
         }
-        // For calls that were in a function when it was put back, asleep, and have returned since.
+        // For calls that were in a function when it was put back: preempted, or asleep with a
+        // reference that they have put since.
         backend::wait_for_gates();
     }
 }
