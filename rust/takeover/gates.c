@@ -5,9 +5,22 @@
  */
 #include <linux/fdtable.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/preempt.h>
+#include <linux/processor.h>
 #include <linux/sched.h>
 #include "gate.h"
+
+#ifdef KERNEL_EXT_WIDEN
+/* Spins for 200 ms. Preemption is on, so a task that shares its CPU is preempted. */
+void kernel_ext_linger(void)
+{
+	unsigned long end = jiffies + HZ / 5;
+
+	while (time_before(jiffies, end))
+		cpu_relax();
+}
+#endif
 
 /* The operations of our files. */
 extern const struct file_operations repoll_takeover_fops;

@@ -33,6 +33,17 @@
 	"	.size " #name ", . - " #name "\n"				\
 	"	.popsection\n"
 
+/*
+ * A build with REPOLL_WIDEN=1, for tests only: a task stays at the first and last
+ * instructions of a gate, where it holds no reference to the module, until others
+ * have run.
+ */
+#ifdef KERNEL_EXT_WIDEN
+void kernel_ext_linger(void);
+#else
+#define KERNEL_EXT_LINGER ""
+#endif
+
 #ifdef CONFIG_X86_64
 
 #include <asm/linkage.h>
@@ -67,7 +78,8 @@
  */
 #define KERNEL_EXT_GATE_BEGIN(name)						\
 	KERNEL_EXT_GATE_LABEL(name)						\
-	ASM_ENDBR "\n"
+	ASM_ENDBR "\n"								\
+	KERNEL_EXT_LINGER
 
 #ifdef CONFIG_FRAME_POINTER
 #define KERNEL_EXT_FRAME_BEGIN							\
@@ -93,6 +105,26 @@
 	"	popq %%rdi\n"							\
 	KERNEL_EXT_FRAME_END
 
+#ifdef KERNEL_EXT_WIDEN
+/* Keeps the result of a server, too. */
+#define KERNEL_EXT_LINGER							\
+	KERNEL_EXT_FRAME_BEGIN							\
+	"	pushq %%rax\n"							\
+	"	pushq %%rdi\n"							\
+	"	pushq %%rsi\n"							\
+	"	pushq %%rdx\n"							\
+	"	pushq %%rcx\n"							\
+	"	pushq %%r8\n"							\
+	"	call kernel_ext_linger\n"					\
+	"	popq %%r8\n"							\
+	"	popq %%rcx\n"							\
+	"	popq %%rdx\n"							\
+	"	popq %%rsi\n"							\
+	"	popq %%rdi\n"							\
+	"	popq %%rax\n"							\
+	KERNEL_EXT_FRAME_END
+#endif
+
 /* Returns what @server returns; if the call is not ours, executes @otherwise instead. */
 #define KERNEL_EXT_SERVE_OR(server, otherwise)					\
 	KERNEL_EXT_FRAME_BEGIN							\
@@ -101,6 +133,7 @@
 	"	pushq %%rdx\n"							\
 	"	pushq %%rcx\n"							\
 	"	call " #server "\n"						\
+	KERNEL_EXT_LINGER							\
 	"	cmpq $" __stringify(KERNEL_EXT_NOT_OURS) ", %%rax\n"		\
 	"	je 8f\n"							\
 	"	addq $32, %%rsp\n"						\
@@ -134,7 +167,23 @@ void kernel_ext_no_original(void);
 	KERNEL_EXT_GATE_LABEL(name)						\
 	"	hint #34\n" /* bti c */						\
 	"	mov x16, x30\n"							\
-	"	mov x30, x9\n"
+	"	mov x30, x9\n"							\
+	KERNEL_EXT_LINGER
+
+#ifdef KERNEL_EXT_WIDEN
+/* Keeps the result of a server, too. */
+#define KERNEL_EXT_LINGER							\
+	"	stp x29, x30, [sp, #-80]!\n"					\
+	"	mov x29, sp\n"							\
+	"	stp x0, x1, [sp, #16]\n"					\
+	"	stp x2, x3, [sp, #32]\n"					\
+	"	stp x4, x16, [sp, #48]\n"					\
+	"	bl kernel_ext_linger\n"						\
+	"	ldp x0, x1, [sp, #16]\n"					\
+	"	ldp x2, x3, [sp, #32]\n"					\
+	"	ldp x4, x16, [sp, #48]\n"					\
+	"	ldp x29, x30, [sp], #80\n"
+#endif
 
 #define KERNEL_EXT_GO_ON(name) "ret x16 // " #name
 
@@ -145,6 +194,7 @@ void kernel_ext_no_original(void);
 	"	stp x2, x3, [sp, #32]\n"					\
 	"	str x16, [sp, #48]\n"						\
 	"	bl " #server "\n"						\
+	KERNEL_EXT_LINGER							\
 	"	mov x9, #" __stringify(KERNEL_EXT_NOT_OURS) "\n"		\
 	"	cmp x0, x9\n"							\
 	"	b.eq 8f\n"							\

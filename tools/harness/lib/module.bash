@@ -3,7 +3,8 @@
 # The build of repoll.ko for one kernel, outside the checkout.
 
 # module_folder FLAVOUR : the build folder; each kernel has its own, so builds can run concurrently.
-module_folder() { build_folder "module-$1-$(kernel_release)"; }
+# REPOLL_WIDEN=1 chooses the module with widened windows: Documentation/reference/testing.rst.
+module_folder() { build_folder "module-$1-$(kernel_release)${REPOLL_WIDEN:+-widened}"; }
 
 module_file() { printf '%s/repoll.ko\n' "$(module_folder "$1")"; }
 

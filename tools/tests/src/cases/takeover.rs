@@ -8,13 +8,20 @@ pub mod ends;
 pub mod policy;
 pub mod races;
 mod setup;
+pub mod stages;
 
 use crate::registry::Test;
 
 /// All tests of this subject, the simple ones first.
 pub fn tests() -> Vec<Test> {
-    [policy::tests, calls::tests, ends::tests, races::tests]
-        .into_iter()
-        .flat_map(|theme: fn() -> Vec<Test>| theme())
-        .collect()
+    [
+        policy::tests,
+        calls::tests,
+        ends::tests,
+        races::tests,
+        stages::tests,
+    ]
+    .into_iter()
+    .flat_map(|theme: fn() -> Vec<Test>| theme())
+    .collect()
 }
