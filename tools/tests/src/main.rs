@@ -13,6 +13,7 @@ mod documentation;
 mod faults;
 mod kmsg;
 mod module;
+mod prelude;
 mod registry;
 mod runner;
 mod settings;

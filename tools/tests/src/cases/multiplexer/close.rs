@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The last close of a watched file ends the watch, from any task, at any moment.
 
-use crate::registry::{both, Test};
-use crate::support::{expect_error, expect_none, expect_one, while_waiting, Sleeper, MOMENT};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
+use crate::prelude::*;
+use crate::support::{while_waiting, Sleeper};
 use repoll_testkit::file_kinds::{Kind, Source, KINDS};
 use repoll_testkit::files::send_descriptor;
-use repoll_testkit::files::{self, eventfds, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes;
 use repoll_testkit::signals;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::thread::{scope, sleep};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();

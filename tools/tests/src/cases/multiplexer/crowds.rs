@@ -3,18 +3,10 @@
 //!
 //! The numbers are those of `rust/eventpoll/fanout.rs`.
 
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use crate::support::{expect_error, expect_none, expect_one, LONG};
-use anyhow::{ensure, Result};
-use repoll::{CreateFlags, EventFlags};
-use repoll_testkit::files::{self, signal};
+use crate::prelude::*;
+use repoll::CreateFlags;
 use repoll_testkit::limits;
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes;
 use repoll_testkit::scanner::{pollfds, Kernel, Side};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("crowds":

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The events that WAIT delivers: their data, their order, a share for each item, and no loss.
 
-use crate::registry::{both, Test};
-use crate::support::{expect_error, expect_none, expect_one, LONG};
-use anyhow::{ensure, Result};
-use repoll::{Event, EventFlags};
-use repoll_testkit::files::{self, eventfds, signal};
+use crate::prelude::*;
+use repoll::Event;
 use repoll_testkit::memory::{Mapping, Place};
-use repoll_testkit::multiplexer::Multiplexer;
 use std::collections::HashSet;
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     both!("delivery":

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Errors that the C epoll has too, in its order. None of them changes anything.
 
-use crate::registry::{both, Test};
-use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, signal};
+use crate::prelude::*;
+use crate::support::open_descriptors;
 use repoll_testkit::memory::{self, Mapping, Place};
-use repoll_testkit::multiplexer::Multiplexer;
 use repoll_testkit::user_space::end_of_user_space;
 use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
-use std::time::Duration;
+use std::os::fd::RawFd;
 
 pub fn tests() -> Vec<Test> {
     both!("errors":

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! EPOLLEXCLUSIVE: of the instances that watch a file, an event wakes one.
 
-use crate::registry::{both, Test};
-use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
+use crate::prelude::*;
+use crate::support::Sleeper;
 use repoll_testkit::file_kinds::{Source, KINDS};
-use repoll_testkit::files::{self, read_all, signal};
-use repoll_testkit::multiplexer::Multiplexer;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::thread::{scope, sleep};
 
 pub fn tests() -> Vec<Test> {
     both!("exclusive":

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The interest list of an instance in `/proc/PID/fdinfo`.
 
-use crate::registry::{both, repoll_only, Test};
-use crate::support::expect_one;
-use anyhow::{ensure, Context, Result};
-use repoll::EventFlags;
-use repoll_testkit::files;
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
-use repoll_testkit::processes;
+use crate::prelude::*;
 use rustix::thread::CapabilitySet;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::AsRawFd;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = both!("fdinfo":

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Files of all kinds can be watched, and wake a WAIT when they become ready.
 
-use crate::registry::Test;
-use crate::support::{expect_none, expect_one, MOMENT};
-use anyhow::{ensure, Context, Result};
-use repoll::EventFlags;
+use crate::prelude::*;
 use repoll_testkit::file_kinds::{Kind, KINDS};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use std::thread::{scope, sleep};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The ioctl interface of repoll itself: versions by size, flags, NOP, CREATE.
 
-use crate::registry::{repoll_only, Test};
-use crate::support::{expect_error, expect_none, expect_one, open_descriptors};
-use anyhow::{ensure, Result};
+use crate::prelude::*;
+use crate::support::open_descriptors;
 use repoll::sys::*;
-use repoll::{CreateFlags, Event, EventFlags};
+use repoll::{CreateFlags, Event};
 use repoll_testkit::file_kinds::Scratch;
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes;
 use repoll_testkit::raw;
 use rustix::io::FdFlags;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("interface":

@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! WAIT with a signal mask, as epoll_pwait(2): in force for as long as the wait.
 
-use crate::registry::{each, Test};
-use crate::support::{expect_error, LONG, MOMENT};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes;
+use crate::prelude::*;
 use repoll_testkit::signals::{self, HANDLED};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::SeqCst;
-use std::thread::sleep;
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = of::<Epoll>();

@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Instances that watch instances of the same make.
 
-use crate::registry::{both, Test};
-use crate::settings;
-use crate::support::{expect_error, expect_none, expect_one, MOMENT};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, read_all, signal};
-use repoll_testkit::multiplexer::Multiplexer;
+use crate::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::thread::{scope, sleep};
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     both!("nesting":

@@ -3,20 +3,12 @@
 //! kill.
 
 use crate::cost::{instructions_once, time_to_die};
-use crate::registry::{repoll_only, Test};
-use crate::support::{expect_error, expect_one, memory_is_countable, LONG};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, eventfds, signal};
+use crate::prelude::*;
+use crate::support::memory_is_countable;
 use repoll_testkit::limits;
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes;
 use repoll_testkit::stall::StallingPage;
 use repoll_testkit::watch_limit::WatchLimit;
-use std::os::fd::OwnedFd;
 use std::sync::mpsc;
-use std::thread::{scope, sleep};
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let counted = repoll_only!("nesting_cost":

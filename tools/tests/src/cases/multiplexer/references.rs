@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Watching a file does not keep it open: the other end sees the close.
 
-use crate::registry::{both, Test};
-use crate::support::{expect_error, expect_none, while_waiting};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files;
-use repoll_testkit::multiplexer::Multiplexer;
+use crate::prelude::*;
+use crate::support::while_waiting;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     both!("references":

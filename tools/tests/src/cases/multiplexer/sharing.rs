@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One instance, several descriptors or processes.
 
-use crate::registry::{both, Test};
-use crate::support::{eventually, expect_none, expect_one, LONG};
-use anyhow::{ensure, Context, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::Multiplexer;
-use repoll_testkit::processes;
-use std::os::fd::OwnedFd;
+use crate::prelude::*;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 

@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Several threads in WAIT on one instance.
 
-use crate::registry::{both, Test};
-use crate::support::{eventually, MOMENT};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, eventfds, read_all, signal};
-use repoll_testkit::multiplexer::Multiplexer;
+use crate::prelude::*;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::thread::{scope, sleep};
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     both!("threads":

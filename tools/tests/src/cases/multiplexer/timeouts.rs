@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The time limit of WAIT, and the effect of a signal on it.
 
-use crate::registry::{both, each, Test};
+use crate::prelude::*;
 use crate::slack;
-use crate::support::{eventually, expect_error, expect_none, LONG, MOMENT};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes;
 use repoll_testkit::side::Side;
 use repoll_testkit::signals::{self, Thread};
 use repoll_testkit::threads;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use std::thread::{scope, sleep};
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = of::<Epoll>();

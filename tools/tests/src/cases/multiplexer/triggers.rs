@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Level-triggered, edge-triggered, one-shot; ADD, MOD and DEL.
 
-use crate::registry::{each, Test};
-use crate::support::{expect_none, expect_one};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, read_all, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::prelude::*;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = of::<Epoll>();

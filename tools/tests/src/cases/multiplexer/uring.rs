@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! io_uring and an instance: a ring polls the instance, an instance watches a ring.
 
-use crate::registry::{both, Test};
-use crate::support::{eventually, expect_none, expect_one, LONG, MOMENT};
-use anyhow::{ensure, Context, Result};
+use crate::prelude::*;
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, read_all, signal};
-use repoll_testkit::multiplexer::Multiplexer;
-use repoll_testkit::skip::skip;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::thread::{scope, sleep};
+use std::os::fd::RawFd;
 
 pub fn tests() -> Vec<Test> {
     both!("uring":

@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An instance watched from outside: by poll, select and the C epoll.
 
-use crate::registry::{both, repoll_only, Test};
-use crate::support::{expect_error, expect_none, expect_one, LONG, MOMENT};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use std::os::fd::OwnedFd;
-use std::thread::{scope, sleep};
-use std::time::Duration;
+use crate::prelude::*;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = both!("watching":

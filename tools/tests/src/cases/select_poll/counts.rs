@@ -2,21 +2,14 @@
 //! The counts that SELECT, POLL and WAIT return on request, and their tracepoints.
 
 use crate::cases::tracing::contexts::{recording, records_of};
-use crate::registry::{repoll_only, Test};
-use crate::support::{expect_error, LONG, MOMENT};
-use anyhow::{ensure, Context, Result};
+use crate::prelude::*;
 use repoll::sys::{repoll_poll, repoll_select, repoll_wait, REPOLL_COUNTS_SIZE_VER0};
-use repoll::{Counts, Event, EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets};
-use repoll_testkit::files::{self, eventfds, signal};
+use repoll::{Counts, Event, FdSet, Instance, PollFd, PollFlags, SelectSets};
 use repoll_testkit::memory::Mapping;
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use repoll_testkit::scanner::{pollfds, set_of, Ours, Side};
 use repoll_testkit::signals;
 use repoll_testkit::threads;
 use repoll_trace::record::Record;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::thread::{scope, sleep};
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("counts":

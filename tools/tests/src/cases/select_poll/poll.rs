@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! POLL, in what it has of its own; what it shares with SELECT is in [`super::scan`].
 
-use crate::registry::{sides, Test};
-use crate::support::{expect_error, LONG};
-use anyhow::{ensure, Result};
-use repoll_testkit::files::{self, eventfds, signal};
+use crate::prelude::*;
+use crate::registry::sides;
 use repoll_testkit::limits;
 use repoll_testkit::memory::{Mapping, Place};
 use repoll_testkit::scanner::{pollfds, Kernel, Mask, Side};
 use std::fs;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = sides!("poll":

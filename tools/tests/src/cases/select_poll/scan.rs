@@ -1,27 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The behaviour that SELECT and POLL share: the wait, and its end.
 
-use crate::registry::{repoll_only, scanners, scanners_32, Test};
-use crate::settings;
+use crate::prelude::*;
+use crate::registry::{scanners, scanners_32};
 use crate::slack;
-use crate::support::{eventually, expect_error, LONG, MOMENT};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
 use repoll::SignalSet;
 use repoll_testkit::compat_scan::{Poll32, Select32};
 use repoll_testkit::descriptor::Number;
 use repoll_testkit::file_kinds::KINDS;
-use repoll_testkit::files::{self, eventfds, read_all, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes;
 use repoll_testkit::scanner::{Kernel, Mask, Ours, Poll, Scanner, Select};
 use repoll_testkit::signals::{self, Thread, HANDLED};
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
-use std::thread::{scope, sleep};
-use std::time::{Duration, Instant};
 
 /// All that holds for each scanner, as tests that the macro `$tests` makes.
 macro_rules! of_each {

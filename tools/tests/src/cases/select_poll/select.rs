@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! SELECT, in what it has of its own; what it shares with POLL is in [`super::scan`].
 
-use crate::registry::{sides, Test};
-use crate::support::{expect_error, LONG};
-use anyhow::{ensure, Result};
+use crate::prelude::*;
+use crate::registry::sides;
 use repoll::SignalSet;
-use repoll_testkit::files::{self, eventfds, read_all, signal};
 use repoll_testkit::limits;
 use repoll_testkit::memory::{Mapping, Place};
 use repoll_testkit::scanner::{is_in, set_of, Mask, Side};
 use repoll_testkit::signals;
 use rustix::net::SendFlags;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
-use std::time::Duration;
+use std::os::fd::RawFd;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = sides!("select":

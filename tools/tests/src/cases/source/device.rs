@@ -3,30 +3,23 @@
 
 use crate::cases::tracing::contexts::{recording, records_of};
 use crate::module::references;
-use crate::registry::{both, repoll_only, Test};
-use crate::support::{eventually, expect_error, expect_none, expect_one, LONG, MOMENT};
-use anyhow::{ensure, Context, Result};
+use crate::prelude::*;
 use repoll::sys::{
     repoll_source_setup, REPOLL_IOCTL_SOURCE_SETUP, REPOLL_IOCTL_SOURCE_STATUS,
     REPOLL_SOURCE_MAX_BYTES, REPOLL_SOURCE_MAX_MESSAGES, REPOLL_SOURCE_MAX_MESSAGE_SIZE,
     REPOLL_SOURCE_MIN_MESSAGE_SIZE,
 };
-use repoll::{EventFlags, Kind, Source};
-use repoll_testkit::files;
+use repoll::{Kind, Source};
 use repoll_testkit::files::{receive_descriptor, send_descriptor};
 use repoll_testkit::memory::{Mapping, Place};
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use repoll_testkit::processes::fork;
 use repoll_testkit::raw;
 use repoll_testkit::signals::{handle_signal, Thread};
 use rustix::pipe::SpliceFlags;
 use rustix::time::ClockId;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
-use std::thread::{scope, sleep};
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = repoll_only!("source":

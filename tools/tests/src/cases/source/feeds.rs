@@ -4,29 +4,21 @@
 use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::cases::tracing::contexts::{context_of_timers, name_of, recording, records_of};
 use crate::cases::tracing::network::{input_interrupts, peer};
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use crate::support::{eventually, expect_error, LONG, MOMENT};
-use anyhow::{bail, ensure, Context as _, Result};
+use crate::prelude::*;
+use anyhow::bail;
 use repoll::sys::{
     repoll_source_attach, REPOLL_IOCTL_SOURCE_ATTACH, REPOLL_SOURCE_MAX_TIMERS,
     REPOLL_SOURCE_MIN_PERIOD,
 };
-use repoll::{EventFlags, Kind, Source};
+use repoll::{Kind, Source};
 use repoll_peer::Peer;
-use repoll_testkit::files;
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes;
 use repoll_testkit::processes::fork;
 use repoll_testkit::raw;
-use repoll_testkit::skip::skip;
 use repoll_testkit::stall::StallingPage;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::process::Command;
-use std::thread::{scope, sleep};
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("source_feeds":

@@ -3,27 +3,19 @@
 
 use crate::cases::source::device::{monotonic, open, poll_now, read_messages};
 use crate::module::{load_with, unload_when_unused, Reload};
-use crate::registry::{repoll_only, Test};
-use crate::support::{expect_error, expect_none, expect_one, LONG};
-use anyhow::{ensure, Context, Result};
+use crate::prelude::*;
 use repoll::sys::{
     REPOLL_SOURCE_DEFAULT_MESSAGES, REPOLL_SOURCE_DEFAULT_MESSAGE_SIZE, REPOLL_SOURCE_MAX_BYTES,
     REPOLL_SOURCE_MAX_MESSAGES, REPOLL_SOURCE_MAX_POLLERS, REPOLL_SOURCE_MAX_TIMERS,
 };
-use repoll::{EventFlags, OpenError, Source, SOURCE_DEVICE};
-use repoll_testkit::files;
+use repoll::{OpenError, Source, SOURCE_DEVICE};
 use repoll_testkit::limits;
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes::{self, fork};
+use repoll_testkit::processes::fork;
 use repoll_testkit::scanner::{Kernel, Side};
-use repoll_testkit::skip::skip;
 use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = repoll_only!("source_limits":

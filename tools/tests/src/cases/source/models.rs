@@ -3,12 +3,10 @@
 
 use crate::cases::source::device::{open, read_messages, read_one};
 use crate::cases::tracing::contexts::{context_of_timers, name_of, recording};
-use crate::registry::{repoll_only, Test};
-use crate::support::{eventually, expect_error, MOMENT};
-use anyhow::{bail, ensure, Context as _, Result};
+use crate::prelude::*;
+use anyhow::bail;
 use io_uring::{cqueue, opcode, squeue, types, IoUring};
 use repoll::Source;
-use repoll_testkit::files;
 use repoll_testkit::signals::{next_signal, signalfd};
 use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
@@ -16,10 +14,7 @@ use rustix::fs::OFlags;
 use rustix::io::ReadWriteFlags;
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("source_models":

@@ -4,20 +4,13 @@
 
 use crate::cases::source::device::{open, poll_now, read_messages};
 use crate::module::{load, references, unload, unload_when_unused, Reload};
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use crate::support::{expect_error, LONG, MOMENT};
-use anyhow::{ensure, Context as _, Result};
-use repoll::{EventFlags, Source};
-use repoll_testkit::files;
+use crate::prelude::*;
+use repoll::Source;
 use repoll_testkit::memory::Place;
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 use repoll_testkit::processes::fork;
 use repoll_testkit::stall::StallingPage;
 use rustix::io::ReadWriteFlags;
 use std::io::{Read, Write};
-use std::thread::{scope, sleep};
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("source_stress":

@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Control groups: who pays for the watches, and what the freezer does to a WAIT.
 
-use crate::registry::{both, Test};
-use crate::support::{eventually, expect_none, expect_one, memory_is_countable, LONG, MOMENT};
-use anyhow::{ensure, Context, Result};
-use repoll::EventFlags;
+use crate::prelude::*;
+use crate::support::memory_is_countable;
 use repoll_testkit::cgroup::Group;
-use repoll_testkit::files::{self, signal};
 use repoll_testkit::limits;
-use repoll_testkit::multiplexer::Multiplexer;
-use repoll_testkit::processes::{self, Process};
+use repoll_testkit::processes::Process;
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::thread::sleep;
 
 pub fn tests() -> Vec<Test> {
     both!("cgroup":

@@ -3,18 +3,11 @@
 
 use crate::cases::multiplexer::{masks, timeouts, triggers};
 use crate::cases::select_poll::scan;
-use crate::registry::{each, repoll_only, Test};
-use crate::support::{expect_error, expect_none, expect_one, LONG};
-use anyhow::{ensure, Result};
+use crate::prelude::*;
 use repoll::sys::*;
-use repoll::EventFlags;
 use repoll_testkit::compat::{self, Epoll32, Low, Repoll32};
-use repoll_testkit::files::{self, eventfds, signal};
 use repoll_testkit::memory::Place;
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use rustix::io::FdFlags;
-use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = of::<Epoll32>();

@@ -2,12 +2,8 @@
 //! Checks of the clock and the figures that counting tests rely on.
 
 use crate::cost::{instructions, killed_within, time_to_die, worst_gap, worst_lateness};
-use crate::registry::{repoll_only, Test};
-use anyhow::{ensure, Result};
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use crate::prelude::*;
 use std::hint::black_box;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("cost":

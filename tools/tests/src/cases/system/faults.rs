@@ -3,25 +3,16 @@
 //! is left behind, and the same operation works afterwards.
 
 use crate::faults::Faults;
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use crate::support::{eventually, expect_error};
-use anyhow::{ensure, Result};
+use crate::prelude::*;
 use repoll::sys::{repoll_counts, repoll_wait};
-use repoll::{
-    CreateFlags, Event, EventFlags, FdSet, OpenError, PollFd, PollFlags, SelectSets, Source,
-};
+use repoll::{CreateFlags, Event, FdSet, OpenError, PollFd, PollFlags, SelectSets, Source};
 use repoll_testkit::file_kinds::{Kind, KINDS};
-use repoll_testkit::files::{self, eventfds, signal};
 use repoll_testkit::memory;
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 use repoll_testkit::signals;
 use repoll_testkit::watch_limit::WatchLimit;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("faults":

@@ -4,9 +4,7 @@
 
 use super::module::{fails_with, hooked, notices_last_closes, works};
 use crate::module::{is_loaded, load, unload_when_unused, Reload};
-use crate::registry::{repoll_only, Test};
-use anyhow::{ensure, Result};
-use repoll_testkit::skip::skip;
+use crate::prelude::*;
 use std::{fs, io};
 
 pub fn tests() -> Vec<Test> {

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Ten thousand calls, failed or not, leave no memory and no descriptor behind.
 
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use crate::support::{eventually, expect_error, memory_is_countable, open_descriptors};
-use anyhow::{ensure, Context, Result};
+use crate::prelude::*;
+use crate::support::{memory_is_countable, open_descriptors};
 use repoll::sys::repoll_ctl;
-use repoll::{CreateFlags, EventFlags};
-use repoll_testkit::files::{self, eventfds, signal};
+use repoll::CreateFlags;
 use repoll_testkit::memory::Place;
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use repoll_testkit::raw;
 use std::fs::{self, File};
-use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("leaks":

@@ -6,16 +6,11 @@ use crate::module::{
     is_loaded, load, load_with, references, unload, unload_when_unused, Holder, Reload,
     DIRECT_HOLDER, NAME_HOLDER,
 };
-use crate::registry::{repoll_only, Test};
-use crate::support::{expect_error, expect_none, expect_one, has_kasan, is_realtime};
-use anyhow::{ensure, Context, Result};
-use repoll::{CreateFlags, EventFlags, DEVICE};
-use repoll_testkit::files::{self, eventfds, signal};
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
-use repoll_testkit::skip::skip;
+use crate::prelude::*;
+use crate::support::{has_kasan, is_realtime};
+use repoll::{CreateFlags, DEVICE};
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::thread::scope;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("module":

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The number of watches that a user may have: one count, the C epoll's and ours.
 
-use crate::registry::{both, repoll_only, Test};
-use crate::support::{eventually, expect_error, expect_none, expect_one};
-use anyhow::{ensure, Result};
-use repoll::{CreateFlags, EventFlags, Instance};
-use repoll_testkit::files::{self, eventfds, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
-use repoll_testkit::processes;
+use crate::prelude::*;
+use repoll::{CreateFlags, Instance};
+use std::fs;
 use repoll_testkit::watch_limit::WatchLimit;
-use std::os::fd::{AsRawFd, OwnedFd};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = both!("quota":

@@ -3,25 +3,15 @@
 //! every kernel. What goes wrong in the hook shows in the kernel log.
 
 use crate::module::{load, unload_when_unused, Reload};
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use crate::support::{expect_none, expect_one};
-use anyhow::{ensure, Context, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
+use crate::prelude::*;
 use repoll_testkit::processes::{fork, Process};
-use repoll_testkit::skip::skip;
 use repoll_testkit::threads::{run_first, run_on, this_thread};
 use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
 use std::fs::{self, OpenOptions};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::thread::{scope, sleep};
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("realtime":

@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Everything at once, for some seconds. What goes wrong shows in the kernel log, or hangs.
 
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use crate::support::expect_one;
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
+use crate::prelude::*;
 use repoll_testkit::descriptor::Number;
-use repoll_testkit::files::{self, eventfds, signal};
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::thread::scope;
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("stress":

@@ -3,21 +3,14 @@
 //! them: io_uring's, kcmp(2), those that wait, and what other programs see.
 
 use super::setup::{instance_of, on};
+use crate::prelude::*;
 use crate::cases::multiplexer::interface::{EPIOCGPARAMS, EPIOCSPARAMS};
-use crate::registry::{repoll_only, Test};
-use crate::support::{expect_error, expect_one, LONG};
-use anyhow::{ensure, Context, Result};
 use io_uring::{opcode, squeue, types, IoUring};
-use repoll::{Event, EventFlags, TakeoverCalls};
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer};
+use repoll::{Event, TakeoverCalls};
 use repoll_testkit::raw;
 use repoll_testkit::side::Side;
-use repoll_testkit::skip::skip;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("takeover":

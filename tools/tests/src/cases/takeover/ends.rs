@@ -3,20 +3,13 @@
 
 use super::setup::{eventually_hooked, instance_of, on, OF_INSTANCES};
 use crate::module::{self, unload_when_unused, Reload};
-use crate::registry::{repoll_only, Test};
-use crate::support::{expect_error, expect_none, expect_one, Sleeper};
-use anyhow::{ensure, Context, Result};
-use repoll::{EventFlags, Hooks, Policy, Takeover, TakeoverCalls, TakeoverCause, TakeoverMode};
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer};
-use repoll_testkit::processes;
+use crate::prelude::*;
+use crate::support::Sleeper;
+use repoll::{Hooks, Policy, Takeover, TakeoverCalls, TakeoverCause, TakeoverMode};
 use repoll_testkit::side::Side;
-use repoll_testkit::skip::skip;
 use std::fs;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::thread::scope;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("takeover":

@@ -4,23 +4,18 @@
 use super::setup::{eventually_hooked, instance_of, on, OF_INSTANCES};
 use crate::kmsg::Kmsg;
 use crate::module::{Holder, DIRECT_HOLDER};
-use crate::registry::{repoll_only, Test};
-use crate::support::{expect_error, expect_one};
-use anyhow::{ensure, Result};
+use crate::prelude::*;
 use repoll::sys::{self, repoll_takeover, REPOLL_TAKEOVER_ALL, REPOLL_TAKEOVER_CGROUP};
 use repoll::{
-    EventFlags, Hooks, Policy, Takeover, TakeoverCalls, TakeoverCause, TakeoverMeans, TakeoverMode,
+    Hooks, Policy, Takeover, TakeoverCalls, TakeoverCause, TakeoverMeans, TakeoverMode,
     TAKEOVER_DEVICE,
 };
 use repoll_testkit::cgroup::{self, Group};
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer};
-use repoll_testkit::processes;
 use repoll_testkit::side::Side;
 use repoll_testkit::takeover::SwitchedOn;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, RawFd};
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("takeover":

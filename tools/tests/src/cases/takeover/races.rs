@@ -3,19 +3,13 @@
 
 use super::setup::{eventually_hooked, instance_of, on};
 use crate::module::{self, unload_when_unused, Reload};
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use anyhow::{ensure, Result};
-use repoll::{EventFlags, Hooks, Policy, Takeover, TakeoverCalls};
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer};
+use crate::prelude::*;
+use repoll::{Hooks, Policy, Takeover, TakeoverCalls};
 use repoll_testkit::scanner::{Kernel, Poll, Scanner, Select};
 use repoll_testkit::side::Side;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::thread::{scope, yield_now};
-use std::time::Duration;
+use std::thread::yield_now;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("takeover":

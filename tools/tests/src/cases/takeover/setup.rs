@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The steps that tests of takeover share.
 
-use crate::support::eventually;
-use anyhow::{ensure, Result};
+use crate::prelude::*;
 use repoll::{Hooks, Policy, Takeover, TakeoverCalls};
-use repoll_testkit::multiplexer::Epoll;
 use repoll_testkit::side::Side;
 use repoll_testkit::takeover::SwitchedOn;
 

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The context in which a callback ran, and its outcome, as the tracepoints record them.
 
-use crate::registry::{repoll_only, Test};
-use crate::support::{eventually, expect_one, is_realtime, Sleeper, LONG, MOMENT};
-use anyhow::{ensure, Context as _, Result};
-use repoll::EventFlags;
+use crate::prelude::*;
+use crate::support::{is_realtime, Sleeper};
 use repoll_testkit::file_kinds::{Source, KINDS};
-use repoll_testkit::files::{self, read_all, signal};
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use repoll_trace::record::{Context, Record};
 use repoll_trace::tracefs::Session;
-use std::os::fd::AsRawFd;
-use std::thread::{scope, sleep};
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("contexts":

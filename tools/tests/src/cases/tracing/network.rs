@@ -2,20 +2,12 @@
 //! Real packets, from outside the guest, over virtio-net: repoll-peer sends them.
 
 use crate::cases::tracing::contexts::{check_context, recording};
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use crate::support::{eventually, expect_one, LONG};
-use anyhow::{ensure, Context as _, Result};
-use repoll::EventFlags;
+use crate::prelude::*;
 use repoll_peer::Peer;
-use repoll_testkit::files::read_all;
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
-use repoll_testkit::skip::skip;
 use repoll_trace::record::Context;
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
-use std::thread::scope;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("network":

@@ -2,24 +2,16 @@
 //! repoll-trace: what it records, and what it leaves behind.
 
 use crate::cases::source::device::open;
-use crate::registry::{repoll_only, Test};
-use crate::support::eventually;
-use anyhow::{ensure, Context as _, Result};
-use repoll::{EventFlags, Instance, PollFd, PollFlags};
-use repoll_testkit::files;
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
-use repoll_testkit::processes;
+use crate::prelude::*;
+use repoll::{Instance, PollFd, PollFlags};
 use repoll_testkit::threads::this_thread;
 use repoll_trace::dat;
 use repoll_trace::record::{Record, Trace};
 use repoll_trace::tracefs::Session;
 use std::fs;
 use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread::scope;
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("tracing":

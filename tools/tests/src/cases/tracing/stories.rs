@@ -5,13 +5,9 @@
 
 use crate::cases::source::feeds::{interface, TYPE};
 use crate::cases::tracing::contexts::context_of_timers;
-use crate::registry::{repoll_only, Test};
-use crate::support::{eventually, LONG, MOMENT};
-use anyhow::{ensure, Result};
-use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
+use crate::prelude::*;
+use repoll::{FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
 use repoll_testkit::file_kinds::KINDS;
-use repoll_testkit::files::{self, read_all, signal};
-use repoll_testkit::multiplexer::{Multiplexer, Repoll};
 use repoll_testkit::threads::{number_of_call, this_thread};
 use repoll_trace::record::Context;
 use repoll_trace::recorder;
@@ -19,10 +15,7 @@ use repoll_trace::story::{self, Call, Called, Cause, Step, Story};
 use std::fs;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
-use std::thread::{scope, sleep};
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("stories":

@@ -4,21 +4,15 @@
 use super::contexts::{context_of_timers, name_of, recording};
 use super::tracepoints::{all, number, recorded};
 use crate::cases::source::feeds::{driver, interface, virtio_device, TYPE};
-use crate::registry::{repoll_only, Test};
-use crate::support::{eventually, expect_error, expect_one, Sleeper, LONG, MOMENT};
-use anyhow::{ensure, Context as _, Result};
-use repoll::{EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
+use crate::prelude::*;
+use crate::support::Sleeper;
+use repoll::{FdSet, Instance, PollFd, PollFlags, SelectSets, Source};
 use repoll_testkit::file_kinds::KINDS;
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 use repoll_testkit::signals::signalfd;
 use repoll_testkit::threads::{run_first, run_on, this_thread};
 use repoll_trace::record::Record;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
-use std::os::fd::AsRawFd;
-use std::thread::{scope, sleep};
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("tracepoint_fields":

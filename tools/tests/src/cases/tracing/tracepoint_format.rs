@@ -9,11 +9,8 @@
 use super::contexts::recording;
 use super::tracepoint_limits::watches_of_a_user;
 use super::{contexts, tracepoint_fields, tracepoint_limits, tracepoints};
-use crate::registry::{repoll_only, Test};
-use crate::settings;
+use crate::prelude::*;
 use crate::support::{has_kasan, is_realtime};
-use anyhow::{ensure, Context as _, Result};
-use repoll_testkit::skip::skip;
 use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
 use std::collections::BTreeSet;

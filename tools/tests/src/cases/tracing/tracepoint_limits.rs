@@ -2,16 +2,10 @@
 //! The tracepoint that tells which limit was hit.
 
 use super::tracepoints::{all, expect, expect_words, number, one, recorded};
-use crate::registry::{repoll_only, Test};
-use crate::support::expect_error;
-use anyhow::{ensure, Context as _, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, eventfds, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
+use crate::prelude::*;
 use repoll_testkit::watch_limit::WatchLimit;
 use repoll_trace::record::Record;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::thread::scope;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = while_loaded();

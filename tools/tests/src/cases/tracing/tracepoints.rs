@@ -2,18 +2,10 @@
 //! The tracepoints: that each one fires, and that its fields are right.
 
 use crate::cases::tracing::contexts::recording;
-use crate::registry::{repoll_only, Test};
-use crate::support::{expect_error, expect_one, LONG, MOMENT};
-use anyhow::{ensure, Context as _, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{self, eventfds, read_all, signal};
+use crate::prelude::*;
 use repoll_testkit::memory::Place;
-use repoll_testkit::multiplexer::{Epoll, Multiplexer, Repoll};
 use repoll_testkit::signals::{handle_signal, Thread};
 use repoll_trace::record::Record;
-use std::os::fd::AsRawFd;
-use std::thread::{scope, sleep};
-use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("tracepoints":
