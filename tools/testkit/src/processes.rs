@@ -44,6 +44,12 @@ impl Process {
         kill(self.0, signal)
     }
 
+    /// Kills it and waits for its end, as [`Process::wait`].
+    pub fn kill_and_wait(self) -> io::Result<i32> {
+        self.kill(libc::SIGKILL)?;
+        self.wait()
+    }
+
     /// Whether it ends within the limit.
     pub fn ends_within(self, limit: Duration) -> io::Result<bool> {
         poll_in(pidfd(self.0)?, limit)

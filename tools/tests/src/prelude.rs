@@ -3,7 +3,9 @@
 
 pub(crate) use crate::registry::{both, each, repoll_only, Test};
 pub(crate) use crate::settings;
-pub(crate) use crate::support::{eventually, expect_error, expect_none, expect_one, LONG, MOMENT};
+pub(crate) use crate::support::{
+    after, eventually, expect_error, expect_none, expect_one, watching_eventfd, LONG, MOMENT,
+};
 pub(crate) use anyhow::{ensure, Context as _, Result};
 pub(crate) use repoll::EventFlags;
 pub(crate) use repoll_testkit::files::{self, eventfds, read_all, signal};

@@ -35,8 +35,7 @@ fn of_child(wait: &impl Fn(Duration)) -> Result<Duration> {
         slack = find()?;
         Ok(slack.is_some())
     });
-    child.kill(libc::SIGKILL)?;
-    child.wait()?;
+    child.kill_and_wait()?;
     found?;
     Ok(slack.unwrap_or_default())
 }

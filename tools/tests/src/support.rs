@@ -9,6 +9,7 @@ use repoll_testkit::multiplexer::Multiplexer;
 use repoll_testkit::skip::skip;
 use repoll_testkit::threads;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -29,6 +30,28 @@ pub fn expect_one(m: &impl Multiplexer, data: u64) -> Result<EventFlags> {
         "the datum {data} is expected: {event:?}"
     );
     Ok(event.flags())
+}
+
+/// An instance that watches a new eventfd, with this datum.
+pub fn watching_eventfd<M: Multiplexer>(events: EventFlags, data: u64) -> io::Result<(M, OwnedFd)> {
+    let (m, fd) = (M::new()?, files::eventfd()?);
+    m.add(&fd, events, data)?;
+    Ok((m, fd))
+}
+
+/// Does `call`, and `act` in another thread when `delay` has passed.
+pub fn after<T, U: Send>(
+    delay: Duration,
+    act: impl FnOnce() -> U + Send,
+    call: impl FnOnce() -> T,
+) -> T {
+    scope(|threads| {
+        threads.spawn(|| {
+            sleep(delay);
+            act()
+        });
+        call()
+    })
 }
 
 /// Asserts that nothing is ready now.

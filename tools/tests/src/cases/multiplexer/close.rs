@@ -222,9 +222,7 @@ fn close_of_the_instance_before_its_files<M: Multiplexer>() -> Result<()> {
 
 /// The WAIT that goes on keeps the instance.
 fn close_of_the_instance_while_a_thread_waits<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     let number = m.as_raw_fd();
     let sleeper = Sleeper::default();
     let events = scope(|threads| {
@@ -296,8 +294,7 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
     })?;
     let events = files::poll(&ours, libc::POLLIN, crate::support::LONG)?;
     ensure!(events != 0, "the child does not get there");
-    child.kill(libc::SIGKILL)?;
-    ensure!(child.wait()? == -libc::SIGKILL);
+    ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     // The signal went with the child, so nothing is ready; the watches are there, and dead.
     for m in &instances {
         expect_none(m)?;

@@ -234,8 +234,7 @@ fn as_another_user(fds: &[OwnedFd], outsiders: usize) -> Result<processes::Proce
 }
 
 fn end(child: processes::Process) -> Result<()> {
-    child.kill(libc::SIGKILL)?;
-    child.wait()?;
+    child.kill_and_wait()?;
     Ok(())
 }
 

@@ -44,9 +44,7 @@ fn a_wrong_descriptor_is_ebadf<M: Multiplexer>() -> Result<()> {
 }
 
 fn a_wrong_operation_is_einval<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     for op in [0, 4, -1, 77, i32::MAX] {
         expect_error(m.ctl(op, fd.as_raw_fd(), EventFlags::IN, 2), libc::EINVAL)?;
     }
@@ -90,9 +88,7 @@ fn the_instance_itself_is_einval<M: Multiplexer>() -> Result<()> {
 }
 
 fn a_second_add_is_eexist<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     expect_error(m.add(&fd, EventFlags::OUT, 2), libc::EEXIST)?;
     expect_none(&m)?;
     signal(&fd)?;
@@ -118,9 +114,7 @@ fn wait_at<M: Multiplexer>(m: &M, place: Place<'_>, max: i32) -> std::io::Result
 }
 
 fn a_wrong_maxevents_is_einval<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     signal(&fd)?;
     // The array must end below the end of user space, however little of it is mapped.
     let page = Mapping::at(0x1000_0000_0000, memory::page_size())?;
@@ -155,9 +149,7 @@ fn a_kernel_address_for_the_events_is_efault<M: Multiplexer>() -> Result<()> {
 }
 
 fn an_unmapped_address_for_the_events_is_efault_when_ready<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     ensure!(wait_at(&m, Place::nowhere(4096), 1)? == 0);
     signal(&fd)?;
     expect_error(wait_at(&m, Place::nowhere(4096), 1), libc::EFAULT)?;

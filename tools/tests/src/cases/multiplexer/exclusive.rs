@@ -23,9 +23,7 @@ const STOP: u64 = u64::MAX;
 const INSTANCES: usize = 4;
 
 fn an_exclusive_watch_is_a_watch<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EXCLUSIVE, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EXCLUSIVE, 1)?;
     for _ in 0..3 {
         signal(&fd)?;
         ensure!(expect_one(&m, 1)? == EventFlags::IN);
@@ -140,9 +138,7 @@ fn a_shared_watch_beside_exclusive_ones_is_woken_too<M: Multiplexer>() -> Result
 }
 
 fn it_is_given_at_add_only<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     expect_error(m.modify(&fd, EXCLUSIVE, 2), libc::EINVAL)?;
     m.delete(&fd)?;
     m.add(&fd, EXCLUSIVE, 1)?;

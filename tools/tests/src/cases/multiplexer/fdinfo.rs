@@ -81,9 +81,7 @@ fn the_interest_list_is_shown<M: Multiplexer>() -> Result<()> {
 }
 
 fn closed_files_are_not_shown<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     drop(fd);
     let shown = watches(&m)?;
     ensure!(shown.is_empty(), "{shown:?}");

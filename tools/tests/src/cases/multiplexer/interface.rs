@@ -212,9 +212,7 @@ fn a_longer_argument_with_more_in_it_is_e2big() -> Result<()> {
 }
 
 fn the_first_version_of_wait_is_understood() -> Result<()> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
     signal(&fd)?;
     let mut event = Event::default();
     let wait = repoll_wait {

@@ -26,9 +26,7 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
 
 fn instance<M: Multiplexer>() -> Result<(M, OwnedFd)> {
     signals::handle_signal(libc::SIGUSR1, 0)?;
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     Ok((m, fd))
 }
 
@@ -91,9 +89,7 @@ fn kill_and_stop_cannot_be_blocked<M: Multiplexer>() -> Result<()> {
     sleep(2 * MOMENT);
     child.kill(libc::SIGSTOP)?;
     child.wait_stopped()?;
-    child.kill(libc::SIGKILL)?;
-    let status = child.wait()?;
-    ensure!(status == -libc::SIGKILL, "{status}");
+    ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     Ok(())
 }
 

@@ -63,13 +63,7 @@ fn an_outer_wait_is_woken<M: Multiplexer>() -> Result<()> {
     let instances = chain::<M>(2)?;
     let fd = files::eventfd()?;
     instances[0].add(&fd, EventFlags::IN, 1)?;
-    let events = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            signal(&fd)
-        });
-        instances[1].wait(4, None)
-    })?;
+    let events = after(3 * MOMENT, || signal(&fd), || instances[1].wait(4, None))?;
     ensure!(events.len() == 1 && events[0].data() == 101, "{events:?}");
     Ok(())
 }
@@ -79,13 +73,7 @@ fn a_chain_passes_an_event_all_the_way_up<M: Multiplexer>() -> Result<()> {
     let fd = files::eventfd()?;
     instances[0].add(&fd, EventFlags::IN, 1)?;
     for _ in 0..3 {
-        let events = scope(|threads| {
-            threads.spawn(|| {
-                sleep(MOMENT);
-                signal(&fd)
-            });
-            instances[4].wait(4, None)
-        })?;
+        let events = after(MOMENT, || signal(&fd), || instances[4].wait(4, None))?;
         ensure!(events.len() == 1 && events[0].data() == 104, "{events:?}");
         for (at, m) in (101..).zip(&instances[1..]) {
             expect_one(m, at)?;

@@ -31,16 +31,13 @@ fn a_duplicate_is_the_same_instance<M: Multiplexer>() -> Result<()> {
 }
 
 fn a_fork_shares_the_instance<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN | EventFlags::ET, 1)?;
     let child = processes::fork(|| match m.wait(4, Some(LONG)) {
         Ok(events) => events.len() as i32,
         Err(_) => 100,
     })?;
     signal(&fd)?;
-    let status = child.wait()?;
-    ensure!(status == 1, "{status}");
+    ensure!(child.wait()? == 1);
     // The child has had the edge.
     expect_none(&m)
 }
@@ -64,9 +61,7 @@ fn receive_descriptor(socket: &UnixStream) -> Result<OwnedFd> {
 
 fn an_instance_can_be_sent_to_another_descriptor_table<M: Multiplexer>() -> Result<()> {
     let (here, there) = UnixStream::pair()?;
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     let child = processes::fork(|| {
         let receive = || -> Result<()> {
             let m = M::from_descriptor(receive_descriptor(&there)?);
@@ -94,9 +89,7 @@ fn an_instance_can_be_sent_to_another_descriptor_table<M: Multiplexer>() -> Resu
 
 fn an_instance_in_flight_keeps_its_watches<M: Multiplexer>() -> Result<()> {
     let (here, there) = UnixStream::pair()?;
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     files::send_descriptor(&here, &m)?;
     drop(m);
     signal(&fd)?;
@@ -123,8 +116,7 @@ fn exec_closes_a_watched_file<M: Multiplexer>() -> Result<()> {
     let child = child_that_executes()?;
     drop(reader);
     eventually("exec has closed the file", || Ok(m.ready()?.is_empty()))?;
-    child.kill(libc::SIGKILL)?;
-    child.wait()?;
+    child.kill_and_wait()?;
     Ok(())
 }
 
@@ -143,7 +135,6 @@ fn exec_closes_an_instance<M: Multiplexer>() -> Result<()> {
     })?;
     signal(&fd)?;
     expect_none(&outer)?;
-    child.kill(libc::SIGKILL)?;
-    child.wait()?;
+    child.kill_and_wait()?;
     Ok(())
 }

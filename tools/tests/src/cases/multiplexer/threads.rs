@@ -20,9 +20,7 @@ const WAITERS: usize = 4;
 const STOP: u64 = u64::MAX;
 
 fn a_level_wakes_all_waiters<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     scope(|threads| {
         let waiters: Vec<_> = (0..WAITERS)
             .map(|_| threads.spawn(|| m.wait(4, None)))
@@ -173,13 +171,11 @@ fn add_while_another_thread_waits<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
     let fd = files::eventfd()?;
     signal(&fd)?;
-    let events = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            m.add(&fd, EventFlags::IN, 3)
-        });
-        m.wait(4, None)
-    })?;
+    let events = after(
+        3 * MOMENT,
+        || m.add(&fd, EventFlags::IN, 3),
+        || m.wait(4, None),
+    )?;
     ensure!(events.len() == 1 && events[0].data() == 3, "{events:?}");
     Ok(())
 }
@@ -189,13 +185,11 @@ fn mod_while_another_thread_waits<M: Multiplexer>() -> Result<()> {
     let fd = files::eventfd()?;
     signal(&fd)?;
     m.add(&fd, EventFlags::PRI, 3)?;
-    let events = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            m.modify(&fd, EventFlags::IN, 4)
-        });
-        m.wait(4, None)
-    })?;
+    let events = after(
+        3 * MOMENT,
+        || m.modify(&fd, EventFlags::IN, 4),
+        || m.wait(4, None),
+    )?;
     ensure!(events.len() == 1 && events[0].data() == 4, "{events:?}");
     Ok(())
 }

@@ -37,9 +37,7 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
 }
 
 fn zero_does_not_wait<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, _fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     for _ in 0..1000 {
         expect_none(&m)?;
     }
@@ -47,9 +45,7 @@ fn zero_does_not_wait<M: Multiplexer>() -> Result<()> {
 }
 
 fn a_timeout_is_a_lower_bound<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, _fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     for nanoseconds in [1, 1_000, 300_000, 1_000_000, 1_500_000, 50_000_000] {
         let timeout = Duration::from_nanos(nanoseconds);
         let begin = Instant::now();
@@ -62,16 +58,8 @@ fn a_timeout_is_a_lower_bound<M: Multiplexer>() -> Result<()> {
 }
 
 fn wait_until_event<M: Multiplexer>(timeout: Option<Duration>) -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
-    let events = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            signal(&fd)
-        });
-        m.wait(4, timeout)
-    })?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
+    let events = after(3 * MOMENT, || signal(&fd), || m.wait(4, timeout))?;
     ensure!(events.len() == 1, "{events:?}");
     Ok(())
 }
@@ -98,9 +86,7 @@ fn a_wait_for_nothing_times_out<M: Multiplexer>() -> Result<()> {
 
 fn interrupted<M: Multiplexer>(flags: i32) -> Result<()> {
     signals::handle_signal(libc::SIGUSR1, flags)?;
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     for timeout in [None, Some(2 * LONG)] {
         let over = AtomicBool::new(false);
         let (sender, receiver) = channel();
@@ -148,9 +134,7 @@ fn a_signal_with_restart_ends_the_wait_with_eintr<M: Multiplexer>() -> Result<()
 
 /// SIGURG is ignored unless there is a handler.
 fn a_signal_without_handler_does_not_end_the_wait<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     let (sender, receiver) = channel();
     let events = scope(|threads| {
         let waiter = threads.spawn(|| {
@@ -170,14 +154,12 @@ fn a_signal_without_handler_does_not_end_the_wait<M: Multiplexer>() -> Result<()
 }
 
 fn waiting_child<M: Multiplexer>() -> Result<(M, processes::Process)> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, _fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     let child = processes::fork(|| match m.wait(4, None) {
         Err(error) => error.raw_os_error().unwrap_or(0),
         Ok(_) => 0,
     })?;
-    // `fd` stays open in the child, and so does the watch.
+    // `_fd` stays open in the child, and so does the watch.
     crate::support::eventually_waits(child.0)?;
     Ok((m, child))
 }
@@ -187,16 +169,13 @@ fn a_stop_and_continue_ends_the_wait_with_eintr<M: Multiplexer>() -> Result<()> 
     child.kill(libc::SIGSTOP)?;
     child.wait_stopped()?;
     child.kill(libc::SIGCONT)?;
-    let status = child.wait()?;
-    ensure!(status == libc::EINTR, "{status}");
+    ensure!(child.wait()? == libc::EINTR);
     Ok(())
 }
 
 fn kill_ends_a_process_that_waits<M: Multiplexer>() -> Result<()> {
     let (_m, child) = waiting_child::<M>()?;
-    child.kill(libc::SIGKILL)?;
-    let status = child.wait()?;
-    ensure!(status == -libc::SIGKILL, "{status}");
+    ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     Ok(())
 }
 
@@ -205,25 +184,19 @@ fn kill_comes_before_an_event<M: Multiplexer>() -> Result<()> {
     // The child is on our CPU and comes after us, so it wakes to find both.
     threads::run_on(0)?;
     for trigger in [EventFlags::ET, EventFlags::ONESHOT, EventFlags::empty()] {
-        let m = M::new()?;
-        let fd = files::eventfd()?;
-        m.add(&fd, EventFlags::IN | trigger, 1)?;
+        let (m, fd) = watching_eventfd::<M>(EventFlags::IN | trigger, 1)?;
         let child = processes::fork(|| m.wait(4, None).map_or(0, |events| events.len() as i32))?;
         crate::support::eventually_waits(child.0)?;
         threads::run_first()?;
         signal(&fd)?;
-        child.kill(libc::SIGKILL)?;
-        let status = child.wait()?;
-        ensure!(status == -libc::SIGKILL, "{status}");
+        ensure!(child.kill_and_wait()? == -libc::SIGKILL);
         ensure!(m.ready_data()? == [1], "the event died with the process");
     }
     Ok(())
 }
 
 fn kill_ends_a_process_that_never_runs_out_of_events<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     signal(&fd)?;
     let child = processes::fork(|| loop {
         if m.wait(4, None).is_err() {
@@ -231,9 +204,7 @@ fn kill_ends_a_process_that_never_runs_out_of_events<M: Multiplexer>() -> Result
         }
     })?;
     sleep(MOMENT);
-    child.kill(libc::SIGKILL)?;
-    let status = child.wait()?;
-    ensure!(status == -libc::SIGKILL, "{status}");
+    ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     ensure!(m.ready_data()? == [1]);
     Ok(())
 }
@@ -249,9 +220,7 @@ fn the_timer_slack_is_the_tasks<M: Multiplexer>() -> Result<()> {
 fn the_other_waiter_gets_it<M: Multiplexer>() -> Result<bool> {
     // The children are on our CPU and come after us, so the one that is woken finds the signal too.
     threads::run_on(0)?;
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN | EventFlags::ET, 1)?;
     let wait = || m.wait(4, None).map_or(0, |events| events.len() as i32);
     let other = processes::fork(wait)?;
     crate::support::eventually_waits(other.0)?;
@@ -260,16 +229,13 @@ fn the_other_waiter_gets_it<M: Multiplexer>() -> Result<bool> {
     crate::support::eventually_waits(victim.0)?;
     threads::run_first()?;
     signal(&fd)?;
-    victim.kill(libc::SIGKILL)?;
-    ensure!(victim.wait()? == -libc::SIGKILL);
+    ensure!(victim.kill_and_wait()? == -libc::SIGKILL);
     let got = other.ends_within(if M::side() != Side::Kernel {
         LONG
     } else {
         25 * MOMENT
     })?;
-    other.kill(libc::SIGKILL)?;
-    let status = other.wait()?;
-    ensure!(status == if got { 1 } else { -libc::SIGKILL }, "{status}");
+    ensure!(other.kill_and_wait()? == if got { 1 } else { -libc::SIGKILL });
     Ok(got)
 }
 

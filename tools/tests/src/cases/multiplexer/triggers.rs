@@ -31,9 +31,7 @@ pub fn of<M: Multiplexer>() -> Vec<Test> {
 }
 
 fn level_is_reported_until_drained<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     signal(&fd)?;
     for _ in 0..5 {
         expect_one(&m, 1)?;
@@ -45,9 +43,7 @@ fn level_is_reported_until_drained<M: Multiplexer>() -> Result<()> {
 }
 
 fn edge_is_reported_once_per_change<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN | EventFlags::ET, 1)?;
     for _ in 0..3 {
         signal(&fd)?;
         expect_one(&m, 1)?;
@@ -70,9 +66,7 @@ fn edge_is_reported_at_add_when_ready<M: Multiplexer>() -> Result<()> {
 }
 
 fn oneshot_is_reported_once_until_mod<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN | EventFlags::ONESHOT, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
     expect_none(&m)?;
@@ -84,9 +78,7 @@ fn oneshot_is_reported_once_until_mod<M: Multiplexer>() -> Result<()> {
 }
 
 fn oneshot_event_while_disarmed_is_reported_after_mod<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN | EventFlags::ONESHOT, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
     read_all(&fd)?;
@@ -98,9 +90,7 @@ fn oneshot_event_while_disarmed_is_reported_after_mod<M: Multiplexer>() -> Resul
 
 fn oneshot_with_edge_is_armed_again_by_mod<M: Multiplexer>() -> Result<()> {
     let flags = EventFlags::IN | EventFlags::ONESHOT | EventFlags::ET;
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, flags, 1)?;
+    let (m, fd) = watching_eventfd::<M>(flags, 1)?;
     for _ in 0..3 {
         signal(&fd)?;
         expect_one(&m, 1)?;
@@ -114,9 +104,7 @@ fn oneshot_with_edge_is_armed_again_by_mod<M: Multiplexer>() -> Result<()> {
 }
 
 fn mod_looks_again_at_once<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::PRI, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::PRI, 1)?;
     signal(&fd)?;
     expect_none(&m)?;
     m.modify(&fd, EventFlags::IN, 1)?;
@@ -124,9 +112,7 @@ fn mod_looks_again_at_once<M: Multiplexer>() -> Result<()> {
 }
 
 fn mod_to_edge_reports_once_more<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN | EventFlags::ET, 1)?;
     signal(&fd)?;
     expect_one(&m, 1)?;
     expect_none(&m)?;
@@ -136,9 +122,7 @@ fn mod_to_edge_reports_once_more<M: Multiplexer>() -> Result<()> {
 }
 
 fn mod_changes_events_and_datum<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     signal(&fd)?;
     ensure!(expect_one(&m, 1)? == EventFlags::IN);
     m.modify(&fd, EventFlags::IN | EventFlags::OUT, 2)?;
@@ -150,9 +134,7 @@ fn mod_changes_events_and_datum<M: Multiplexer>() -> Result<()> {
 }
 
 fn del_ends_reports<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     m.delete(&fd)?;
     signal(&fd)?;
     expect_none(&m)?;

@@ -121,13 +121,7 @@ fn a_poll_of_an_instance_completes_when_something_gets_ready<M: Multiplexer>() -
         ring.poll(m.as_raw_fd(), false)?;
         ring.expect_none()?;
         // From another thread: the task that owns the poll must be woken.
-        scope(|threads| {
-            threads.spawn(|| {
-                sleep(MOMENT);
-                signal(&fd)
-            });
-            ring.0.submit_and_wait(1)
-        })?;
+        after(MOMENT, || signal(&fd), || ring.0.submit_and_wait(1))?;
         ensure!(!ring.next_poll()?, "it was to be one");
         expect_one(&m, 1)?;
         read_all(&fd)?;

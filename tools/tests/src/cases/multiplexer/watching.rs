@@ -22,9 +22,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn with_eventfd<M: Multiplexer>(events: EventFlags) -> Result<(M, OwnedFd)> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, events, 1)?;
+    let (m, fd) = watching_eventfd::<M>(events, 1)?;
     Ok((m, fd))
 }
 
@@ -64,13 +62,11 @@ fn poll_does_not_use_up_an_edge<M: Multiplexer>() -> Result<()> {
 
 fn poll_on_an_instance_is_woken<M: Multiplexer>() -> Result<()> {
     let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
-    let ready = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            signal(&fd)
-        });
-        files::poll(&m, libc::POLLIN, Duration::from_secs(3600))
-    })?;
+    let ready = after(
+        3 * MOMENT,
+        || signal(&fd),
+        || files::poll(&m, libc::POLLIN, Duration::from_secs(3600)),
+    )?;
     ensure!(ready == libc::POLLIN, "{ready}");
     Ok(())
 }
@@ -96,13 +92,7 @@ fn the_c_epoll_is_woken_by_an_instance<M: Multiplexer>() -> Result<()> {
     let (m, fd) = with_eventfd::<M>(EventFlags::IN)?;
     let outer = Epoll::new()?;
     outer.add(&m, EventFlags::IN, 2)?;
-    let events = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            signal(&fd)
-        });
-        outer.wait(4, None)
-    })?;
+    let events = after(3 * MOMENT, || signal(&fd), || outer.wait(4, None))?;
     ensure!(events.len() == 1 && events[0].data() == 2, "{events:?}");
     Ok(())
 }

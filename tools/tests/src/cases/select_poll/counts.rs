@@ -181,13 +181,11 @@ fn a_sleep_and_a_wake_up_are_counted() -> Result<()> {
     let fds = eventfds(2)?;
     let mut array = interest(&fds);
     let mut counts = Counts::default();
-    let ready = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            signal(&fds[1])
-        });
-        instance.poll_counted(&mut array, Some(LONG), &mut counts)
-    })?;
+    let ready = after(
+        3 * MOMENT,
+        || signal(&fds[1]),
+        || instance.poll_counted(&mut array, Some(LONG), &mut counts),
+    )?;
     ensure!(ready == 1);
     expect(
         &counts,
@@ -273,13 +271,11 @@ fn wait_counts_what_it_does() -> Result<()> {
     }
     ensure!(wait_counted(&m, 10, 1_000_000, &mut counts)? == 0);
     ensure!(counts.sleeps == 1 && counts.wakeups == 0 && counts.polled == 2);
-    let delivered = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            signal(&fds[50])
-        });
-        wait_counted(&m, 10, -1, &mut counts)
-    })?;
+    let delivered = after(
+        3 * MOMENT,
+        || signal(&fds[50]),
+        || wait_counted(&m, 10, -1, &mut counts),
+    )?;
     ensure!(delivered == 1);
     expect(
         &counts,
@@ -298,13 +294,11 @@ fn failures_are_counted() -> Result<()> {
     let number = signals::Thread::current();
     let mut counts = Counts::default();
     let mut array = [PollFd::new(&fd, PollFlags::IN)];
-    let result = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            number.kill(libc::SIGUSR1);
-        });
-        instance.poll_counted(&mut array, None, &mut counts)
-    });
+    let result = after(
+        3 * MOMENT,
+        || number.kill(libc::SIGUSR1),
+        || instance.poll_counted(&mut array, None, &mut counts),
+    );
     expect_error(result, libc::EINTR)?;
     ensure!(counts.passes == 2 && counts.sleeps == 1 && counts.wakeups == 0);
     Ok(())
@@ -339,9 +333,7 @@ fn counts_of_another_size() -> Result<()> {
 
 fn bad_counts_are_refused_before_anything_is_done() -> Result<()> {
     let ours = Ours::new()?;
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN | EventFlags::ET, 1)?;
     signal(&fd)?;
     let mut array = pollfds(&[fd.as_raw_fd()], libc::POLLIN);
     let mut set = set_of(&[fd.as_raw_fd()], 64);
@@ -421,13 +413,11 @@ fn the_tracepoints_say_the_same() -> Result<()> {
     let mut session = recording()?;
     let mut array = interest(&fds);
     let mut counts = Counts::default();
-    scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            signal(&fds[1])
-        });
-        instance.poll_counted(&mut array, Some(LONG), &mut counts)
-    })?;
+    after(
+        3 * MOMENT,
+        || signal(&fds[1]),
+        || instance.poll_counted(&mut array, Some(LONG), &mut counts),
+    )?;
     let mut set = FdSet::new();
     set.insert(&fds[0]);
     ensure!(

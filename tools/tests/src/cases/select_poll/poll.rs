@@ -281,13 +281,11 @@ fn a_hundred_thousand_descriptors<S: Side>() -> Result<()> {
     let numbers: Vec<_> = copies.iter().map(AsRawFd::as_raw_fd).collect();
     let mut fds = pollfds(&numbers, libc::POLLIN);
     ensure!(side.poll(&mut fds, Some(Duration::from_millis(1)))? == 0);
-    let ready = std::thread::scope(|threads| {
-        threads.spawn(|| {
-            std::thread::sleep(Duration::from_millis(300));
-            signal(&fd)
-        });
-        side.poll(&mut fds, Some(LONG))
-    })?;
+    let ready = after(
+        Duration::from_millis(300),
+        || signal(&fd),
+        || side.poll(&mut fds, Some(LONG)),
+    )?;
     // It may have come in the midst of a pass.
     ensure!(ready > 0 && ready <= COUNT, "{ready}");
     ensure!(side.poll(&mut fds, None)? == COUNT);

@@ -117,13 +117,11 @@ fn wakes<S: Scanner>(kind: &repoll_testkit::file_kinds::Kind) -> Result<()> {
             child.wait()?;
             found
         } else {
-            scope(|threads| {
-                threads.spawn(|| {
-                    sleep(MOMENT);
-                    means.trigger(number)
-                });
-                scanner.readable(&fds, Some(LONG))
-            })
+            after(
+                MOMENT,
+                || means.trigger(number),
+                || scanner.readable(&fds, Some(LONG)),
+            )
         }?;
         ensure!(found == [number], "{found:?}");
         source.drain()?;
@@ -189,13 +187,11 @@ fn what_is_left_of_the_timeout_is_written_back<S: Scanner>() -> Result<()> {
 fn a_timeout_of_centuries_does_not_overflow<S: Scanner>() -> Result<()> {
     let scanner = S::new()?;
     let fd = files::eventfd()?;
-    let found = scope(|threads| {
-        threads.spawn(|| {
-            sleep(3 * MOMENT);
-            signal(&fd)
-        });
-        scanner.readable(&[raw(&fd)], Some(Duration::from_nanos(i64::MAX as u64)))
-    })?;
+    let found = after(
+        3 * MOMENT,
+        || signal(&fd),
+        || scanner.readable(&[raw(&fd)], Some(Duration::from_nanos(i64::MAX as u64))),
+    )?;
     ensure!(found == [raw(&fd)]);
     Ok(())
 }
@@ -315,8 +311,7 @@ fn a_stop_and_continue_does_not_end_the_call<S: Scanner>() -> Result<()> {
             sleep(MOMENT);
         }
         signal(&fd)?;
-        let status = child.wait()?;
-        ensure!(status == 0, "{status}");
+        ensure!(child.wait()? == 0);
     }
     Ok(())
 }
@@ -334,8 +329,7 @@ fn a_stop_and_continue_leaves_the_time_limit<S: Scanner>() -> Result<()> {
         }
         Ok(over)
     })?;
-    let status = child.wait()?;
-    ensure!(status == 1, "{status}");
+    ensure!(child.wait()? == 1);
     Ok(())
 }
 
@@ -349,16 +343,13 @@ fn a_stop_and_continue_keeps_the_mask<S: Scanner>() -> Result<()> {
     child.kill(libc::SIGUSR1)?;
     sleep(2 * MOMENT);
     signal(&fd)?;
-    let status = child.wait()?;
-    ensure!(status == -libc::SIGUSR1, "{status}");
+    ensure!(child.wait()? == -libc::SIGUSR1);
     Ok(())
 }
 
 fn kill_ends_a_process_that_waits<S: Scanner>() -> Result<()> {
     let (_fd, child) = waiting_child::<S>(None, None)?;
-    child.kill(libc::SIGKILL)?;
-    let status = child.wait()?;
-    ensure!(status == -libc::SIGKILL, "{status}");
+    ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     Ok(())
 }
 
@@ -439,9 +430,7 @@ fn kill_and_stop_cannot_be_blocked<S: Scanner>() -> Result<()> {
     let (_fd, child) = waiting_child::<S>(None, Some((1..=64).collect()))?;
     child.kill(libc::SIGSTOP)?;
     child.wait_stopped()?;
-    child.kill(libc::SIGKILL)?;
-    let status = child.wait()?;
-    ensure!(status == -libc::SIGKILL, "{status}");
+    ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     Ok(())
 }
 
@@ -502,13 +491,11 @@ fn instances_can_be_watched<S: Scanner>() -> Result<()> {
     for round in 0..20 {
         ensure!(scanner.readable(&fds, NOW)?.is_empty(), "round {round}");
         for fds in [&fds[..1], &fds[1..2], &fds[2..], &fds[..]] {
-            let found = scope(|threads| {
-                threads.spawn(|| {
-                    sleep(Duration::from_millis(3));
-                    signal(&fd)
-                });
-                scanner.readable(fds, Some(LONG))
-            })?;
+            let found = after(
+                Duration::from_millis(3),
+                || signal(&fd),
+                || scanner.readable(fds, Some(LONG)),
+            )?;
             // The call may find the first one of those that are being woken.
             ensure!(!found.is_empty());
             ensure!(scanner.readable(fds, NOW)? == fds);

@@ -339,13 +339,11 @@ fn a_hundred_thousand_descriptors<S: Side>() -> Result<()> {
     let soon = Some(Duration::from_millis(1));
     ensure!(side.select(nfds, [Some(&mut set), None, None], soon)? == 0);
     set.copy_from_slice(&all);
-    let ready = std::thread::scope(|threads| {
-        threads.spawn(|| {
-            std::thread::sleep(Duration::from_millis(300));
-            signal(&fd)
-        });
-        side.select(nfds, [Some(&mut set), None, None], Some(LONG))
-    })?;
+    let ready = after(
+        Duration::from_millis(300),
+        || signal(&fd),
+        || side.select(nfds, [Some(&mut set), None, None], Some(LONG)),
+    )?;
     // It may have come in the midst of a pass.
     ensure!(ready > 0 && ready <= COUNT, "{ready}");
     set.copy_from_slice(&all);

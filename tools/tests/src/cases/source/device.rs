@@ -328,13 +328,11 @@ fn a_handler_interrupts_a_sleeping_reader() -> Result<()> {
     handle_signal(libc::SIGUSR1, 0)?;
     let source = Source::open()?;
     let main = Thread::current();
-    let result = scope(|threads| {
-        threads.spawn(move || {
-            sleep(3 * MOMENT);
-            main.kill(libc::SIGUSR1);
-        });
-        (&mut &source).read(&mut [0; 16])
-    });
+    let result = after(
+        3 * MOMENT,
+        move || main.kill(libc::SIGUSR1),
+        || (&mut &source).read(&mut [0; 16]),
+    );
     expect_error(result, libc::EINTR)?;
     source.set_nonblocking(true)?;
     ensure!(poll_now(&source)? == OUT);
@@ -364,8 +362,7 @@ fn a_killed_reader_is_gone() -> Result<()> {
     for _ in 0..20 {
         let child = fork(|| i32::from((&mut &source).read(&mut [0; 16]).is_ok()))?;
         sleep(MOMENT / 4);
-        child.kill(libc::SIGKILL)?;
-        ensure!(child.wait()? == -libc::SIGKILL);
+        ensure!(child.kill_and_wait()? == -libc::SIGKILL);
         // It has no claim on what comes.
         (&mut &source).write_all(b"for the living")?;
         ensure!((&mut &source).read(&mut buffer)? == 14);
@@ -429,8 +426,7 @@ fn a_source_can_be_sent_to_another_process() -> Result<()> {
     drop(source);
     (&ready).read_exact(&mut [0])?;
     ensure!(references() == before + 1, "{}", references());
-    child.kill(libc::SIGKILL)?;
-    ensure!(child.wait()? == -libc::SIGKILL);
+    ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     eventually("it is freed", || Ok(references() == before))?;
     // In flight to nobody, and its socket closed.
     let source = open()?;

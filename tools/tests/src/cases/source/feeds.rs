@@ -663,8 +663,7 @@ fn an_interface_that_moves_hangs_up() -> Result<()> {
         expect_error((&mut &source).read(&mut buffer), libc::ENODEV)
     });
     // The end of the namespace sends it back.
-    child.kill(libc::SIGKILL)?;
-    child.wait()?;
+    child.kill_and_wait()?;
     // A physical device comes home.
     let home = format!("/sys/bus/virtio/devices/{device}/net");
     eventually("the interface is back", || {

@@ -338,8 +338,7 @@ fn the_killed_leave_nothing_behind() -> Result<()> {
         for child in children {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             sleep(Duration::from_micros(u64::from(random >> 16) % 3000));
-            child.kill(libc::SIGKILL)?;
-            child.wait()?;
+            child.kill_and_wait()?;
         }
         // A process that was killed may take a moment to let go; the file is ours, so nothing
         // waits.

@@ -104,9 +104,7 @@ fn waiting_child<M: Multiplexer>(
 }
 
 fn with_eventfd<M: Multiplexer>() -> Result<(M, OwnedFd)> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN | EventFlags::ET, 1)?;
     Ok((m, fd))
 }
 
@@ -126,8 +124,7 @@ fn a_freeze_ends_the_wait_with_eintr<M: Multiplexer>() -> Result<()> {
     signal(&fd)?;
     sleep(MOMENT);
     group.freeze(false, LONG)?;
-    let status = child.wait()?;
-    ensure!(status == libc::EINTR, "{status}");
+    ensure!(child.wait()? == libc::EINTR);
     expect_one(&m, 1)?;
     expect_none(&m)
 }
@@ -137,9 +134,7 @@ fn a_frozen_process_is_killed_while_it_waits<M: Multiplexer>() -> Result<()> {
     let (m, fd) = with_eventfd::<M>()?;
     let child = waiting_child(&m, &group, errno)?;
     group.freeze(true, LONG)?;
-    child.kill(libc::SIGKILL)?;
-    let status = child.wait()?;
-    ensure!(status == -libc::SIGKILL, "{status}");
+    ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
 }
@@ -169,8 +164,7 @@ fn events_come_through_a_freeze<M: Multiplexer>() -> Result<()> {
         if !before {
             signal(&fd)?;
         }
-        let status = child.wait()?;
-        ensure!(status == 1, "{status}");
+        ensure!(child.wait()? == 1);
     }
     Ok(())
 }

@@ -72,9 +72,7 @@ fn errors_are_as_for_the_others<M: Multiplexer>() -> Result<()> {
 }
 
 fn an_array_that_is_not_mapped_is_efault<M: Multiplexer>() -> Result<()> {
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN | EventFlags::ET, 1)?;
     signal(&fd)?;
     for address in [0, 4096, 0xffff_f000] {
         // SAFETY: nothing is mapped there.

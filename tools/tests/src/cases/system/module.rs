@@ -33,9 +33,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 pub fn works() -> Result<()> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
 }
@@ -59,9 +57,7 @@ fn refused() -> Result<()> {
 
 fn stays_while_an_instance_is_open() -> Result<()> {
     let _reload = Reload::later()?;
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
     refused()?;
     signal(&fd)?;
     expect_one(&m, 1)?;

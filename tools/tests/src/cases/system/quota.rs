@@ -147,9 +147,7 @@ fn each_way_to_end_a_watch_gives_it_back<M: Multiplexer>() -> Result<()> {
 
 fn a_failed_add_is_not_counted<M: Multiplexer>() -> Result<()> {
     let _limit = limited::<M>()?;
-    let m = M::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<M>(EventFlags::IN, 1)?;
     let directory = std::fs::File::open("/")?;
     for _ in 0..100 {
         expect_error(m.add(&fd, EventFlags::IN, 1), libc::EEXIST)?;

@@ -185,9 +185,7 @@ fn the_module_goes_while_files_close() -> Result<()> {
         round += 1;
     }
     bystander.kill()?;
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
     signal(&fd)?;
     expect_one(&m, 1).map(drop)
 }
@@ -212,9 +210,7 @@ fn gaps(records: &[Record], thread: i32) -> (usize, usize) {
 /// A consumer of a higher priority, on the producer's CPU, that wants to remove the item then would
 /// wait for a push that can't come before it stops to wait.
 fn a_callback_is_not_preempted_before_its_push() -> Result<()> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN | EventFlags::ET, 1)?;
     run_on(0)?;
     let producer = this_thread();
     let mut session = Session::new()?;

@@ -125,8 +125,7 @@ fn a_killed_holder_ends_its_instances() -> Result<()> {
     crate::support::eventually_waits(child.0)?;
     ensure!(on.device().status()?.instances == 2);
     on.device().set(Policy::Off)?;
-    child.kill(libc::SIGKILL)?;
-    ensure!(child.wait()? == -libc::SIGKILL);
+    ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     eventually_hooked(on.device(), Hooks::empty())
 }
 

@@ -290,9 +290,7 @@ fn each_way_out_of_the_interest_list_is_named() -> Result<()> {
 }
 
 fn an_event_in_the_queue_wakes_nobody_twice() -> Result<()> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
     let mut session = recording()?;
     for _ in 0..10 {
         signal(&fd)?;

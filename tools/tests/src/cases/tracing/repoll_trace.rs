@@ -218,9 +218,7 @@ fn what_is_lost_is_counted() -> Result<()> {
     let mut session = Session::spooled(64, &std::env::temp_dir())?;
     session.enable("repoll", "repoll_callback")?;
     session.start()?;
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (_m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
     const COUNT: u64 = 20_000;
     for _ in 0..COUNT {
         repoll_testkit::files::signal(&fd)?;

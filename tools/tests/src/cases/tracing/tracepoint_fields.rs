@@ -279,9 +279,7 @@ fn a_callback_in_an_interrupt_calls_the_outer_one_there() -> Result<()> {
 /// One CPU for both, so that the waiter that is woken can't run before somebody else has taken what
 /// it was woken for.
 fn a_waiter_who_comes_too_late_finds_nothing() -> Result<()> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ET, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN | EventFlags::ET, 1)?;
     let sleeper = Sleeper::default();
     let records = recorded(|| {
         scope(|threads| {

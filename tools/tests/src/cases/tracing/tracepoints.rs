@@ -159,9 +159,7 @@ fn an_item_comes_changes_and_goes() -> Result<()> {
 }
 
 fn a_failed_change_is_told() -> Result<()> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
     let records = recorded(|| expect_error(m.add(&fd, EventFlags::OUT, 7), libc::EEXIST))?;
     let ctl = one(&records, "ctl")?;
     expect_words(ctl, &[("op", "ADD")])?;
@@ -228,9 +226,7 @@ fn a_poll_says_what_the_file_said() -> Result<()> {
 /// The records of a case: an eventfd, watched with `events`, is triggered while a waiter sleeps, or
 /// not.
 fn triggered(events: EventFlags, with_waiter: bool) -> Result<Vec<Record>> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, events, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(events, 1)?;
     recorded(|| {
         scope(|threads| {
             let waiter = with_waiter.then(|| threads.spawn(|| m.wait(1, Some(LONG))));
@@ -347,9 +343,7 @@ fn what_is_left_wakes_the_next_waiter() -> Result<()> {
     // then passes the rest on: that may be so or so. With level-triggered items it must be.
     ensure!(all(&records, "deliver").len() == 2);
     let records = {
-        let m = Repoll::new()?;
-        let fd = files::eventfd()?;
-        m.add(&fd, EventFlags::IN, 1)?;
+        let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
         recorded(|| {
             scope(|threads| {
                 let waiters: Vec<_> = (0..2)
@@ -374,29 +368,18 @@ fn what_is_left_wakes_the_next_waiter() -> Result<()> {
 }
 
 fn a_waiter_says_why_it_is_awake() -> Result<()> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
     handle_signal(libc::SIGUSR1, 0)?;
     let records = recorded(|| {
         let events = m.wait(7, Some(Duration::from_micros(500)))?;
         ensure!(events.is_empty());
         let waiter = Thread::current();
-        scope(|threads| {
-            threads.spawn(move || {
-                sleep(5 * MOMENT);
-                waiter.kill(libc::SIGUSR1);
-            });
-            expect_error(m.wait(8, None), libc::EINTR)
-        })?;
-        scope(|threads| {
-            threads.spawn(|| {
-                sleep(5 * MOMENT);
-                signal(&fd)
-            });
-            expect_one(&m, 1)
-        })
-        .map(drop)
+        after(
+            5 * MOMENT,
+            move || waiter.kill(libc::SIGUSR1),
+            || expect_error(m.wait(8, None), libc::EINTR),
+        )?;
+        after(5 * MOMENT, || signal(&fd), || expect_one(&m, 1)).map(drop)
     })?;
     let ep = number(
         one(&records, "add").or_else(|_| one(&records, "callback"))?,
@@ -452,9 +435,7 @@ fn a_scan_counts() -> Result<()> {
 }
 
 fn what_cannot_be_copied_goes_back() -> Result<()> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN, 1)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN, 1)?;
     signal(&fd)?;
     let records = recorded(|| {
         let result = m.wait_at(Place::nowhere(16), 1, Some(LONG));
@@ -470,9 +451,7 @@ fn what_cannot_be_copied_goes_back() -> Result<()> {
 }
 
 fn oneshot_disarms() -> Result<()> {
-    let m = Repoll::new()?;
-    let fd = files::eventfd()?;
-    m.add(&fd, EventFlags::IN | EventFlags::ONESHOT, 9)?;
+    let (m, fd) = watching_eventfd::<Repoll>(EventFlags::IN | EventFlags::ONESHOT, 9)?;
     let records = recorded(|| {
         signal(&fd)?;
         expect_one(&m, 9).map(drop)
