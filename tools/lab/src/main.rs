@@ -7,6 +7,7 @@ mod claim;
 mod claims;
 mod multiplexer;
 mod page;
+mod prelude;
 mod rare_calls;
 mod recording;
 mod ring;

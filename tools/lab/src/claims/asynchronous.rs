@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Asynchronous I/O: the kernel waits, copies, and reports the completion.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER};
+use crate::prelude::*;
 use crate::rare_calls::has_aio;
-use crate::recording::record_story;
 use crate::ring::Ring;
-use anyhow::{ensure, Result};
-use repoll::{EventFlags, Source};
-use repoll_testkit::files::{block, bytes_left, pipe, read, write};
-use repoll_testkit::side::Side;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use repoll::Source;
+use repoll_testkit::files::{block, bytes_left};
+use std::os::fd::BorrowedFd;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Blocking and non-blocking reads.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::prelude::*;
 use crate::rare_calls::sleeps;
-use crate::recording::record_story;
-use crate::threads::start;
-use anyhow::{ensure, Result};
 use repoll::Source;
-use repoll_testkit::files::{self, pipe, read, write};
-use repoll_testkit::side::Side;
+use repoll_testkit::files;
 use repoll_trace::record::Trace;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::scope;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {

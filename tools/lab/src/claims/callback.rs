@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The callback that runs when a watched file becomes ready.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
-use crate::recording::record_story;
-use crate::threads::start;
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{pipe, read, write};
-use repoll_testkit::side::Side;
+use crate::prelude::*;
 use repoll_testkit::threads::this_thread;
 use repoll_trace::record::{Record, Trace};
-use std::thread::scope;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {

@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! epoll_create, and the instance that it makes.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
+use crate::prelude::*;
 use crate::rare_calls::epoll_create_of;
-use crate::recording::record_story;
-use crate::threads::start;
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
 use repoll_testkit::descriptor::Number;
-use repoll_testkit::files::{eventfd, eventfds, signal};
 use repoll_testkit::memory::map_file;
 use repoll_testkit::multiplexer::{Epoll, Multiplexer as _};
 use repoll_testkit::scanner::{pollfds, Kernel, Side as _};
-use repoll_testkit::side::Side;
 use std::fs;
-use std::os::fd::AsRawFd;
-use std::thread::scope;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! epoll_ctl, and the files that can be watched.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::{Multiplexer, NOW};
-use crate::recording::{count, record_events, times};
+use crate::prelude::*;
+use crate::recording::{count, times};
 use crate::shortest::shortest;
-use anyhow::Result;
-use repoll::{EventFlags, Source};
-use repoll_testkit::files::{eventfd, eventfd_of, eventfds};
+use repoll::Source;
 use repoll_testkit::limits::allow_files;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 
 pub fn mechanism() -> Mechanism {

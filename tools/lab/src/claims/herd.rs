@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Many waiters for one event.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::record_story;
-use crate::threads::{start, A_MOMENT, PATIENCE};
-use anyhow::Result;
-use repoll::EventFlags;
-use repoll_testkit::files::{eventfd, signal};
-use repoll_testkit::side::Side;
-use std::io::ErrorKind;
-use std::os::fd::{AsRawFd, OwnedFd};
+use crate::prelude::*;
+use crate::threads::{A_MOMENT, PATIENCE};
 use std::sync::mpsc::channel;
-use std::thread::scope;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {

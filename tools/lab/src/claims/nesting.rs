@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Instances that watch instances.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
-use crate::recording::record_story;
-use crate::threads::start;
-use anyhow::Result;
-use repoll::EventFlags;
-use repoll_testkit::files::{eventfd, eventfd_of, read, signal};
-use repoll_testkit::side::Side;
-use std::thread::scope;
+use crate::prelude::*;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! poll(2) and its array of descriptors.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
-use crate::multiplexer::{Call, Multiplexer, Scanner, NOW};
-use anyhow::{bail, Result};
-use repoll::{EventFlags, Instance, PollFd, PollFlags};
-use repoll_testkit::files::{copies, eventfd, eventfd_of, eventfds};
+use crate::multiplexer::{Call, Scanner};
+use crate::prelude::*;
+use repoll::{Instance, PollFd, PollFlags};
+use repoll_testkit::files::copies;
 use repoll_testkit::limits::allow_files;
 use repoll_testkit::scanner::{pollfds, Kernel, Side as _};
-use repoll_testkit::side::Side;
-use std::os::fd::AsRawFd;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {

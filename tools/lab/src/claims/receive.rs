@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The path of a packet from the NIC to the callbacks.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER};
-use crate::recording::{record_story, times};
-use crate::threads::start;
-use anyhow::{ensure, Context as _, Result};
-use repoll::EventFlags;
+use crate::prelude::*;
+use crate::recording::times;
 use repoll_peer::Peer;
-use repoll_testkit::side::Side;
 use repoll_testkit::skip::skip;
 use repoll_trace::record::{Context, Trace};
 use repoll_trace::story::{self, Cause, Protocol};
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
-use std::thread::scope;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The experiments that select and poll share: both poll all files on each call.
 
-use crate::claim::{Finding, Verdict};
-use crate::multiplexer::{Call, Multiplexer, Scanner, FOR_EVER, NOW};
-use crate::recording::{count, record_events, record_story, times};
+use crate::multiplexer::{Call, Scanner};
+use crate::prelude::*;
+use crate::recording::{count, times};
 use crate::shortest::shortest;
-use crate::threads::start;
-use anyhow::{ensure, Result};
-use repoll::{Counts, EventFlags, Source};
-use repoll_testkit::files::{dup_from, eventfd};
+use repoll::{Counts, Source};
+use repoll_testkit::files::dup_from;
 use repoll_testkit::limits::allow_files;
 use repoll_testkit::memory::{Mapping, Place};
 use repoll_testkit::scanner::{self, Kernel, Mask, Ours};
-use repoll_testkit::side::Side;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
-use std::thread::scope;
+use std::os::fd::RawFd;
 
 const FEW: usize = 10;
 const MANY: usize = 200;

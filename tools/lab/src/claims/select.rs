@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! select(2) and its sets of bits.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
-use crate::multiplexer::{Call, NOW};
-use anyhow::{Context, Result};
+use crate::multiplexer::Call;
+use crate::prelude::*;
 use repoll::{FdSet, Instance, SelectSets};
-use repoll_testkit::files::{dup_from, eventfd, eventfd_of};
+use repoll_testkit::files::dup_from;
 use repoll_testkit::limits::allow_files;
 use repoll_testkit::scanner::{is_in, set_of, Kernel, Side as _};
-use repoll_testkit::side::Side;
 use std::fs;
-use std::os::fd::AsRawFd;
 
 pub fn mechanism() -> Mechanism {
     Mechanism {

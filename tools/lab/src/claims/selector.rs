@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Event loops, and the bugs of the articles' own programs.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
-use crate::recording::record_story;
-use crate::threads::{start, Actor, A_MOMENT};
-use anyhow::{ensure, Result};
-use repoll::EventFlags;
-use repoll_testkit::files::{eventfd, signal};
-use repoll_testkit::side::Side;
+use crate::prelude::*;
+use crate::threads::{Actor, A_MOMENT};
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{scope, sleep};
+use std::thread::sleep;
 use std::time::Duration;
 
 pub fn mechanism() -> Mechanism {

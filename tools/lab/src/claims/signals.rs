@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Signal-driven I/O: a signal when a file is ready.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
+use crate::prelude::*;
 use crate::rare_calls::send_sigio;
-use crate::recording::record_story;
-use anyhow::Result;
 use repoll::Source;
-use repoll_testkit::files::{bytes_left, read, write};
-use repoll_testkit::side::Side;
+use repoll_testkit::files::bytes_left;
 use repoll_testkit::signals::{next_signal, signalfd};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 
 pub fn mechanism() -> Mechanism {

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Level-triggered, edge-triggered and one-shot reports.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
-use crate::multiplexer::{Multiplexer, NOW};
-use crate::recording::record_story;
-use anyhow::Result;
-use repoll::EventFlags;
-use repoll_testkit::files::{pipe, read, write};
-use std::io::ErrorKind;
+use crate::prelude::*;
 use std::os::unix::net::UnixStream;
 
 pub fn mechanism() -> Mechanism {

@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! epoll_wait.
 
-use crate::claim::{Claim, Finding, Mechanism, Verdict};
 use crate::claims::scanning;
-use crate::multiplexer::{Multiplexer, FOR_EVER, NOW};
+use crate::prelude::*;
 use crate::rare_calls::sleeps;
-use crate::recording::record_story;
-use crate::threads::start;
-use anyhow::{bail, Result};
-use repoll::{Event, EventFlags};
-use repoll_testkit::files::{eventfd, eventfd_of, read, signal};
+use repoll::Event;
 use repoll_testkit::memory::Mapping;
-use repoll_testkit::side::Side;
 use repoll_testkit::signals::{handle_signal, kill_thread};
 use repoll_trace::record::{Context, Trace};
 use std::collections::HashSet;
-use std::io::ErrorKind;
-use std::thread::scope;
 use std::time::Duration;
 
 pub fn mechanism() -> Mechanism {
