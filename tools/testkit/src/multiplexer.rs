@@ -100,6 +100,20 @@ pub trait Multiplexer: AsFd + AsRawFd + Send + Sync + 'static {
         self.ctl(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), events, data)
     }
 
+    /// Begins to watch all of these, with the same datum.
+    fn add_all<'a, F: AsRawFd + 'a>(
+        &self,
+        fds: impl IntoIterator<Item = &'a F>,
+        events: EventFlags,
+        data: u64,
+    ) -> io::Result<()>
+    where
+        Self: Sized,
+    {
+        fds.into_iter()
+            .try_for_each(|fd| self.add(fd, events, data))
+    }
+
     /// Changes what is watched for.
     fn modify(&self, fd: &dyn AsRawFd, events: EventFlags, data: u64) -> io::Result<()> {
         self.ctl(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), events, data)

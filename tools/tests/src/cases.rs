@@ -8,19 +8,16 @@ mod system;
 mod takeover;
 mod tracing;
 
-use crate::registry::Test;
+use crate::registry::{of_all, Test};
 
 /// All tests, the simple ones first.
 pub fn all() -> Vec<Test> {
-    [
+    of_all(&[
         multiplexer::tests,
         select_poll::tests,
         tracing::tests,
         source::tests,
         system::tests,
         takeover::tests,
-    ]
-    .into_iter()
-    .flat_map(|subject: fn() -> Vec<Test>| subject())
-    .collect()
+    ])
 }

@@ -5,6 +5,7 @@
 //! nanosecond each, on its one CPU: a figure is the same on every machine and under every load. It
 //! says nothing about time (cache misses, locks, other CPUs).
 
+use crate::support::join;
 use anyhow::{bail, ensure, Context, Result};
 use repoll_testkit::files;
 use repoll_testkit::processes;
@@ -109,7 +110,7 @@ where
         }
         let done = body();
         over.store(true, SeqCst);
-        let seen = watching.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        let seen = join(watching)?;
         done?;
         seen
     })

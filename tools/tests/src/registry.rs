@@ -66,6 +66,16 @@ impl Test {
     }
 }
 
+/// All tests of these themes, in this order.
+pub fn of_all(themes: &[fn() -> Vec<Test>]) -> Vec<Test> {
+    themes.iter().flat_map(|theme| theme()).collect()
+}
+
+/// Tests with another time limit.
+pub fn within(seconds: u64, tests: Vec<Test>) -> Vec<Test> {
+    tests.into_iter().map(|test| test.within(seconds)).collect()
+}
+
 /// The tests of the kernel's calls, under names that say which way these go.
 pub fn of_the_kernels_calls(way: Way, tests: Vec<Test>) -> Vec<Test> {
     let renamed = |mut test: Test| {
@@ -136,8 +146,12 @@ macro_rules! each {
     };
 }
 
-/// Tests of what repoll alone has: `repoll_only!("theme": body, body…)`.
+/// Tests of what repoll alone has: `repoll_only!("theme": body, body…)`; with another time limit:
+/// `repoll_only!("theme" within SECONDS: body, body…)`.
 macro_rules! repoll_only {
+    ($theme:literal within $seconds:literal: $($body:tt)+) => {
+        $crate::registry::within($seconds, $crate::registry::repoll_only!($theme: $($body)+))
+    };
     ($theme:literal: $($body:ident),+ $(,)?) => {
         vec![$($crate::registry::Test::new(
             concat!($theme, ".", stringify!($body), "/repoll"),

@@ -11,7 +11,7 @@ use repoll_testkit::threads;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
-use std::thread::{scope, sleep};
+use std::thread::{scope, sleep, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// Long enough for anything that must happen; a test that waits for it has failed.
@@ -52,6 +52,11 @@ pub fn after<T, U: Send>(
         });
         call()
     })
+}
+
+/// Waits for the end of a thread; its panic is an error.
+pub fn join<T>(thread: ScopedJoinHandle<'_, T>) -> Result<T> {
+    thread.join().map_err(|_| anyhow::anyhow!("panic"))
 }
 
 /// Asserts that nothing is ready now.
@@ -131,7 +136,7 @@ pub fn while_waiting<M: Multiplexer>(
         let done = sleeper.eventually_waits().and_then(|()| body());
         sleep(MOMENT);
         signal(&stop)?;
-        let events = waiter.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        let events = join(waiter)?;
         done?;
         events.context("WAIT in the other thread")
     })?;

@@ -20,11 +20,11 @@ pub mod triggers;
 pub mod uring;
 pub mod watching;
 
-use crate::registry::Test;
+use crate::registry::{of_all, Test};
 
 /// All tests of this subject, the simple ones first.
 pub fn tests() -> Vec<Test> {
-    [
+    of_all(&[
         file_kinds::tests,
         triggers::tests,
         delivery::tests,
@@ -43,8 +43,5 @@ pub fn tests() -> Vec<Test> {
         threads::tests,
         references::tests,
         close::tests,
-    ]
-    .into_iter()
-    .flat_map(|theme: fn() -> Vec<Test>| theme())
-    .collect()
+    ])
 }

@@ -6,12 +6,9 @@ pub mod poll;
 pub mod scan;
 pub mod select;
 
-use crate::registry::Test;
+use crate::registry::{of_all, Test};
 
 /// All tests of this subject, the simple ones first.
 pub fn tests() -> Vec<Test> {
-    [scan::tests, poll::tests, select::tests, counts::tests]
-        .into_iter()
-        .flat_map(|theme: fn() -> Vec<Test>| theme())
-        .collect()
+    of_all(&[scan::tests, poll::tests, select::tests, counts::tests])
 }

@@ -7,18 +7,15 @@ pub mod limits;
 pub mod models;
 pub mod stress;
 
-use crate::registry::Test;
+use crate::registry::{of_all, Test};
 
 /// All tests of this subject, the simple ones first.
 pub fn tests() -> Vec<Test> {
-    [
+    of_all(&[
         device::tests,
         models::tests,
         feeds::tests,
         limits::tests,
         stress::tests,
-    ]
-    .into_iter()
-    .flat_map(|theme: fn() -> Vec<Test>| theme())
-    .collect()
+    ])
 }

@@ -12,11 +12,11 @@ pub mod quota;
 pub mod realtime;
 pub mod stress;
 
-use crate::registry::Test;
+use crate::registry::{of_all, Test};
 
 /// All tests of this subject, the simple ones first.
 pub fn tests() -> Vec<Test> {
-    [
+    of_all(&[
         compat::tests,
         cgroup::tests,
         leaks::tests,
@@ -27,8 +27,5 @@ pub fn tests() -> Vec<Test> {
         realtime::tests,
         module::tests,
         ftrace::tests,
-    ]
-    .into_iter()
-    .flat_map(|theme: fn() -> Vec<Test>| theme())
-    .collect()
+    ])
 }

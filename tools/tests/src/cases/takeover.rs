@@ -10,18 +10,14 @@ pub mod races;
 mod setup;
 pub mod stages;
 
-use crate::registry::Test;
+use crate::registry::{of_all, Test};
 
 /// All tests of this subject, the simple ones first.
 pub fn tests() -> Vec<Test> {
-    [
+    of_all(&[
         policy::tests,
         calls::tests,
         ends::tests,
         races::tests,
-        stages::tests,
-    ]
-    .into_iter()
-    .flat_map(|theme: fn() -> Vec<Test>| theme())
-    .collect()
+        stages::tests,])
 }

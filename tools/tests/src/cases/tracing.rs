@@ -10,11 +10,11 @@ pub mod tracepoint_format;
 pub mod tracepoint_limits;
 pub mod tracepoints;
 
-use crate::registry::Test;
+use crate::registry::{of_all, Test};
 
 /// All tests of this subject, the simple ones first.
 pub fn tests() -> Vec<Test> {
-    [
+    of_all(&[
         contexts::tests,
         tracepoints::tests,
         tracepoint_fields::tests,
@@ -23,8 +23,5 @@ pub fn tests() -> Vec<Test> {
         repoll_trace::tests,
         stories::tests,
         network::tests,
-    ]
-    .into_iter()
-    .flat_map(|theme: fn() -> Vec<Test>| theme())
-    .collect()
+    ])
 }

@@ -5,7 +5,6 @@ use crate::prelude::*;
 use crate::support::{while_waiting, Sleeper};
 use repoll_testkit::file_kinds::{Kind, Source, KINDS};
 use repoll_testkit::files::send_descriptor;
-use repoll_testkit::signals;
 use std::os::unix::net::UnixStream;
 
 pub fn tests() -> Vec<Test> {
@@ -235,10 +234,7 @@ fn close_of_the_instance_while_a_thread_waits<M: Multiplexer>() -> Result<()> {
         let other = files::eventfd()?;
         files::dup_onto(&other, number)?;
         signal(&fd)?;
-        waiter
-            .join()
-            .map_err(|_| anyhow::anyhow!("panic"))?
-            .map_err(anyhow::Error::from)
+        join(waiter)?.map_err(anyhow::Error::from)
     })?;
     ensure!(events.len() == 1, "{events:?}");
     Ok(())

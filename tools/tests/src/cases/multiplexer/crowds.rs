@@ -41,9 +41,7 @@ fn watching(count: usize) -> Result<(Repoll, Vec<OwnedFd>)> {
     let fd = files::eventfd()?;
     let mut copies = files::copies(&fd, count - 1)?;
     copies.push(fd);
-    for copy in &copies {
-        m.add(copy, EventFlags::IN, 1)?;
-    }
+    m.add_all(&copies, EventFlags::IN, 1)?;
     Ok((m, copies))
 }
 
@@ -125,9 +123,7 @@ fn another_instance_of_the_user_is_counted_too() -> Result<()> {
     }
     let other = Repoll::new()?;
     let copies = files::copies(&fds[0], 3)?;
-    for copy in &copies[..2] {
-        other.add(copy, EventFlags::IN, 1)?;
-    }
+    other.add_all(&copies[..2], EventFlags::IN, 1)?;
     expect_error(other.add(&copies[2], EventFlags::IN, 1), libc::ENOSPC)?;
     drop(outsiders.pop());
     other.add(&copies[2], EventFlags::IN, 1).map_err(Into::into)
@@ -244,9 +240,7 @@ fn a_user_cannot_use_up_the_watches_of_a_shared_file() -> Result<()> {
     let copies = files::copies(&fd, WATCHES)?;
     let child = as_another_user(&copies, 0)?;
     let m = Repoll::new()?;
-    for copy in &copies {
-        m.add(copy, EventFlags::IN, 1)?;
-    }
+    m.add_all(&copies, EventFlags::IN, 1)?;
     expect_error(m.add(&fd, EventFlags::IN, 1), libc::ENOSPC)?;
     signal(&fd)?;
     let events = m.wait(WATCHES, None)?.len();

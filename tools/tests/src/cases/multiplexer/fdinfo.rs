@@ -4,7 +4,6 @@
 use crate::prelude::*;
 use rustix::thread::CapabilitySet;
 use std::collections::BTreeMap;
-use std::fs;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = both!("fdinfo":
@@ -101,7 +100,7 @@ fn it_can_be_read_while_things_change<M: Multiplexer>() -> Result<()> {
         while !changes.is_finished() {
             watches(&m)?;
         }
-        changes.join().map_err(|_| anyhow::anyhow!("panic"))?
+        join(changes)?
     })
 }
 

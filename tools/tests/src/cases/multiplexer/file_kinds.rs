@@ -40,7 +40,7 @@ fn wakes_a_wait<M: Multiplexer>(kind: Kind) -> Result<()> {
             source.trigger()
         });
         let events = m.wait(16, None);
-        trigger.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        join(trigger)??;
         Ok::<_, anyhow::Error>(events?)
     })?;
     ensure!(events.len() == 1, "{events:?}");

@@ -8,7 +8,6 @@ use repoll::{CreateFlags, Event};
 use repoll_testkit::file_kinds::Scratch;
 use repoll_testkit::raw;
 use rustix::io::FdFlags;
-use std::io;
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("interface":

@@ -2,7 +2,7 @@
 //! WAIT with a signal mask, as epoll_pwait(2): in force for as long as the wait.
 
 use crate::prelude::*;
-use repoll_testkit::signals::{self, HANDLED};
+use repoll_testkit::signals::HANDLED;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub fn tests() -> Vec<Test> {

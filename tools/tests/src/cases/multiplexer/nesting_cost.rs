@@ -20,16 +20,12 @@ pub fn tests() -> Vec<Test> {
         a_kill_ends_the_walk,
     );
     let mut tests: Vec<_> = counted.into_iter().map(Test::counted).collect();
-    tests.extend(
-        repoll_only!("nesting":
-            a_nested_add_is_not_held_up_by_a_stalled_wait_of_another,
-            a_nested_add_goes_on_when_the_stalled_wait_does,
-            a_nested_add_that_waits_for_a_stalled_wait_can_be_killed,
-            an_instance_with_half_a_million_watches_can_be_nested,
-        )
-        .into_iter()
-        .map(|test| test.within(120)),
-    );
+    tests.extend(repoll_only!("nesting" within 120:
+        a_nested_add_is_not_held_up_by_a_stalled_wait_of_another,
+        a_nested_add_goes_on_when_the_stalled_wait_does,
+        a_nested_add_that_waits_for_a_stalled_wait_can_be_killed,
+        an_instance_with_half_a_million_watches_can_be_nested,
+    ));
     tests
 }
 
@@ -144,9 +140,7 @@ fn add_above<M: Multiplexer>(files: usize, numbers: usize) -> Result<(usize, u64
     for fd in eventfds(files)? {
         copies.extend(files::copies(&fd, numbers)?);
     }
-    for copy in &copies {
-        inner.add(copy, EventFlags::IN, 1)?;
-    }
+    inner.add_all(&copies, EventFlags::IN, 1)?;
     let outer = M::new()?;
     let cost = instructions_once(|| Ok(outer.add(&inner, EventFlags::IN, 1)?))?;
     Ok((copies.len(), cost))
@@ -178,7 +172,7 @@ fn while_stalled(m: &Repoll, body: impl FnOnce(&StallingPage) -> Result<()>) -> 
         let done = body(&page);
         // It may have been let go.
         drop(page.let_go());
-        let delivered = waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        let delivered = join(waiter)??;
         done?;
         ensure!(delivered == 1, "{delivered}");
         Ok(())
@@ -210,7 +204,7 @@ fn a_nested_add_is_not_held_up_by_a_stalled_wait_of_another() -> Result<()> {
             let unhindered = receiver.recv_timeout(LONG);
             // Else the scope never ends.
             page.let_go()?;
-            add.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            join(add)??;
             unhindered?
         })
     })
@@ -228,9 +222,7 @@ fn a_nested_add_goes_on_when_the_stalled_wait_does() -> Result<()> {
                 "the walk did not look at the lowest instance"
             );
             page.let_go()?;
-            add.join()
-                .map_err(|_| anyhow::anyhow!("panic"))?
-                .map_err(Into::into)
+            join(add)?.map_err(Into::into)
         })
     })?;
     expect_error(stalled.add(&outer, EventFlags::IN, 3), libc::ELOOP)

@@ -2,7 +2,6 @@
 //! Several threads in WAIT on one instance.
 
 use crate::prelude::*;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 pub fn tests() -> Vec<Test> {
@@ -28,7 +27,7 @@ fn a_level_wakes_all_waiters<M: Multiplexer>() -> Result<()> {
         sleep(3 * MOMENT);
         signal(&fd)?;
         for waiter in waiters {
-            let events = waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            let events = join(waiter)??;
             ensure!(events.len() == 1, "{events:?}");
         }
         Ok(())

@@ -3,9 +3,7 @@
 
 use crate::prelude::*;
 use crate::slack;
-use repoll_testkit::side::Side;
-use repoll_testkit::signals::{self, Thread};
-use repoll_testkit::threads;
+use repoll_testkit::signals::Thread;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 
@@ -113,7 +111,7 @@ fn interrupted<M: Multiplexer>(flags: i32) -> Result<()> {
             });
             over.store(false, Ordering::SeqCst);
             ended?;
-            waiter.join().map_err(|_| anyhow::anyhow!("panic"))
+            join(waiter)
         })?;
         expect_error(result, libc::EINTR)?;
     }
@@ -147,7 +145,7 @@ fn a_signal_without_handler_does_not_end_the_wait<M: Multiplexer>() -> Result<()
             thread.kill(libc::SIGURG);
         }
         signal(&fd)?;
-        waiter.join().map_err(|_| anyhow::anyhow!("panic"))
+        join(waiter)
     })??;
     ensure!(events.len() == 1, "{events:?}");
     Ok(())

@@ -203,10 +203,7 @@ fn a_completion_reaches_an_instance_through_the_eventfd_of_the_ring<M: Multiplex
         let waiter = threads.spawn(|| m.wait(4, Some(LONG)));
         sleep(MOMENT);
         ring.complete_nothing()?;
-        waiter
-            .join()
-            .map_err(|_| anyhow::anyhow!("panic"))?
-            .context("WAIT")
+        join(waiter)?.context("WAIT")
     })?;
     ensure!(events.len() == 1, "{events:?}");
     Ok(())

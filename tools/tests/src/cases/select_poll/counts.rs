@@ -7,8 +7,6 @@ use repoll::sys::{repoll_poll, repoll_select, repoll_wait, REPOLL_COUNTS_SIZE_VE
 use repoll::{Counts, Event, FdSet, Instance, PollFd, PollFlags, SelectSets};
 use repoll_testkit::memory::Mapping;
 use repoll_testkit::scanner::{pollfds, set_of, Ours, Side};
-use repoll_testkit::signals;
-use repoll_testkit::threads;
 use repoll_trace::record::Record;
 
 pub fn tests() -> Vec<Test> {
@@ -242,9 +240,7 @@ fn wait_counted(m: &Repoll, max: usize, timeout: i64, counts: &mut Counts) -> Re
 fn wait_counts_what_it_does() -> Result<()> {
     let m = Repoll::new()?;
     let fds = eventfds(100)?;
-    for fd in &fds {
-        m.add(fd, EventFlags::IN, 0)?;
-    }
+    m.add_all(&fds, EventFlags::IN, 0)?;
     let mut counts = Counts::default();
     ensure!(wait_counted(&m, 10, 0, &mut counts)? == 0);
     expect(&counts, Counts::default())?;

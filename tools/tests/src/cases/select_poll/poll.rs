@@ -6,7 +6,6 @@ use crate::registry::sides;
 use repoll_testkit::limits;
 use repoll_testkit::memory::{Mapping, Place};
 use repoll_testkit::scanner::{pollfds, Kernel, Mask, Side};
-use std::fs;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 
@@ -26,11 +25,7 @@ pub fn tests() -> Vec<Test> {
         an_array_of_any_length_is_read_and_answered,
         a_count_beyond_what_is_mapped_takes_no_memory,
     );
-    tests.extend(
-        sides!("poll": a_hundred_thousand_descriptors)
-            .into_iter()
-            .map(|test| test.within(120)),
-    );
+    tests.extend(within(120, sides!("poll": a_hundred_thousand_descriptors)));
     tests
 }
 

@@ -9,8 +9,7 @@ use repoll_testkit::compat_scan::{Poll32, Select32};
 use repoll_testkit::descriptor::Number;
 use repoll_testkit::file_kinds::KINDS;
 use repoll_testkit::scanner::{Kernel, Mask, Ours, Poll, Scanner, Select};
-use repoll_testkit::signals::{self, Thread, HANDLED};
-use std::io;
+use repoll_testkit::signals::{Thread, HANDLED};
 use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
@@ -234,7 +233,7 @@ fn interrupted<S: Scanner>(flags: i32) -> Result<()> {
                 });
                 over.store(false, SeqCst);
                 ended?;
-                waiter.join().map_err(|_| anyhow::anyhow!("panic"))
+                join(waiter)
             })?;
             expect_error(result, libc::EINTR)?;
         }
@@ -270,7 +269,7 @@ fn a_signal_without_handler_does_not_end_the_call<S: Scanner>() -> Result<()> {
             thread.kill(libc::SIGURG);
         }
         signal(&fd)?;
-        waiter.join().map_err(|_| anyhow::anyhow!("panic"))
+        join(waiter)
     })??;
     ensure!(found == [raw(&fd)]);
     Ok(())
@@ -585,7 +584,7 @@ fn events_are_not_missed<S: Scanner>() -> Result<()> {
         for _ in 0..rounds {
             pass(&here, &to_there, &first)?;
         }
-        other.join().map_err(|_| anyhow::anyhow!("panic"))?
+        join(other)?
     })
 }
 

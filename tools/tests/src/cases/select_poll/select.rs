@@ -7,7 +7,6 @@ use repoll::SignalSet;
 use repoll_testkit::limits;
 use repoll_testkit::memory::{Mapping, Place};
 use repoll_testkit::scanner::{is_in, set_of, Mask, Side};
-use repoll_testkit::signals;
 use rustix::net::SendFlags;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::RawFd;
@@ -30,11 +29,10 @@ pub fn tests() -> Vec<Test> {
         a_file_without_poll_is_always_ready,
         sets_of_any_length_are_read_and_answered,
     );
-    tests.extend(
-        sides!("select": a_hundred_thousand_descriptors)
-            .into_iter()
-            .map(|test| test.within(120)),
-    );
+    tests.extend(within(
+        120,
+        sides!("select": a_hundred_thousand_descriptors),
+    ));
     tests
 }
 

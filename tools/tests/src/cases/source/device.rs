@@ -294,7 +294,7 @@ fn room_wakes_a_writer() -> Result<()> {
             ensure!((&mut &source).read(&mut [0; 16])? > 0);
         }
         for writer in writers {
-            writer.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            join(writer)??;
         }
         Ok(())
     })
@@ -316,9 +316,9 @@ fn a_reader_too_small_hands_its_wake_up_on() -> Result<()> {
         let large = threads.spawn(|| (&mut &source).read(&mut [0; 20]));
         asleep(2)?;
         (&mut &source).write_all(b"ten bytes.")?;
-        let small = small.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        let small = join(small)?;
         expect_error(small, libc::EMSGSIZE)?;
-        let large = large.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        let large = join(large)??;
         ensure!(large == 10);
         Ok(())
     })

@@ -15,13 +15,13 @@ use repoll_peer::Peer;
 use repoll_testkit::processes::fork;
 use repoll_testkit::raw;
 use repoll_testkit::stall::StallingPage;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::process::Command;
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("source_feeds":
+    repoll_only!("source_feeds" within 90:
         a_timer_sends_numbers_from_where_timers_run,
         a_timer_wakes_a_sleeping_reader,
         a_timer_ends_and_is_replaced,
@@ -43,8 +43,7 @@ pub fn tests() -> Vec<Test> {
         a_write_under_way_learns_of_the_hang_up,
         closing_and_removing_race,
         frames_without_an_ethernet_header_are_left_out,
-    );
-    tests.into_iter().map(|test| test.within(90)).collect()
+    )
 }
 
 fn numbers(messages: &[Vec<u8>]) -> Result<Vec<u64>> {
@@ -277,7 +276,7 @@ fn frames_arrive_once_in_order_in_a_softirq() -> Result<()> {
             ensure!(message.kind == Kind::Frame && message.time >= last);
             last = message.time;
         }
-        sender.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        join(sender)??;
         anyhow::Ok(())
     })?;
     ensure!(
@@ -333,7 +332,7 @@ fn frames_wake_everybody() -> Result<()> {
             let mut buffer = [0; 2048];
             let length = source.read(&mut buffer).context(way)?;
             ensure!(buffer[..length] == repoll_peer::frame(TYPE, 0, 60), "{way}");
-            sender.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            join(sender)??;
             anyhow::Ok(())
         })?;
     }
@@ -583,7 +582,7 @@ fn an_interface_that_goes_hangs_up() -> Result<()> {
             });
             eventually("load", || Ok(source.status()?.arrived > 50))?;
             driver("unbind", &device)?;
-            let (read, error) = busy.join().map_err(|_| anyhow::anyhow!("panic"))?;
+            let (read, error) = join(busy)?;
             ensure!(error.raw_os_error() == Some(libc::ENODEV), "{error}");
             let status = source.status()?;
             ensure!(
@@ -591,10 +590,10 @@ fn an_interface_that_goes_hangs_up() -> Result<()> {
                 "{read} {status:?}"
             );
             for sleeper in sleepers {
-                let slept = sleeper.join().map_err(|_| anyhow::anyhow!("panic"))?;
+                let slept = join(sleeper)?;
                 expect_error(slept, libc::ENODEV)?;
             }
-            load.join().map_err(|_| anyhow::anyhow!("panic"))?.map(drop)
+            join(load)?.map(drop)
         });
         if result.is_ok() {
             for gone in [&source, &idle] {
@@ -690,7 +689,7 @@ fn a_write_under_way_learns_of_the_hang_up() -> Result<()> {
         driver("unbind", &device)?;
         let failed_read = expect_error((&mut &source).read(&mut [0; 100]), libc::ENODEV);
         page.let_go()?;
-        let written = writer.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        let written = join(writer)?;
         driver("bind", &device)?;
         touched.and(failed_read)?;
         anyhow::Ok(written)
@@ -749,9 +748,9 @@ fn closing_and_removing_race() -> Result<()> {
         }
         let mut attached = 0;
         for worker in workers {
-            attached += worker.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            attached += join(worker)??;
         }
-        load.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        join(load)??;
         ensure!(attached > 0, "nobody ever attached");
         Ok(())
     });

@@ -12,8 +12,7 @@ use repoll::{OpenError, Source, SOURCE_DEVICE};
 use repoll_testkit::limits;
 use repoll_testkit::processes::fork;
 use repoll_testkit::scanner::{Kernel, Side};
-use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::num::NonZeroU64;
 use std::os::unix::fs::PermissionsExt;
 

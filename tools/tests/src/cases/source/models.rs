@@ -12,7 +12,6 @@ use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
 use rustix::fs::OFlags;
 use rustix::io::ReadWriteFlags;
-use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 

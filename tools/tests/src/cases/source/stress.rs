@@ -13,15 +13,14 @@ use rustix::io::ReadWriteFlags;
 use std::io::{Read, Write};
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("source_stress":
+    repoll_only!("source_stress" within 300:
         every_message_is_read_once,
         faulting_readers_lose_nothing,
         a_stalled_reader_holds_nobody_up,
         a_stalled_writer_holds_nobody_up,
         the_killed_leave_nothing_behind,
         the_module_stays_while_one_is_open,
-    );
-    tests.into_iter().map(|test| test.within(300)).collect()
+    )
 }
 
 const WRITERS: u32 = 4;
@@ -159,14 +158,12 @@ fn every_message_is_read_once() -> Result<()> {
             })
             .collect();
         for writer in writers {
-            writer.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            join(writer)??;
         }
         for _ in &readers {
             (&mut &*source).write_all(b"end")?;
         }
-        let seen = readers
-            .into_iter()
-            .map(|reader| reader.join().map_err(|_| anyhow::anyhow!("panic"))?);
+        let seen = readers.into_iter().map(|reader| join(reader)?);
         seen.collect::<Result<Vec<_>>>()
     })?;
     check_all(all, each)?;
@@ -223,14 +220,14 @@ fn faulting_readers_lose_nothing() -> Result<()> {
             })
             .collect();
         for writer in writers {
-            writer.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            join(writer)??;
         }
-        let messages = well.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        let messages = join(well)??;
         // One more each, for them to fail at.
         (&mut &*source).write_all(b"end")?;
         let mut faults = 0;
         for bad in bad {
-            faults += bad.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            faults += join(bad)??;
         }
         ensure!(faults > 2, "{faults} faults");
         anyhow::Ok(messages)
@@ -278,7 +275,7 @@ fn a_stalled_reader_holds_nobody_up() -> Result<()> {
         };
         let result = others();
         page.let_go()?;
-        let read = reader.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        let read = join(reader)?;
         result?;
         Ok::<_, anyhow::Error>(read?)
     })?;
@@ -305,7 +302,7 @@ fn a_stalled_writer_holds_nobody_up() -> Result<()> {
         };
         let result = others();
         page.let_go()?;
-        let written = writer.join().map_err(|_| anyhow::anyhow!("panic"))?;
+        let written = join(writer)?;
         result?;
         ensure!(written? == 7);
         anyhow::Ok(())

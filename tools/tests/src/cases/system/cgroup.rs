@@ -6,7 +6,6 @@ use crate::support::memory_is_countable;
 use repoll_testkit::cgroup::Group;
 use repoll_testkit::limits;
 use repoll_testkit::processes::Process;
-use std::fs;
 
 pub fn tests() -> Vec<Test> {
     both!("cgroup":
@@ -38,9 +37,7 @@ fn watches_are_charged_to_the_group_of_who_adds_them<M: Multiplexer>() -> Result
         let body = || -> Result<()> {
             group.enter(0)?;
             let (before, all_before) = (kernel_memory(&group)?, all_kernel_memory()?);
-            for fd in &fds {
-                m.add(fd, EventFlags::IN, 1)?;
-            }
+            m.add_all(&fds, EventFlags::IN, 1)?;
             let charged = kernel_memory(&group)? - before;
             let all = all_kernel_memory()? - all_before;
             let each = charged / WATCHES as i64;

@@ -8,14 +8,13 @@ use repoll::sys::{repoll_counts, repoll_wait};
 use repoll::{CreateFlags, Event, FdSet, OpenError, PollFd, PollFlags, SelectSets, Source};
 use repoll_testkit::file_kinds::{Kind, KINDS};
 use repoll_testkit::memory;
-use repoll_testkit::signals;
 use repoll_testkit::watch_limit::WatchLimit;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("faults":
+    repoll_only!("faults" within 120:
         an_instance_is_made_or_not,
         a_watch_is_added_or_not,
         a_nested_watch_is_added_or_not,
@@ -29,8 +28,7 @@ pub fn tests() -> Vec<Test> {
         a_source_is_made_and_set_up_or_not,
         a_message_is_passed_whole_or_not,
         the_feeds_of_a_source_are_there_or_not,
-    );
-    tests.into_iter().map(|test| test.within(120)).collect()
+    )
 }
 
 const NOW: Option<Duration> = Some(Duration::ZERO);

@@ -8,11 +8,10 @@ use crate::prelude::*;
 use std::{fs, io};
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("ftrace":
+    repoll_only!("ftrace" within 240:
         is_not_switched_off_under_the_hook,
         must_be_on_when_the_module_is_loaded,
-    );
-    tests.into_iter().map(|test| test.within(240)).collect()
+    )
 }
 
 const SWITCH: &str = "/proc/sys/kernel/ftrace_enabled";

@@ -7,10 +7,10 @@ use repoll::sys::repoll_ctl;
 use repoll::CreateFlags;
 use repoll_testkit::memory::Place;
 use repoll_testkit::raw;
-use std::fs::{self, File};
+use std::fs::File;
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("leaks":
+    repoll_only!("leaks" within 120:
         open_and_close_leave_nothing,
         create_and_close_leave_nothing,
         add_and_del_leave_nothing,
@@ -18,8 +18,7 @@ pub fn tests() -> Vec<Test> {
         add_and_close_of_the_instance_leave_nothing,
         errors_leave_nothing,
         waits_leave_nothing,
-    );
-    tests.into_iter().map(|test| test.within(120)).collect()
+    )
 }
 
 /// The number of rounds; a leak of one object each time stands out of the noise.
@@ -102,9 +101,7 @@ fn add_and_close_of_the_instance_leave_nothing() -> Result<()> {
     let fds = eventfds(3)?;
     leaves_nothing(|| {
         let m = Repoll::new()?;
-        for fd in &fds {
-            m.add(fd, EventFlags::IN, 1)?;
-        }
+        m.add_all(&fds, EventFlags::IN, 1)?;
         signal(&fds[0])?;
         Ok(())
     })

@@ -9,11 +9,10 @@ use crate::module::{
 use crate::prelude::*;
 use crate::support::{has_kasan, is_realtime};
 use repoll::{CreateFlags, DEVICE};
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("module":
+    repoll_only!("module" within 240:
         goes_in_and_out_fifty_times,
         stays_while_an_instance_is_open,
         stays_while_a_created_instance_is_open,
@@ -28,8 +27,7 @@ pub fn tests() -> Vec<Test> {
         the_hook_is_a_direct_call_where_it_must_be,
         a_direct_call_may_be_asked_for,
         a_direct_call_that_another_has_is_refused,
-    );
-    tests.into_iter().map(|test| test.within(240)).collect()
+    )
 }
 
 pub fn works() -> Result<()> {

@@ -3,7 +3,6 @@
 
 use crate::prelude::*;
 use repoll::{CreateFlags, Instance};
-use std::fs;
 use repoll_testkit::watch_limit::WatchLimit;
 
 pub fn tests() -> Vec<Test> {
@@ -61,9 +60,7 @@ fn one_watch_more_than_allowed_is_enospc<M: Multiplexer>() -> Result<()> {
     // Those of another instance count too.
     let m = M::new()?;
     let fds = eventfds(4)?;
-    for fd in &fds {
-        m.add(fd, EventFlags::IN, 1)?;
-    }
+    m.add_all(&fds, EventFlags::IN, 1)?;
     expect_room::<M>(ALLOWED - fds.len())
 }
 
@@ -110,17 +107,13 @@ fn watches_of_the_c_epoll_count_too() -> Result<()> {
     let _limit = limited::<Repoll>()?;
     let c = Epoll::new()?;
     let fds = eventfds(3)?;
-    for fd in &fds {
-        c.add(fd, EventFlags::IN, 1)?;
-    }
+    c.add_all(&fds, EventFlags::IN, 1)?;
     expect_room::<Repoll>(ALLOWED - fds.len())?;
     drop(c);
     expect_room::<Repoll>(ALLOWED)?;
     // And the other way round.
     let m = Repoll::new()?;
-    for fd in &fds {
-        m.add(fd, EventFlags::IN, 1)?;
-    }
+    m.add_all(&fds, EventFlags::IN, 1)?;
     expect_room::<Epoll>(ALLOWED - fds.len())
 }
 

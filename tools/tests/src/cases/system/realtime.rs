@@ -8,18 +8,17 @@ use repoll_testkit::processes::{fork, Process};
 use repoll_testkit::threads::{run_first, run_on, this_thread};
 use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("realtime":
+    repoll_only!("realtime" within 240:
         watched_files_close_beside_a_function_tracer,
         the_module_goes_while_files_close,
         a_callback_is_not_preempted_before_its_push,
-    );
-    tests.into_iter().map(|test| test.within(240)).collect()
+    )
 }
 
 /// Another tracer on the functions that our hook may be on.
@@ -246,7 +245,7 @@ fn a_callback_is_not_preempted_before_its_push() -> Result<()> {
             signal(&fd)?;
         }
         over.store(true, SeqCst);
-        consumer.join().map_err(|_| anyhow::anyhow!("panic"))?
+        join(consumer)?
     })?;
     let trace = session.stop()?;
     ensure!(trace.lost == 0, "{} records lost", trace.lost);

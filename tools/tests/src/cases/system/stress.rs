@@ -7,14 +7,13 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("stress":
+    repoll_only!("stress" within 120:
         add_del_write_and_close_against_wait,
         watched_files_close_while_threads_wait,
         instances_close_while_events_arrive,
         an_instance_and_its_only_file_close_together,
         timers_and_sockets_against_close,
-    );
-    tests.into_iter().map(|test| test.within(120)).collect()
+    )
 }
 
 /// Runs bodies in a thread each, again and again, until the time is over.

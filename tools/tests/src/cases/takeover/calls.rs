@@ -8,9 +8,6 @@ use crate::cases::multiplexer::interface::{EPIOCGPARAMS, EPIOCSPARAMS};
 use io_uring::{opcode, squeue, types, IoUring};
 use repoll::{Event, TakeoverCalls};
 use repoll_testkit::raw;
-use repoll_testkit::side::Side;
-use std::fs;
-use std::io;
 
 pub fn tests() -> Vec<Test> {
     repoll_only!("takeover":
@@ -294,7 +291,7 @@ fn select_and_poll_are_served() -> Result<()> {
             Ok(on.device().status()?.running == 1)
         });
         signal(&other)?;
-        let found = call.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        let found = join(call)??;
         ensure!(found == all[1..], "{found:?}");
         seen
     })?;

@@ -6,13 +6,11 @@ use crate::module::{self, unload_when_unused, Reload};
 use crate::prelude::*;
 use crate::support::Sleeper;
 use repoll::{Hooks, Policy, Takeover, TakeoverCalls, TakeoverCause, TakeoverMode};
-use repoll_testkit::side::Side;
-use std::fs;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("takeover":
+    repoll_only!("takeover" within 120:
         off_keeps_serving_what_is_open,
         any_kind_of_copy_keeps_an_instance_open,
         an_instance_may_outlive_its_maker_in_another_program,
@@ -22,8 +20,7 @@ pub fn tests() -> Vec<Test> {
         a_wait_on_a_c_epoll_outlives_the_module,
         the_parameter_switches_it_on_at_load,
         sysrq_switches_it_off,
-    );
-    tests.into_iter().map(|test| test.within(120)).collect()
+    )
 }
 
 /// An instance that was taken over, while nothing is any more.
@@ -181,7 +178,7 @@ fn a_wait_on_a_c_epoll_outlives_the_module() -> Result<()> {
         let unloaded = unload_when_unused();
         signal(&fd)?;
         for waiter in [first, second] {
-            waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            join(waiter)??;
         }
         unloaded
     })

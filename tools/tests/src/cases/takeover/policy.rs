@@ -11,10 +11,8 @@ use repoll::{
     TAKEOVER_DEVICE,
 };
 use repoll_testkit::cgroup::{self, Group};
-use repoll_testkit::side::Side;
 use repoll_testkit::takeover::SwitchedOn;
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, RawFd};
 
 pub fn tests() -> Vec<Test> {

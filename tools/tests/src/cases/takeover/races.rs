@@ -6,8 +6,6 @@ use crate::module::{self, unload_when_unused, Reload};
 use crate::prelude::*;
 use repoll::{Hooks, Policy, Takeover, TakeoverCalls};
 use repoll_testkit::scanner::{Kernel, Poll, Scanner, Select};
-use repoll_testkit::side::Side;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::yield_now;
 
@@ -43,7 +41,7 @@ fn meanwhile(work: &[fn() -> Result<()>], body: impl FnOnce() -> Result<()>) -> 
         let done = body();
         over.store(true, SeqCst);
         for worker in workers {
-            worker.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            join(worker)??;
         }
         done
     })?;
@@ -152,7 +150,7 @@ fn dup2_in_the_middle_of_a_wait_ends_on_one_of_the_two() -> Result<()> {
             }
         }
         over.store(true, SeqCst);
-        switching.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        join(switching)??;
         Ok(())
     })?;
     ensure!(

@@ -3,7 +3,6 @@
 
 use crate::prelude::*;
 use repoll::{Hooks, Policy, Takeover, TakeoverCalls};
-use repoll_testkit::side::Side;
 use repoll_testkit::takeover::SwitchedOn;
 
 /// The functions that are replaced while an instance is open.

@@ -5,18 +5,16 @@ use crate::cases::tracing::contexts::{check_context, recording};
 use crate::prelude::*;
 use repoll_peer::Peer;
 use repoll_trace::record::Context;
-use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("network":
+    repoll_only!("network" within 90:
         udp_from_outside_calls_back_in_a_softirq,
         tcp_from_outside_calls_back_in_a_softirq,
         udp_from_outside_is_reported_until_drained,
         the_end_of_a_connection_from_outside_is_reported,
-    );
-    tests.into_iter().map(|test| test.within(90)).collect()
+    )
 }
 
 /// A port that QEMU forwards into the guest.
@@ -72,7 +70,7 @@ fn udp_from_outside_calls_back_in_a_softirq() -> Result<()> {
                 received += 1;
             }
         }
-        sender.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        join(sender)??;
         Ok(received)
     })?;
     ensure!(received == COUNT, "{received}");
@@ -106,7 +104,7 @@ fn tcp_from_outside_calls_back_in_a_softirq() -> Result<()> {
                 }
             }
         }
-        sender.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        join(sender)??;
         Ok(())
     })?;
     let rose = input_interrupts()? - before;

@@ -8,13 +8,12 @@ use repoll_testkit::threads::this_thread;
 use repoll_trace::dat;
 use repoll_trace::record::{Record, Trace};
 use repoll_trace::tracefs::Session;
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("tracing":
+    repoll_only!("tracing" within 90:
         a_signal_ends_a_recording_and_keeps_it,
         what_a_killed_recording_leaves_goes_with_the_next,
         a_recording_lasts_as_long_as_its_command,
@@ -22,8 +21,7 @@ pub fn tests() -> Vec<Test> {
         filters_of_calls_and_sources_are_obeyed,
         what_is_lost_is_counted,
         mistakes_are_one_line,
-    );
-    tests.into_iter().map(|test| test.within(90)).collect()
+    )
 }
 
 const INSTANCES: &str = "/sys/kernel/tracing/instances";

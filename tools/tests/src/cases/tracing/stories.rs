@@ -12,13 +12,12 @@ use repoll_testkit::threads::{number_of_call, this_thread};
 use repoll_trace::record::Context;
 use repoll_trace::recorder;
 use repoll_trace::story::{self, Call, Called, Cause, Step, Story};
-use std::fs;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("stories":
+    repoll_only!("stories" within 90:
         of_wait,
         of_select_and_poll,
         of_what_is_ready_already,
@@ -29,8 +28,7 @@ pub fn tests() -> Vec<Test> {
         of_nested_instances,
         of_an_instance_that_is_polled,
         of_two_who_watch_one_instance,
-    );
-    tests.into_iter().map(|test| test.within(90)).collect()
+    )
 }
 
 /// The number of times that each action is done.
@@ -113,7 +111,7 @@ fn while_asleep(
             Ok(call.is_some_and(|call| calls.contains(&call)) && stat.contains(") S "))
         })?;
         trigger()?;
-        waiter.join().map_err(|_| anyhow::anyhow!("panic"))?
+        join(waiter)?
     })
 }
 
@@ -463,7 +461,7 @@ fn of_two_who_watch_one_instance() -> Result<()> {
                     .each_ref()
                     .map(|m| threads.spawn(|| m.wait(1, Some(LONG))));
                 for waiter in waiters {
-                    waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+                    join(waiter)??;
                 }
                 anyhow::Ok(())
             })
@@ -472,7 +470,7 @@ fn of_two_who_watch_one_instance() -> Result<()> {
             let waits = threads.spawn(wait);
             sleep(10 * MOMENT);
             signal(&fd)?;
-            waits.join().map_err(|_| anyhow::anyhow!("panic"))?
+            join(waits)?
         })
     })?;
     // Each of the two has a story of its own, with the cause.

@@ -15,7 +15,7 @@ use std::io::{Read, Write};
 use std::num::NonZeroU64;
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("tracepoint_fields":
+    repoll_only!("tracepoint_fields" within 60:
         a_watch_from_its_add_to_its_end,
         a_sleep_and_a_wake_up,
         an_exclusive_watch,
@@ -29,8 +29,7 @@ pub fn tests() -> Vec<Test> {
         what_interrupts_put_into_a_source,
         what_a_source_drops,
         a_source_that_hangs_up,
-    );
-    tests.into_iter().map(|test| test.within(60)).collect()
+    )
 }
 
 /// The events of the bits of interest that nobody has to ask for.
@@ -88,7 +87,7 @@ fn while_asleep<T>(
             Ok::<_, anyhow::Error>(this_thread())
         });
         let result = call();
-        let other = other.join().map_err(|_| anyhow::anyhow!("panic"))??;
+        let other = join(other)??;
         Ok((result?, other))
     })
 }
@@ -298,8 +297,8 @@ fn a_waiter_who_comes_too_late_finds_nothing() -> Result<()> {
                 sleep(5 * MOMENT);
                 Ok(signal(&fd)?)
             });
-            quicker.join().map_err(|_| anyhow::anyhow!("panic"))??;
-            let events = waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            join(quicker)??;
+            let events = join(waiter)??;
             ensure!(events.len() == 1, "{events:?}");
             Ok(())
         })
@@ -503,12 +502,12 @@ fn a_source_with_sleepers_and_pollers() -> Result<()> {
         let reader = threads.spawn(|| (&mut &source).read(&mut [0; 16]));
         asleep(&mut session, 1)?;
         (&mut &source).write_all(b"to the reader")?;
-        ensure!(reader.join().map_err(|_| anyhow::anyhow!("panic"))?? == 13);
+        ensure!(join(reader)?? == 13);
         (&mut &source).write_all(b"full")?;
         let writer = threads.spawn(|| (&mut &source).write(b"again"));
         asleep(&mut session, 2)?;
         ensure!((&mut &source).read(&mut [0; 16])? == 4);
-        ensure!(writer.join().map_err(|_| anyhow::anyhow!("panic"))?? == 5);
+        ensure!(join(writer)?? == 5);
         Ok(())
     })?;
     let records = session.stop()?.records;

@@ -14,14 +14,12 @@ use crate::support::{has_kasan, is_realtime};
 use repoll_trace::record::Record;
 use repoll_trace::tracefs::Session;
 use std::collections::BTreeSet;
-use std::fs;
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("tracepoint_format":
+    repoll_only!("tracepoint_format" within 240:
         each_event_is_as_in_the_table,
         each_event_and_each_value_is_seen,
-    );
-    tests.into_iter().map(|test| test.within(240)).collect()
+    )
 }
 
 const SYSTEM: &str = "/sys/kernel/tracing/events/repoll";

@@ -116,9 +116,7 @@ fn too_many_watches_of_a_file_are_a_limit() -> Result<()> {
     let mut instances = Vec::new();
     for _ in 0..8 {
         let m = Repoll::new()?;
-        for copy in &copies {
-            m.add(copy, EventFlags::IN, 1)?;
-        }
+        m.add_all(&copies, EventFlags::IN, 1)?;
         instances.push(m);
     }
     let m = Repoll::new()?;
@@ -138,9 +136,7 @@ fn too_many_watches_of_a_user_are_a_limit() -> Result<()> {
 pub fn watches_of_a_user() -> Result<Vec<Record>> {
     let m = Repoll::new()?;
     let fds = eventfds(4)?;
-    for fd in &fds[..3] {
-        m.add(fd, EventFlags::IN, 1)?;
-    }
+    m.add_all(&fds[..3], EventFlags::IN, 1)?;
     let _limit = WatchLimit::set(3)?;
     let records = recorded(|| expect_error(m.add(&fds[3], EventFlags::IN, 1), libc::ENOSPC))?;
     expect_limit(&records, "watches-of-user", libc::ENOSPC)?;
@@ -154,9 +150,7 @@ fn too_many_pollers_are_a_limit() -> Result<()> {
     m.add(&fd, EventFlags::IN, 1)?;
     // With eight watches of a file, 4096 / 8 - 1 others may poll an instance that has one of them.
     let copies = files::copies(&fd, 7)?;
-    for copy in &copies {
-        m.add(copy, EventFlags::IN, 1)?;
-    }
+    m.add_all(&copies, EventFlags::IN, 1)?;
     let add = || -> Result<Epoll> {
         let outer = Epoll::new()?;
         outer.add(&m, EventFlags::IN, 2)?;

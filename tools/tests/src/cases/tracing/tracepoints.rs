@@ -8,7 +8,7 @@ use repoll_testkit::signals::{handle_signal, Thread};
 use repoll_trace::record::Record;
 
 pub fn tests() -> Vec<Test> {
-    let tests = repoll_only!("tracepoints":
+    repoll_only!("tracepoints" within 60:
         an_instance_comes_and_goes,
         an_item_comes_changes_and_goes,
         a_failed_change_is_told,
@@ -22,8 +22,7 @@ pub fn tests() -> Vec<Test> {
         a_scan_counts,
         what_cannot_be_copied_goes_back,
         oneshot_disarms,
-    );
-    tests.into_iter().map(|test| test.within(60)).collect()
+    )
 }
 
 /// The events of the bits of interest that nobody has to ask for.
@@ -235,7 +234,7 @@ fn triggered(events: EventFlags, with_waiter: bool) -> Result<Vec<Record>> {
             sleep(5 * MOMENT);
             signal(&fd)?;
             if let Some(waiter) = waiter {
-                waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+                join(waiter)??;
             }
             Ok(())
         })
@@ -321,9 +320,7 @@ fn a_nested_wakeup_is_inside_of_the_other() -> Result<()> {
 fn what_is_left_wakes_the_next_waiter() -> Result<()> {
     let m = Repoll::new()?;
     let fds = eventfds(2)?;
-    for fd in &fds {
-        m.add(fd, EventFlags::IN | EventFlags::ET, 1)?;
-    }
+    m.add_all(&fds, EventFlags::IN | EventFlags::ET, 1)?;
     let records = recorded(|| {
         scope(|threads| {
             let waiters: Vec<_> = (0..2)
@@ -333,7 +330,7 @@ fn what_is_left_wakes_the_next_waiter() -> Result<()> {
             signal(&fds[0])?;
             signal(&fds[1])?;
             for waiter in waiters {
-                let events = waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+                let events = join(waiter)??;
                 ensure!(events.len() == 1, "{events:?}");
             }
             Ok(())
@@ -352,7 +349,7 @@ fn what_is_left_wakes_the_next_waiter() -> Result<()> {
                 sleep(5 * MOMENT);
                 signal(&fd)?;
                 for waiter in waiters {
-                    waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+                    join(waiter)??;
                 }
                 Ok(())
             })
