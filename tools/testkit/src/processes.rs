@@ -5,21 +5,55 @@ use crate::files::poll_in;
 use crate::raw::check;
 use rustix::process::{self, Pid, PidfdFlags, Signal, WaitOptions};
 use rustix::thread::{CapabilitySet, Uid};
+use std::fmt::Display;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// fork(2): the child does `body` and ends with its result as status.
+/// A result that a child ends with.
+pub trait Status {
+    /// The exit status.
+    fn status(self) -> i32;
+}
+
+impl Status for i32 {
+    fn status(self) -> i32 {
+        self
+    }
+}
+
+impl Status for () {
+    fn status(self) -> i32 {
+        0
+    }
+}
+
+/// The status of a child that failed.
+pub const FAILED: i32 = 100;
+
+impl<T: Status, E: Display> Status for Result<T, E> {
+    fn status(self) -> i32 {
+        self.map_or_else(
+            |error| {
+                eprintln!("in the child: {error:#}");
+                FAILED
+            },
+            T::status,
+        )
+    }
+}
+
+/// fork(2): the child does `body` and ends with its result as status; [`FAILED`] for an error.
 ///
 /// Only to be called while the process has one thread, or with a `body` that takes no lock that
 /// another thread may hold.
-pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Process> {
+pub fn fork<T: Status>(body: impl FnOnce() -> T) -> io::Result<Process> {
     // SAFETY: by the contract of this function the child needs nothing that another thread may
     // hold.
     let pid = unsafe { libc::fork() };
     check(pid)?;
     if pid == 0 {
-        end(body());
+        end(body().status());
     }
     Ok(Process(pid))
 }

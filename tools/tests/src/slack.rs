@@ -26,10 +26,7 @@ pub fn is_the_tasks(wait: impl Fn(Duration)) -> Result<()> {
 }
 
 fn of_child(wait: &impl Fn(Duration)) -> Result<Duration> {
-    let child = fork(|| {
-        wait(LIMIT);
-        0
-    })?;
+    let child = fork(|| wait(LIMIT))?;
     let mut slack = None;
     let found = eventually("the wait has a timer", || {
         slack = find()?;

@@ -124,7 +124,7 @@ fn the_end_of_the_last_process_ends_the_watch<M: Multiplexer>() -> Result<()> {
     let (wait, go) = files::pipe()?;
     let child = processes::fork(|| {
         let wait = std::mem::ManuallyDrop::new(wait);
-        i32::from(files::poll(&*wait, libc::POLLIN, crate::support::LONG).is_err())
+        files::poll(&*wait, libc::POLLIN, LONG).map(drop)
     })?;
     drop(reader);
     files::write(&writer, b"x")?;
@@ -246,7 +246,7 @@ fn pollfree_of_a_signalfd_leaves_the_watch_safe<M: Multiplexer>() -> Result<()> 
         let m = M::new()?;
         let fd = signals::signalfd(libc::SIGUSR1)?;
         for _ in 0..20 {
-            let child = processes::fork(|| i32::from(m.add(&fd, EventFlags::IN, 1).is_err()))?;
+            let child = processes::fork(|| m.add(&fd, EventFlags::IN, 1))?;
             ensure!(child.wait()? == 0);
             sleep(MOMENT / 10);
             expect_none(&m)?;
@@ -271,24 +271,21 @@ fn pollfree_reaches_all_watches_of_a_dying_process<M: Multiplexer>() -> Result<(
         .map(|_| signals::signalfd(libc::SIGUSR1))
         .collect::<std::io::Result<Vec<_>>>()?;
     let (ours, theirs) = files::pipe()?;
-    let child = processes::fork(|| {
-        let add_all = || -> Result<()> {
-            for (data, fd) in (0..).zip(&fds) {
-                for m in &instances {
-                    m.add(fd, EventFlags::IN, data)?;
-                }
+    let child = processes::fork(|| -> Result<()> {
+        for (data, fd) in (0..).zip(&fds) {
+            for m in &instances {
+                m.add(fd, EventFlags::IN, data)?;
             }
-            signals::signal_this_process(libc::SIGUSR1)?;
-            ensure!(instances[0].ready()?.len() == fds.len());
-            files::write(&theirs, b"x")?;
-            // Until it is killed: there is always something ready.
-            loop {
-                instances[1].wait(1, None)?;
-            }
-        };
-        i32::from(add_all().is_err())
+        }
+        signals::signal_this_process(libc::SIGUSR1)?;
+        ensure!(instances[0].ready()?.len() == fds.len());
+        files::write(&theirs, b"x")?;
+        // Until it is killed: there is always something ready.
+        loop {
+            instances[1].wait(1, None)?;
+        }
     })?;
-    let events = files::poll(&ours, libc::POLLIN, crate::support::LONG)?;
+    let events = files::poll(&ours, libc::POLLIN, LONG)?;
     ensure!(events != 0, "the child does not get there");
     ensure!(child.kill_and_wait()? == -libc::SIGKILL);
     // The signal went with the child, so nothing is ready; the watches are there, and dead.
@@ -320,8 +317,8 @@ fn pollfree_comes_while_watches_are_ended<M: Multiplexer>() -> Result<()> {
             .collect::<std::io::Result<Vec<_>>>()?;
         let (ours, theirs) = files::pipe()?;
         let child = processes::fork(|| {
-            let added = fds.iter().all(|fd| m.add(fd, EventFlags::IN, 1).is_ok());
-            i32::from(!added || files::write(&theirs, b"x").is_err())
+            m.add_all(&fds, EventFlags::IN, 1)?;
+            files::write(&theirs, b"x").map(drop)
         })?;
         ensure!(files::poll(&ours, libc::POLLIN, crate::support::LONG)? != 0);
         // Now it is on its way out, or will be soon.

@@ -193,31 +193,20 @@ fn as_another_user(fds: &[OwnedFd], outsiders: usize) -> Result<processes::Proce
     limits::allow_files(8192)?;
     let (reader, writer) = files::pipe()?;
     let m = Repoll::new()?;
-    let child = processes::fork(|| {
-        let done = || -> Result<()> {
-            processes::become_user(OTHER)?;
-            // CREATE needs no access to the device; the instance is the new user's.
-            let own = m.create(CreateFlags::CLOEXEC)?;
-            for fd in fds {
-                own.add(fd, EventFlags::IN, 1)?;
-            }
-            let mut pollers = Vec::new();
-            for _ in 0..outsiders {
-                let c = Epoll::new()?;
-                c.add(&own, EventFlags::IN, 1)?;
-                pollers.push(c);
-            }
-            files::write(&writer, b"x")?;
-            loop {
-                std::thread::sleep(Duration::from_secs(1));
-            }
-        };
-        match done() {
-            Ok(()) => 0,
-            Err(error) => {
-                eprintln!("{error:#}");
-                1
-            }
+    let child = processes::fork(|| -> Result<()> {
+        processes::become_user(OTHER)?;
+        // CREATE needs no access to the device; the instance is the new user's.
+        let own = m.create(CreateFlags::CLOEXEC)?;
+        own.add_all(fds, EventFlags::IN, 1)?;
+        let mut pollers = Vec::new();
+        for _ in 0..outsiders {
+            let c = Epoll::new()?;
+            c.add(&own, EventFlags::IN, 1)?;
+            pollers.push(c);
+        }
+        files::write(&writer, b"x")?;
+        loop {
+            sleep(Duration::from_secs(1));
         }
     })?;
     drop(writer);

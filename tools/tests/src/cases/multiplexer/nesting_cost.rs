@@ -231,10 +231,7 @@ fn a_nested_add_goes_on_when_the_stalled_wait_does() -> Result<()> {
 fn a_nested_add_that_waits_for_a_stalled_wait_can_be_killed() -> Result<()> {
     let (stalled, outer) = (Repoll::new()?, Repoll::new()?);
     while_stalled(&stalled, |_| {
-        let child = processes::fork(|| {
-            drop(outer.add(&stalled, EventFlags::IN, 1));
-            0
-        })?;
+        let child = processes::fork(|| drop(outer.add(&stalled, EventFlags::IN, 1)))?;
         sleep(Duration::from_millis(50));
         child.kill(libc::SIGKILL)?;
         let pidfd = processes::pidfd(child.0)?;

@@ -110,7 +110,7 @@ fn wakes<S: Scanner>(kind: &repoll_testkit::file_kinds::Kind) -> Result<()> {
             // thread's process: it is. But a thread that does not block it would take it.
             let child = processes::fork(|| {
                 sleep(MOMENT);
-                i32::from(processes::kill(processes::parent(), libc::SIGUSR2).is_err())
+                processes::kill(processes::parent(), libc::SIGUSR2)
             })?;
             let found = scanner.readable(&fds, Some(LONG));
             child.wait()?;
@@ -382,7 +382,7 @@ fn a_blocked_signal_does_not_end_the_call<S: Scanner>() -> Result<()> {
     let parent = std::process::id() as i32;
     let child = processes::fork(|| {
         sleep(2 * MOMENT);
-        i32::from(processes::kill(parent, libc::SIGUSR1).is_err())
+        processes::kill(parent, libc::SIGUSR1)
     })?;
     let mask = signals::set_of(&[libc::SIGUSR1, libc::SIGCHLD]);
     let mut timeout = Some(10 * MOMENT);

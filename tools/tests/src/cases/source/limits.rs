@@ -10,7 +10,7 @@ use repoll::sys::{
 };
 use repoll::{OpenError, Source, SOURCE_DEVICE};
 use repoll_testkit::limits;
-use repoll_testkit::processes::fork;
+use repoll_testkit::processes::{fork, FAILED};
 use repoll_testkit::scanner::{Kernel, Side};
 use std::io::Write;
 use std::num::NonZeroU64;
@@ -74,18 +74,12 @@ fn in_child(
     change: impl FnOnce() -> io::Result<()>,
     body: impl FnOnce() -> Result<usize>,
 ) -> Result<usize> {
-    let child = fork(|| {
-        let number = change().map_err(anyhow::Error::from).and_then(|()| body());
-        number.map_or_else(
-            |error| {
-                eprintln!("in the child: {error:#}");
-                100
-            },
-            |number| number as i32,
-        )
+    let child = fork(|| -> Result<i32> {
+        change()?;
+        Ok(i32::try_from(body()?)?)
     })?;
     let status = child.wait()?;
-    ensure!((0..100).contains(&status), "the child failed: {status}");
+    ensure!((0..FAILED).contains(&status), "the child failed: {status}");
     Ok(status as usize)
 }
 
@@ -208,15 +202,12 @@ fn user_namespace(first: u32, count: u32) -> io::Result<()> {
     let (ready, go) = (files::pipe()?, files::pipe()?);
     let parent = std::process::id();
     let writer = fork(|| {
-        let map = || -> io::Result<()> {
-            files::poll_in(&ready.0, LONG)?;
-            fs::write(
-                format!("/proc/{parent}/uid_map"),
-                format!("0 {first} {count}"),
-            )?;
-            files::write(&go.1, &[1]).map(drop)
-        };
-        i32::from(map().is_err())
+        files::poll_in(&ready.0, LONG)?;
+        fs::write(
+            format!("/proc/{parent}/uid_map"),
+            format!("0 {first} {count}"),
+        )?;
+        files::write(&go.1, &[1]).map(drop)
     })?;
     processes::unshare(libc::CLONE_NEWUSER)?;
     files::write(&ready.1, &[1])?;
@@ -266,7 +257,6 @@ fn memory_comes_back_from_racing_processes() -> Result<()> {
                     let _ = source.write(b"x");
                     let _ = source.set_up(2, 65_536, true);
                 }
-                0
             })
         })
         .collect::<io::Result<Vec<_>>>()?;
@@ -333,32 +323,22 @@ fn times_are_those_of_the_readers_namespace() -> Result<()> {
     // Of the children that come then.
     processes::unshare(libc::CLONE_NEWTIME).context("unshare")?;
     fs::write("/proc/self/timens_offsets", format!("monotonic {AHEAD} 0"))?;
-    let child = fork(|| {
-        let body = || -> Result<()> {
-            let before = monotonic();
-            ensure!(before > outside + Duration::from_secs(AHEAD), "not moved");
-            let theirs = open()?;
-            theirs.set_up(4, 16, true)?;
-            for source in [&theirs, &ours] {
-                let mut buffer = [0; 32];
-                (&mut &*source).write_all(b"now")?;
-                let time = source.receive(&mut buffer)?.time;
-                let after = monotonic();
-                ensure!(
-                    before <= time && time <= after,
-                    "{before:?} {time:?} {after:?}"
-                );
-            }
-            (&mut &ours).write_all(b"for one outside")?;
-            Ok(())
-        };
-        body().map_or_else(
-            |error| {
-                eprintln!("in the namespace: {error:#}");
-                1
-            },
-            |()| 0,
-        )
+    let child = fork(|| -> Result<()> {
+        let before = monotonic();
+        ensure!(before > outside + Duration::from_secs(AHEAD), "not moved");
+        let theirs = open()?;
+        theirs.set_up(4, 16, true)?;
+        for source in [&theirs, &ours] {
+            let mut buffer = [0; 32];
+            (&mut &*source).write_all(b"now")?;
+            let time = source.receive(&mut buffer)?.time;
+            let after = monotonic();
+            ensure!(
+                before <= time && time <= after,
+                "{before:?} {time:?} {after:?}"
+            );
+        }
+        Ok((&mut &ours).write_all(b"for one outside")?)
     })?;
     ensure!(child.wait()? == 0);
     // The time is that of the reader's clock, not of the writer's.

@@ -322,7 +322,7 @@ fn the_killed_leave_nothing_behind() -> Result<()> {
     while Instant::now() < deadline {
         let mut children = Vec::new();
         for kind in 0..6 {
-            children.push(fork(|| loop {
+            children.push(fork::<()>(|| loop {
                 let mut buffer = [0; 100];
                 let _ = match kind {
                     0 | 1 => (&mut &source).read(&mut buffer).map(drop),

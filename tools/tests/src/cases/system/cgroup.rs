@@ -33,33 +33,30 @@ fn watches_are_charged_to_the_group_of_who_adds_them<M: Multiplexer>() -> Result
     let m = M::new()?;
     let fds = repoll_testkit::files::eventfds(WATCHES)?;
     let group = Group::new(&["memory"])?;
-    let child = processes::fork(|| {
-        let body = || -> Result<()> {
-            group.enter(0)?;
-            let (before, all_before) = (kernel_memory(&group)?, all_kernel_memory()?);
-            m.add_all(&fds, EventFlags::IN, 1)?;
-            let charged = kernel_memory(&group)? - before;
-            let all = all_kernel_memory()? - all_before;
-            let each = charged / WATCHES as i64;
-            ensure!(each > 64, "{each} bytes for each watch were charged");
-            // All of it, but for what else the kernel has allocated meanwhile.
-            ensure!(
-                charged * 10 > all * 8,
-                "{charged} bytes were charged, of {all}"
-            );
-            for fd in &fds {
-                m.delete(fd)?;
-            }
-            // RCU frees memory a moment later.
-            let mut left = 0;
-            let given_back = eventually("the memory is given back", || {
-                left = kernel_memory(&group)? - before;
-                Ok(left < each * WATCHES as i64 / 4)
-            });
-            ensure!(given_back.is_ok(), "{left} bytes are left of {each} each");
-            Ok(())
-        };
-        report(body())
+    let child = processes::fork(|| -> Result<()> {
+        group.enter(0)?;
+        let (before, all_before) = (kernel_memory(&group)?, all_kernel_memory()?);
+        m.add_all(&fds, EventFlags::IN, 1)?;
+        let charged = kernel_memory(&group)? - before;
+        let all = all_kernel_memory()? - all_before;
+        let each = charged / WATCHES as i64;
+        ensure!(each > 64, "{each} bytes for each watch were charged");
+        // All of it, but for what else the kernel has allocated meanwhile.
+        ensure!(
+            charged * 10 > all * 8,
+            "{charged} bytes were charged, of {all}"
+        );
+        for fd in &fds {
+            m.delete(fd)?;
+        }
+        // RCU frees memory a moment later.
+        let mut left = 0;
+        let given_back = eventually("the memory is given back", || {
+            left = kernel_memory(&group)? - before;
+            Ok(left < each * WATCHES as i64 / 4)
+        });
+        ensure!(given_back.is_ok(), "{left} bytes are left of {each} each");
+        Ok(())
     })?;
     let status = child.wait()?;
     ensure!(status == 0, "the child failed: {status}");
@@ -75,17 +72,6 @@ fn all_kernel_memory() -> Result<i64> {
         .context("meminfo has no Slab")?
         .parse()?;
     Ok(kilobytes * 1024)
-}
-
-/// The end of a child.
-fn report(result: Result<()>) -> i32 {
-    match result {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("child: {error:#}");
-            1
-        }
-    }
 }
 
 /// A child in a group, in WAIT for an event of the file; it ends with `end` of what it got.

@@ -165,20 +165,15 @@ fn add_all(m: &impl Multiplexer, fds: &[OwnedFd]) -> Result<usize> {
 
 /// Runs `body` as another user; it returns a number that is small.
 fn as_other_user(body: impl FnOnce() -> Result<usize>) -> Result<usize> {
-    let child = processes::fork(|| {
-        let number = processes::become_user(OTHER)
-            .map_err(anyhow::Error::from)
-            .and_then(|()| body());
-        number.map_or_else(
-            |error| {
-                eprintln!("as the other user: {error:#}");
-                100
-            },
-            |number| number as i32,
-        )
+    let child = processes::fork(|| -> Result<i32> {
+        processes::become_user(OTHER)?;
+        Ok(i32::try_from(body()?)?)
     })?;
     let status = child.wait()?;
-    ensure!((0..100).contains(&status), "the child failed: {status}");
+    ensure!(
+        (0..processes::FAILED).contains(&status),
+        "the child failed: {status}"
+    );
     Ok(status as usize)
 }
 
@@ -235,17 +230,14 @@ fn a_watch_is_counted_for_the_maker_of_the_instance<M: Multiplexer>() -> Result<
 fn the_end_of_a_process_gives_its_watches_back<M: Multiplexer>() -> Result<()> {
     let _limit = limited::<M>()?;
     for signal in [None, Some(libc::SIGKILL)] {
-        let child = processes::fork(|| {
-            let body = || -> Result<()> {
-                let m = M::new()?;
-                let fds = eventfds(ALLOWED)?;
-                ensure!(add_all(&m, &fds)? == ALLOWED);
-                if signal.is_some() {
-                    m.wait(1, None)?;
-                }
-                Ok(())
-            };
-            i32::from(body().is_err())
+        let child = processes::fork(|| -> Result<()> {
+            let m = M::new()?;
+            let fds = eventfds(ALLOWED)?;
+            ensure!(add_all(&m, &fds)? == ALLOWED);
+            if signal.is_some() {
+                m.wait(1, None)?;
+            }
+            Ok(())
         })?;
         if let Some(signal) = signal {
             crate::support::eventually_waits(child.0)?;

@@ -81,8 +81,8 @@ fn any_kind_of_copy_keeps_an_instance_open() -> Result<()> {
     // fork(2).
     let (stay, end) = (files::eventfd()?, files::eventfd()?);
     let child = processes::fork(|| {
-        let _ = files::poll_in(&stay, crate::support::LONG);
-        works(&m).map_or(1, |()| 0)
+        let _ = files::poll_in(&stay, LONG);
+        works(&m)
     })?;
     drop((m, end));
     ensure!(takeover.status()?.instances == 1, "the child has it still");
@@ -111,13 +111,10 @@ fn an_instance_may_outlive_its_maker_in_another_program() -> Result<()> {
 
 fn a_killed_holder_ends_its_instances() -> Result<()> {
     let on = on(TakeoverCalls::EPOLL)?;
-    let child = processes::fork(|| {
-        let wait = || -> Result<()> {
-            let all = [instance_of(Side::Repoll)?, instance_of(Side::Repoll)?];
-            all[0].wait(1, None)?;
-            Ok(())
-        };
-        wait().map_or(1, |()| 0)
+    let child = processes::fork(|| -> Result<()> {
+        let all = [instance_of(Side::Repoll)?, instance_of(Side::Repoll)?];
+        all[0].wait(1, None)?;
+        Ok(())
     })?;
     crate::support::eventually_waits(child.0)?;
     ensure!(on.device().status()?.instances == 2);

@@ -230,7 +230,7 @@ fn is_taken_over() -> io::Result<i32> {
 
 /// The answer of [`is_taken_over`] in a child that does `first`.
 fn child_is_taken_over(first: impl FnOnce() -> io::Result<()>) -> Result<bool> {
-    let child = processes::fork(|| first().and_then(|()| is_taken_over()).unwrap_or(2))?;
+    let child = processes::fork(|| first().and_then(|()| is_taken_over()))?;
     match child.wait()? {
         status @ (0 | 1) => Ok(status == 1),
         status => anyhow::bail!("the child failed: {status}"),
