@@ -234,20 +234,17 @@ impl Multiplexer for Epoll32 {
         unsafe { call(EPOLL_PWAIT2, arguments) }
     }
 
-    fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
-        wait_masked(self, timeout, blocked)
-    }
-
-    fn wait_masked_at(
+    fn pwait(
         &self,
+        max: usize,
         timeout: Option<Duration>,
         mask: (usize, usize),
     ) -> io::Result<Vec<Event>> {
-        wait_masked_at(self, timeout, mask)
+        pwait(self, max, timeout, mask)
     }
 
-    fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
-        wait(self, max, timeout)
+    fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
+        wait_masked(self, timeout, blocked)
     }
 }
 
@@ -303,20 +300,17 @@ impl Multiplexer for Repoll32 {
         unsafe { ioctl(&self.0, REPOLL_IOCTL_WAIT, argument.address()) }
     }
 
-    fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
-        wait_masked(self, timeout, blocked)
-    }
-
-    fn wait_masked_at(
+    fn pwait(
         &self,
+        max: usize,
         timeout: Option<Duration>,
         mask: (usize, usize),
     ) -> io::Result<Vec<Event>> {
-        wait_masked_at(self, timeout, mask)
+        pwait(self, max, timeout, mask)
     }
 
-    fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
-        wait(self, max, timeout)
+    fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
+        wait_masked(self, timeout, blocked)
     }
 }
 
@@ -333,10 +327,15 @@ impl Repoll32 {
     }
 }
 
-/// [`Multiplexer::wait`] with the array below 4 GiB.
-fn wait(m: &impl Multiplexer, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
+/// [`Multiplexer::pwait`] with the array below 4 GiB.
+fn pwait(
+    m: &impl Multiplexer,
+    max: usize,
+    timeout: Option<Duration>,
+    mask: (usize, usize),
+) -> io::Result<Vec<Event>> {
     let room = Low::new(max * size_of::<Event>())?;
-    let count = m.wait_at(room.place(), max as i32, timeout)?;
+    let count = m.pwait_at(room.place(), max as i32, timeout, mask)?;
     Ok(room.events(count))
 }
 
@@ -347,18 +346,11 @@ fn wait_masked(
     blocked: &[i32],
 ) -> io::Result<Vec<Event>> {
     let mask = Low::of_signals(&signals::set_of(blocked))?;
-    m.wait_masked_at(timeout, (mask.address() as usize, size_of::<SignalSet>()))
-}
-
-/// [`Multiplexer::wait_masked_at`] with the event below 4 GiB.
-fn wait_masked_at(
-    m: &impl Multiplexer,
-    timeout: Option<Duration>,
-    mask: (usize, usize),
-) -> io::Result<Vec<Event>> {
-    let room = Low::new(size_of::<Event>())?;
-    let count = m.pwait_at(room.place(), 1, timeout, mask)?;
-    Ok(room.events(count))
+    m.pwait(
+        1,
+        timeout,
+        (mask.address() as usize, size_of::<SignalSet>()),
+    )
 }
 
 /// The address of a place for `max` events, if a 32-bit program can have it.

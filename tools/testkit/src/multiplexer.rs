@@ -59,30 +59,32 @@ pub trait Multiplexer: AsFd + AsRawFd + Send + Sync + 'static {
         self.pwait_at(to, max, timeout, (0, 0))
     }
 
-    /// Waits for at most `max` events.
-    fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
+    /// Waits for at most `max` events, with a mask as in [`Multiplexer::pwait_at`].
+    fn pwait(
+        &self,
+        max: usize,
+        timeout: Option<Duration>,
+        mask: (usize, usize),
+    ) -> io::Result<Vec<Event>> {
         let mut events = vec![Event::default(); max];
-        let count = self.wait_at(Place::of(&mut events), max as i32, timeout)?;
+        let count = self.pwait_at(Place::of(&mut events), max as i32, timeout, mask)?;
         events.truncate(count);
         Ok(events)
+    }
+
+    /// Waits for at most `max` events.
+    fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
+        self.pwait(max, timeout, (0, 0))
     }
 
     /// Waits for at most one event, with these signals blocked and no others.
     fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
         let mask: SignalSet = blocked.iter().copied().collect();
-        self.wait_masked_at(timeout, (from_ref(&mask) as usize, size_of::<SignalSet>()))
-    }
-
-    /// Waits for at most one event, with anything in place of a mask: see
-    /// [`Multiplexer::pwait_at`].
-    fn wait_masked_at(
-        &self,
-        timeout: Option<Duration>,
-        mask: (usize, usize),
-    ) -> io::Result<Vec<Event>> {
-        let mut event = [Event::default()];
-        let count = self.pwait_at(Place::of(&mut event), 1, timeout, mask)?;
-        Ok(event[..count].to_vec())
+        self.pwait(
+            1,
+            timeout,
+            (from_ref(&mask) as usize, size_of::<SignalSet>()),
+        )
     }
 
     /// The events that are ready now.
