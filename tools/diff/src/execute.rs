@@ -18,14 +18,14 @@ use repoll_testkit::memory;
 use repoll_testkit::multiplexer::{
     epoll_ctl, epoll_wait, repoll_ctl, repoll_wait, Epoll, Multiplexer,
 };
-use repoll_testkit::scanner::{self, Kernel, Mask, Ours};
+use repoll_testkit::scanner::{self, Kernel, Ours};
 use repoll_testkit::side::Side;
+use repoll_testkit::signals::Mask;
 use repoll_testkit::takeover::Maker;
 use rustix::net::{sockopt, AddressFamily, SendFlags, Shutdown};
 use std::fs;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::ptr::from_ref;
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -140,10 +140,7 @@ pub fn execute(operation: &Operation, memory: &Memory) -> Outcome {
             both(|side| wait(side, n, max, milliseconds as i32, at, memory))
         }
         Operation::Masked(n, max, open) => masked(
-            |side, mask| {
-                let mask = (from_ref(mask) as usize, size_of::<SignalSet>());
-                wait_with(side, n, max, 1, Place::Good, mask, memory)
-            },
+            |side, mask| wait_with(side, n, max, 1, Place::Good, Mask::of(mask), memory),
             open,
         ),
         Operation::Poll(n) => both(|side| {
@@ -186,7 +183,7 @@ fn create(side: Side, device: bool) -> io::Result<OwnedFd> {
 
 /// Calls WAIT, with a place for the events.
 pub fn wait(side: Side, n: u8, max: i32, milliseconds: i32, at: Place, memory: &Memory) -> Answer {
-    wait_with(side, n, max, milliseconds, at, (0, 0), memory)
+    wait_with(side, n, max, milliseconds, at, Mask::default(), memory)
 }
 
 fn wait_with(
@@ -195,7 +192,7 @@ fn wait_with(
     max: i32,
     milliseconds: i32,
     at: Place,
-    mask: (usize, usize),
+    mask: Mask,
     memory: &Memory,
 ) -> Answer {
     let (fd, to) = (instance(side, n), memory.place(at));

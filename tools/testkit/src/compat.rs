@@ -7,19 +7,18 @@
 
 use crate::files::timespec;
 use crate::memory::{Mapping, Place, Plain};
-use crate::multiplexer::{descriptor, nanoseconds, served, Multiplexer};
+use crate::multiplexer::{descriptor, nanoseconds, served, Multiplexer, Timeout};
 use crate::processes;
 use crate::side::Side;
-use crate::signals;
+use crate::signals::{self, Mask};
 use crate::skip::skip;
 use anyhow::Result;
 use machine::call;
 use repoll::sys::*;
-use repoll::{Event, EventFlags, SignalSet};
+use repoll::{Event, EventFlags};
 use rustix::mm::MapFlags;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 
 /// Numbers of calls, those of i386.
 const GETPID: u32 = 20;
@@ -124,13 +123,20 @@ impl Low {
         Ok(low)
     }
 
-    /// A signal mask as a 32-bit program has it: two words, the signals 1 to 32 first.
-    pub fn of_signals(signals: &SignalSet) -> io::Result<Self> {
+    /// A mask where a 32-bit program has it: two words, the signals 1 to 32 first. With its address
+    /// and its size; of what is no mask, as much as such a program could pass.
+    pub(crate) fn of_mask(mask: Mask) -> io::Result<(Option<Self>, u32, u32)> {
+        let size = mask.size as u32;
+        let Some(signals) = mask.signals else {
+            return Ok((None, mask.address as u32, size));
+        };
         let mut words = [0u32; 2];
         for signal in (1..=64).filter(|&signal| signals.contains(signal)) {
             words[(signal as usize - 1) / 32] |= 1 << ((signal - 1) % 32);
         }
-        Self::with(words)
+        let low = Self::with(words)?;
+        let address = low.address();
+        Ok((Some(low), address, size))
     }
 
     /// A copy of `count` values at `offset`.
@@ -217,34 +223,20 @@ impl Multiplexer for Epoll32 {
         unsafe { call(EPOLL_CTL, arguments) }.map(drop)
     }
 
-    fn pwait_at(
-        &self,
-        to: Place<'_>,
-        max: i32,
-        timeout: Option<Duration>,
-        mask: (usize, usize),
-    ) -> io::Result<usize> {
+    fn pwait_at(&self, to: Place<'_>, max: i32, timeout: Timeout, mask: Mask) -> io::Result<usize> {
         let at = narrow(to, max)?;
         // 64 bits wide for 32-bit programs too.
         let timeout = timeout.map(timespec).map(Low::with).transpose()?;
         let limit = timeout.as_ref().map_or(0, Low::address);
         let epoll = self.0.as_raw_fd() as u32;
-        let arguments = [epoll, at, max as u32, limit, mask.0 as u32, mask.1 as u32];
+        let (_mask, sigmask, size) = Low::of_mask(mask)?;
+        let arguments = [epoll, at, max as u32, limit, sigmask, size];
         // SAFETY: the place has room for the events; timeout and mask are only read.
         unsafe { call(EPOLL_PWAIT2, arguments) }
     }
 
-    fn pwait(
-        &self,
-        max: usize,
-        timeout: Option<Duration>,
-        mask: (usize, usize),
-    ) -> io::Result<Vec<Event>> {
+    fn pwait(&self, max: usize, timeout: Timeout, mask: Mask) -> io::Result<Vec<Event>> {
         pwait(self, max, timeout, mask)
-    }
-
-    fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
-        wait_masked(self, timeout, blocked)
     }
 }
 
@@ -281,36 +273,22 @@ impl Multiplexer for Repoll32 {
         unsafe { ioctl(&self.0, REPOLL_IOCTL_CTL, argument.address()) }.map(drop)
     }
 
-    fn pwait_at(
-        &self,
-        to: Place<'_>,
-        max: i32,
-        timeout: Option<Duration>,
-        mask: (usize, usize),
-    ) -> io::Result<usize> {
+    fn pwait_at(&self, to: Place<'_>, max: i32, timeout: Timeout, mask: Mask) -> io::Result<usize> {
+        let (_mask, sigmask, sigsetsize) = Low::of_mask(mask)?;
         let argument = Low::with(repoll_wait {
             events: narrow(to, max)?.into(),
             maxevents: max,
             timeout: nanoseconds(timeout),
-            sigmask: (mask.0 as u32).into(),
-            sigsetsize: (mask.1 as u32).into(),
+            sigmask: sigmask.into(),
+            sigsetsize: sigsetsize.into(),
             ..Default::default()
         })?;
         // SAFETY: the place has room for the events; the mask is only read.
         unsafe { ioctl(&self.0, REPOLL_IOCTL_WAIT, argument.address()) }
     }
 
-    fn pwait(
-        &self,
-        max: usize,
-        timeout: Option<Duration>,
-        mask: (usize, usize),
-    ) -> io::Result<Vec<Event>> {
+    fn pwait(&self, max: usize, timeout: Timeout, mask: Mask) -> io::Result<Vec<Event>> {
         pwait(self, max, timeout, mask)
-    }
-
-    fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
-        wait_masked(self, timeout, blocked)
     }
 }
 
@@ -328,29 +306,10 @@ impl Repoll32 {
 }
 
 /// [`Multiplexer::pwait`] with the array below 4 GiB.
-fn pwait(
-    m: &impl Multiplexer,
-    max: usize,
-    timeout: Option<Duration>,
-    mask: (usize, usize),
-) -> io::Result<Vec<Event>> {
+fn pwait(m: &impl Multiplexer, max: usize, timeout: Timeout, mask: Mask) -> io::Result<Vec<Event>> {
     let room = Low::new(max * size_of::<Event>())?;
     let count = m.pwait_at(room.place(), max as i32, timeout, mask)?;
     Ok(room.events(count))
-}
-
-/// [`Multiplexer::wait_masked`] with the mask below 4 GiB.
-fn wait_masked(
-    m: &impl Multiplexer,
-    timeout: Option<Duration>,
-    blocked: &[i32],
-) -> io::Result<Vec<Event>> {
-    let mask = Low::of_signals(&signals::set_of(blocked))?;
-    m.pwait(
-        1,
-        timeout,
-        (mask.address() as usize, size_of::<SignalSet>()),
-    )
 }
 
 /// The address of a place for `max` events, if a 32-bit program can have it.

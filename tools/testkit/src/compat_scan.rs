@@ -3,7 +3,8 @@
 
 use crate::compat::{ioctl, Low};
 use crate::multiplexer::nanoseconds;
-use crate::scanner::{count_is, is_in, left, pollfds, set_of, Mask, Scanner};
+use crate::scanner::{count_is, is_in, left, pollfds, set_of, Scanner};
+use crate::signals::Mask;
 use repoll::sys::{repoll_poll, repoll_select, REPOLL_IOCTL_POLL, REPOLL_IOCTL_SELECT};
 use repoll::Instance;
 use std::io;
@@ -17,20 +18,6 @@ pub struct Poll32(Instance);
 /// SELECT.
 pub struct Select32(Instance);
 
-/// A mask where a 32-bit program has it: two words, the signals 1 to 32 first. With its address and
-/// its size; of what is no mask, as much as such a program could pass.
-fn low(mask: Mask) -> io::Result<(Option<Low>, u64, u64)> {
-    let size = (mask.size as u32).into();
-    match mask.signals {
-        Some(signals) => {
-            let low = Low::of_signals(&signals)?;
-            let address = low.address().into();
-            Ok((Some(low), address, size))
-        }
-        None => Ok((None, (mask.address as u32).into(), size)),
-    }
-}
-
 impl Scanner for Poll32 {
     fn new() -> io::Result<Self> {
         Ok(Self(Instance::open()?))
@@ -43,13 +30,13 @@ impl Scanner for Poll32 {
         mask: Mask,
     ) -> io::Result<Vec<RawFd>> {
         let array = Low::copy_of(&pollfds(fds, libc::POLLIN))?;
-        let (_mask, sigmask, sigsetsize) = low(mask)?;
+        let (_mask, sigmask, sigsetsize) = Low::of_mask(mask)?;
         let argument = Low::with(repoll_poll {
             fds: array.address().into(),
             nfds: fds.len() as u32,
             timeout: nanoseconds(*timeout),
-            sigmask,
-            sigsetsize,
+            sigmask: sigmask.into(),
+            sigsetsize: sigsetsize.into(),
             ..Default::default()
         })?;
         // SAFETY: the request reads and writes a `repoll_poll` and the array, which is ours.
@@ -76,13 +63,13 @@ impl Scanner for Select32 {
         let nfds = fds.iter().max().map_or(0, |fd| fd + 1);
         let words = set_of(fds, nfds);
         let set = Low::copy_of(&words)?;
-        let (_mask, sigmask, sigsetsize) = low(mask)?;
+        let (_mask, sigmask, sigsetsize) = Low::of_mask(mask)?;
         let argument = Low::with(repoll_select {
             readfds: set.address().into(),
             nfds,
             timeout: nanoseconds(*timeout),
-            sigmask,
-            sigsetsize,
+            sigmask: sigmask.into(),
+            sigsetsize: sigsetsize.into(),
             ..Default::default()
         })?;
         // SAFETY: the request reads and writes a `repoll_select` and the set, which is ours.

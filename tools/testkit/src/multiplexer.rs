@@ -5,12 +5,16 @@ use crate::files::timespec;
 use crate::memory::Place;
 use crate::raw;
 use crate::side::Side;
+use crate::signals::{self, Mask};
 use repoll::sys::{self, repoll_ctl as CtlArgument, repoll_wait as WaitArgument};
-use repoll::{CreateFlags, Event, EventFlags, Instance, OpenError, SignalSet};
+use repoll::{CreateFlags, Event, EventFlags, Instance, OpenError};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::from_ref;
 use std::time::Duration;
+
+/// The time limit of a call that waits; `None` for none.
+pub type Timeout = Option<Duration>;
 
 /// An instance of epoll, of any side.
 ///
@@ -44,47 +48,30 @@ pub trait Multiplexer: AsFd + AsRawFd + Send + Sync + 'static {
     /// Changes the interest list, with any operation.
     fn ctl(&self, op: i32, fd: RawFd, events: EventFlags, data: u64) -> io::Result<()>;
 
-    /// Waits for at most `max` events, which go to a place; with a signal mask of `size` bytes at
-    /// the address `mask`, which the kernel only reads; 0 for none.
-    fn pwait_at(
-        &self,
-        to: Place<'_>,
-        max: i32,
-        timeout: Option<Duration>,
-        mask: (usize, usize),
-    ) -> io::Result<usize>;
-
     /// Waits for at most `max` events, which go to a place.
-    fn wait_at(&self, to: Place<'_>, max: i32, timeout: Option<Duration>) -> io::Result<usize> {
-        self.pwait_at(to, max, timeout, (0, 0))
+    fn pwait_at(&self, to: Place<'_>, max: i32, timeout: Timeout, mask: Mask) -> io::Result<usize>;
+
+    /// Likewise, without a mask.
+    fn wait_at(&self, to: Place<'_>, max: i32, timeout: Timeout) -> io::Result<usize> {
+        self.pwait_at(to, max, timeout, Mask::default())
     }
 
-    /// Waits for at most `max` events, with a mask as in [`Multiplexer::pwait_at`].
-    fn pwait(
-        &self,
-        max: usize,
-        timeout: Option<Duration>,
-        mask: (usize, usize),
-    ) -> io::Result<Vec<Event>> {
+    /// Waits for at most `max` events.
+    fn pwait(&self, max: usize, timeout: Timeout, mask: Mask) -> io::Result<Vec<Event>> {
         let mut events = vec![Event::default(); max];
         let count = self.pwait_at(Place::of(&mut events), max as i32, timeout, mask)?;
         events.truncate(count);
         Ok(events)
     }
 
-    /// Waits for at most `max` events.
-    fn wait(&self, max: usize, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
-        self.pwait(max, timeout, (0, 0))
+    /// Likewise, without a mask.
+    fn wait(&self, max: usize, timeout: Timeout) -> io::Result<Vec<Event>> {
+        self.pwait(max, timeout, Mask::default())
     }
 
     /// Waits for at most one event, with these signals blocked and no others.
-    fn wait_masked(&self, timeout: Option<Duration>, blocked: &[i32]) -> io::Result<Vec<Event>> {
-        let mask: SignalSet = blocked.iter().copied().collect();
-        self.pwait(
-            1,
-            timeout,
-            (from_ref(&mask) as usize, size_of::<SignalSet>()),
-        )
+    fn wait_masked(&self, timeout: Timeout, blocked: &[i32]) -> io::Result<Vec<Event>> {
+        self.pwait(1, timeout, Mask::of(&signals::set_of(blocked)))
     }
 
     /// The events that are ready now.
@@ -181,13 +168,7 @@ impl Multiplexer for Epoll {
         epoll_ctl(self, op, fd, events, data)
     }
 
-    fn pwait_at(
-        &self,
-        to: Place<'_>,
-        max: i32,
-        timeout: Option<Duration>,
-        mask: (usize, usize),
-    ) -> io::Result<usize> {
+    fn pwait_at(&self, to: Place<'_>, max: i32, timeout: Timeout, mask: Mask) -> io::Result<usize> {
         epoll_wait(self, to, max, timeout, mask)
     }
 }
@@ -218,13 +199,7 @@ impl Multiplexer for Repoll {
         repoll_ctl(self, op, fd, events, data)
     }
 
-    fn pwait_at(
-        &self,
-        to: Place<'_>,
-        max: i32,
-        timeout: Option<Duration>,
-        mask: (usize, usize),
-    ) -> io::Result<usize> {
+    fn pwait_at(&self, to: Place<'_>, max: i32, timeout: Timeout, mask: Mask) -> io::Result<usize> {
         repoll_wait(self, to, max, timeout, mask)
     }
 }
@@ -302,14 +277,14 @@ pub fn epoll_wait(
     epoll: &impl AsRawFd,
     to: Place<'_>,
     max: i32,
-    timeout: Option<Duration>,
-    mask: (usize, usize),
+    timeout: Timeout,
+    mask: Mask,
 ) -> io::Result<usize> {
     let at = to.with_room_for(max.max(0) as usize, size_of::<Event>());
     let timeout = timeout.map(timespec);
     let limit = timeout.as_ref().map_or(0, |time| from_ref(time) as usize);
     let epoll = epoll.as_raw_fd() as usize;
-    let arguments = [epoll, at, max as usize, limit, mask.0, mask.1];
+    let arguments = [epoll, at, max as usize, limit, mask.address, mask.size];
     // SAFETY: the place has room for the events; timeout and mask are only read.
     unsafe { raw::syscall(libc::SYS_epoll_pwait2, arguments) }
 }
@@ -345,15 +320,15 @@ pub fn repoll_wait(
     instance: &impl AsRawFd,
     to: Place<'_>,
     max: i32,
-    timeout: Option<Duration>,
-    mask: (usize, usize),
+    timeout: Timeout,
+    mask: Mask,
 ) -> io::Result<usize> {
     let argument = WaitArgument {
         events: to.with_room_for(max.max(0) as usize, size_of::<Event>()) as u64,
         maxevents: max,
         timeout: nanoseconds(timeout),
-        sigmask: mask.0 as u64,
-        sigsetsize: mask.1 as u64,
+        sigmask: mask.address as u64,
+        sigsetsize: mask.size as u64,
         ..Default::default()
     };
     let address = from_ref(&argument) as usize;
@@ -362,7 +337,7 @@ pub fn repoll_wait(
 }
 
 /// A timeout as WAIT has it.
-pub fn nanoseconds(timeout: Option<Duration>) -> i64 {
+pub fn nanoseconds(timeout: Timeout) -> i64 {
     timeout.map_or(-1, |t| i64::try_from(t.as_nanos()).unwrap_or(i64::MAX))
 }
 

@@ -7,9 +7,10 @@ use crate::memory::Place;
 use crate::multiplexer::nanoseconds;
 use crate::raw;
 use crate::side::Way;
+use crate::signals::Mask;
 use crate::{files, threads};
 use repoll::sys::{self, repoll_poll, repoll_select};
-use repoll::{Instance, SignalSet, Takeover};
+use repoll::{Instance, Takeover};
 use rustix::event::Timespec;
 use std::fs;
 use std::io;
@@ -18,34 +19,6 @@ use std::ptr::{from_mut, from_ref};
 use std::sync::mpsc::channel;
 use std::thread::scope;
 use std::time::{Duration, Instant};
-
-/// A signal mask: its address and its size; 0 for none. The kernel only reads it.
-#[derive(Clone, Copy, Default)]
-pub struct Mask {
-    pub(crate) address: usize,
-    pub(crate) size: usize,
-    pub(crate) signals: Option<SignalSet>,
-}
-
-impl Mask {
-    /// The mask `signals`. It must live through the call.
-    pub fn of(signals: &SignalSet) -> Self {
-        Self {
-            address: from_ref(signals) as usize,
-            size: size_of::<SignalSet>(),
-            signals: Some(*signals),
-        }
-    }
-
-    /// Anything in place of a mask.
-    pub fn at(address: usize, size: usize) -> Self {
-        Self {
-            address,
-            size,
-            signals: None,
-        }
-    }
-}
 
 /// The implementation that makes the calls.
 pub trait Side: Send + Sync + Sized + 'static {

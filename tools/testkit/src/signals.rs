@@ -14,6 +14,34 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The size of the kernel's signal set.
 const SIZE: usize = size_of::<SignalSet>();
 
+/// A signal mask: its address and its size; 0 for none. The kernel only reads it.
+#[derive(Clone, Copy, Default)]
+pub struct Mask {
+    pub(crate) address: usize,
+    pub(crate) size: usize,
+    pub(crate) signals: Option<SignalSet>,
+}
+
+impl Mask {
+    /// The mask `signals`. It must live through the call.
+    pub fn of(signals: &SignalSet) -> Self {
+        Self {
+            address: from_ref(signals) as usize,
+            size: SIZE,
+            signals: Some(*signals),
+        }
+    }
+
+    /// Anything in place of a mask.
+    pub fn at(address: usize, size: usize) -> Self {
+        Self {
+            address,
+            size,
+            signals: None,
+        }
+    }
+}
+
 /// A thread of this process, to send signals to.
 #[derive(Clone, Copy)]
 pub struct Thread(i32);

@@ -9,7 +9,8 @@ use repoll::{Counts, Source};
 use repoll_testkit::files::dup_from;
 use repoll_testkit::limits::allow_files;
 use repoll_testkit::memory::{Mapping, Place};
-use repoll_testkit::scanner::{self, Kernel, Mask, Ours};
+use repoll_testkit::scanner::{self, Kernel, Ours};
+use repoll_testkit::signals::Mask;
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 

@@ -2,7 +2,7 @@
 //! WAIT with a signal mask, as epoll_pwait(2): in force for as long as the wait.
 
 use crate::prelude::*;
-use repoll_testkit::signals::HANDLED;
+use repoll_testkit::signals::{Mask, HANDLED};
 use std::sync::atomic::Ordering::SeqCst;
 
 pub fn tests() -> Vec<Test> {
@@ -98,7 +98,7 @@ fn a_mask_of_another_size_is_einval<M: Multiplexer>() -> Result<()> {
     signal(&fd)?;
     let mask = [0u64; 16];
     for size in [0, 1, 4, 7, 9, 16, 128, usize::MAX] {
-        let result = m.pwait(1, None, (mask.as_ptr() as usize, size));
+        let result = m.pwait(1, None, Mask::at(mask.as_ptr() as usize, size));
         expect_error(result, libc::EINVAL)?;
     }
     Ok(())
@@ -108,7 +108,7 @@ fn a_bad_pointer_to_the_mask_is_efault<M: Multiplexer>() -> Result<()> {
     let (m, fd) = instance::<M>()?;
     signal(&fd)?;
     for address in [1, 4096, usize::MAX - 4095, usize::MAX] {
-        let result = m.pwait(1, None, (address, 8));
+        let result = m.pwait(1, None, Mask::at(address, 8));
         expect_error(result, libc::EFAULT)?;
     }
     Ok(())

@@ -5,7 +5,8 @@ use crate::prelude::*;
 use crate::registry::sides;
 use repoll_testkit::limits;
 use repoll_testkit::memory::{Mapping, Place};
-use repoll_testkit::scanner::{pollfds, Kernel, Mask, Side};
+use repoll_testkit::scanner::{pollfds, Kernel, Side};
+use repoll_testkit::signals::Mask;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 
