@@ -19,5 +19,6 @@ pub fn tests() -> Vec<Test> {
         calls::tests,
         ends::tests,
         races::tests,
-        stages::tests,])
+        stages::tests,
+    ])
 }

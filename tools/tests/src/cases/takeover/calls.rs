@@ -3,8 +3,8 @@
 //! them: io_uring's, kcmp(2), those that wait, and what other programs see.
 
 use super::setup::{instance_of, on};
-use crate::prelude::*;
 use crate::cases::multiplexer::interface::{EPIOCGPARAMS, EPIOCSPARAMS};
+use crate::prelude::*;
 use io_uring::{opcode, squeue, types, IoUring};
 use repoll::{Event, TakeoverCalls};
 use repoll_testkit::raw;
