@@ -120,18 +120,24 @@ fn duration(time: Timespec) -> Duration {
 /// Checks that ppoll(2) goes this way. A thread that sleeps in it shows this: a preloaded library
 /// has made an ioctl of the call, and takeover counts the calls that it serves.
 fn leads_here(way: Way) -> io::Result<()> {
-    let running = || -> io::Result<u64> { Ok(Takeover::open()?.status()?.running) };
-    let before = match way {
-        Way::TakenOver => running()?,
-        Way::Preloaded => 0,
-    };
-    let is_seen = |thread: i32| match way {
-        Way::Preloaded => {
+    match way {
+        Way::TakenOver => is_taken_over(&Poll(Kernel)),
+        Way::Preloaded => seen_asleep(&Poll(Kernel), |thread| {
             let line = fs::read_to_string(format!("/proc/self/task/{thread}/syscall"))?;
             Ok(threads::number_of_call(&line) == Some(libc::SYS_ioctl))
-        }
-        Way::TakenOver => Ok::<_, io::Error>(running()? > before),
-    };
+        }),
+    }
+}
+
+/// Checks that takeover serves a call: it counts those in which threads sleep.
+pub fn is_taken_over(call: &impl Scanner) -> io::Result<()> {
+    let takeover = Takeover::open()?;
+    let before = takeover.status()?.running;
+    seen_asleep(call, |_| Ok(takeover.status()?.running > before))
+}
+
+/// Checks that a condition becomes true while a thread, whose number it gets, sleeps in a call.
+fn seen_asleep(call: &impl Scanner, is_seen: impl Fn(i32) -> io::Result<bool>) -> io::Result<()> {
     let limit = Duration::from_secs(20);
     let file = files::eventfd()?;
     let file = file.as_raw_fd();
@@ -139,7 +145,7 @@ fn leads_here(way: Way) -> io::Result<()> {
         let (tell, thread) = channel();
         threads.spawn(move || {
             let _ = tell.send(threads::this_thread());
-            Kernel.poll(&mut pollfds(&[file], libc::POLLIN), Some(limit))
+            call.readable(&[file], Some(limit))
         });
         let thread = thread.recv().map_err(io::Error::other)?;
         let end = Instant::now() + limit;
@@ -150,7 +156,7 @@ fn leads_here(way: Way) -> io::Result<()> {
         files::signal(Number(file))?;
         match seen? {
             true => Ok(()),
-            false => Err(io::Error::other(format!("select and poll are not {way}"))),
+            false => Err(io::Error::other("another side serves the call")),
         }
     })
 }
