@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Claims, their experiments and their verdicts.
 
-use anyhow::{Error, Result};
-use repoll_testkit::side::Side;
+use crate::side::Side;
+use crate::taken_over;
+use anyhow::{Context as _, Error, Result};
+use repoll_testkit::side::Side as Code;
 use repoll_testkit::skip;
 use repoll_trace::record::Trace;
 use std::fmt;
@@ -16,7 +18,7 @@ pub enum Verdict {
     Fails,
     /// The claim holds under this condition and not otherwise.
     OnlyIf(&'static str),
-    /// The kernel's own call and repoll's behave differently. Never expected.
+    /// The sides behave differently. Never expected.
     Differs,
 }
 
@@ -46,7 +48,34 @@ impl fmt::Display for Verdict {
             Self::Holds => f.write_str("holds"),
             Self::Fails => f.write_str("does not hold"),
             Self::OnlyIf(condition) => write!(f, "holds only if {condition}"),
-            Self::Differs => f.write_str("epoll and repoll differ"),
+            Self::Differs => f.write_str("the sides differ"),
+        }
+    }
+}
+
+/// The observation of one side.
+pub struct Observation {
+    verdict: Verdict,
+    seen: String,
+    recording: Option<Trace>,
+}
+
+impl From<(Verdict, String)> for Observation {
+    fn from((verdict, seen): (Verdict, String)) -> Self {
+        Self {
+            verdict,
+            seen,
+            recording: None,
+        }
+    }
+}
+
+impl From<(Verdict, String, Trace)> for Observation {
+    fn from((verdict, seen, trace): (Verdict, String, Trace)) -> Self {
+        Self {
+            verdict,
+            seen,
+            recording: Some(trace),
         }
     }
 }
@@ -58,8 +87,10 @@ pub struct Finding {
     pub verdict: Verdict,
     /// The measurement of each side; empty if the verdict is from the source code.
     pub seen: Vec<(Side, String)>,
-    /// The recording of the experiment.
-    pub recording: Option<Trace>,
+    /// The recordings of the experiment, of the sides that have one.
+    pub recordings: Vec<(Side, Trace)>,
+    /// The reason for which the kernel's calls could not be taken over here.
+    pub obstacle: Option<String>,
 }
 
 impl Finding {
@@ -68,7 +99,8 @@ impl Finding {
         Ok(Self {
             verdict,
             seen: vec![(side, seen)],
-            recording: None,
+            recordings: Vec::new(),
+            obstacle: None,
         })
     }
 
@@ -77,28 +109,82 @@ impl Finding {
         Ok(Self {
             verdict,
             seen: Vec::new(),
-            recording: None,
+            recordings: Vec::new(),
+            obstacle: None,
         })
     }
 
-    /// The finding of the same experiment on both sides.
-    pub fn both(mut try_on: impl FnMut(Side) -> Result<(Verdict, String)>) -> Result<Self> {
-        let (verdict, kernel) = try_on(Side::Kernel)?;
-        let (other, repoll) = try_on(Side::Repoll)?;
-        Ok(Self {
-            verdict: if verdict == other {
-                verdict
-            } else {
-                Verdict::Differs
+    /// The finding of an experiment with files of the kernel and of repoll. It makes no call that
+    /// can be taken over.
+    pub fn of_files(mut try_on: impl FnMut(Code) -> Result<(Verdict, String)>) -> Result<Self> {
+        let mut finding = Self::first(Side::Kernel, try_on(Code::Kernel)?.into());
+        finding.add(Side::Repoll, try_on(Code::Repoll)?.into());
+        Ok(finding)
+    }
+
+    /// The finding of an experiment with calls of epoll, select or poll, on all sides. Where the
+    /// kernel allows no takeover, the finding has the obstacle in place of that measurement.
+    pub fn of_calls<O: Into<Observation>>(
+        mut try_on: impl FnMut(Side) -> Result<O>,
+    ) -> Result<Self> {
+        let mut finding = Self::first(Side::Kernel, try_on(Side::Kernel)?.into());
+        finding.add(Side::Repoll, try_on(Side::Repoll)?.into());
+        finding.add_taken_over(try_on)
+    }
+
+    /// Likewise, of an experiment for which repoll has no ioctl.
+    pub fn of_kernels_calls<O: Into<Observation>>(
+        mut try_on: impl FnMut(Side) -> Result<O>,
+    ) -> Result<Self> {
+        let finding = Self::first(Side::Kernel, try_on(Side::Kernel)?.into());
+        finding.add_taken_over(try_on)
+    }
+
+    fn add_taken_over<O: Into<Observation>>(
+        mut self,
+        try_on: impl FnOnce(Side) -> Result<O>,
+    ) -> Result<Self> {
+        match taken_over::run(|| try_on(Side::TakenOver)) {
+            Ok(observation) => self.add(Side::TakenOver, observation.into()),
+            Err(error) => match skip::reason(&error) {
+                reason @ Some(_) => self.obstacle = reason,
+                None => return Err(error).context("with the calls taken over"),
             },
-            seen: vec![(Side::Kernel, kernel), (Side::Repoll, repoll)],
-            recording: None,
-        })
+        }
+        Ok(self)
     }
 
-    /// Adds the recording.
+    /// Whether the experiment ran with the kernel's calls taken over.
+    pub fn is_taken_over(&self) -> bool {
+        self.seen.iter().any(|(side, _)| *side == Side::TakenOver)
+    }
+
+    fn first(side: Side, observation: Observation) -> Self {
+        let mut finding = Self {
+            verdict: observation.verdict,
+            seen: Vec::new(),
+            recordings: Vec::new(),
+            obstacle: None,
+        };
+        finding.add(side, observation);
+        finding
+    }
+
+    /// Adds the observation of another side.
+    fn add(&mut self, side: Side, observation: Observation) {
+        if self.verdict != observation.verdict {
+            self.verdict = Verdict::Differs;
+        }
+        self.seen.push((side, observation.seen));
+        // The C code has no tracepoints of its own.
+        if let Some(trace) = observation.recording.filter(|_| side != Side::Kernel) {
+            self.recordings.push((side, trace));
+        }
+    }
+
+    /// Adds the recording of repoll's side.
     pub fn with(mut self, recording: Trace) -> Self {
-        self.recording = Some(recording);
+        self.recordings.push((Side::Repoll, recording));
         self
     }
 }
@@ -180,7 +266,13 @@ mod tests {
     #[test]
     fn sides_that_differ_are_no_verdict() -> Result<()> {
         let finding =
-            Finding::both(|side| Ok((Verdict::holds(side == Side::Kernel), String::new())))?;
+            Finding::of_files(|code| Ok((Verdict::holds(code == Code::Kernel), String::new())))?;
+        assert_eq!(finding.verdict, Verdict::Differs);
+        let holds = || (Verdict::Holds, String::new()).into();
+        let mut finding = Finding::first(Side::Kernel, holds());
+        finding.add(Side::Repoll, holds());
+        assert_eq!(finding.verdict, Verdict::Holds);
+        finding.add(Side::TakenOver, (Verdict::Fails, String::new()).into());
         assert_eq!(finding.verdict, Verdict::Differs);
         Ok(())
     }

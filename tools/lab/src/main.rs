@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The lab: claims about select, poll and epoll, each tried on the kernel's own calls and on
-//! repoll, with a verdict from the measurement.
+//! The lab: claims about select, poll and epoll, each tried on the kernel's own calls, on repoll
+//! and on the kernel's calls while repoll takes them over, with a verdict from the measurement.
 #![deny(unsafe_code)]
 
 mod claim;
@@ -12,7 +12,9 @@ mod rare_calls;
 mod recording;
 mod ring;
 mod shortest;
+mod side;
 mod table;
+mod taken_over;
 mod test_report;
 mod threads;
 mod watchdog;
@@ -22,7 +24,7 @@ use claim::{Claim, Mechanism, Outcome};
 use clap::Parser;
 use page::Tried;
 use repoll_trace::render::Color;
-use repoll_trace::{signals, tracefs};
+use repoll_trace::signals;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -181,7 +183,7 @@ fn main() -> Result<ExitCode> {
         list(&picked, options.color.enabled());
         return Ok(ExitCode::SUCCESS);
     }
-    signals::on_end(tracefs::remove_all);
+    signals::on_end(watchdog::clean_up);
     let as_expected = if options.ktap {
         test(&picked)?
     } else {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kernel's multiplexers and repoll's, with the same calls.
 
+use crate::side::Side;
 use repoll::{Counts, Event, EventFlags, FdSet, Instance, PollFd, PollFlags, SelectSets};
-use repoll_testkit::multiplexer::{Multiplexer as Calls, Repoll};
+use repoll_testkit::multiplexer::{Epoll, Multiplexer as Calls, Repoll};
 use repoll_testkit::scanner::{Kernel, Poll, Scanner as _, Select};
-use repoll_testkit::side::Side;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
@@ -21,14 +21,17 @@ pub struct Multiplexer(Box<dyn Calls>);
 
 impl Multiplexer {
     pub fn new(side: Side) -> io::Result<Self> {
-        side.instance().map(Self)
+        Ok(match side {
+            Side::Repoll => Self(Box::new(Repoll::new()?)),
+            Side::Kernel | Side::TakenOver => Self(Box::new(epoll(side)?)),
+        })
     }
 
     /// An instance with an anonymous file: repoll's CREATE makes one, opening the device does not.
     pub fn anonymous(side: Side) -> io::Result<Self> {
         match side {
             Side::Repoll => Ok(Self(Box::new(Repoll::anonymous()?))),
-            Side::Kernel => Self::new(side),
+            Side::Kernel | Side::TakenOver => Self::new(side),
         }
     }
 
@@ -66,6 +69,17 @@ impl AsRawFd for Multiplexer {
     }
 }
 
+/// Makes an instance by epoll_create1(2), and checks which code has served the call.
+pub fn epoll(side: Side) -> io::Result<Epoll> {
+    let made = Epoll::of_any_side()?;
+    match side.code().has_made(&made) {
+        true => Ok(made),
+        false => Err(io::Error::other(format!(
+            "the new instance is not of {side}"
+        ))),
+    }
+}
+
 /// A call that polls all files each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -83,7 +97,7 @@ pub struct Scanner {
 impl Scanner {
     pub fn new(call: Call, side: Side) -> io::Result<Self> {
         let repoll = match side {
-            Side::Kernel => None,
+            Side::Kernel | Side::TakenOver => None,
             Side::Repoll => Some(Instance::open()?),
         };
         Ok(Self { call, repoll })

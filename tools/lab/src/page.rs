@@ -4,6 +4,7 @@
 //! Everything but the recordings can be read without a script.
 
 use crate::claim::{Claim, Mechanism, Outcome, Verdict};
+use crate::side::Side;
 use anyhow::Result;
 use repoll_trace::filter::Filter;
 use repoll_trace::record::Trace;
@@ -46,8 +47,8 @@ pub fn page(kernel: &str, tried: &[(&Mechanism, Vec<Tried<'_>>)]) -> Result<Stri
     write!(
         p,
         "<p class=\"lead\">Articles explain how Linux waits for many files at once. Each of their \
-         claims was tried on a running kernel ({}), on the kernel's own calls and on repoll. The \
-         verdict is from the measurement or, where nothing can be measured, from the source code. \
+         claims was tried on a running kernel ({}), on the kernel's own calls, on repoll, and \
+         on the kernel's calls while repoll takes them over. The verdict is from the measurement or, where nothing can be measured, from the source code. \
          The recordings of the experiments can be played step by step.</p>\n\
          <p class=\"counts\">{}</p>\n",
         escaped(kernel),
@@ -186,6 +187,14 @@ fn claim(p: &mut String, result: &Tried<'_>) -> Result<()> {
                     escaped(seen)
                 )?;
             }
+            if let Some(obstacle) = &finding.obstacle {
+                writeln!(
+                    p,
+                    "<div><dt>{}</dt><dd>not on this kernel: {}</dd></div>",
+                    Side::TakenOver.in_words(),
+                    escaped(obstacle)
+                )?;
+            }
             p.push_str("</dl>\n");
         }
         Outcome::Found(_) => p.push_str("<p>From the source code: nothing can be measured.</p>\n"),
@@ -195,23 +204,25 @@ fn claim(p: &mut String, result: &Tried<'_>) -> Result<()> {
     }
     writeln!(p, "<p class=\"source\">{}</p>", escaped(claim.source))?;
     if let Outcome::Found(finding) = outcome {
-        if let Some(trace) = &finding.recording {
-            recording(p, *number, trace)?;
+        for (side, trace) in &finding.recordings {
+            recording(p, *number, *side, trace)?;
         }
     }
     p.push_str("</article>\n");
     Ok(())
 }
 
-fn recording(p: &mut String, number: usize, trace: &Trace) -> Result<()> {
+fn recording(p: &mut String, number: usize, side: Side, trace: &Trace) -> Result<()> {
     let stories = story::all(&trace.records);
     let statistics = Statistics::of(&trace.records, &stories, &Filter::default());
     let data = report::recording(trace, &stories, &statistics, STEPS)?;
     writeln!(
         p,
-        "<details class=\"film\" id=\"recording-{number}\">\
-         <summary>The recording, step by step</summary>\n\
-         <div class=\"frame\"><script type=\"application/json\">{data}</script>\n<noscript>"
+        "<details class=\"film\" id=\"recording-{number}-{}\">\
+         <summary>The recording of {}, step by step</summary>\n\
+         <div class=\"frame\"><script type=\"application/json\">{data}</script>\n<noscript>",
+        side.to_string().replace(' ', "-"),
+        side.in_words()
     )?;
     if stories.is_empty() {
         p.push_str("<p>The recording needs JavaScript; all of it is in this file.</p>");
@@ -260,7 +271,6 @@ mod tests {
     use super::*;
     use crate::claim::Finding;
     use crate::claims;
-    use repoll_testkit::side::Side;
     use std::path::Path;
 
     /// A page: the verdict of the first claim is not as expected, and the second was not tried.
@@ -274,6 +284,10 @@ mod tests {
                 let outcome = match number {
                     1 => Outcome::Found(Finding::read(Verdict::Differs)?),
                     2 => Outcome::Skipped("no <peer>".to_owned()),
+                    3 => Outcome::Found(Finding {
+                        obstacle: Some("no gates".to_owned()),
+                        ..Finding::of(Side::Kernel, claim.expected, String::new())?
+                    }),
                     _ => Outcome::Found(
                         Finding::of(Side::Kernel, claim.expected, "1 < 2 & 3".to_owned())?
                             .with(Trace::default()),
@@ -356,6 +370,7 @@ mod tests {
         }
         assert!(page.contains("expected: holds"));
         assert!(page.contains("no &lt;peer&gt;"));
+        assert!(page.contains("not on this kernel: no gates"));
         assert!(page.contains("1 &lt; 2 &amp; 3"));
         for outside in [" src=", "href=\"http", "url(", "import ", "fetch("] {
             assert!(!page.contains(outside), "it needs the network: {outside}");

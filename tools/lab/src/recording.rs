@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Recordings of experiments.
 
+use crate::claim::Verdict;
+use crate::side::Side;
 use crate::threads::start;
 use anyhow::{bail, Result};
 use repoll_trace::record::Trace;
@@ -12,6 +14,16 @@ use std::thread::scope;
 pub fn record_story<T: Send>(play: impl FnOnce() -> Result<T> + Send) -> Result<(T, Trace)> {
     let session = recorder::story()?;
     end(session, play)
+}
+
+/// The experiment, recorded.
+pub fn recorded(
+    mut try_on: impl FnMut(Side) -> Result<(Verdict, String)> + Send,
+) -> impl FnMut(Side) -> Result<(Verdict, String, Trace)> {
+    move |side| {
+        let ((verdict, seen), trace) = record_story(|| try_on(side))?;
+        Ok((verdict, seen, trace))
+    }
 }
 
 /// Records only these events of repoll, named without their prefix.

@@ -2,6 +2,7 @@
 //! The verdicts as a table on the terminal.
 
 use crate::claim::{Claim, Outcome, Verdict};
+use crate::side::Side;
 use repoll_trace::render::{paint, BOLD, DIM, GREEN, RED, YELLOW};
 
 /// The width of a line.
@@ -14,6 +15,8 @@ pub struct Table {
     tried: usize,
     skipped: usize,
     unexpected: usize,
+    taken_over: usize,
+    obstacle: Option<String>,
 }
 
 impl Table {
@@ -24,6 +27,8 @@ impl Table {
             tried: 0,
             skipped: 0,
             unexpected: 0,
+            taken_over: 0,
+            obstacle: None,
         }
     }
 
@@ -50,6 +55,10 @@ impl Table {
             _ => self.tried += 1,
         }
         self.unexpected += usize::from(!as_expected);
+        if let Outcome::Found(finding) = outcome {
+            self.taken_over += usize::from(finding.is_taken_over());
+            self.obstacle = self.obstacle.take().or_else(|| finding.obstacle.clone());
+        }
         self.lines(&format!("{number:>4}  "), claim.text, "");
         let (code, verdict) = match outcome {
             Outcome::Skipped(reason) => (DIM, format!("not tried: {reason}")),
@@ -70,6 +79,10 @@ impl Table {
         if let Outcome::Found(finding) = outcome {
             for (side, seen) in &finding.seen {
                 self.lines("        ", &format!("{side}: {seen}"), "");
+            }
+            if let Some(obstacle) = &finding.obstacle {
+                let text = format!("{}: not on this kernel: {obstacle}", Side::TakenOver);
+                self.lines("        ", &text, DIM);
             }
         }
         if !claim.because.is_empty() {
@@ -119,6 +132,10 @@ impl Table {
             "{} claims tried{skipped}, {} of them with another verdict than expected",
             self.tried, self.unexpected
         );
+        match self.obstacle {
+            None => println!("{} of them with the calls taken over, too", self.taken_over),
+            Some(obstacle) => println!("none with the calls taken over: {obstacle}"),
+        }
         self.tried > 0 && self.unexpected == 0
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The claims as tests: a test passes if its verdict is as expected.
 
-use crate::claim::{Claim, Outcome};
+use crate::claim::{Claim, Finding, Outcome};
 use repoll_testkit::ktap::{self, Report};
 use std::io::{self, Stdout};
 use std::time::Duration;
@@ -23,6 +23,13 @@ impl TestReport {
     ) -> io::Result<()> {
         if tries > 1 {
             self.0.note(format!("{tries} tries"))?;
+        }
+        if let Outcome::Found(Finding {
+            obstacle: Some(obstacle),
+            ..
+        }) = outcome
+        {
+            self.0.note(format!("not taken over: {obstacle}"))?;
         }
         self.0.add(claim.text, &test_outcome(claim, outcome), time)
     }
@@ -51,8 +58,8 @@ fn test_outcome(claim: &Claim, outcome: &Outcome) -> ktap::Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claim::{Finding, Verdict};
-    use repoll_testkit::side::Side;
+    use crate::claim::Verdict;
+    use crate::side::Side;
 
     const CLAIM: Claim = Claim {
         text: "it holds",

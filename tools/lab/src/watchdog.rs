@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Ends the lab if an experiment does not end: in a changed module its threads can wait for ever.
 
+use crate::taken_over;
 use repoll_trace::tracefs;
 use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
 use std::thread;
@@ -14,6 +15,12 @@ pub struct Watch {
     _end: Sender<()>,
 }
 
+/// Ends what would outlast this process.
+pub fn clean_up() {
+    tracefs::remove_all();
+    taken_over::end();
+}
+
 /// Watches an experiment until the guard is dropped.
 pub fn watch(claim: &'static str) -> Watch {
     let (end, ended) = channel::<()>();
@@ -24,7 +31,7 @@ pub fn watch(claim: &'static str) -> Watch {
                 "repoll-lab: \"{claim}\" has not ended after {seconds} s: the module does not wake \
                  its threads"
             );
-            tracefs::remove_all();
+            clean_up();
             std::process::exit(1);
         }
     });

@@ -59,15 +59,15 @@ enum Files {
 }
 
 impl Files {
-    fn new(side: Side) -> Result<Self> {
-        Ok(match side {
-            Side::Kernel => {
+    fn new(code: Code) -> Result<Self> {
+        Ok(match code {
+            Code::Kernel => {
                 let (reader, writer) = pipe()?;
                 // io_uring does not wait for a file in non-blocking mode.
                 block(&reader, true)?;
                 Self::Pipe(reader, writer)
             }
-            Side::Repoll => Self::Source(Source::open()?),
+            Code::Repoll => Self::Source(Source::open()?),
         })
     }
 
@@ -81,8 +81,8 @@ impl Files {
 
 fn waits_and_copies() -> Result<Finding> {
     let experiment = || {
-        Finding::both(|side| {
-            let files = Files::new(side)?;
+        Finding::of_files(|code| {
+            let files = Files::new(code)?;
             let (reader, writer) = files.ends();
             let mut ring = Ring::new()?;
             ring.read(reader)?;
@@ -93,9 +93,9 @@ fn waits_and_copies() -> Result<Finding> {
             let seen = format!(
                 "a read of an empty {}: {early} completions before the data; with the completion \
                  {:?} is in the buffer, and {left} bytes are left in the file",
-                match side {
-                    Side::Kernel => "pipe",
-                    Side::Repoll => "source",
+                match code {
+                    Code::Kernel => "pipe",
+                    Code::Repoll => "source",
                 },
                 String::from_utf8_lossy(&data)
             );
@@ -109,8 +109,8 @@ fn waits_and_copies() -> Result<Finding> {
 
 fn calls_of_loops() -> Result<Finding> {
     const MESSAGES: usize = 20;
-    Finding::both(|side| {
-        let files = Files::new(side)?;
+    Finding::of_calls(|side| {
+        let files = Files::new(side.files())?;
         let (reader, writer) = files.ends();
         let mut ring = Ring::new()?;
         let before = ring.calls;

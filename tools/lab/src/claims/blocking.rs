@@ -94,10 +94,10 @@ enum Pair {
 }
 
 impl Pair {
-    fn new(side: Side) -> io::Result<Self> {
-        match side {
-            Side::Kernel => UnixStream::pair().map(|(a, b)| Self::Sockets(a, b)),
-            Side::Repoll => Ok(Self::Source(Source::open()?)),
+    fn new(code: Code) -> io::Result<Self> {
+        match code {
+            Code::Kernel => UnixStream::pair().map(|(a, b)| Self::Sockets(a, b)),
+            Code::Repoll => Ok(Self::Source(Source::open()?)),
         }
     }
 
@@ -119,8 +119,8 @@ impl Pair {
 const COUNT: i64 = 20;
 
 /// The sleeps of a reader that must wait for each message, or that finds all of them.
-fn sleeps_of_reader(side: Side, must_wait: bool) -> Result<i64> {
-    let pair = Pair::new(side)?;
+fn sleeps_of_reader(code: Code, must_wait: bool) -> Result<i64> {
+    let pair = Pair::new(code)?;
     if !must_wait {
         for _ in 0..COUNT {
             pair.write()?;
@@ -150,15 +150,15 @@ fn sleeps_of_reader(side: Side, must_wait: bool) -> Result<i64> {
 }
 
 fn switches() -> Result<Finding> {
-    let finding = Finding::both(|side| {
-        let waited = sleeps_of_reader(side, true)?;
-        let found = sleeps_of_reader(side, false)?;
+    let finding = Finding::of_files(|code| {
+        let waited = sleeps_of_reader(code, true)?;
+        let found = sleeps_of_reader(code, false)?;
         let seen = format!(
             "{COUNT} reads of {} slept {waited} times when they came before the data, {found} \
              times when they came after",
-            match side {
-                Side::Kernel => "a socket",
-                Side::Repoll => "/dev/repoll-source",
+            match code {
+                Code::Kernel => "a socket",
+                Code::Repoll => "/dev/repoll-source",
             }
         );
         let verdict = Verdict::only_if(
@@ -168,13 +168,13 @@ fn switches() -> Result<Finding> {
         );
         Ok((verdict, seen))
     })?;
-    let ((), trace) = record_story(|| one_arrival(Side::Repoll))?;
+    let ((), trace) = record_story(|| one_arrival(Code::Repoll))?;
     Ok(finding.with(trace))
 }
 
 /// One blocking read that sleeps and is woken.
-fn one_arrival(side: Side) -> Result<()> {
-    let pair = Pair::new(side)?;
+fn one_arrival(code: Code) -> Result<()> {
+    let pair = Pair::new(code)?;
     scope(|threads| {
         let reader = start(threads, "reader", || Ok(pair.read()?))?;
         reader.until_asleep()?;
@@ -185,8 +185,8 @@ fn one_arrival(side: Side) -> Result<()> {
 }
 
 fn stages() -> Result<Finding> {
-    Finding::both(|side| {
-        let pair = Pair::new(side)?;
+    Finding::of_files(|code| {
+        let pair = Pair::new(code)?;
         pair.write()?;
         let (slept, read) = scope(|threads| {
             let reader = start(threads, "reader", || {
@@ -196,7 +196,7 @@ fn stages() -> Result<Finding> {
             })?;
             reader.end()
         })?;
-        let waits = sleeps_of_reader(side, true)? >= COUNT;
+        let waits = sleeps_of_reader(code, true)? >= COUNT;
         let seen = format!(
             "without data it sleeps: {waits}; with data it copied {read} byte and slept {slept} \
              times"
@@ -207,8 +207,8 @@ fn stages() -> Result<Finding> {
 }
 
 fn one_file() -> Result<Finding> {
-    Finding::both(|side| {
-        let (one, other) = (Pair::new(side)?, Pair::new(side)?);
+    Finding::of_files(|code| {
+        let (one, other) = (Pair::new(code)?, Pair::new(code)?);
         let experiment = || {
             scope(|threads| {
                 let reader = start(threads, "reader", || Ok(one.read()?))?;
@@ -249,23 +249,23 @@ fn wakings(trace: &Trace, tid: i32) -> usize {
 }
 
 fn again() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_files(|code| {
         let before = sleeps()?;
-        let result = match side {
-            Side::Kernel => {
+        let result = match code {
+            Code::Kernel => {
                 let (reader, _writer) = pipe()?;
                 read(&reader, &mut [0])
             }
-            Side::Repoll => read(&Source::open_nonblocking()?, &mut [0; 8]),
+            Code::Repoll => read(&Source::open_nonblocking()?, &mut [0; 8]),
         };
         let slept = sleeps()? - before;
         let again = matches!(&result, Err(error) if error.kind() == ErrorKind::WouldBlock);
         let said = result.map_or_else(|error| error.to_string(), |count| format!("{count} bytes"));
         let seen = format!(
             "an empty {}: {said}; it slept {slept} times",
-            match side {
-                Side::Kernel => "pipe",
-                Side::Repoll => "source",
+            match code {
+                Code::Kernel => "pipe",
+                Code::Repoll => "source",
             }
         );
         Ok((Verdict::holds(again && slept == 0), seen))
@@ -275,16 +275,16 @@ fn again() -> Result<Finding> {
 fn polling_loop() -> Result<Finding> {
     const TRIES: usize = 20;
     // The message arrives after this many tries.
-    let looping = |side| -> Result<(usize, i64)> {
+    let looping = |code| -> Result<(usize, i64)> {
         let (reader, writer) = pipe()?;
         let source = Source::open_nonblocking()?;
         let before = sleeps()?;
         let mut calls = 0;
         loop {
             calls += 1;
-            let result = match side {
-                Side::Kernel => read(&reader, &mut [0]),
-                Side::Repoll => read(&source, &mut [0; 8]),
+            let result = match code {
+                Code::Kernel => read(&reader, &mut [0]),
+                Code::Repoll => read(&source, &mut [0; 8]),
             };
             match result {
                 Ok(_) => return Ok((calls, sleeps()? - before)),
@@ -292,16 +292,16 @@ fn polling_loop() -> Result<Finding> {
                 Err(error) => return Err(error.into()),
             }
             if calls == TRIES {
-                match side {
-                    Side::Kernel => write(&writer, b"x")?,
-                    Side::Repoll => write(&source, b"x")?,
+                match code {
+                    Code::Kernel => write(&writer, b"x")?,
+                    Code::Repoll => write(&source, b"x")?,
                 };
             }
         }
     };
     let experiment = || {
-        Finding::both(|side| {
-            let (calls, slept) = looping(side)?;
+        Finding::of_files(|code| {
+            let (calls, slept) = looping(code)?;
             let seen = format!(
                 "one late message: {calls} calls, {} of them wasted, {slept} sleeps",
                 calls - 1

@@ -60,27 +60,29 @@ pub fn mechanism() -> Mechanism {
 }
 
 fn size() -> Result<Finding> {
-    let zero = epoll_create_of(0);
-    let refused = matches!(&zero, Err(error) if error.raw_os_error() == Some(libc::EINVAL));
-    let small = Epoll::from_descriptor(epoll_create_of(1)?);
     let files = eventfds(100)?;
-    let watched = files
-        .iter()
-        .take_while(|fd| small.add(*fd, EventFlags::IN, 0).is_ok())
-        .count();
-    let seen = format!(
-        "size 0: {}; one of size 1 watches {watched} files",
-        zero.map_or_else(|error| error.to_string(), |_| "made".to_owned())
-    );
-    Finding::of(
-        Side::Kernel,
-        Verdict::holds(refused && watched == files.len()),
-        seen,
-    )
+    Finding::of_kernels_calls(|side| {
+        let zero = epoll_create_of(0);
+        let refused = matches!(&zero, Err(error) if error.raw_os_error() == Some(libc::EINVAL));
+        let small = Epoll::from_descriptor(epoll_create_of(1)?);
+        ensure!(
+            side.code().has_made(&small),
+            "the instance is not of {side}"
+        );
+        let watched = files
+            .iter()
+            .take_while(|fd| small.add(*fd, EventFlags::IN, 0).is_ok())
+            .count();
+        let seen = format!(
+            "size 0: {}; one of size 1 watches {watched} files",
+            zero.map_or_else(|error| error.to_string(), |_| "made".to_owned())
+        );
+        Ok((Verdict::holds(refused && watched == files.len()), seen))
+    })
 }
 
 fn anonymous() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::anonymous(side)?;
         let link = fs::read_link(format!("/proc/self/fd/{}", m.as_raw_fd()))?;
         let link = link.display().to_string();
@@ -90,7 +92,7 @@ fn anonymous() -> Result<Finding> {
 }
 
 fn pollable() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd()?;
         m.add(&fd, EventFlags::IN)?;
@@ -106,37 +108,33 @@ fn pollable() -> Result<Finding> {
 }
 
 fn two_queues() -> Result<Finding> {
-    let experiment = || {
-        Finding::both(|side| {
-            let m = Multiplexer::new(side)?;
-            let fd = eventfd()?;
-            m.add(&fd, EventFlags::IN)?;
-            scope(|threads| {
-                let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)?))?;
-                let poller = start(threads, "poller", || {
-                    Ok(Kernel.poll(&mut pollfds(&[m.as_raw_fd()], libc::POLLIN), FOR_EVER)?)
-                })?;
-                waiter.until_asleep()?;
-                poller.until_asleep()?;
-                let places = [waiter.sleeps_in()?, poller.sleeps_in()?];
-                signal(&fd)?;
-                let (waited, polled) = (waiter.end()?, poller.end()?);
-                ensure!(places[0] != places[1], "both sleep in {}", places[0]);
-                let seen = format!(
-                    "one sleeps in {}, the other in {}; after one event the first has {waited}, \
+    Finding::of_calls(recorded(|side| {
+        let m = Multiplexer::new(side)?;
+        let fd = eventfd()?;
+        m.add(&fd, EventFlags::IN)?;
+        scope(|threads| {
+            let waiter = start(threads, "waiter", || Ok(m.wait(FOR_EVER)?))?;
+            let poller = start(threads, "poller", || {
+                Ok(Kernel.poll(&mut pollfds(&[m.as_raw_fd()], libc::POLLIN), FOR_EVER)?)
+            })?;
+            waiter.until_asleep()?;
+            poller.until_asleep()?;
+            let places = [waiter.sleeps_in()?, poller.sleeps_in()?];
+            signal(&fd)?;
+            let (waited, polled) = (waiter.end()?, poller.end()?);
+            ensure!(places[0] != places[1], "both sleep in {}", places[0]);
+            let seen = format!(
+                "one sleeps in {}, the other in {}; after one event the first has {waited}, \
                      the second {polled}",
-                    places[0], places[1]
-                );
-                Ok((Verdict::holds((waited, polled) == (1, 1)), seen))
-            })
+                places[0], places[1]
+            );
+            Ok((Verdict::holds((waited, polled) == (1, 1)), seen))
         })
-    };
-    let (finding, trace) = record_story(experiment)?;
-    Ok(finding.with(trace))
+    }))
 }
 
 fn shared_memory() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let mapped = map_file(Number(m.as_raw_fd()));
         let verdict = Verdict::holds(mapped.is_ok());

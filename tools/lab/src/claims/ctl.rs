@@ -85,7 +85,7 @@ fn said(result: io::Result<()>) -> String {
 }
 
 fn known_by_both() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd_of(1)?;
         m.add(&fd, EventFlags::IN)?;
@@ -109,7 +109,7 @@ fn logarithmic() -> Result<Finding> {
     const FLAT: f64 = 10.0;
     allow_files(40_000)?;
     let files = eventfds(MANY)?;
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let mut micros = Vec::new();
         let mut added = 0;
@@ -132,7 +132,7 @@ fn logarithmic() -> Result<Finding> {
 }
 
 fn always_on() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let (server, client) = UnixStream::pair()?;
         m.add(&server, EventFlags::empty())?;
@@ -149,7 +149,7 @@ fn always_on() -> Result<Finding> {
 }
 
 fn leaves_an_entry() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let mut source = Source::open()?;
         let ((), trace) = record_events(&["source_poll"], || Ok(m.add(&source, EventFlags::IN)?))?;
@@ -176,7 +176,7 @@ fn leaves_an_entry() -> Result<Finding> {
 }
 
 fn must_be_there() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd_of(1)?;
         let kind = |result: &io::Result<()>| result.as_ref().err().map(io::Error::kind);
@@ -199,7 +199,7 @@ fn must_be_there() -> Result<Finding> {
 
 fn only_pollable() -> Result<Finding> {
     let (file, folder) = (File::open("/proc/self/exe")?, File::open("/")?);
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let results = [m.add(&file, EventFlags::IN), m.add(&folder, EventFlags::IN)];
         let number = |result: &io::Result<()>| result.as_ref().err()?.raw_os_error();

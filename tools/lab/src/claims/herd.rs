@@ -99,24 +99,20 @@ fn instances_woken(side: Side, events: EventFlags) -> Result<usize> {
 }
 
 fn herd() -> Result<Finding> {
-    let experiment = || {
-        Finding::both(|side| {
-            let shared = instances_woken(side, EventFlags::IN)?;
-            let exclusive = instances_woken(side, EventFlags::IN | EventFlags::EXCLUSIVE)?;
-            let seen = format!(
-                "of {WAITERS} instances with a waiter each, one event woke {shared}, with \
+    Finding::of_calls(recorded(|side| {
+        let shared = instances_woken(side, EventFlags::IN)?;
+        let exclusive = instances_woken(side, EventFlags::IN | EventFlags::EXCLUSIVE)?;
+        let seen = format!(
+            "of {WAITERS} instances with a waiter each, one event woke {shared}, with \
                  EXCLUSIVE {exclusive}"
-            );
-            let verdict = Verdict::only_if(
-                "they do not use EXCLUSIVE",
-                shared == WAITERS,
-                exclusive != 1,
-            );
-            Ok((verdict, seen))
-        })
-    };
-    let (finding, trace) = record_story(experiment)?;
-    Ok(finding.with(trace))
+        );
+        let verdict = Verdict::only_if(
+            "they do not use EXCLUSIVE",
+            shared == WAITERS,
+            exclusive != 1,
+        );
+        Ok((verdict, seen))
+    }))
 }
 
 /// Counts woken threads that wait in one instance, for an event that none of them reads.
@@ -133,23 +129,19 @@ fn threads_woken(side: Side, events: EventFlags) -> Result<usize> {
 }
 
 fn threads_of_one() -> Result<Finding> {
-    let experiment = || {
-        Finding::both(|side| {
-            let level = threads_woken(side, EventFlags::IN)?;
-            let edge = threads_woken(side, EventFlags::IN | EventFlags::ET)?;
-            let oneshot = threads_woken(side, EventFlags::IN | EventFlags::ONESHOT)?;
-            let seen = format!(
-                "of {WAITERS} threads in one instance, one event woke {level} if level-triggered, \
+    Finding::of_calls(recorded(|side| {
+        let level = threads_woken(side, EventFlags::IN)?;
+        let edge = threads_woken(side, EventFlags::IN | EventFlags::ET)?;
+        let oneshot = threads_woken(side, EventFlags::IN | EventFlags::ONESHOT)?;
+        let seen = format!(
+            "of {WAITERS} threads in one instance, one event woke {level} if level-triggered, \
                  {edge} if edge-triggered, {oneshot} with ONESHOT"
-            );
-            let verdict = Verdict::only_if(
-                "it is level-triggered, and no thread has read yet",
-                level == WAITERS,
-                edge != 1 || oneshot != 1,
-            );
-            Ok((verdict, seen))
-        })
-    };
-    let (finding, trace) = record_story(experiment)?;
-    Ok(finding.with(trace))
+        );
+        let verdict = Verdict::only_if(
+            "it is level-triggered, and no thread has read yet",
+            level == WAITERS,
+            edge != 1 || oneshot != 1,
+        );
+        Ok((verdict, seen))
+    }))
 }

@@ -127,46 +127,39 @@ fn whole_path() -> Result<Finding> {
     let peer = peer()?;
     // The first datagram resolves addresses and fills caches.
     echo(&peer, Side::Kernel, 1)?;
-    let mut recording = Trace::default();
-    let finding = Finding::both(|side| {
+    Finding::of_calls(|side| {
         let (tid, trace) = record_story(|| echo(&peer, side, COUNT))?;
-        let woken = woken_by_socket(&trace, tid);
-        match side {
-            Side::Kernel => {
-                let seen = format!(
-                    "of {COUNT} datagrams, {woken} woke the waiter in the softirq that had passed \
-                     the data to the socket"
-                );
-                Ok((Verdict::holds(woken > 0), seen))
-            }
-            Side::Repoll => {
-                let stories = story::all(&trace.records);
-                let packets: Vec<_> = stories
-                    .iter()
-                    .filter(|story| story.cause == Cause::Packet(Protocol::Udp))
-                    .collect();
-                let in_order = packets
-                    .iter()
-                    .filter(|story| {
-                        let names = story.steps.iter().map(|step| step.name);
-                        names.take(STEPS.len()).eq(STEPS)
-                    })
-                    .count();
-                let seen = format!(
-                    "of {} datagrams, {in_order} were followed: {}",
-                    packets.len(),
-                    STEPS.join(", ")
-                );
-                recording = trace;
-                Ok((Verdict::holds(in_order > 0), seen))
-            }
+        if side == Side::Kernel {
+            let woken = woken_by_socket(&trace, tid);
+            let seen = format!(
+                "of {COUNT} datagrams, {woken} woke the waiter in the softirq that had passed the \
+                 data to the socket"
+            );
+            return Ok((Verdict::holds(woken > 0), seen, trace));
         }
-    })?;
-    Ok(finding.with(recording))
+        let stories = story::all(&trace.records);
+        let packets: Vec<_> = stories
+            .iter()
+            .filter(|story| story.cause == Cause::Packet(Protocol::Udp))
+            .collect();
+        let in_order = packets
+            .iter()
+            .filter(|story| {
+                let names = story.steps.iter().map(|step| step.name);
+                names.take(STEPS.len()).eq(STEPS)
+            })
+            .count();
+        let seen = format!(
+            "of {} datagrams, {in_order} were followed: {}",
+            packets.len(),
+            STEPS.join(", ")
+        );
+        Ok((Verdict::holds(in_order > 0), seen, trace))
+    })
 }
 
 fn one_socket() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let sockets: Vec<_> = (0..3)
             .map(|_| UdpSocket::bind(("127.0.0.1", 0)))
@@ -187,7 +180,7 @@ fn one_socket() -> Result<Finding> {
             events.len()
         );
         let mut alone = true;
-        if side == Side::Repoll {
+        if side != Side::Kernel {
             let callbacks = times(&trace, "callback");
             alone = callbacks == 1;
             seen += &format!("; {callbacks} callback ran");
@@ -211,10 +204,10 @@ fn who_runs_softirqs() -> Result<Finding> {
         }
         Ok(())
     })?;
-    let finding = Finding::both(|side| {
-        let event = match side {
-            Side::Kernel => "sk_data_ready",
-            Side::Repoll => "repoll_callback",
+    Finding::of_files(|code| {
+        let event = match code {
+            Code::Kernel => "sk_data_ready",
+            Code::Repoll => "repoll_callback",
         };
         let softirqs = trace
             .records
@@ -238,6 +231,5 @@ fn who_runs_softirqs() -> Result<Finding> {
             by_thread == all,
         );
         Ok((verdict, seen))
-    })?;
-    Ok(finding)
+    })
 }

@@ -70,7 +70,7 @@ fn numbers(files: &[Source]) -> Vec<RawFd> {
 
 /// The call polls all files each time.
 pub fn is_linear(call: Call) -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let asked = asked(|files| {
             let files = numbers(files);
             let scanner = Scanner::new(call, side)?;
@@ -104,24 +104,21 @@ fn idle_sources(count: usize) -> Result<Vec<Source>> {
 
 /// The call polls all files again after a wake-up.
 pub fn scans_again(call: Call) -> Result<Finding> {
-    let finding = Finding::both(|side| {
+    Finding::of_calls(|side| {
         let scanner = Scanner::new(call, side)?;
         let files = idle_sources(FEW)?;
         let (_, trace) = record_events(&["source_poll"], || woken_call(&scanner, &files, 0))?;
         let polls = times(&trace, "source_poll");
         let seen =
             format!("one call that sleeps and is woken by one of {FEW} files polled {polls} times");
-        Ok((Verdict::holds(polls >= 2 * FEW), seen))
-    })?;
-    let scanner = Scanner::new(call, Side::Repoll)?;
-    let files = idle_sources(3)?;
-    let (_, trace) = record_story(|| woken_call(&scanner, &files, 1))?;
-    Ok(finding.with(trace))
+        let (_, trace) = record_story(|| woken_call(&scanner, &idle_sources(3)?, 1))?;
+        Ok((Verdict::holds(polls >= 2 * FEW), seen, trace))
+    })
 }
 
 /// The caller has an entry in the wait queue of every file while it sleeps, and none afterwards.
 pub fn enters_queues(call: Call) -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let scanner = Scanner::new(call, side)?;
         let files = idle_sources(FEW)?;
         // Each file wakes a call of its own, so it had an entry in its wait queue.
@@ -178,7 +175,7 @@ pub fn copies(call: Call) -> Result<Finding> {
     // grow.
     allow_files(8192)?;
     let far = dup_from(&eventfd()?, 2 * BITS)?;
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let (count, bytes, what) = match call {
             Call::Select => (BITS, BITS as usize / 8, "a set of 1024 bits, all 0"),
             Call::Poll => (
@@ -191,7 +188,7 @@ pub fn copies(call: Call) -> Result<Finding> {
         let run = |bytes| {
             let place = memory.before_end(bytes);
             match side {
-                Side::Kernel => call_at(&Kernel, call, count, place),
+                Side::Kernel | Side::TakenOver => call_at(&Kernel, call, count, place),
                 Side::Repoll => call_at(&<Ours as scanner::Side>::new()?, call, count, place),
             }
         };
@@ -219,7 +216,7 @@ pub fn copies(call: Call) -> Result<Finding> {
 
 /// An instance polls and returns only ready files.
 pub fn instance_is_flat() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let asked = asked(|files| {
             let m = Multiplexer::new(side)?;
             for file in files {

@@ -103,7 +103,7 @@ fn finds_far(side: Side) -> Result<bool> {
     let ready = dup_from(&eventfd_of(1)?, FAR)?;
     let number = ready.as_raw_fd();
     match side {
-        Side::Kernel => {
+        Side::Kernel | Side::TakenOver => {
             let nfds = number + 1;
             let mut set = set_of(&[number], nfds);
             let count = Kernel.select(nfds, [Some(&mut set), None, None], NOW)?;
@@ -123,7 +123,7 @@ fn finds_far(side: Side) -> Result<bool> {
 }
 
 fn beyond_1024() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let found = finds_far(side)?;
         let seen = format!("descriptor {FAR} in a set of its own making: found ready: {found}");
         Ok((Verdict::holds(!found), seen))
@@ -143,28 +143,26 @@ fn raised_limits() -> Result<Finding> {
     const FILE_MAX: &str = "/proc/sys/fs/file-max";
     let before = fs::read_to_string(FILE_MAX)?;
     let bits = 8 * size_of::<libc::fd_set>();
-    // First below the number of the descriptor, then restored.
-    fs::write(FILE_MAX, "4000").context("file-max can't be written")?;
-    let low = finds_far(Side::Kernel);
-    fs::write(FILE_MAX, before.trim())?;
-    let (low, high) = (low?, finds_far(Side::Kernel)?);
-    let seen = format!(
-        "descriptor {FAR} is found ready with file-max 4000: {low}, with {}: {high}; fd_set has \
-         {bits} bits in both cases",
-        before.trim()
-    );
-    Finding::of(
-        Side::Kernel,
-        Verdict::holds(low != high || bits != 1024),
-        seen,
-    )
+    Finding::of_kernels_calls(|side| {
+        // First below the number of the descriptor, then restored.
+        fs::write(FILE_MAX, "4000").context("file-max can't be written")?;
+        let low = finds_far(side);
+        fs::write(FILE_MAX, before.trim())?;
+        let (low, high) = (low?, finds_far(side)?);
+        let seen = format!(
+            "descriptor {FAR} is found ready with file-max 4000: {low}, with {}: {high}; fd_set \
+             has {bits} bits in both cases",
+            before.trim()
+        );
+        Ok((Verdict::holds(low != high || bits != 1024), seen))
+    })
 }
 
 fn overwrites() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let (idle, ready) = (eventfd()?, eventfd_of(1)?);
         let (kept, found) = match side {
-            Side::Kernel => {
+            Side::Kernel | Side::TakenOver => {
                 let [idle, ready] = [idle.as_raw_fd(), ready.as_raw_fd()];
                 let nfds = idle.max(ready) + 1;
                 let mut set = set_of(&[idle, ready], nfds);
@@ -191,11 +189,11 @@ fn overwrites() -> Result<Finding> {
 }
 
 fn counts_bits() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         // Ready to be read and to be written.
         let fd = eventfd_of(1)?;
         let (once, twice) = match side {
-            Side::Kernel => {
+            Side::Kernel | Side::TakenOver => {
                 let (number, nfds) = (fd.as_raw_fd(), fd.as_raw_fd() + 1);
                 let mut sets = [(); 3].map(|()| set_of(&[number], nfds));
                 let [one, readable, writable] = &mut sets;

@@ -119,17 +119,16 @@ fn turns_after_close(side: Side, handles_end: bool, turns: usize) -> Result<usiz
 
 fn ignored_end() -> Result<Finding> {
     const TURNS: usize = 1000;
-    let finding = Finding::both(|side| {
+    Finding::of_calls(|side| {
         let ignored = turns_after_close(side, false, TURNS)?;
         let minded = turns_after_close(side, true, TURNS)?;
         let seen = format!(
             "after the close select returns at once {ignored} times of {TURNS}; {minded} time if \
              the program closes too"
         );
-        Ok((Verdict::holds(ignored == TURNS && minded == 1), seen))
-    })?;
-    let (_, trace) = record_story(|| turns_after_close(Side::Repoll, false, 10))?;
-    Ok(finding.with(trace))
+        let (_, trace) = record_story(|| turns_after_close(side, false, 10))?;
+        Ok((Verdict::holds(ignored == TURNS && minded == 1), seen, trace))
+    })
 }
 
 /// Counts the clients that are accepted, of those that connect before the wait, and those that wait
@@ -164,7 +163,7 @@ fn accepted(side: Side, clients: usize, until_none: bool) -> Result<(usize, usiz
 
 fn accept_once() -> Result<Finding> {
     const CLIENTS: usize = 5;
-    let finding = Finding::both(|side| {
+    Finding::of_calls(|side| {
         let (some, lost) = accepted(side, CLIENTS, false)?;
         let (all, none) = accepted(side, CLIENTS, true)?;
         let seen = format!(
@@ -172,10 +171,9 @@ fn accept_once() -> Result<Finding> {
              EAGAIN {all} and {none}"
         );
         let holds = lost > 0 && some + lost == CLIENTS && (all, none) == (CLIENTS, 0);
-        Ok((Verdict::holds(holds), seen))
-    })?;
-    let (_, trace) = record_story(|| accepted(Side::Repoll, 3, false))?;
-    Ok(finding.with(trace))
+        let (_, trace) = record_story(|| accepted(side, 3, false))?;
+        Ok((Verdict::holds(holds), seen, trace))
+    })
 }
 
 /// A connection that either of two threads serves, but not both at once.
@@ -287,7 +285,7 @@ fn one_at_a_time() -> Result<Finding> {
         })?;
         Ok::<_, anyhow::Error>(done)
     };
-    let finding = Finding::both(|side| {
+    Finding::of_calls(|side| {
         let done = experiment(side, MESSAGES)?;
         let (echoed, ends, together) = (
             done.echoed.into_inner(),
@@ -300,8 +298,7 @@ fn one_at_a_time() -> Result<Finding> {
             CLIENTS * MESSAGES
         );
         let holds = (echoed, ends, together) == (CLIENTS * MESSAGES, CLIENTS, 0);
-        Ok((Verdict::holds(holds), seen))
-    })?;
-    let (_, trace) = record_story(|| experiment(Side::Repoll, 1))?;
-    Ok(finding.with(trace))
+        let (_, trace) = record_story(|| experiment(side, 1))?;
+        Ok((Verdict::holds(holds), seen, trace))
+    })
 }

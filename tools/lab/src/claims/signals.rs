@@ -45,14 +45,14 @@ enum Files {
 }
 
 impl Files {
-    fn new(side: Side) -> Result<Self> {
-        let files = match side {
-            Side::Kernel => {
+    fn new(code: Code) -> Result<Self> {
+        let files = match code {
+            Code::Kernel => {
                 let (reader, writer) = UnixStream::pair()?;
                 reader.set_nonblocking(true)?;
                 Self::Sockets(reader, writer)
             }
-            Side::Repoll => Self::Source(Source::open_nonblocking()?),
+            Code::Repoll => Self::Source(Source::open_nonblocking()?),
         };
         send_sigio(files.reader())?;
         Ok(files)
@@ -82,8 +82,8 @@ fn signals_of(signals: &OwnedFd) -> usize {
 fn sigio() -> Result<Finding> {
     let experiment = || {
         let signals = signalfd(libc::SIGIO)?;
-        Finding::both(|side| {
-            let files = Files::new(side)?;
+        Finding::of_files(|code| {
+            let files = Files::new(code)?;
             let early = signals_of(&signals);
             write(files.writer(), b"x")?;
             let came = signals_of(&signals);
@@ -105,8 +105,8 @@ fn a_signal_each() -> Result<Finding> {
     const ARRIVALS: usize = 3;
     let experiment = || {
         let signals = signalfd(libc::SIGIO)?;
-        Finding::both(|side| {
-            let files = Files::new(side)?;
+        Finding::of_files(|code| {
+            let files = Files::new(code)?;
             for _ in 0..ARRIVALS {
                 write(files.writer(), b"x")?;
             }

@@ -99,7 +99,7 @@ fn half_read(m: &Multiplexer, events: EventFlags) -> Result<[usize; 3]> {
 
 /// The finding for these events, with the expected number of reports after the read.
 fn halves(events: EventFlags, second: usize) -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(recorded(|side| {
         let counts = half_read(&Multiplexer::new(side)?, events)?;
         let seen = format!(
             "{} when they arrive, {} after 50 are read, {} when 10 more arrive",
@@ -108,21 +108,19 @@ fn halves(events: EventFlags, second: usize) -> Result<Finding> {
             in_words(counts[2])
         );
         Ok((Verdict::holds(counts == [1, second, 1]), seen))
-    })
+    }))
 }
 
 fn level_reports_again() -> Result<Finding> {
-    let (finding, trace) = record_story(|| halves(EventFlags::IN, 1))?;
-    Ok(finding.with(trace))
+    halves(EventFlags::IN, 1)
 }
 
 fn edge_stays_silent() -> Result<Finding> {
-    let (finding, trace) = record_story(|| halves(EventFlags::IN | EventFlags::ET, 0))?;
-    Ok(finding.with(trace))
+    halves(EventFlags::IN | EventFlags::ET, 0)
 }
 
 fn once_per_change() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let (reader, writer) = pipe()?;
         m.add(&reader, EventFlags::IN | EventFlags::ET)?;
@@ -143,7 +141,7 @@ fn once_per_change() -> Result<Finding> {
 }
 
 fn less_data_are_no_edge() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let (reader, writer) = pipe()?;
         m.add(&reader, EventFlags::IN | EventFlags::ET)?;
@@ -169,34 +167,30 @@ fn less_data_are_no_edge() -> Result<Finding> {
 }
 
 fn once_until_mod() -> Result<Finding> {
-    let experiment = || {
-        Finding::both(|side| {
-            let m = Multiplexer::new(side)?;
-            // Each write must call back: a pipe does so for its first data only.
-            let (reader, writer) = UnixStream::pair()?;
-            let events = EventFlags::IN | EventFlags::ONESHOT;
-            m.add(&reader, events)?;
-            write(&writer, b"x")?;
-            let first = m.wait(NOW)?;
-            write(&writer, b"y")?;
-            let second = m.wait(NOW)?;
-            m.modify(&reader, events)?;
-            let armed = m.wait(NOW)?;
-            let seen = format!(
-                "{}, {} when more data arrive, {} after MOD",
-                in_words(first),
-                in_words(second),
-                in_words(armed)
-            );
-            Ok((Verdict::holds([first, second, armed] == [1, 0, 1]), seen))
-        })
-    };
-    let (finding, trace) = record_story(experiment)?;
-    Ok(finding.with(trace))
+    Finding::of_calls(recorded(|side| {
+        let m = Multiplexer::new(side)?;
+        // Each write must call back: a pipe does so for its first data only.
+        let (reader, writer) = UnixStream::pair()?;
+        let events = EventFlags::IN | EventFlags::ONESHOT;
+        m.add(&reader, events)?;
+        write(&writer, b"x")?;
+        let first = m.wait(NOW)?;
+        write(&writer, b"y")?;
+        let second = m.wait(NOW)?;
+        m.modify(&reader, events)?;
+        let armed = m.wait(NOW)?;
+        let seen = format!(
+            "{}, {} when more data arrive, {} after MOD",
+            in_words(first),
+            in_words(second),
+            in_words(armed)
+        );
+        Ok((Verdict::holds([first, second, armed] == [1, 0, 1]), seen))
+    }))
 }
 
 fn must_be_added() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let (reader, writer) = pipe()?;
         let events = EventFlags::IN | EventFlags::ONESHOT;

@@ -77,7 +77,7 @@ pub fn mechanism() -> Mechanism {
 }
 
 fn at_once() -> Result<Finding> {
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd_of(1)?;
         m.add(&fd, EventFlags::IN)?;
@@ -91,7 +91,7 @@ fn at_once() -> Result<Finding> {
 
 fn interruptible() -> Result<Finding> {
     handle_signal(libc::SIGUSR1, 0)?;
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let fd = eventfd()?;
         m.add(&fd, EventFlags::IN)?;
@@ -113,34 +113,25 @@ fn interruptible() -> Result<Finding> {
 }
 
 fn by_timer() -> Result<Finding> {
-    let experiment = || {
-        let mut results = Vec::new();
-        for side in [Side::Kernel, Side::Repoll] {
+    Finding::of_calls(|side| {
+        let ((tid, events), trace) = record_story(|| {
             let m = Multiplexer::new(side)?;
             let fd = eventfd()?;
             m.add(&fd, EventFlags::IN)?;
-            let result = scope(|threads| {
+            scope(|threads| {
                 let waiter = start(threads, "waiter", || {
                     Ok(m.wait(Some(Duration::from_millis(200)))?)
                 })?;
                 let tid = waiter.tid;
-                Ok::<_, anyhow::Error>((tid, waiter.end()?))
-            })?;
-            results.push(result);
-        }
-        Ok(results)
-    };
-    let (results, trace) = record_story(experiment)?;
-    let mut results = results.into_iter();
-    let finding = Finding::both(|_| {
-        let (tid, events) = results.next().unwrap_or_default();
+                Ok((tid, waiter.end()?))
+            })
+        })?;
         let by_timer = last_waking_is_by_timer(&trace, tid);
         let seen = format!(
             "{events} events after the timeout; a timer's interrupt made it runnable: {by_timer}"
         );
-        Ok((Verdict::holds(events == 0 && by_timer), seen))
-    })?;
-    Ok(finding.with(trace))
+        Ok((Verdict::holds(events == 0 && by_timer), seen, trace))
+    })
 }
 
 /// Whether the last wake-up of a thread came from an interrupt in which an hrtimer had expired on
@@ -162,7 +153,7 @@ fn last_waking_is_by_timer(trace: &Trace, tid: i32) -> bool {
 
 fn looks_again() -> Result<Finding> {
     const TRIES: usize = 200;
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         for tries in 1..=TRIES {
             let m = Multiplexer::new(side)?;
             let fd = eventfd()?;
@@ -203,7 +194,7 @@ fn looks_again() -> Result<Finding> {
 
 fn copies_little() -> Result<Finding> {
     const ROOM: i32 = 64;
-    Finding::both(|side| {
+    Finding::of_calls(|side| {
         let m = Multiplexer::new(side)?;
         let files = [eventfd_of(1)?, eventfd()?, eventfd()?];
         for fd in &files {
