@@ -116,6 +116,7 @@ impl Gate {
     /// - If `fits`, the gate may serve the calls of the function that the kernel has by this name:
     ///   it expects its arguments, and returns what its callers expect.
     /// - It sleeps only while it holds a reference that keeps the module loaded.
+    /// - The end of the module calls [`wait_for_gates`] after the last [`Replacement`] was dropped.
     pub(crate) const unsafe fn new(
         function: &'static CStr,
         entry: unsafe extern "C" fn(),
@@ -207,7 +208,8 @@ impl Gate {
 ///     fn my_gate_set_site(site: c_ulong);
 /// }
 ///
-/// // SAFETY: The gate serves `do_nothing()`: it returns 0, and does not sleep.
+/// // SAFETY: The gate serves `do_nothing()`: it returns 0, and does not sleep. The end of the module
+/// // calls `wait_for_gates()`.
 /// static GATE: Gate = unsafe { Gate::new(c"do_nothing", my_gate, my_gate_set_site, true) };
 ///
 /// fn replace() -> Result<Replacement, Refusal> {

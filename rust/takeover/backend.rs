@@ -78,7 +78,7 @@ macro_rules! gates {
         )*}
         // SAFETY: `gates.c` defines each gate, for this function, and nobody else has them. A
         // function with another prototype is never replaced. The servers, below, hold the module
-        // when they sleep.
+        // when they sleep. The drop of `Takeover` calls `wait_for_gates()`.
         $(static $gate: Gate = unsafe {
             Gate::new($function, $entry, $set_site, !cfg!($other))
         };)*
