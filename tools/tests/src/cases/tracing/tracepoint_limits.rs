@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The tracepoint that tells which limit was hit.
 
-use super::tracepoints::{all, expect, expect_words, number, one, recorded};
+use super::tracepoints::{all, expect, number, one, recorded};
 use crate::prelude::*;
 use repoll_testkit::watch_limit::WatchLimit;
 use repoll_trace::record::Record;
@@ -29,15 +29,14 @@ pub fn while_loaded() -> Vec<Test> {
 /// The only ADD that a limit refused, and which limit that was.
 fn expect_limit(records: &[Record], limit: &str, errno: i32) -> Result<()> {
     let record = one(records, "limit")?;
-    expect_words(record, &[("limit", limit)])?;
-    expect(record, &[("ret", (-errno).into())])?;
+    expect(record, &format!("limit={limit} ret={}", -errno))?;
     let failed = all(records, "ctl")
         .into_iter()
         .find(|ctl| ctl.number("ret") != Some(0));
     let failed = failed.context("no CTL failed")?;
     expect(
         record,
-        &[("ep", number(failed, "ep")?), ("fd", number(failed, "fd")?)],
+        &format!("ep={} fd={}", number(failed, "ep")?, number(failed, "fd")?),
     )
 }
 
@@ -175,6 +174,5 @@ fn too_many_pollers_are_a_limit() -> Result<()> {
         Ok(())
     })?;
     let limit = one(&records, "limit")?;
-    expect_words(limit, &[("limit", "pollers")])?;
-    expect(limit, &[("ep", ep), ("fd", -1), ("ret", 0)])
+    expect(limit, &format!("limit=pollers ep={ep} fd=-1 ret=0"))
 }
