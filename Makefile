@@ -23,7 +23,7 @@ setup: ## download and build everything that the other targets need, once (4 min
 run: ## boot a guest, send it packets, show the path of one packet through the module
 	@$(HARNESS)/cmd/run
 
-lab: ## test claims about select, poll and epoll (1 minute; CLAIMS='WORD...' selects, HTML=FILE writes a page)
+lab: ## test claims about select, poll and epoll (2 minutes; CLAIMS='WORD...' selects, HTML=FILE writes a page)
 	@$(HARNESS)/cmd/lab $(if $(HTML),--html $(HTML)) $(CLAIMS)
 
 exercise: ## list the exercises (E=NAME prints a task; CHECK=mine tests your change, CHECK=1 the solution)
