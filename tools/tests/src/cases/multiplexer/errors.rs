@@ -54,11 +54,7 @@ fn a_wrong_operation_is_einval<M: Multiplexer>() -> Result<()> {
 
 fn a_file_that_cannot_be_polled_is_eperm<M: Multiplexer>() -> Result<()> {
     let m = M::new()?;
-    let files = [
-        File::open(std::env::current_exe()?)?,
-        File::open("/")?,
-        File::from(files::memfd("x")?),
-    ];
+    let files = [File::open("/")?, File::from(files::memfd("x")?)];
     for file in files {
         expect_error(m.add(&file, EventFlags::IN, 1), libc::EPERM)?;
         expect_error(m.modify(&file, EventFlags::IN, 1), libc::EPERM)?;
