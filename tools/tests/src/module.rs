@@ -2,6 +2,7 @@
 //! Loading and unloading of the module.
 
 use crate::settings;
+use crate::support::eventually;
 use anyhow::{ensure, Context, Result};
 use repoll::DEVICE;
 use repoll_testkit::modules;
@@ -9,7 +10,7 @@ use repoll_testkit::skip::skip;
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,52 @@ impl Drop for Holder {
         let back = fs::write(PRINTK, &self.console_level).and_then(|()| modules::unload(self.name));
         if let Err(error) = back {
             eprintln!("cannot undo the load of {:?}: {error}", self.name);
+        }
+    }
+}
+
+/// A livepatch that is in force while this is there. [`Livepatch::end`] says why it can't end.
+pub struct Livepatch(Option<Holder>);
+
+impl Livepatch {
+    const NAME: &CStr = c"repoll_livepatch_holder";
+    const ROOT: &str = "/sys/kernel/livepatch";
+
+    /// Loads it, and waits until all tasks have it.
+    pub fn load() -> Result<Self> {
+        if !Path::new(Self::ROOT).exists() {
+            return skip("the kernel has no livepatch");
+        }
+        let this = Self(Some(Holder::load(Self::NAME)?));
+        eventually("the livepatch is in force", || {
+            Ok(fs::read_to_string(Self::file("transition")?)?.trim() == "0")
+        })?;
+        Ok(this)
+    }
+
+    fn file(name: &str) -> Result<PathBuf> {
+        Ok(Path::new(Self::ROOT).join(Self::NAME.to_str()?).join(name))
+    }
+
+    /// Waits until no task has it any more, and unloads it.
+    pub fn end(mut self) -> Result<()> {
+        self.disable()
+    }
+
+    fn disable(&mut self) -> Result<()> {
+        if let Some(_holder) = self.0.take() {
+            let enabled = Self::file("enabled")?;
+            fs::write(&enabled, "0")?;
+            eventually("the livepatch has ended", || Ok(!enabled.exists()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Livepatch {
+    fn drop(&mut self) {
+        if let Err(error) = self.disable() {
+            eprintln!("the livepatch does not end: {error:#}");
         }
     }
 }

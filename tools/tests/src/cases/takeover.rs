@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod ends;
+pub mod others;
 pub mod policy;
 pub mod races;
 mod setup;
@@ -18,6 +19,7 @@ pub fn tests() -> Vec<Test> {
         policy::tests,
         calls::tests,
         ends::tests,
+        others::tests,
         races::tests,
         stages::tests,
     ])
