@@ -30,8 +30,8 @@
 //! - A call on an instance holds the instance's file, and so the module. A call that makes an
 //!   instance, and one of select and poll, takes a reference to the module. So the module is not
 //!   unloaded while a task is in such a call.
-//! - A task may be preempted in the first or last instructions of a call, with no reference. The end
-//!   of the module waits for it, by Tasks RCU: see
+//! - A task may be preempted in the first or last instructions of a call, with no reference. The
+//!   end of the module waits for it, by Tasks RCU: see
 //!   [`kernel_ext::replacement`](crate::kernel_ext::replacement).
 //! - The kernel's own function runs with no frame of this module below it: the module may be gone
 //!   when it returns.

@@ -28,12 +28,12 @@
 //! # The end
 //!
 //! Neither means counts the tasks that are in a gate. Dropping the replacement patches the function
-//! back, so no task enters the gate any more; tasks that are in there go on. That does no harm while
-//! the module is loaded. So only the end of the module waits for them, once for all functions, after
-//! the last replacement was dropped: [`wait_for_gates`] waits for a grace period of Tasks RCU. Each
-//! task that was in a gate has left this module by then, or has gone to sleep. A task that is only
-//! preempted, lazily or not, counts as a reader, since it stays on its run queue; without kernel
-//! preemption no task can be preempted there, and the grace period is one of RCU.
+//! back, so no task enters the gate any more; tasks that are in there go on. That does no harm
+//! while the module is loaded. So only the end of the module waits for them, once for all
+//! functions, after the last replacement was dropped: [`wait_for_gates`] waits for a grace period
+//! of Tasks RCU. Each task that was in a gate has left this module by then, or has gone to sleep. A
+//! task that is only preempted, lazily or not, counts as a reader, since it stays on its run queue;
+//! without kernel preemption no task can be preempted there, and the grace period is one of RCU.
 //!
 //! No task sleeps in a gate at that time: one that sleeps there holds a reference that keeps the
 //! module loaded, and the end of the module comes after the last reference. So a gate calls nothing
@@ -208,8 +208,8 @@ impl Gate {
 ///     fn my_gate_set_site(site: c_ulong);
 /// }
 ///
-/// // SAFETY: The gate serves `do_nothing()`: it returns 0, and does not sleep. The end of the module
-/// // calls `wait_for_gates()`.
+/// // SAFETY: The gate serves `do_nothing()`: it returns 0, and does not sleep. The end of the
+/// // module calls `wait_for_gates()`.
 /// static GATE: Gate = unsafe { Gate::new(c"do_nothing", my_gate, my_gate_set_site, true) };
 ///
 /// fn replace() -> Result<Replacement, Refusal> {

@@ -34,7 +34,7 @@
 	"	.popsection\n"
 
 /*
- * A build with REPOLL_WIDEN=1, for tests only: a task stays at the first and last
+ * With KERNEL_EXT_WIDEN, for tests only: a task stays at the first and last
  * instructions of a gate, where it holds no reference to the module, until others
  * have run.
  */

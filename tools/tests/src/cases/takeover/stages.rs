@@ -6,20 +6,10 @@
 
 use super::setup::instance_of;
 use crate::module::{self, Reload};
-use crate::registry::{repoll_only, Test};
-use crate::settings;
-use crate::support::{eventually, expect_one};
-use anyhow::{ensure, Result};
-use repoll::{EventFlags, Policy, Takeover, TakeoverCalls};
-use repoll_testkit::files::{self, signal};
-use repoll_testkit::multiplexer::{Epoll, Multiplexer};
+use crate::prelude::*;
+use repoll::{Policy, Takeover, TakeoverCalls};
 use repoll_testkit::scanner::{Kernel, Poll, Scanner, Select};
-use repoll_testkit::side::Side;
-use repoll_testkit::threads;
-use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
-use std::thread::scope;
 
 pub fn tests() -> Vec<Test> {
     let tests = repoll_only!("takeover":
@@ -31,10 +21,29 @@ pub fn tests() -> Vec<Test> {
 fn the_module_goes_while_tasks_are_at_each_stage_of_a_call() -> Result<()> {
     let _reload = Reload::later()?;
     for _ in 0..settings::get().loops(2) {
+        poll_returns_last()?;
+        module::load()?;
         round()?;
         module::load()?;
     }
     Ok(())
+}
+
+/// No instance is open, so all functions are put back while the task still sleeps in its call.
+fn poll_returns_last() -> Result<()> {
+    let woken = files::eventfd()?;
+    let takeover = Takeover::open()?;
+    takeover.set(Policy::All(TakeoverCalls::POLL))?;
+    let sleeper = AtomicI32::new(0);
+    scope(|threads| {
+        let waiter = threads.spawn(|| asleep(&sleeper, || found(&Poll(Kernel), &woken)));
+        let off = eventually_sleeps(&sleeper).and_then(|()| Ok(takeover.set(Policy::Off)?));
+        drop(takeover);
+        signal(&woken)?;
+        let gone = off.and_then(|()| unload_at_once());
+        join(waiter)??;
+        gone
+    })
 }
 
 fn round() -> Result<()> {
@@ -70,7 +79,7 @@ fn round() -> Result<()> {
         over.store(true, SeqCst);
         signal(&late)?;
         for waiter in waiters {
-            waiter.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            join(waiter)??;
         }
         woken?;
         gone
