@@ -99,16 +99,12 @@ impl Tracers {
 
 impl Drop for Tracers {
     fn drop(&mut self) {
-        let _ = self.probe(false).and_then(|()| self.trace(false));
-        let _ = fs::remove_dir(&self.0);
+        let _ = self.probe(false);
+        let _ = self.trace(false);
         for function in Self::FUNCTIONS {
-            let _ = fs::File::options()
-                .append(true)
-                .open("/sys/kernel/tracing/kprobe_events")
-                .and_then(|mut file| {
-                    io::Write::write_all(&mut file, format!("-:others/{function}\n").as_bytes())
-                });
+            let _ = self.append("../../kprobe_events", &format!("-:others/{function}"));
         }
+        let _ = fs::remove_dir(&self.0);
     }
 }
 
